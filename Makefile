@@ -1,0 +1,70 @@
+# Everything here works on a fresh machine with make and Python 3.11 or newer:
+# each target first brings .venv up to date with pyproject.toml and constraints.txt.
+
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
+	command -v $$name >/dev/null 2>&1 \
+	&& $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { echo $$name; break; }; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CODE := $(wildcard src tests sim bench examples)
+
+# Narrow a run: make test TESTS=tests/machines PYTEST_ARGS="-k timer"
+TESTS ?= tests
+PYTEST_ARGS ?= -n auto
+
+.PHONY: help install test tidy check format format-check lint types bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make test     run the tests          (TESTS=path, PYTEST_ARGS='-n auto')"
+	@echo "make check    what CI runs: format, lint, types, tidy, tests"
+	@echo "make format   format the code and apply safe fixes"
+	@echo "make bench    measure against the real Temporal server"
+	@echo "make clean    remove caches and the virtual environment"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (set PYTHON=...)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		--no-build-isolation -e '.[dev]'
+	@touch $@
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS) $(TESTS)
+
+tidy: $(STAMP)
+	@$(BIN)/python -m pytest -q tests/tidy
+
+format-check: $(STAMP)
+	@$(BIN)/ruff format --check $(CODE)
+
+lint: $(STAMP)
+	@$(BIN)/ruff check $(CODE)
+
+types: $(STAMP)
+	@$(BIN)/mypy $(CODE)
+
+# One after the other, cheapest first, so that the tests' summary closes the output.
+check: $(STAMP)
+	@$(MAKE) --no-print-directory format-check
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory types
+	@$(MAKE) --no-print-directory tidy
+	@$(MAKE) --no-print-directory test
+
+format: $(STAMP)
+	@$(BIN)/ruff check --fix $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+bench: $(STAMP)
+	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,118 @@
+"""The settings of a server, and the overrides that users give as `KEY=JSON` with Temporal's names
+for the keys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from enum import Enum
+
+import msgspec
+
+from perdure.server.machines.ports import DEFAULT_LIMITS, MINUTE_NS, SECOND_NS, Limits
+
+DEFAULT_PORT = 7233
+DEFAULT_NAMESPACE = "default"
+
+
+class SettingsError(Exception):
+    """A setting cannot be used."""
+
+
+class LogLevel(Enum):
+    """How much is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warn"
+    ERROR = "error"
+    NEVER = "never"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server is started with. `database` is a path, or `:memory:`; `port` 0 takes a free
+    one."""
+
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    database: str = ":memory:"
+    namespaces: tuple[str, ...] = (DEFAULT_NAMESPACE,)
+    log_level: LogLevel = LogLevel.WARNING
+    limits: Limits = DEFAULT_LIMITS
+    stop_grace_seconds: float = 1.0
+    """How long calls may go on after the server was told to stop."""
+
+
+COUNTS: dict[str, str] = {
+    "limit.blobSize.error": "blob_size_bytes_max",
+    "limit.memoSize.error": "memo_size_bytes_max",
+    "limit.historySize.error": "history_size_bytes_max",
+    "limit.historySize.suggestContinueAsNew": "history_size_bytes_suggest",
+    "limit.historyCount.error": "history_count_max",
+    "limit.historyCount.suggestContinueAsNew": "history_count_suggest",
+    "limit.mutableStateActivityFailureSize.error": "activity_failure_bytes_max",
+    "limit.numPendingActivities.error": "pending_activities_max",
+    "history.maximumSignalsPerExecution": "signals_max",
+    "history.maximumBufferedEventsBatch": "buffered_events_max",
+    "history.maximumBufferedEventsSizeInBytes": "buffered_bytes_max",
+    "limit.maxIDLength": "id_length_max",
+    "frontend.searchAttributesTotalSizeLimit": "search_attributes_bytes_max",
+}
+"""Temporal's keys whose values are numbers of bytes, events or things, and our limits."""
+
+DURATIONS: dict[str, str] = {
+    "history.defaultWorkflowTaskTimeout": "workflow_task_timeout_ns",
+    "system.maxWorkflowTaskStartToCloseTimeout": "workflow_task_timeout_ns_max",
+    "history.workflowTaskHeartbeatTimeout": "workflow_task_heartbeat_ns_max",
+    "history.workflowTaskRetryMaxInterval": "workflow_task_retry_ns_max",
+}
+"""Temporal's keys whose values are durations such as "1m30s" (or a number of seconds), and our
+limits."""
+
+UNITS_NS: dict[str, int] = {
+    "ms": SECOND_NS // 1000,
+    "s": SECOND_NS,
+    "m": MINUTE_NS,
+    "h": 60 * MINUTE_NS,
+}
+
+
+def parse_overrides(overrides: Iterable[str], limits: Limits = DEFAULT_LIMITS) -> Limits:
+    """The limits with `KEY=JSON` overrides applied. Raises SettingsError for an unknown key or an
+    unusable value."""
+    changes: dict[str, int] = {}
+    for override in overrides:
+        key, separator, text = override.partition("=")
+        if not separator:
+            raise SettingsError(f"{override!r} is not of the form KEY=JSON")
+        try:
+            value = msgspec.json.decode(text)
+        except msgspec.DecodeError as error:
+            raise SettingsError(f"{key}: {text!r} is not JSON: {error}") from error
+        if key in COUNTS:
+            changes[COUNTS[key]] = _count(key, value)
+        elif key in DURATIONS:
+            changes[DURATIONS[key]] = _duration_ns(key, value)
+        else:
+            known = ", ".join(sorted({**COUNTS, **DURATIONS}))
+            raise SettingsError(f"unknown setting {key}; known are {known}")
+    return msgspec.structs.replace(limits, **changes)
+
+
+def _count(key: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        raise SettingsError(f"{key}: {value!r} is not a whole number above 0")
+    return value
+
+
+def _duration_ns(key: str, value: object) -> int:
+    length_ns = 0
+    if isinstance(value, str):
+        parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smh])", value)
+        if "".join(number + unit for number, unit in parts) == value:
+            length_ns = sum(round(float(number) * UNITS_NS[unit]) for number, unit in parts)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        length_ns = round(value * SECOND_NS)
+    if length_ns <= 0:
+        raise SettingsError(f'{key}: {value!r} is not a duration such as "1m30s"')
+    return length_ns

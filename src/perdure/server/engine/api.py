@@ -1,0 +1,162 @@
+"""What the frontend may ask of the engine, and the values that come back.
+
+Everything here waits for the commit that it rests on: also a refusal, a read, or the empty answer
+of a poll. Refusals are the `Rejected` family of `machines.errors`; the environment's failures are
+the two below.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from perdure.server.machines.workflow.inputs import (
+    Input,
+    Reply,
+    StartedActivityTask,
+    StartedWorkflowTask,
+)
+from perdure.server.machines.workflow.state import Run
+
+
+class EngineUnavailable(Exception):
+    """The store cannot be written now, or what the answer rested on was lost: the caller may try
+    again."""
+
+
+class EngineStopped(Exception):
+    """The engine is shutting down."""
+
+
+class NamespaceRef(msgspec.Struct, frozen=True):
+    """A namespace, bound by the frontend: its number in the store, its id and its name."""
+
+    number: int
+    id: str
+    name: str
+    retention_ns: int = 0
+    """How long closed runs are kept."""
+
+
+class Poll(msgspec.Struct, frozen=True):
+    """A worker's long poll. `sticky_for` is the normal queue when `queue` is a worker's own."""
+
+    namespace: NamespaceRef
+    queue: str
+    identity: str
+    sticky_for: str = ""
+    worker_version: bytes = b""
+    """A serialised WorkerVersionStamp."""
+    worker_instance: str = ""
+
+
+class WorkflowTaskWithHistory(msgspec.Struct):
+    """A started workflow task and its history: a serialised `History`, complete when
+    `next_event_id` is 0."""
+
+    task: StartedWorkflowTask
+    history: bytes
+    next_event_id: int
+
+
+class ActivityTaskWithInput(msgspec.Struct):
+    """A started activity attempt and the serialised `HistoryEvent` that scheduled it (header,
+    input)."""
+
+    task: StartedActivityTask
+    scheduled_event: bytes
+
+
+class HistoryPage(msgspec.Struct):
+    """Some events of a run (a serialised `History`), and where it stood when they were read."""
+
+    run_id: str
+    history: bytes
+    first_event_id: int
+    next_event_id: int
+    """The event that the next page begins with."""
+    last_event_id: int
+    """The newest committed event."""
+    is_open: bool
+    unrecorded: bytes = b""
+    """Entries of a transient workflow task, which follow the last recorded event but are not
+    recorded yet."""
+    successor_run_id: str = ""
+
+
+class RunView(msgspec.Struct):
+    """A run as it was last committed: read it, never change it."""
+
+    namespace: NamespaceRef
+    workflow_id: str
+    run: Run
+
+
+class EngineApi(Protocol):
+    """The engine, as the frontend sees it."""
+
+    async def submit(self, namespace: NamespaceRef, workflow_id: str, message: Input) -> Reply:
+        """Decide on an input and answer when the decision is durable. Raises Rejected,
+        EngineUnavailable."""
+        ...
+
+    async def poll_workflow_task(
+        self, poll: Poll, timeout_seconds: float
+    ) -> WorkflowTaskWithHistory | None:
+        """The next workflow task of a queue; None when none came in time."""
+        ...
+
+    async def poll_activity_task(
+        self, poll: Poll, timeout_seconds: float
+    ) -> ActivityTaskWithInput | None:
+        """The next activity attempt of a queue; None when none came in time."""
+        ...
+
+    async def with_history(
+        self, namespace: NamespaceRef, workflow_id: str, task: StartedWorkflowTask
+    ) -> WorkflowTaskWithHistory:
+        """The history that goes with a task which came as part of a reply (eager start, returned
+        task)."""
+        ...
+
+    async def with_input(
+        self, namespace: NamespaceRef, workflow_id: str, task: StartedActivityTask
+    ) -> ActivityTaskWithInput:
+        """The input that goes with an activity task which came as part of a reply."""
+        ...
+
+    async def read_history(
+        self,
+        namespace: NamespaceRef,
+        workflow_id: str,
+        run_id: str,
+        *,
+        first_event_id: int,
+        events_max: int,
+        last_event_id: int | None = None,
+    ) -> HistoryPage:
+        """Committed events from `first_event_id` on ("" names the current run); `last_event_id`
+        bounds them. Raises NotFound."""
+        ...
+
+    async def wait_for_events(
+        self,
+        namespace: NamespaceRef,
+        workflow_id: str,
+        run_id: str,
+        after_event_id: int,
+        timeout_seconds: float,
+    ) -> None:
+        """Return when the run has a committed event after `after_event_id`, is closed, or the time
+        is over. Raises NotFound."""
+        ...
+
+    async def describe(self, namespace: NamespaceRef, workflow_id: str, run_id: str) -> RunView:
+        """A run's committed state. Raises NotFound."""
+        ...
+
+    def cancel_polls(self, namespace: NamespaceRef, worker_instance: str, sticky_queue: str) -> int:
+        """Answer the polls of a worker that shuts down with nothing, and stop offering to its
+        sticky queue; how many."""
+        ...

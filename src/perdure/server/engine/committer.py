@@ -1,0 +1,211 @@
+"""Group commit: turns are collected while the previous group is being written, then sealed together
+and made durable at once.
+
+Rules. One group is in the store's hands at a time; the next is sealed when that one is settled, on
+the loop, after everything that was ready has been decided. Nobody hears of a turn before its group
+is durable. A write that is lost takes with it what was decided on the same workflow afterwards (its
+execution is dropped, and loaded again by whoever comes next); other workflows of the group are not
+touched. After `CommitUnknown` the stored versions tell which writes landed, and nothing is sealed
+until they have told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from perdure.server.engine.api import EngineStopped, EngineUnavailable, NamespaceRef
+from perdure.server.engine.cache import ExecutionCache
+from perdure.server.engine.execution import Execution
+from perdure.server.engine.sealing import PendingWrite, Projection
+from perdure.server.store.ports import (
+    Commit,
+    CommitUnknown,
+    Fence,
+    LeaseLost,
+    Store,
+    StoreUnavailable,
+    WorkflowWrite,
+)
+
+logger = logging.getLogger(__name__)
+
+UNKNOWN_RETRY_SECONDS = 0.05
+"""Pause between two questions about a commit of unknown outcome."""
+WRITES_PER_GROUP_MAX = 500
+"""Workflows in one group: a bound on the time that a commit takes, and so on everybody's
+latency."""
+
+
+class Group:
+    """Turns that become durable together."""
+
+    __slots__ = ("moved", "settled", "writes")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.writes: dict[Execution, PendingWrite] = {}
+        self.moved: dict[Execution, Group] = {}
+        """Where writes went for which this group had no room."""
+        self.settled: asyncio.Future[None] = loop.create_future()
+
+
+class Committer:
+    """The way to disk of one shard."""
+
+    def __init__(
+        self,
+        store: Store,
+        fence: Fence,
+        cache: ExecutionCache,
+        project: Projection,
+        *,
+        last_turn: int,
+        on_lease_lost: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._fence = fence
+        self._cache = cache
+        self._project = project
+        self._turn = last_turn
+        self._on_lease_lost = on_lease_lost
+        self._loop = asyncio.get_running_loop()
+        self._open = Group(self._loop)
+        self._task: asyncio.Task[None] | None = None
+        self._is_stopped = False
+        self.group_writes_max = WRITES_PER_GROUP_MAX
+
+    def pending_write(self, execution: Execution, namespace: NamespaceRef) -> PendingWrite:
+        """The part of the open group that is about this workflow. Raises EngineStopped."""
+        if self._is_stopped:
+            raise EngineStopped("the engine has stopped")
+        write = self._open.writes.get(execution)
+        if write is None:
+            write = self._open.writes[execution] = PendingWrite(execution, namespace)
+            execution.pins += 1
+            execution.group = self._open
+            if self._task is None:
+                self._task = self._loop.create_task(self._run())
+        return write
+
+    async def settle(self, execution: Execution) -> None:
+        """Return when everything decided on the workflow so far is durable or lost."""
+        group = execution.group
+        while group is not None:
+            await asyncio.shield(group.settled)
+            group = group.moved.get(execution)
+
+    async def stop(self) -> None:
+        """Write what was decided, and take no more."""
+        self._is_stopped = True
+        while self._task is not None:
+            await asyncio.shield(self._task)
+
+    def drop(self, execution: Execution, error: Exception) -> None:
+        """Forget what is decided and not yet sealed of a workflow whose state cannot be trusted."""
+        self._cache.discard(execution)
+        write = self._open.writes.pop(execution, None)
+        if write is not None:
+            execution.pins -= 1
+            execution.group = None
+            write.settle(error)
+            if not self._open.writes:
+                self._open.settled.set_result(None)
+                self._open = Group(self._loop)
+
+    async def _run(self) -> None:
+        try:
+            while self._open.writes:
+                await asyncio.sleep(0)
+                await self._commit(self._next_group())
+        finally:
+            self._task = None
+
+    def _next_group(self) -> Group:
+        group, self._open = self._open, Group(self._loop)
+        if len(group.writes) > self.group_writes_max:
+            rest = list(group.writes.items())[self.group_writes_max :]
+            for execution, write in rest:
+                del group.writes[execution]
+                self._open.writes[execution] = write
+                execution.group = group.moved[execution] = self._open
+        return group
+
+    async def _commit(self, group: Group) -> None:
+        """Seal a group, hand it over, and tell everybody what became of it."""
+        self._turn += 1
+        turn = self._turn
+        writes = list(group.writes.values())
+        writes, sealed, broken = self._seal(group, turn)
+        committed_event_ids = [write.runs[-1].run.recorded.next_event_id - 1 for write in writes]
+        errors = await self._write(sealed, turn) if sealed else {}
+        group.settled.set_result(None)
+        for write, bug in broken:
+            self._settle(group, write, bug)
+        for index, write in enumerate(writes):
+            error = errors.get(index)
+            execution = write.execution
+            if error is None and execution.current_run == write.runs[-1].number:
+                execution.committed_event_id = committed_event_ids[index]
+            self._settle(group, write, error)
+
+    def _seal(
+        self, group: Group, turn: int
+    ) -> tuple[list[PendingWrite], list[WorkflowWrite], list[tuple[PendingWrite, Exception]]]:
+        """Encode each write; one that cannot be encoded is a bug of ours, and is lost alone."""
+        writes: list[PendingWrite] = []
+        sealed: list[WorkflowWrite] = []
+        broken: list[tuple[PendingWrite, Exception]] = []
+        for write in group.writes.values():
+            try:
+                sealed.append(write.seal(turn, self._project))
+                writes.append(write)
+            except Exception as error:
+                logger.exception("a write of workflow %r cannot be encoded", write.execution.key[1])
+                broken.append((write, error))
+        return writes, sealed, broken
+
+    def _settle(self, group: Group, write: PendingWrite, error: Exception | None) -> None:
+        execution = write.execution
+        execution.pins -= 1
+        if execution.group is group:
+            execution.group = None
+        if error is not None:
+            self.drop(execution, error)
+        write.settle(error)
+
+    async def _write(self, sealed: list[WorkflowWrite], turn: int) -> dict[int, Exception]:
+        """Make a commit; the writes (by index) that are lost, and why."""
+        try:
+            result = await self._store.commit(Commit(self._fence, sealed))
+        except StoreUnavailable as error:
+            logger.warning("a commit of %d workflows failed: %s", len(sealed), error)
+            return dict.fromkeys(range(len(sealed)), EngineUnavailable(str(error)))
+        except CommitUnknown as error:
+            logger.warning("the outcome of a commit is unknown, asking the store: %s", error)
+            return await self._find_out(sealed, turn)
+        except LeaseLost as error:
+            logger.error("another process owns the shard now: %s", error)
+            self._is_stopped = True
+            self._on_lease_lost()
+            self._cache.drop_all()
+            return dict.fromkeys(range(len(sealed)), EngineUnavailable(str(error)))
+        return {
+            index: EngineUnavailable(f"the store refused the write: {reason}")
+            for index, reason in result.poisoned.items()
+        }
+
+    async def _find_out(self, sealed: list[WorkflowWrite], turn: int) -> dict[int, Exception]:
+        """Compare versions until the store answers: each write landed as a whole or not at all."""
+        runs = [write.runs[-1].run for write in sealed]
+        stored: dict[int, tuple[int, int]] | None = None
+        while stored is None:
+            try:
+                stored = await self._store.run_versions(runs)
+            except StoreUnavailable:
+                await asyncio.sleep(UNKNOWN_RETRY_SECONDS)
+        return {
+            index: EngineUnavailable("the commit did not become durable")
+            for index, write in enumerate(sealed)
+            if stored.get(write.runs[-1].run) != (write.runs[-1].version, turn)
+        }

@@ -1,0 +1,259 @@
+"""Tasks and polls: who gets what, and that it arrives.
+
+A task that becomes ready meets a waiting poll at once, in the same group commit; otherwise its row
+is stored, and it is published to its queue when that is durable. A poll that finds a stored task
+starts it and waits for the commit. In both cases the task is handed over only when its start is
+durable; if the poll is gone by then, the task goes back on offer and its attempt does not count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from perdure.server.engine.api import EngineUnavailable, NamespaceRef, Poll
+from perdure.server.engine.clock import Clock
+from perdure.server.engine.directory import RunDirectory
+from perdure.server.engine.execution import Execution
+from perdure.server.engine.pipeline import Pipeline
+from perdure.server.engine.sealing import PendingRun, PendingWrite
+from perdure.server.machines.errors import Rejected
+from perdure.server.machines.ports import SECOND_NS, Ids
+from perdure.server.machines.queue.queue import Task
+from perdure.server.machines.workflow.effects import OfferTask, TaskKind
+from perdure.server.machines.workflow.inputs import (
+    ActivityTaskUndelivered,
+    Input,
+    StartActivityTask,
+    StartedActivityTask,
+    StartedWorkflowTask,
+    StartWorkflowTask,
+    StickyWorkerUnavailable,
+    WorkflowTaskUndelivered,
+)
+from perdure.server.matching.poll import WaitingPoll
+from perdure.server.matching.queues import Queues
+from perdure.server.store.ports import QueueKey, RunNumber, StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+STICKY_POLLER_WINDOW_NS = 10 * SECOND_NS
+"""A sticky queue that nobody polled for so long has no worker (Temporal's
+matching.stickyPollerUnavailableWindow)."""
+
+Started = StartedWorkflowTask | StartedActivityTask
+
+
+class Dispatcher:
+    """Matches tasks with polls for one shard."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        queues: Queues,
+        directory: RunDirectory,
+        clock: Clock,
+        ids: Ids,
+        spawn: Callable[..., None],
+        namespace_of: Callable[[int], NamespaceRef],
+    ) -> None:
+        self._pipeline = pipeline
+        self._queues = queues
+        self._directory = directory
+        self._clock = clock
+        self._ids = ids
+        self._spawn = spawn
+        self._namespace_of = namespace_of
+
+    # ---- from the pipeline
+
+    def offered(
+        self, execution: Execution, namespace: NamespaceRef, run: RunNumber, offer: OfferTask
+    ) -> None:
+        """A task is on offer in the open group: a waiting poll takes it there and then."""
+        key = QueueKey(namespace.number, offer.queue, offer.kind)
+        queue = self._queues.find(key)
+        waiting = queue.take_poll() if queue is not None else None
+        if waiting is None:
+            return
+        message = self._start_message(offer.kind, offer.run_id, offer, waiting.poll)
+        reply, write = self._pipeline.decide(execution, namespace, message)
+        assert write is not None, "starting a task changes its run"
+        assert isinstance(reply, (StartedWorkflowTask, StartedActivityTask))
+        self._deliver_when_durable(namespace, execution.key[1], reply, waiting, write, key)
+
+    def durable(self, execution: Execution, pending: PendingRun) -> None:
+        """The rows of a group are stored: their tasks are published to their queues."""
+        for offer in pending.offers.values():
+            self._publish(execution, pending.number, offer)
+
+    # ---- from polls
+
+    async def poll(
+        self, poll: Poll, kind: TaskKind, timeout_seconds: float
+    ) -> tuple[str, Started] | None:
+        """The next task of a queue, started for this poll, with its workflow id; None when none
+        came in time."""
+        key = QueueKey(poll.namespace.number, poll.queue, kind)
+        loop = asyncio.get_running_loop()
+        waiting = WaitingPoll(poll, loop.create_future())
+        task = self._queues.add_poll(key, waiting, self._clock.now_ns())
+        if task is not None:
+            self.start_stored(key, task, waiting)
+        timer = loop.call_later(timeout_seconds, self._expire, key, waiting)
+        try:
+            found: tuple[str, Started] | None = await waiting.result
+            return found
+        finally:
+            timer.cancel()
+            self._queues.remove_poll(key, waiting)
+
+    def _expire(self, key: QueueKey, waiting: WaitingPoll[Poll]) -> None:
+        """The poll's time is over: it is answered, unless a task is on its way to it."""
+        if self._queues.remove_poll(key, waiting) and not waiting.result.done():
+            waiting.result.set_result(None)
+
+    # ---- starting
+
+    def start_stored(self, key: QueueKey, task: Task, waiting: WaitingPoll[Poll]) -> None:
+        """A stored task and a waiting poll have met."""
+        self._spawn(self._start_stored(key, task, waiting))
+
+    async def _start_stored(self, key: QueueKey, task: Task, waiting: WaitingPoll[Poll]) -> None:
+        """Start a stored task for a poll; when it is not on offer any more, the poll waits on."""
+        try:
+            found = await self._directory.find(task.run)
+            if found is None:
+                return self._wait_on(key, waiting)
+            _, workflow_id, run_id = found
+            namespace = self._namespace_of(key.namespace)
+            message = self._start_message(TaskKind(key.kind), run_id, task, waiting.poll)
+            execution = await self._pipeline.execution(namespace, workflow_id)
+            reply, write = self._pipeline.decide(execution, namespace, message)
+        except Rejected:
+            return self._wait_on(key, waiting)
+        except (EngineUnavailable, StoreUnavailable) as error:
+            self._queues.read_again(key)
+            if not waiting.result.done():
+                waiting.result.set_exception(EngineUnavailable(str(error)))
+            return None
+        assert write is not None, "starting a task changes its run"
+        assert isinstance(reply, (StartedWorkflowTask, StartedActivityTask))
+        self._deliver_when_durable(namespace, workflow_id, reply, waiting, write, key)
+        return None
+
+    def _wait_on(self, key: QueueKey, waiting: WaitingPoll[Poll]) -> None:
+        if waiting.result.done():
+            return
+        task = self._queues.add_poll(key, waiting, self._clock.now_ns())
+        if task is not None:
+            self._spawn(self._start_stored(key, task, waiting))
+
+    def _start_message(
+        self, kind: TaskKind, run_id: str, offer: OfferTask | Task, poll: Poll
+    ) -> Input:
+        if kind is TaskKind.WORKFLOW:
+            return StartWorkflowTask(
+                run_id=run_id,
+                stamp=offer.stamp,
+                request_id=self._ids.uuid(),
+                identity=poll.identity,
+                worker_version=poll.worker_version,
+            )
+        event_id = offer.event_id if isinstance(offer, Task) else offer.scheduled_event_id
+        return StartActivityTask(
+            run_id=run_id,
+            scheduled_event_id=event_id,
+            stamp=offer.stamp,
+            request_id=self._ids.uuid(),
+            identity=poll.identity,
+            worker_version=poll.worker_version,
+        )
+
+    # ---- delivering
+
+    def _deliver_when_durable(
+        self,
+        namespace: NamespaceRef,
+        workflow_id: str,
+        started: Started,
+        waiting: WaitingPoll[Poll],
+        write: PendingWrite,
+        key: QueueKey,
+    ) -> None:
+        waiting.is_matched = True
+
+        def deliver(error: Exception | None) -> None:
+            waiting.is_matched = False
+            if error is not None:
+                self._wait_on(key, waiting)
+            elif waiting.result.done():
+                self._spawn(self._put_back(namespace, workflow_id, started))
+            else:
+                waiting.result.set_result((workflow_id, started))
+
+        write.when_durable(deliver)
+
+    async def _put_back(self, namespace: NamespaceRef, workflow_id: str, started: Started) -> None:
+        """The poll died before its task came: the task is on offer again."""
+        token = started.token
+        message: Input
+        if isinstance(started, StartedWorkflowTask):
+            message = WorkflowTaskUndelivered(token.run_id, token.stamp)
+        else:
+            message = ActivityTaskUndelivered(token.run_id, token.scheduled_event_id, token.stamp)
+        try:
+            await self._pipeline.submit(namespace, workflow_id, message)
+        except Rejected:
+            return  # It was completed, timed out or closed meanwhile: nothing is owed to anybody.
+        except EngineUnavailable as error:
+            logger.warning("an undelivered task waits for its timeout: %s", error)
+
+    # ---- publishing
+
+    def _publish(self, execution: Execution, run: RunNumber, offer: OfferTask) -> None:
+        namespace = self._namespace_of(execution.key[0])
+        key = QueueKey(execution.key[0], offer.queue, offer.kind)
+        if offer.sticky_for and not self._has_live_poller(key):
+            message = StickyWorkerUnavailable(offer.run_id, offer.stamp)
+            self._spawn(self._fall_back(namespace, execution.key[1], message))
+            return
+        task = Task(offer.priority, offer.ready_at_ns, run, offer.scheduled_event_id, offer.stamp)
+        self._directory.remember(run, *execution.key, offer.run_id)
+        waiting = self._queues.add_task(key, task)
+        if waiting is not None:
+            self._spawn(self._start_stored(key, task, waiting))
+
+    async def _fall_back(
+        self, namespace: NamespaceRef, workflow_id: str, message: StickyWorkerUnavailable
+    ) -> None:
+        try:
+            await self._pipeline.submit(namespace, workflow_id, message)
+        except Rejected:
+            return  # The task is no longer the one that was offered.
+        except EngineUnavailable as error:
+            logger.warning("a sticky task waits for its timeout: %s", error)
+
+    def _has_live_poller(self, key: QueueKey) -> bool:
+        queue = self._queues.find(key)
+        if queue is None:
+            return False
+        return (
+            queue.waiting_polls > 0
+            or self._clock.now_ns() - queue.last_poll_ns < STICKY_POLLER_WINDOW_NS
+        )
+
+    def cancel_polls(self, namespace: NamespaceRef, worker_instance: str, sticky_queue: str) -> int:
+        """Answer the waiting polls of a worker with nothing, and forget its sticky queue; how many
+        there were."""
+        cancelled = self._queues.withdraw_polls(
+            lambda waiting: (
+                waiting.poll.namespace.number == namespace.number
+                and bool(worker_instance)
+                and waiting.poll.worker_instance == worker_instance
+            )
+        )
+        if sticky_queue:
+            self._queues.forget_pollers(QueueKey(namespace.number, sticky_queue, TaskKind.WORKFLOW))
+        return cancelled

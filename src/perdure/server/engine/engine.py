@@ -1,0 +1,357 @@
+"""The engine of one shard: composes its parts and offers them to the frontend.
+
+Opening it takes the shard over and recovers: what should be on offer is in the dispatch rows, what
+should happen later in the wake-ups, what other workflows are owed in the outbox. Nothing else is
+remembered, so nothing else can be forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from perdure.server.engine.api import (
+    ActivityTaskWithInput,
+    EngineUnavailable,
+    HistoryPage,
+    NamespaceRef,
+    Poll,
+    RunView,
+    WorkflowTaskWithHistory,
+)
+from perdure.server.engine.cache import ExecutionCache
+from perdure.server.engine.clock import Clock
+from perdure.server.engine.committer import Committer
+from perdure.server.engine.directory import RunDirectory
+from perdure.server.engine.dispatcher import Dispatcher
+from perdure.server.engine.execution import Execution
+from perdure.server.engine.flight_recorder import FlightRecorder
+from perdure.server.engine.pipeline import Pipeline
+from perdure.server.engine.reader import HistoryReader
+from perdure.server.engine.sealing import PendingRun, Projection
+from perdure.server.engine.waiters import Waiters
+from perdure.server.engine.wakeups import Wakeups
+from perdure.server.machines.errors import NotFound, Rejected
+from perdure.server.machines.ports import Ids, Limits
+from perdure.server.machines.workflow.codec import copy_run
+from perdure.server.machines.workflow.decide import not_found_text
+from perdure.server.machines.workflow.effects import OfferTask, TaskKind
+from perdure.server.machines.workflow.inputs import (
+    Input,
+    Reply,
+    StartedActivityTask,
+    StartedWorkflowTask,
+    WakeUp,
+)
+from perdure.server.machines.workflow.state import Run
+from perdure.server.machines.workflow.workflow_task import unrecorded_events
+from perdure.server.matching.queues import Queues
+from perdure.server.store.ports import Fence, RunNumber, Store, StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+WAKE_RETRY_SECONDS = 0.2
+HISTORY_TASK_EVENTS_MAX = 256
+"""Events that travel with a workflow task; a worker asks for the rest."""
+
+
+class Engine:
+    """See `EngineApi`, which this implements."""
+
+    def __init__(
+        self,
+        store: Store,
+        fence: Fence,
+        numbers: tuple[int, int, int],
+        *,
+        clock: Clock,
+        ids: Ids,
+        limits: Limits,
+        project: Projection,
+        namespace_of: Callable[[int], NamespaceRef],
+        on_lease_lost: Callable[[], None],
+        executions_max: int,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._namespace_of = namespace_of
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.recorder = FlightRecorder()
+        self.cache = ExecutionCache(executions_max)
+        last_run, last_turn, _ = numbers
+        self.committer = Committer(
+            store, fence, self.cache, project, last_turn=last_turn, on_lease_lost=on_lease_lost
+        )
+        self.pipeline = Pipeline(
+            store,
+            self.cache,
+            self.committer,
+            clock,
+            ids,
+            limits,
+            self.recorder,
+            last_run=last_run,
+        )
+        self.pipeline.publisher = self
+        self.queues = Queues(store, self._spawn)
+        self.directory = RunDirectory(store)
+        self.dispatcher = Dispatcher(
+            self.pipeline, self.queues, self.directory, clock, ids, self._spawn, namespace_of
+        )
+        self.queues.start_stored = self.dispatcher.start_stored
+        self.reader = HistoryReader(store)
+        self.waiters = Waiters()
+        self.wakeups = Wakeups(store, fence.shard, clock, self._wake)
+
+    @classmethod
+    async def open(
+        cls,
+        store: Store,
+        *,
+        shard: int,
+        clock: Clock,
+        ids: Ids,
+        limits: Limits,
+        project: Projection,
+        namespace_of: Callable[[int], NamespaceRef],
+        on_lease_lost: Callable[[], None],
+        executions_max: int = 20_000,
+    ) -> Engine:
+        """Take the shard over and go on where it stopped."""
+        fence = await store.acquire(shard)
+        engine = cls(
+            store,
+            fence,
+            await store.last_numbers(),
+            clock=clock,
+            ids=ids,
+            limits=limits,
+            project=project,
+            namespace_of=namespace_of,
+            on_lease_lost=on_lease_lost,
+            executions_max=executions_max,
+        )
+        await engine.queues.recover()
+        engine.wakeups.start()
+        return engine
+
+    async def close(self) -> None:
+        """Stop deciding, write what was decided, and wake whoever waits."""
+        await self.wakeups.stop()
+        self.queues.withdraw_polls(lambda waiting: True)
+        self.waiters.notify_all()
+        await self.committer.stop()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # ---- EngineApi
+
+    async def submit(self, namespace: NamespaceRef, workflow_id: str, message: Input) -> Reply:
+        """Decide on an input and answer when the decision is durable."""
+        return await self.pipeline.submit(namespace, workflow_id, message)
+
+    async def poll_workflow_task(
+        self, poll: Poll, timeout_seconds: float
+    ) -> WorkflowTaskWithHistory | None:
+        """The next workflow task of a queue; None when none came in time."""
+        found = await self.dispatcher.poll(poll, TaskKind.WORKFLOW, timeout_seconds)
+        if found is None:
+            return None
+        workflow_id, task = found
+        assert isinstance(task, StartedWorkflowTask)
+        return await self.with_history(poll.namespace, workflow_id, task)
+
+    async def poll_activity_task(
+        self, poll: Poll, timeout_seconds: float
+    ) -> ActivityTaskWithInput | None:
+        """The next activity attempt of a queue; None when none came in time."""
+        found = await self.dispatcher.poll(poll, TaskKind.ACTIVITY, timeout_seconds)
+        if found is None:
+            return None
+        workflow_id, task = found
+        assert isinstance(task, StartedActivityTask)
+        return await self.with_input(poll.namespace, workflow_id, task)
+
+    async def with_history(
+        self, namespace: NamespaceRef, workflow_id: str, task: StartedWorkflowTask
+    ) -> WorkflowTaskWithHistory:
+        """The history that goes with a started task."""
+        number, tail = await self._place(namespace, workflow_id, task.token.run_id)
+        last = min(task.history_to, task.history_from + HISTORY_TASK_EVENTS_MAX - 1)
+        history = await self.reader.read(number, tail, task.history_from, last)
+        if last < task.history_to:
+            return WorkflowTaskWithHistory(task, history, last + 1)
+        return WorkflowTaskWithHistory(task, history + task.unrecorded, 0)
+
+    async def with_input(
+        self, namespace: NamespaceRef, workflow_id: str, task: StartedActivityTask
+    ) -> ActivityTaskWithInput:
+        """The input that goes with a started activity attempt."""
+        number, tail = await self._place(namespace, workflow_id, task.token.run_id)
+        event_id = task.token.scheduled_event_id
+        return ActivityTaskWithInput(task, await self.reader.read_event(number, tail, event_id))
+
+    async def read_history(
+        self,
+        namespace: NamespaceRef,
+        workflow_id: str,
+        run_id: str,
+        *,
+        first_event_id: int,
+        events_max: int,
+        last_event_id: int | None = None,
+    ) -> HistoryPage:
+        """Committed events of a run, from `first_event_id` on."""
+        execution = await self._settled(namespace, workflow_id)
+        while execution.group is not None and not execution.committed_event_id:
+            execution = await self._settled(namespace, workflow_id)
+        run = execution.workflow.run
+        if run is not None and run_id in ("", run.recorded.run_id):
+            number, tail, committed = (
+                execution.current_run,
+                execution.tail,
+                execution.committed_event_id,
+            )
+        else:
+            number, run = await self._other_run(namespace, workflow_id, run_id)
+            tail, committed = None, run.recorded.next_event_id - 1
+        is_settled = execution.group is None or tail is None
+        unrecorded = unrecorded_events(run, is_for_worker=False) if is_settled else b""
+        is_open = run.is_open or not is_settled
+        successor = "" if is_open else run.recorded.successor_run_id
+        found_run_id = run.recorded.run_id
+        last = committed if last_event_id is None else min(committed, last_event_id)
+        page_last = min(last, first_event_id + events_max - 1)
+        history = await self.reader.read(number, tail, first_event_id, page_last)
+        return HistoryPage(
+            run_id=found_run_id,
+            history=history,
+            first_event_id=first_event_id,
+            next_event_id=max(page_last + 1, first_event_id),
+            last_event_id=committed,
+            is_open=is_open,
+            unrecorded=unrecorded,
+            successor_run_id=successor,
+        )
+
+    async def wait_for_events(
+        self,
+        namespace: NamespaceRef,
+        workflow_id: str,
+        run_id: str,
+        after_event_id: int,
+        timeout_seconds: float,
+    ) -> None:
+        """Return when there is a committed event after `after_event_id`, the run is over, or the
+        time is."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_seconds
+        while (left := deadline - loop.time()) > 0:
+            execution = await self._settled(namespace, workflow_id)
+            run = execution.workflow.run
+            if run is None:
+                raise NotFound(not_found_text(workflow_id, run_id))
+            if run_id not in ("", run.recorded.run_id) or not run.is_open:
+                return
+            if execution.committed_event_id > after_event_id:
+                return
+            await self.waiters.wait(execution, left)
+
+    async def describe(self, namespace: NamespaceRef, workflow_id: str, run_id: str) -> RunView:
+        """A copy of a run's state, once all of it is durable."""
+        while True:
+            execution = await self._settled(namespace, workflow_id)
+            run = execution.workflow.run
+            if run is None or run_id not in ("", run.recorded.run_id):
+                _, other = await self._other_run(namespace, workflow_id, run_id)
+                return RunView(namespace, workflow_id, other)
+            view = RunView(namespace, workflow_id, copy_run(run))
+            await self.committer.settle(execution)
+            if not execution.is_dropped:
+                return view
+
+    def cancel_polls(self, namespace: NamespaceRef, worker_instance: str, sticky_queue: str) -> int:
+        """Answer the polls of a worker that shuts down with nothing."""
+        return self.dispatcher.cancel_polls(namespace, worker_instance, sticky_queue)
+
+    # ---- Publisher
+
+    def offered(
+        self, execution: Execution, namespace: NamespaceRef, run: RunNumber, offer: OfferTask
+    ) -> None:
+        """A task is on offer in the open group."""
+        self.dispatcher.offered(execution, namespace, run, offer)
+
+    def durable(self, execution: Execution, pending: PendingRun) -> None:
+        """What a group did to a run is durable: arm its wake-up, publish its tasks, wake its
+        readers."""
+        run = pending.run
+        if self.wakeups.arm(pending.number, run.pending.wake_at_ns):
+            self.directory.remember(pending.number, *execution.key, run.recorded.run_id)
+        if pending.offers:
+            self.dispatcher.durable(execution, pending)
+        self.waiters.notify(execution.key)
+
+    # ---- inside
+
+    async def _settled(self, namespace: NamespaceRef, workflow_id: str) -> Execution:
+        """The workflow in memory, with nothing newly lost: everything decided when this was called
+        is durable."""
+        while True:
+            execution = await self.pipeline.execution(namespace, workflow_id)
+            await self.committer.settle(execution)
+            if not execution.is_dropped:
+                return execution
+
+    async def _other_run(
+        self, namespace: NamespaceRef, workflow_id: str, run_id: str
+    ) -> tuple[RunNumber, Run]:
+        found = None
+        if run_id:
+            found = await self.pipeline.load_other_run(namespace, workflow_id, run_id)
+        if found is None:
+            raise NotFound(not_found_text(workflow_id, run_id))
+        return found
+
+    async def _place(
+        self, namespace: NamespaceRef, workflow_id: str, run_id: str
+    ) -> tuple[RunNumber, Any]:
+        """Where the history of a run is: its number, and its tail in memory if it is the current
+        one."""
+        execution = await self.pipeline.execution(namespace, workflow_id)
+        run = execution.workflow.run
+        if run is not None and run.recorded.run_id == run_id:
+            return execution.current_run, execution.tail
+        number, _ = await self._other_run(namespace, workflow_id, run_id)
+        return number, None
+
+    async def _wake(self, number: RunNumber) -> None:
+        """Decide on what is due of a run. What cannot be written now is tried again: a wake-up is
+        never lost."""
+        while True:
+            try:
+                found = await self.directory.find(number)
+                if found is not None:
+                    namespace, workflow_id, run_id = found
+                    await self.pipeline.submit(
+                        self._namespace_of(namespace), workflow_id, WakeUp(run_id)
+                    )
+                return
+            except Rejected:
+                return
+            except (EngineUnavailable, StoreUnavailable) as error:
+                logger.warning("a wake-up has to wait: %s", error)
+                await asyncio.sleep(WAKE_RETRY_SECONDS)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("background work of the engine failed", exc_info=error)

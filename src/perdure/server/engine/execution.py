@@ -1,0 +1,52 @@
+"""A workflow in memory: the machine's state, and what the shell must know about its way to disk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from perdure.server.engine.history import HistoryTail
+from perdure.server.machines.workflow.state import Workflow
+from perdure.server.store.ports import RunNumber
+
+if TYPE_CHECKING:
+    from perdure.server.engine.committer import Group
+
+ExecutionKey = tuple[int, str]
+"""Namespace number and workflow id."""
+
+
+class Execution:
+    """One cached workflow. Once `is_dropped`, it must not be decided on: load it again."""
+
+    __slots__ = (
+        "committed_event_id",
+        "current_run",
+        "group",
+        "is_dropped",
+        "key",
+        "may_have_rows",
+        "pins",
+        "rows",
+        "tail",
+        "version",
+        "workflow",
+    )
+
+    def __init__(self, key: ExecutionKey, workflow: Workflow) -> None:
+        self.key = key
+        self.workflow = workflow
+        self.current_run: RunNumber = 0
+        self.version = 0
+        self.committed_event_id = 0
+        """The newest event of the current run that is durable: readers of history see no
+        further."""
+        self.group: Group | None = None
+        """The newest group with a turn of this workflow that is not durable yet."""
+        self.is_dropped = False
+        self.pins = 0
+        """While above 0 (commits in flight, waiters), the cache keeps it."""
+        self.tail = HistoryTail()
+        self.rows: set[int] = set()
+        """Event ids of the current run whose dispatch rows are stored."""
+        self.may_have_rows = False
+        """Whether rows may be stored that are not in `rows`, since it was loaded."""

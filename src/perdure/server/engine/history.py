@@ -1,0 +1,88 @@
+"""History as bytes: the newest batches of a run in memory, and cutting a serialised History at
+events."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+
+from perdure.server.machines.errors import InvariantViolation
+
+TAIL_BYTES_MAX = 64 * 1024
+"""History kept in memory per cached workflow: what is older is read from the store."""
+
+
+class HistoryTail:
+    """The newest batches of a run, contiguous up to its last event."""
+
+    __slots__ = ("_batches", "_bytes")
+
+    def __init__(self) -> None:
+        self._batches: deque[tuple[int, int, bytes]] = deque()
+        self._bytes = 0
+
+    def append(self, first_event_id: int, last_event_id: int, entries: bytes) -> None:
+        """Add a batch that follows the last one."""
+        if self._batches and self._batches[-1][1] + 1 != first_event_id:
+            raise InvariantViolation(
+                f"a batch from {first_event_id} does not follow {self._batches[-1][1]}"
+            )
+        self._batches.append((first_event_id, last_event_id, entries))
+        self._bytes += len(entries)
+        while self._bytes > TAIL_BYTES_MAX and len(self._batches) > 1:
+            self._bytes -= len(self._batches.popleft()[2])
+
+    def read(self, first_event_id: int, last_event_id: int) -> bytes | None:
+        """The events of a closed range as a serialised History; None when some are not in
+        memory."""
+        if first_event_id > last_event_id:
+            return b""
+        batches = self._batches
+        if not batches or batches[0][0] > first_event_id or batches[-1][1] < last_event_id:
+            return None
+        parts = [
+            entries
+            if first >= first_event_id and last <= last_event_id
+            else cut(entries, first, first_event_id, last_event_id)
+            for first, last, entries in batches
+            if last >= first_event_id and first <= last_event_id
+        ]
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def cut(history: bytes, starts_with: int, first_event_id: int, last_event_id: int) -> bytes:
+    """The events of a closed range, out of a serialised History that begins with event
+    `starts_with`."""
+    offsets = entry_offsets(history)
+    low = max(first_event_id - starts_with, 0)
+    high = min(last_event_id - starts_with + 1, len(offsets) - 1)
+    return history[offsets[low] : offsets[high]] if low < high else b""
+
+
+def entries_of(history: bytes) -> list[bytes]:
+    """Each event of a serialised History, as an entry of one."""
+    offsets = entry_offsets(history)
+    return [history[begin:end] for begin, end in itertools.pairwise(offsets)]
+
+
+def entry_offsets(history: bytes) -> list[int]:
+    """Where each entry of a serialised History begins, and, last, where the History ends."""
+    offsets = [0]
+    position, end = 0, len(history)
+    while position < end:
+        if history[position] != 0x0A:
+            raise InvariantViolation("a stored history is not a sequence of events")
+        position += 1
+        size = shift = 0
+        while True:
+            byte = history[position]
+            position += 1
+            size |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                break
+            shift += 7
+        position += size
+        offsets.append(position)
+    if position != end:
+        raise InvariantViolation("a stored history ends within an event")
+    return offsets

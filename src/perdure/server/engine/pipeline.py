@@ -1,0 +1,285 @@
+"""THE function: decide, commit, publish, reply.
+
+`Pipeline.decide` takes one decision, synchronously, on a workflow that is in memory, and puts it
+into the open group together with everything that must become durable with it: dispatch rows, and,
+when a poll is waiting for the task that it offers, the start of that task as well. What the outside
+may see (a reply, a delivered task, a wake-up, news for those who read history) happens when the
+group is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Protocol
+
+from perdure.server.engine.api import EngineUnavailable, NamespaceRef
+from perdure.server.engine.cache import ExecutionCache
+from perdure.server.engine.clock import Clock
+from perdure.server.engine.committer import Committer
+from perdure.server.engine.execution import Execution, ExecutionKey
+from perdure.server.engine.flight_recorder import FlightRecorder
+from perdure.server.engine.sealing import PendingRun, PendingWrite
+from perdure.server.machines.errors import InvariantViolation, NotFound, Rejected
+from perdure.server.machines.ports import Ids, Limits
+from perdure.server.machines.workflow.codec import decode_run
+from perdure.server.machines.workflow.decide import Decision, decide, not_found_text, run_named_by
+from perdure.server.machines.workflow.effects import OfferTask, WithdrawTask
+from perdure.server.machines.workflow.inputs import Input, Reply, StartWorkflow
+from perdure.server.machines.workflow.state import Run, Workflow
+from perdure.server.store.codec import unseal
+from perdure.server.store.ports import LoadedRun, RunNumber, Store, StoreUnavailable
+
+ATTEMPTS_MAX = 3
+"""How often an input is decided on anew when the workflow under it was dropped before it was
+decided."""
+
+
+class Publisher(Protocol):
+    """Who hears of what has been decided and of what has become durable."""
+
+    def offered(
+        self, execution: Execution, namespace: NamespaceRef, run: RunNumber, offer: OfferTask
+    ) -> None:
+        """A task is on offer, but not durably yet: a waiting poll may have it in the same group."""
+        ...
+
+    def durable(self, execution: Execution, pending: PendingRun) -> None:
+        """What a group did to a run is durable."""
+        ...
+
+
+class Pipeline:
+    """Decisions of one shard."""
+
+    def __init__(
+        self,
+        store: Store,
+        cache: ExecutionCache,
+        committer: Committer,
+        clock: Clock,
+        ids: Ids,
+        limits: Limits,
+        recorder: FlightRecorder,
+        *,
+        last_run: RunNumber,
+    ) -> None:
+        self._store = store
+        self._cache = cache
+        self._committer = committer
+        self._clock = clock
+        self._ids = ids
+        self._limits = limits
+        self._recorder = recorder
+        self._last_run = last_run
+        self._loads: dict[ExecutionKey, asyncio.Task[Execution]] = {}
+        self.publisher: Publisher
+
+    async def submit(self, namespace: NamespaceRef, workflow_id: str, message: Input) -> Reply:
+        """Decide on an input; the answer, also a refusal, when what it rests on is durable."""
+        for _ in range(ATTEMPTS_MAX):
+            execution = await self.execution(namespace, workflow_id)
+            try:
+                reply, write = self.decide(execution, namespace, message)
+            except Rejected as refusal:
+                other = await self._decide_on_other_run(execution, namespace, message)
+                if other is not None:
+                    return other
+                await self._committer.settle(execution)
+                if execution.is_dropped:
+                    continue  # What the refusal rested on was lost: decide anew.
+                raise refusal
+            if write is None:
+                await self._committer.settle(execution)
+                if execution.is_dropped:
+                    continue
+                return reply
+            return await self._when_durable(write, reply)
+        raise EngineUnavailable(f"workflow {workflow_id!r} cannot be written now")
+
+    def decide(
+        self, execution: Execution, namespace: NamespaceRef, message: Input
+    ) -> tuple[Reply, PendingWrite | None]:
+        """Take one decision on a workflow in memory: its reply, and the write that it is part of
+        (None: it changed nothing)."""
+        now_ns = self._clock.now_ns()
+        try:
+            decision = decide(execution.workflow, message, now_ns, self._ids, self._limits)
+        except Rejected:
+            raise
+        except Exception as error:
+            self._recorder.report(execution.key, message, error)
+            self._committer.drop(execution, EngineUnavailable("a decision failed half-way"))
+            if isinstance(error, InvariantViolation):
+                raise
+            raise InvariantViolation(f"{type(message).__name__}: {error!r}") from error
+        self._recorder.note(execution.key, now_ns, type(message))
+        if not decision.has_changes and not decision.effects:
+            return decision.reply, None
+        write = self._committer.pending_write(execution, namespace)
+        self._take_over(execution, namespace, write, decision)
+        return decision.reply, write
+
+    async def execution(self, namespace: NamespaceRef, workflow_id: str) -> Execution:
+        """The workflow, from memory or from the store (then with no run, if there is none)."""
+        key = (namespace.number, workflow_id)
+        execution = self._cache.get(key)
+        while execution is None:
+            load = self._loads.get(key)
+            if load is None:
+                load = asyncio.get_running_loop().create_task(self._load(namespace, workflow_id))
+                self._loads[key] = load
+                load.add_done_callback(lambda done: self._loads.pop(key, None))
+            loaded = await asyncio.shield(load)
+            execution = self._cache.get(key) or (None if loaded.is_dropped else loaded)
+        return execution
+
+    async def load_other_run(
+        self, namespace: NamespaceRef, workflow_id: str, run_id: str
+    ) -> tuple[RunNumber, Run] | None:
+        """A run that is not the current one, as stored: read it, never decide on it."""
+        try:
+            key = uuid.UUID(run_id).bytes
+        except ValueError:
+            return None
+        try:
+            loaded = await self._store.load_run(namespace.number, workflow_id, key)
+        except StoreUnavailable as error:
+            raise EngineUnavailable(str(error)) from error
+        return None if loaded is None else (loaded.run, run_of(loaded))
+
+    # ---- into the group
+
+    def _take_over(
+        self,
+        execution: Execution,
+        namespace: NamespaceRef,
+        write: PendingWrite,
+        decision: Decision,
+    ) -> None:
+        for segment in decision.segments:
+            if segment.is_new:
+                self._last_run += 1
+                execution.current_run = self._last_run
+                execution.tail = type(execution.tail)()
+                execution.rows = set()
+                execution.may_have_rows = False
+                execution.committed_event_id = 0
+            pending = self._pending_run(execution, write, segment.run, is_new=segment.is_new)
+            for batch in segment.batches:
+                execution.tail.append(batch.first_event_id, batch.last_event_id, batch.entries)
+            pending.add(segment)
+        for effect in decision.effects:
+            match effect:
+                case OfferTask():
+                    self._offer(execution, namespace, write, effect)
+                case WithdrawTask():
+                    self._withdraw(execution, write, effect)
+
+    def _pending_run(
+        self, execution: Execution, write: PendingWrite, run: Run, *, is_new: bool
+    ) -> PendingRun:
+        for pending in reversed(write.runs):
+            if pending.run is run:
+                return pending
+        pending = PendingRun(number=execution.current_run, run=run, is_new=is_new)
+        write.runs.append(pending)
+        write.when_durable(
+            lambda error: None if error else self.publisher.durable(execution, pending)
+        )
+        return pending
+
+    def _offer(
+        self, execution: Execution, namespace: NamespaceRef, write: PendingWrite, offer: OfferTask
+    ) -> None:
+        for pending in write.runs:
+            if pending.run.recorded.run_id == offer.run_id:
+                pending.offers[offer.scheduled_event_id] = offer
+                pending.rows_deleted.discard(offer.scheduled_event_id)
+                self.publisher.offered(execution, namespace, pending.number, offer)
+                return
+        raise InvariantViolation(f"run {offer.run_id} offers a task in a turn of another run")
+
+    def _withdraw(self, execution: Execution, write: PendingWrite, effect: WithdrawTask) -> None:
+        event_id = effect.scheduled_event_id
+        for pending in write.runs:
+            if pending.run.recorded.run_id != effect.run_id:
+                continue
+            pending.offers.pop(event_id, None)
+            if execution.may_have_rows or event_id in execution.rows:
+                pending.rows_deleted.add(event_id)
+
+    # ---- waiting
+
+    async def _when_durable(self, write: PendingWrite, reply: Reply) -> Reply:
+        done: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+        def settle(error: Exception | None) -> None:
+            if done.done():
+                return
+            if error is None:
+                done.set_result(reply)
+            else:
+                done.set_exception(error)
+
+        write.when_durable(settle)
+        return await done
+
+    # ---- loading
+
+    async def _load(self, namespace: NamespaceRef, workflow_id: str) -> Execution:
+        key = (namespace.number, workflow_id)
+        try:
+            loaded = await self._store.load_current(namespace.number, workflow_id)
+        except StoreUnavailable as error:
+            raise EngineUnavailable(str(error)) from error
+        workflow = Workflow(
+            namespace=namespace.name,
+            namespace_id=namespace.id,
+            workflow_id=workflow_id,
+            retention_ns=namespace.retention_ns,
+        )
+        execution = Execution(key, workflow)
+        if loaded is not None:
+            workflow.run = run_of(loaded)
+            execution.current_run = loaded.run
+            execution.version = loaded.version
+            execution.committed_event_id = workflow.run.recorded.next_event_id - 1
+            execution.may_have_rows = True
+        self._cache.add(execution)
+        return execution
+
+    async def _decide_on_other_run(
+        self, execution: Execution, namespace: NamespaceRef, message: Input
+    ) -> Reply | None:
+        """An input may name a run that is over while another has its workflow id: it is decided on
+        as what it is, closed."""
+        run_id = run_named_by(message)
+        current = execution.workflow.run
+        if not run_id or isinstance(message, StartWorkflow):
+            return None
+        if current is None or current.recorded.run_id == run_id:
+            return None
+        found = await self.load_other_run(namespace, execution.key[1], run_id)
+        if found is None:
+            return None
+        workflow = Workflow(
+            namespace=namespace.name,
+            namespace_id=namespace.id,
+            workflow_id=execution.key[1],
+            run=found[1],
+        )
+        if found[1].is_open:
+            raise NotFound(not_found_text(execution.key[1], run_id))
+        decision = decide(workflow, message, self._clock.now_ns(), self._ids, self._limits)
+        if decision.has_changes:
+            raise InvariantViolation("a decision changes a run that is over")
+        return decision.reply
+
+
+def run_of(loaded: LoadedRun) -> Run:
+    """The machine's state of a stored run. Raises CorruptBlob."""
+    return decode_run(
+        unseal(loaded.head),
+        [(record.kind, record.key, unseal(record.blob)) for record in loaded.records],
+    )

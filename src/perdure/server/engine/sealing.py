@@ -1,0 +1,150 @@
+"""Turning turns into rows: what a group holds of each workflow, and the one encoding of it when the
+group is sealed.
+
+Several turns of one workflow in a group become one write: the head and each touched part are
+encoded once, as they stand when the group is sealed, and a dispatch row that was put and deleted
+again cancels out.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import msgspec
+
+from perdure.server.engine.api import NamespaceRef
+from perdure.server.engine.execution import Execution
+from perdure.server.machines.workflow.codec import encode_head, encode_record, record_key
+from perdure.server.machines.workflow.effects import OfferTask
+from perdure.server.machines.workflow.evolve import Touched
+from perdure.server.machines.workflow.state import Run
+from perdure.server.machines.workflow.turn import Batch, Segment
+from perdure.server.store.codec import seal
+from perdure.server.store.ports import (
+    DispatchRow,
+    HistoryBatch,
+    Record,
+    RunIdentity,
+    RunNumber,
+    RunWrite,
+    VisibilityRow,
+    WorkflowWrite,
+)
+
+Projection = Callable[[NamespaceRef, str, Run], VisibilityRow]
+"""Makes what lists show of a run."""
+
+
+class PendingRun(msgspec.Struct):
+    """What a group holds of one run."""
+
+    number: RunNumber
+    run: Run
+    is_new: bool
+    batches: list[Batch] = []
+    touched: Touched = set()
+    visibility_changed: bool = False
+    offers: dict[int, OfferTask] = {}
+    rows_deleted: set[int] = set()
+
+    def add(self, segment: Segment) -> None:
+        """Take over what a turn did to the run."""
+        for batch in segment.batches:
+            if self.batches and not batch.opens_with_close:
+                last = self.batches[-1]
+                last.entries += batch.entries
+                last.last_event_id = batch.last_event_id
+            else:
+                self.batches.append(batch)
+        self.touched |= segment.touched
+        self.visibility_changed |= segment.visibility_changed
+
+
+class PendingWrite:
+    """What a group holds of one workflow, and who waits for it."""
+
+    __slots__ = ("_callbacks", "execution", "namespace", "runs")
+
+    def __init__(self, execution: Execution, namespace: NamespaceRef) -> None:
+        self.execution = execution
+        self.namespace = namespace
+        self.runs: list[PendingRun] = []
+        self._callbacks: list[Callable[[Exception | None], None]] = []
+
+    def when_durable(self, callback: Callable[[Exception | None], None]) -> None:
+        """Call back once: with None when the write is durable, with the reason when it is lost."""
+        self._callbacks.append(callback)
+
+    def settle(self, error: Exception | None) -> None:
+        """Tell everybody who waits."""
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback(error)
+
+    def seal(self, turn: int, project: Projection) -> WorkflowWrite:
+        """Encode it. The execution's version moves on with each sealing."""
+        execution = self.execution
+        execution.version += 1
+        newest = self.runs[-1]
+        execution.rows |= newest.offers.keys()
+        execution.rows -= newest.rows_deleted
+        return WorkflowWrite(
+            namespace=self.namespace.number,
+            workflow_id=execution.key[1],
+            runs=[self._seal_run(pending, turn, project) for pending in self.runs],
+            current=newest.number if newest.is_new else None,
+        )
+
+    def _seal_run(self, pending: PendingRun, turn: int, project: Projection) -> RunWrite:
+        run = pending.run
+        write = RunWrite(
+            run=pending.number,
+            version=self.execution.version,
+            turn=turn,
+            head=seal(encode_head(run)),
+            wake_at_ns=run.pending.wake_at_ns or None,
+            history=[
+                HistoryBatch(
+                    batch.first_event_id,
+                    batch.last_event_id,
+                    len(batch.entries),
+                    seal(batch.entries),
+                )
+                for batch in pending.batches
+            ],
+            dispatch_put=[
+                _dispatch_row(self.namespace, pending.number, offer)
+                for offer in pending.offers.values()
+            ],
+            dispatch_deleted=list(pending.rows_deleted),
+        )
+        if pending.is_new:
+            write.insert = RunIdentity(
+                self.namespace.number,
+                self.execution.key[1],
+                uuid.UUID(run.recorded.run_id).bytes,
+            )
+        for kind, key in pending.touched:
+            content = encode_record(run, kind, key)
+            if content is not None:
+                write.records_put.append(Record(kind, record_key(kind, key), seal(content)))
+            elif not pending.is_new:
+                write.records_deleted.append((kind, record_key(kind, key)))
+        if pending.visibility_changed:
+            write.visibility = project(self.namespace, self.execution.key[1], run)
+        return write
+
+
+def _dispatch_row(namespace: NamespaceRef, run: RunNumber, offer: OfferTask) -> DispatchRow:
+    return DispatchRow(
+        run=run,
+        event_id=offer.scheduled_event_id,
+        namespace=namespace.number,
+        queue=offer.queue,
+        kind=offer.kind,
+        priority=offer.priority,
+        ready_at_ns=offer.ready_at_ns,
+        stamp=offer.stamp,
+        directive=offer.sticky_for.encode(),
+    )

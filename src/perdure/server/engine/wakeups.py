@@ -1,0 +1,143 @@
+"""Wake-ups: each run has one time at which it must be looked at again, stored with it.
+
+Those of the near future are also in memory, as a heap; further ones are read from the store as
+their time comes closer, so that a million sleeping workflows cost disk, not memory. A wake-up that
+comes too early, or for a run that is closed, is harmless.
+
+The stall rule: when the loop was blocked or the process was stopped, work that was done meanwhile
+is waiting to be read. It is all decided before any deadline that passed during the stall, so that
+work which was done in time never times out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Awaitable, Callable
+
+from perdure.server.engine.clock import Clock
+from perdure.server.machines.ports import SECOND_NS
+from perdure.server.store.ports import RunNumber, Store, StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+HORIZON_NS = 60 * SECOND_NS
+"""How far ahead wake-ups are kept in memory."""
+PAGE = 1_000
+"""Wake-ups read from the store, and begun, at a time."""
+NAP_SECONDS_MIN = 0.001
+"""So that a clock which stands still does not make us spin."""
+TICK_SECONDS = 0.25
+"""The longest nap: a nap that takes much longer than it should is how a stall is noticed."""
+STALL_NS = SECOND_NS
+"""A nap that ends so much too late means a stall."""
+GRACE_SECONDS = 1.0
+"""After a stall, how long arrived work may take to be read from its connections before anything
+times out."""
+RETRY_SECONDS = 0.2
+
+Fire = Callable[[RunNumber], Awaitable[None]]
+
+
+class Wakeups:
+    """Fires the wake-ups of a shard."""
+
+    def __init__(self, store: Store, shard: int, clock: Clock, fire: Fire) -> None:
+        self._store = store
+        self._shard = shard
+        self._clock = clock
+        self._fire = fire
+        self._heap: list[tuple[int, RunNumber]] = []
+        self._armed: dict[RunNumber, int] = {}
+        """The time that counts, per run with a wake-up in memory; other entries of the heap are
+        stale."""
+        self._horizon_ns = 0
+        """Everything stored that is due before this is in memory."""
+        self._kick = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.stalls = 0
+
+    def start(self) -> None:
+        """Begin to fire."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Fire no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def arm(self, run: RunNumber, wake_at_ns: int) -> bool:
+        """The run's wake-up is stored (0: it has none any more); whether it is kept in memory from
+        now on."""
+        if not wake_at_ns or wake_at_ns >= self._horizon_ns:
+            self._armed.pop(run, None)
+            return False
+        if self._armed.get(run) == wake_at_ns:
+            return False
+        self._armed[run] = wake_at_ns
+        heapq.heappush(self._heap, (wake_at_ns, run))
+        if self._heap[0][1] == run:
+            self._kick.set()
+        return True
+
+    async def _run(self) -> None:
+        while True:
+            now_ns = self._clock.now_ns()
+            if now_ns + HORIZON_NS // 2 > self._horizon_ns:
+                await self._read_ahead(now_ns)
+            due = self._pop_due(now_ns)
+            if due:
+                await asyncio.gather(*map(self._fire, due))
+            else:
+                await self._nap(now_ns)
+
+    def _pop_due(self, now_ns: int) -> list[RunNumber]:
+        due: list[RunNumber] = []
+        heap, armed = self._heap, self._armed
+        while heap and heap[0][0] <= now_ns and len(due) < PAGE:
+            wake_at_ns, run = heapq.heappop(heap)
+            if armed.get(run) == wake_at_ns:
+                del armed[run]
+                due.append(run)
+        return due
+
+    async def _nap(self, now_ns: int) -> None:
+        """Sleep until something may be due, and notice when that took far too long."""
+        seconds = TICK_SECONDS
+        if self._heap:
+            seconds = min(seconds, max((self._heap[0][0] - now_ns) / SECOND_NS, NAP_SECONDS_MIN))
+        self._kick.clear()
+        before_ns = self._clock.now_ns()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._kick.wait()
+        except TimeoutError:
+            pass
+        overslept_ns = self._clock.now_ns() - before_ns - int(seconds * SECOND_NS)
+        if overslept_ns > STALL_NS:
+            self.stalls += 1
+            logger.warning(
+                "the server stood still for %.1f s: what arrived meanwhile goes first",
+                overslept_ns / SECOND_NS,
+            )
+            await asyncio.sleep(GRACE_SECONDS)
+
+    async def _read_ahead(self, now_ns: int) -> None:
+        """Bring the wake-ups of the near future into memory; when they are very many, only the
+        earliest."""
+        until_ns = now_ns + HORIZON_NS
+        try:
+            rows = await self._store.due(self._shard, until_ns, PAGE * 10)
+        except StoreUnavailable as error:
+            logger.warning("wake-ups cannot be read now: %s", error)
+            await asyncio.sleep(RETRY_SECONDS)
+            return
+        if len(rows) >= PAGE * 10:
+            until_ns = rows[-1][0]
+        self._horizon_ns = max(until_ns, now_ns + 1)
+        for wake_at_ns, run in rows:
+            if run not in self._armed:
+                self._armed[run] = wake_at_ns
+                heapq.heappush(self._heap, (wake_at_ns, run))

@@ -1,0 +1,89 @@
+"""docs/compatibility.md, rendered from the dispatch table, so that the page cannot promise what the
+code does not have.
+
+To write it anew: `python -m perdure.server.frontend.compatibility > docs/compatibility.md`
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+
+from google.protobuf.descriptor import MethodDescriptor
+
+from perdure.server.frontend.dispatch import OPERATOR_SERVICE, RPCS, WORKFLOW_SERVICE
+from perdure.server.frontend.switched_off import REFUSALS
+from perdure.server.frontend.versions import TEMPORAL_VERSION
+
+PARTIAL: dict[str, str] = {
+    "RegisterNamespace": "one cluster, no archival",
+    "StartWorkflowExecution": "no custom search attributes, callbacks, versioning overrides or"
+    " time skipping",
+    "DescribeWorkflowExecution": "children, callbacks and Nexus operations come with them; a"
+    " closed run lists nothing pending",
+    "ListWorkflowExecutions": "newest first, with an empty query only",
+    "PollWorkflowTaskQueue": "unversioned workers; no queries, no updates, no poller scaling",
+    "PollActivityTaskQueue": "unversioned workers; no poller scaling, no queue rate limits",
+    "RespondWorkflowTaskCompleted": "commands of children, other workflows, updates and Nexus"
+    " are refused; no pages",
+    "ShutdownWorker": "the last heartbeat that comes with it is not kept",
+    "RecordWorkerHeartbeat": "accepted, not kept",
+}
+"""What is missing of an RPC that is built."""
+
+OTHER_SERVICES: tuple[tuple[str, str, str], ...] = (
+    ("grpc.health.v1.Health/Check", "works", ""),
+    ("grpc.health.v1.Health/Watch", "works", ""),
+    ("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "works", ""),
+    ("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "works", ""),
+)
+
+INTRODUCTION = f"""\
+# Compatibility
+
+The server speaks the gRPC API of Temporal {TEMPORAL_VERSION}. This page is rendered from its
+dispatch table, and a test keeps it so.
+
+- **works**: answers as Temporal's server does.
+- **partial**: works but for what the notes say.
+- **off**: Temporal's stock server has it switched off; it is answered in the same way.
+- **not yet**: answered with `UNIMPLEMENTED`.
+
+What the server can do is also what `GetSystemInfo` and `DescribeNamespace` advertise, which SDKs
+read before they use a feature.
+"""
+
+
+def state_of(method: MethodDescriptor) -> tuple[str, str]:
+    """The state of a method of ours, and notes."""
+    if method.containing_service is WORKFLOW_SERVICE:
+        if method.name in RPCS:
+            notes = PARTIAL.get(method.name, "")
+            return ("partial" if notes else "works"), notes
+        if method.name in REFUSALS:
+            return "off", ""
+    return "not yet", ""
+
+
+def render() -> str:
+    """The page."""
+    parts = [INTRODUCTION]
+    for service in (WORKFLOW_SERVICE, OPERATOR_SERVICE):
+        rows = [(method.name, *state_of(method)) for method in service.methods]
+        counts = Counter(state for _, state, _ in rows)
+        summary = ", ".join(f"{count} {state}" for state, count in counts.most_common())
+        parts.append(f"\n## {service.full_name}\n\n{len(rows)} methods: {summary}.\n\n")
+        parts.append(_table(rows))
+    parts.append("\n## Other services\n\n")
+    parts.append(_table(list(OTHER_SERVICES)))
+    return "".join(parts)
+
+
+def _table(rows: list[tuple[str, str, str]]) -> str:
+    lines = ["| RPC | state | notes |", "|---|---|---|"]
+    lines += [f"| {name} | {state} | {notes} |" for name, state, notes in rows]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render())

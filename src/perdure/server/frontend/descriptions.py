@@ -1,0 +1,187 @@
+"""DescribeWorkflowExecution."""
+
+from __future__ import annotations
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from temporalio.api.common.v1 import Payloads, Priority
+from temporalio.api.enums.v1 import (
+    EventType,
+    PendingActivityState,
+    PendingWorkflowTaskState,
+    TaskQueueKind,
+)
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.history.v1 import History
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflow.v1 import (
+    PendingActivityInfo,
+    PendingWorkflowTaskInfo,
+    WorkflowExecutionConfig,
+    WorkflowExecutionExtendedInfo,
+)
+from temporalio.api.workflowservice.v1 import (
+    DescribeWorkflowExecutionRequest,
+    DescribeWorkflowExecutionResponse,
+)
+
+from perdure.server.frontend.services import Services
+from perdure.server.frontend.validation import check_execution
+from perdure.server.machines.wire import duration, timestamp
+from perdure.server.machines.workflow import deadlines
+from perdure.server.machines.workflow.state import AttemptState, PendingActivity, Run
+from perdure.server.visibility.execution_info import described_execution_info
+from perdure.transport import Caller
+
+NO_TIME = Timestamp(seconds=-62_135_596_800)
+"""The zero time of the real server (the year 1), which it gives where there is no run timeout."""
+
+LISTED_REQUESTS = frozenset(
+    (
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED,
+    )
+)
+"""Request ids of other kinds of event are kept for deduplication only."""
+
+
+async def describe_workflow_execution(
+    services: Services, request: DescribeWorkflowExecutionRequest, caller: Caller
+) -> bytes:
+    """Everything about a run that is not its history."""
+    namespace = services.bind(request.namespace)
+    check_execution(request.HasField("execution"), request.execution)
+    workflow_id = request.execution.workflow_id
+    view = await services.engine.describe(namespace, workflow_id, request.execution.run_id)
+    run = view.run
+    # Copied before anything else is awaited, since the run goes on meanwhile.
+    response = DescribeWorkflowExecutionResponse(
+        execution_config=_config(run),
+        workflow_execution_info=described_execution_info(run, workflow_id, namespace.retention_ns),
+        pending_activities=[
+            _pending_activity(pending)
+            for pending in run.activities.values()
+            if pending.attempt.state != AttemptState.OUTCOME_BUFFERED
+        ],
+        pending_workflow_task=_pending_workflow_task(run),
+        workflow_extended_info=_extended_info(run),
+    )
+    page = await services.engine.read_history(
+        namespace, workflow_id, run.recorded.run_id, first_event_id=1, events_max=1
+    )
+    started = History.FromString(page.history).events[0]
+    if started.HasField("user_metadata"):
+        response.execution_config.user_metadata.CopyFrom(started.user_metadata)
+    return response.SerializeToString()
+
+
+def _config(run: Run) -> WorkflowExecutionConfig:
+    recorded = run.recorded
+    config = WorkflowExecutionConfig(
+        task_queue=TaskQueue(name=recorded.task_queue, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL),
+        default_workflow_task_timeout=duration(recorded.workflow_task_timeout_ns),
+    )
+    if recorded.execution_timeout_ns:
+        config.workflow_execution_timeout.CopyFrom(duration(recorded.execution_timeout_ns))
+    if recorded.run_timeout_ns:
+        config.workflow_run_timeout.CopyFrom(duration(recorded.run_timeout_ns))
+    return config
+
+
+def _pending_activity(pending: PendingActivity) -> PendingActivityInfo:
+    activity, attempt = pending.activity, pending.attempt
+    info = PendingActivityInfo(
+        activity_id=activity.activity_id,
+        state=_activity_state(pending),
+        attempt=attempt.attempt,
+        maximum_attempts=activity.retry_policy.attempts_max,
+        scheduled_time=timestamp(attempt.scheduled_time_ns),
+        last_worker_identity=attempt.identity or attempt.last_identity,
+    )
+    info.activity_type.name = activity.activity_type
+    if attempt.state == AttemptState.STARTED:
+        info.last_started_time.CopyFrom(timestamp(attempt.started_time_ns))
+    if attempt.heartbeat_time_ns:
+        info.last_heartbeat_time.CopyFrom(timestamp(attempt.heartbeat_time_ns))
+    if attempt.heartbeat_details:
+        info.heartbeat_details.CopyFrom(Payloads.FromString(attempt.heartbeat_details))
+    if attempt.last_failure:
+        info.last_failure.CopyFrom(Failure.FromString(attempt.last_failure))
+    if attempt.last_attempt_complete_ns:
+        info.last_attempt_complete_time.CopyFrom(timestamp(attempt.last_attempt_complete_ns))
+    if attempt.state == AttemptState.BACKING_OFF:
+        info.next_attempt_schedule_time.CopyFrom(timestamp(attempt.scheduled_time_ns))
+        waits_ns = max(0, attempt.scheduled_time_ns - attempt.last_attempt_complete_ns)
+        info.current_retry_interval.CopyFrom(duration(waits_ns))
+    if activity.schedule_to_close_ns:
+        expires_ns = activity.scheduled_time_ns + activity.schedule_to_close_ns
+        info.expiration_time.CopyFrom(timestamp(expires_ns))
+    if activity.priority is not None:
+        info.priority.CopyFrom(Priority.FromString(activity.priority))
+    _add_options(info, pending)
+    return info
+
+
+def _activity_state(pending: PendingActivity) -> PendingActivityState.ValueType:
+    if pending.activity.cancel_requested_event_id:
+        return PendingActivityState.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED
+    if pending.attempt.state == AttemptState.STARTED:
+        return PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
+    return PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
+
+
+def _add_options(info: PendingActivityInfo, pending: PendingActivity) -> None:
+    activity = pending.activity
+    options = info.activity_options
+    options.task_queue.name = activity.task_queue
+    options.task_queue.normal_name = activity.task_queue
+    options.schedule_to_close_timeout.CopyFrom(duration(activity.schedule_to_close_ns))
+    options.schedule_to_start_timeout.CopyFrom(duration(activity.schedule_to_start_ns))
+    options.start_to_close_timeout.CopyFrom(duration(activity.start_to_close_ns))
+    options.heartbeat_timeout.CopyFrom(duration(activity.heartbeat_ns))
+    policy = activity.retry_policy
+    options.retry_policy.initial_interval.CopyFrom(duration(policy.initial_interval_ns))
+    options.retry_policy.backoff_coefficient = policy.backoff_coefficient
+    options.retry_policy.maximum_interval.CopyFrom(duration(policy.interval_ns_max))
+    options.retry_policy.maximum_attempts = policy.attempts_max
+    if activity.priority is not None:
+        options.priority.CopyFrom(Priority.FromString(activity.priority))
+
+
+def _pending_workflow_task(run: Run) -> PendingWorkflowTaskInfo | None:
+    task = run.workflow_task
+    if task is None:
+        return None
+    info = PendingWorkflowTaskInfo(
+        state=PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_SCHEDULED,
+        scheduled_time=timestamp(task.scheduled_time_ns),
+        original_scheduled_time=timestamp(run.pending.heartbeat_since_ns or task.scheduled_time_ns),
+        attempt=task.attempt,
+    )
+    if task.started_event_id:
+        info.state = PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED
+        info.started_time.CopyFrom(timestamp(task.started_time_ns))
+    return info
+
+
+def _extended_info(run: Run) -> WorkflowExecutionExtendedInfo:
+    recorded = run.recorded
+    info = WorkflowExecutionExtendedInfo(
+        run_expiration_time=(
+            timestamp(deadlines.run_deadline(run)) if recorded.run_timeout_ns else NO_TIME
+        ),
+        cancel_requested=run.pending.is_cancel_requested,
+        original_start_time=timestamp(recorded.start_time_ns),
+    )
+    if recorded.execution_expiration_ns:
+        info.execution_expiration_time.CopyFrom(timestamp(recorded.execution_expiration_ns))
+    if run.pending.start_request_id:
+        start = info.request_id_infos[run.pending.start_request_id]
+        start.event_type = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
+        start.event_id = 1
+    for noted in run.requests.values():
+        if noted.event_type in LISTED_REQUESTS:
+            entry = info.request_id_infos[noted.request_id]
+            entry.event_type = noted.event_type  # type: ignore[assignment]
+            entry.event_id = noted.event_id
+            entry.buffered = not noted.event_id
+    return info

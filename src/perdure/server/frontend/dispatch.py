@@ -1,0 +1,117 @@
+"""The dispatch table: each method's request class and what carries it out. Every method of both
+services has a handler.
+
+The handlers are the edge of the server: a request is parsed here, and whatever an RPC raises
+becomes a status here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from temporalio.api.operatorservice.v1 import service_pb2 as operator_service
+from temporalio.api.workflowservice.v1 import service_pb2 as workflow_service
+
+from perdure.server.frontend import (
+    activity_tasks,
+    controlling,
+    descriptions,
+    histories,
+    listing,
+    namespaces,
+    starting,
+    switched_off,
+    system,
+    workers,
+    workflow_tasks,
+)
+from perdure.server.frontend.errors import Unimplemented, failure_of
+from perdure.server.frontend.services import Services
+from perdure.transport import Caller, Handler
+
+WORKFLOW_SERVICE: ServiceDescriptor = workflow_service.DESCRIPTOR.services_by_name[
+    "WorkflowService"
+]
+OPERATOR_SERVICE: ServiceDescriptor = operator_service.DESCRIPTOR.services_by_name[
+    "OperatorService"
+]
+
+Rpc = Callable[[Services, Any, Caller], Awaitable[bytes]]
+"""One RPC; its second argument is the request class of the method."""
+
+RPCS: dict[str, Rpc] = {
+    "GetSystemInfo": system.get_system_info,
+    "GetClusterInfo": system.get_cluster_info,
+    "RegisterNamespace": namespaces.register_namespace,
+    "DescribeNamespace": namespaces.describe_namespace,
+    "ListNamespaces": namespaces.list_namespaces,
+    "StartWorkflowExecution": starting.start_workflow_execution,
+    "SignalWorkflowExecution": controlling.signal_workflow_execution,
+    "RequestCancelWorkflowExecution": controlling.request_cancel_workflow_execution,
+    "TerminateWorkflowExecution": controlling.terminate_workflow_execution,
+    "ResetStickyTaskQueue": controlling.reset_sticky_task_queue,
+    "GetWorkflowExecutionHistory": histories.get_workflow_execution_history,
+    "GetWorkflowExecutionHistoryReverse": histories.get_workflow_execution_history_reverse,
+    "DescribeWorkflowExecution": descriptions.describe_workflow_execution,
+    "ListWorkflowExecutions": listing.list_workflow_executions,
+    "PollWorkflowTaskQueue": workflow_tasks.poll_workflow_task_queue,
+    "RespondWorkflowTaskCompleted": workflow_tasks.respond_workflow_task_completed,
+    "RespondWorkflowTaskFailed": workflow_tasks.respond_workflow_task_failed,
+    "PollActivityTaskQueue": activity_tasks.poll_activity_task_queue,
+    "RespondActivityTaskCompleted": activity_tasks.respond_activity_task_completed,
+    "RespondActivityTaskCompletedById": activity_tasks.respond_activity_task_completed_by_id,
+    "RespondActivityTaskFailed": activity_tasks.respond_activity_task_failed,
+    "RespondActivityTaskFailedById": activity_tasks.respond_activity_task_failed_by_id,
+    "RespondActivityTaskCanceled": activity_tasks.respond_activity_task_canceled,
+    "RespondActivityTaskCanceledById": activity_tasks.respond_activity_task_canceled_by_id,
+    "RecordActivityTaskHeartbeat": activity_tasks.record_activity_task_heartbeat,
+    "RecordActivityTaskHeartbeatById": activity_tasks.record_activity_task_heartbeat_by_id,
+    "ShutdownWorker": workers.shutdown_worker,
+    "RecordWorkerHeartbeat": workers.record_worker_heartbeat,
+}
+"""The methods of WorkflowService that are built, by name."""
+
+
+def handlers_of(services: Services) -> dict[str, Handler]:
+    """A handler for every method of WorkflowService and OperatorService, by its full name."""
+    table: dict[str, Handler] = {}
+    for service in (WORKFLOW_SERVICE, OPERATOR_SERVICE):
+        for method in service.methods:
+            rpc = RPCS.get(method.name) if service is WORKFLOW_SERVICE else None
+            table[full_name(method)] = _handler(services, method, rpc or _refusing(method))
+    return table
+
+
+def full_name(method: MethodDescriptor) -> str:
+    """The name that a call carries: `/package.Service/Method`."""
+    return f"/{method.containing_service.full_name}/{method.name}"
+
+
+def _handler(services: Services, method: MethodDescriptor, rpc: Rpc) -> Handler:
+    name = method.name
+    parse = GetMessageClass(method.input_type).FromString
+
+    async def handle(request: bytes, caller: Caller) -> bytes:
+        try:
+            return await rpc(services, parse(request), caller)
+        except Exception as error:
+            raise failure_of(error, name) from error
+
+    return handle
+
+
+def _refusing(method: MethodDescriptor) -> Rpc:
+    """What answers for a method that is switched off or not built."""
+    name = method.name
+
+    async def refuse(services: Services, request: Message, caller: Caller) -> bytes:
+        namespace = getattr(request, "namespace", "")
+        if name in switched_off.REFUSALS and method.containing_service is WORKFLOW_SERVICE:
+            raise switched_off.refusal(name, namespace)
+        raise Unimplemented(f"{name} is not built yet in this server")
+
+    return refuse

@@ -1,0 +1,166 @@
+"""From exceptions to gRPC statuses: one table. Messages and typed details are those of the real
+server.
+
+What is in no table is a bug of ours: INTERNAL, and loud in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import DecodeError, Message
+from google.rpc.status_pb2 import Status as StatusMessage  # type: ignore[import-untyped]
+from temporalio.api.enums.v1 import ResourceExhaustedCause, ResourceExhaustedScope
+from temporalio.api.errordetails.v1 import (
+    ClientVersionNotSupportedFailure,
+    NamespaceAlreadyExistsFailure,
+    NamespaceNotFoundFailure,
+    NotFoundFailure,
+    PermissionDeniedFailure,
+    ResourceExhaustedFailure,
+    ServerVersionNotSupportedFailure,
+    WorkflowExecutionAlreadyStartedFailure,
+)
+
+from perdure.server.engine.api import EngineStopped, EngineUnavailable
+from perdure.server.machines import errors
+from perdure.server.namespaces.registry import NamespaceAlreadyExists, NamespaceNotFound
+from perdure.server.store.ports import CorruptBlob, StoreError
+from perdure.transport import CallFailed, Code
+
+logger = logging.getLogger(__name__)
+
+TYPE_URL = "type.googleapis.com/"
+
+
+class Unimplemented(errors.Rejected):
+    """The method, or something that the request asks for, is not built or switched off."""
+
+
+class PermissionDenied(errors.Rejected):
+    """The method is switched off for the namespace."""
+
+
+class ClientVersionNotSupported(errors.Rejected):
+    """The client's version is out of the range that the server supports."""
+
+    def __init__(self, version: str, name: str, supported: str) -> None:
+        super().__init__(
+            f"Client version {version} is not supported."
+            f" Server supports {name} versions: {supported}"
+        )
+        self.version, self.name, self.supported = version, name, supported
+
+
+class ServerVersionNotSupported(errors.Rejected):
+    """The server's version is out of the range that the client supports."""
+
+    def __init__(self, version: str, supported: str) -> None:
+        super().__init__(
+            f"Server version {version} is not supported."
+            f" Client supports server versions: {supported}"
+        )
+        self.version, self.supported = version, supported
+
+
+class Row(msgspec.Struct, frozen=True):
+    """How one kind of exception is answered."""
+
+    code: Code
+    detail: Callable[[Any], Message] | None = None
+    message: str | None = None
+    """In place of the exception's own, which may name what a client has no use for."""
+
+
+def _already_started(error: errors.AlreadyStarted) -> Message:
+    return WorkflowExecutionAlreadyStartedFailure(
+        start_request_id=error.start_request_id,
+        run_id=error.run_id,
+        first_execution_run_id=error.first_execution_run_id,
+    )
+
+
+def _resource_exhausted(error: errors.ResourceExhausted) -> Message:
+    return ResourceExhaustedFailure(
+        cause=ResourceExhaustedCause.RESOURCE_EXHAUSTED_CAUSE_SYSTEM_OVERLOADED,
+        scope=ResourceExhaustedScope.RESOURCE_EXHAUSTED_SCOPE_SYSTEM,
+    )
+
+
+def _client_version(error: ClientVersionNotSupported) -> Message:
+    return ClientVersionNotSupportedFailure(
+        client_version=error.version, client_name=error.name, supported_versions=error.supported
+    )
+
+
+def _server_version(error: ServerVersionNotSupported) -> Message:
+    return ServerVersionNotSupportedFailure(
+        server_version=error.version, client_supported_server_versions=error.supported
+    )
+
+
+TABLE: dict[type[Exception], Row] = {
+    errors.InvalidArgument: Row(Code.INVALID_ARGUMENT),
+    errors.FailedPrecondition: Row(Code.FAILED_PRECONDITION),
+    errors.NotFound: Row(Code.NOT_FOUND, lambda error: NotFoundFailure()),
+    errors.ResourceExhausted: Row(Code.RESOURCE_EXHAUSTED, _resource_exhausted),
+    errors.AlreadyStarted: Row(Code.ALREADY_EXISTS, _already_started),
+    NamespaceNotFound: Row(
+        Code.NOT_FOUND, lambda error: NamespaceNotFoundFailure(namespace=error.namespace)
+    ),
+    NamespaceAlreadyExists: Row(Code.ALREADY_EXISTS, lambda error: NamespaceAlreadyExistsFailure()),
+    PermissionDenied: Row(Code.PERMISSION_DENIED, lambda error: PermissionDeniedFailure()),
+    Unimplemented: Row(Code.UNIMPLEMENTED),
+    ClientVersionNotSupported: Row(Code.FAILED_PRECONDITION, _client_version),
+    ServerVersionNotSupported: Row(Code.FAILED_PRECONDITION, _server_version),
+    EngineUnavailable: Row(Code.UNAVAILABLE),
+    EngineStopped: Row(Code.UNAVAILABLE, message="the server is shutting down"),
+    StoreError: Row(Code.UNAVAILABLE),
+    DecodeError: Row(
+        Code.INTERNAL,
+        message="grpc: error unmarshalling request: proto: cannot parse invalid wire-format data",
+    ),
+}
+"""Each exception that an RPC may raise; a subclass without a row of its own is answered as its
+base."""
+
+BUGS: tuple[type[Exception], ...] = (CorruptBlob,)
+"""These have a base in the table, but are answered as INTERNAL, since trying again does not
+help."""
+
+INTERNAL_MESSAGE = "something went wrong, please retry"
+"""What went wrong inside is for the log: a message could carry somebody's data."""
+
+
+def failure_of(error: Exception, method: str) -> CallFailed:
+    """The status with which an exception is answered."""
+    if isinstance(error, CallFailed):
+        return error
+    row = None if isinstance(error, BUGS) else _row_of(type(error))
+    if row is None:
+        logger.critical("%s failed by a bug", method, exc_info=error)
+        return CallFailed(Code.INTERNAL, INTERNAL_MESSAGE)
+    message = row.message if row.message is not None else str(error)
+    if row.detail is None:
+        return CallFailed(row.code, message)
+    return CallFailed(row.code, message, _status(row.code, message, row.detail(error)))
+
+
+def _row_of(kind: type[Exception]) -> Row | None:
+    for ancestor in kind.__mro__:
+        row = TABLE.get(ancestor)
+        if row is not None:
+            return row
+    return None
+
+
+def _status(code: Code, message: str, detail: Message) -> bytes:
+    packed = AnyMessage(
+        type_url=TYPE_URL + detail.DESCRIPTOR.full_name, value=detail.SerializeToString()
+    )
+    status: Message = StatusMessage(code=code, message=message, details=[packed])
+    return status.SerializeToString()

@@ -1,0 +1,92 @@
+"""Responses that carry a history, put together from bytes: events are never parsed on their way
+out.
+
+A serialised message followed by another one of the same type is their merge. So a response is built
+without its history, and the history is appended as one length-delimited field.
+"""
+
+from __future__ import annotations
+
+from temporalio.api.common.v1 import Payloads, Priority, RetryPolicy
+from temporalio.api.enums.v1 import TaskQueueKind
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflowservice.v1 import (
+    PollActivityTaskQueueResponse,
+    PollWorkflowTaskQueueResponse,
+)
+
+from perdure.server.engine.api import ActivityTaskWithInput, NamespaceRef, WorkflowTaskWithHistory
+from perdure.server.frontend.tokens import HistoryToken, encode_history_token, encode_task_token
+from perdure.server.machines.wire import duration, timestamp
+
+_POLL_HISTORY = PollWorkflowTaskQueueResponse.HISTORY_FIELD_NUMBER
+
+
+def embedded(field_number: int, message: bytes) -> bytes:
+    """A serialised message as a field of another one."""
+    prefix = bytearray()
+    for number in (field_number << 3 | 2, len(message)):
+        while number > 0x7F:
+            prefix.append(number & 0x7F | 0x80)
+            number >>= 7
+        prefix.append(number)
+    return bytes(prefix) + message
+
+
+def workflow_task(ready: WorkflowTaskWithHistory) -> bytes:
+    """The serialised PollWorkflowTaskQueueResponse of a started workflow task."""
+    task = ready.task
+    token = task.token
+    response = PollWorkflowTaskQueueResponse(
+        task_token=encode_task_token(token),
+        previous_started_event_id=task.previous_started_event_id,
+        started_event_id=task.started_event_id,
+        attempt=task.attempt,
+        scheduled_time=timestamp(task.scheduled_time_ns),
+        started_time=timestamp(task.started_time_ns),
+    )
+    response.workflow_execution.workflow_id = token.workflow_id
+    response.workflow_execution.run_id = token.run_id
+    response.workflow_type.name = task.workflow_type
+    response.workflow_execution_task_queue.name = task.task_queue
+    response.workflow_execution_task_queue.kind = TaskQueueKind.TASK_QUEUE_KIND_NORMAL
+    if ready.next_event_id:
+        response.next_page_token = encode_history_token(
+            HistoryToken(token.run_id, ready.next_event_id, task.history_to, task.unrecorded)
+        )
+    return response.SerializeToString() + embedded(_POLL_HISTORY, ready.history)
+
+
+def activity_task(namespace: NamespaceRef, ready: ActivityTaskWithInput) -> bytes:
+    """The serialised PollActivityTaskQueueResponse of a started activity attempt."""
+    task = ready.task
+    token = task.token
+    event = HistoryEvent.FromString(ready.scheduled_event)
+    scheduled = event.activity_task_scheduled_event_attributes
+    response = PollActivityTaskQueueResponse(
+        task_token=encode_task_token(token),
+        workflow_namespace=namespace.name,
+        activity_id=scheduled.activity_id,
+        attempt=task.attempt,
+        scheduled_time=timestamp(task.scheduled_time_ns),
+        current_attempt_scheduled_time=timestamp(task.attempt_scheduled_time_ns),
+        started_time=timestamp(task.started_time_ns),
+        schedule_to_close_timeout=duration(task.schedule_to_close_ns),
+        start_to_close_timeout=duration(task.start_to_close_ns),
+        heartbeat_timeout=duration(task.heartbeat_ns),
+        header=scheduled.header if scheduled.HasField("header") else None,
+        input=scheduled.input if scheduled.HasField("input") else None,
+    )
+    response.workflow_type.name = task.workflow_type
+    response.workflow_execution.workflow_id = token.workflow_id
+    response.workflow_execution.run_id = token.run_id
+    response.activity_type.name = task.activity_type
+    if task.heartbeat_details:
+        response.heartbeat_details.CopyFrom(Payloads.FromString(task.heartbeat_details))
+    if task.retry_policy:
+        response.retry_policy.CopyFrom(RetryPolicy.FromString(task.retry_policy))
+    if task.priority is not None:
+        response.priority.CopyFrom(Priority.FromString(task.priority))
+    elif scheduled.HasField("priority"):
+        response.priority.CopyFrom(scheduled.priority)
+    return response.SerializeToString()

@@ -1,0 +1,65 @@
+"""What the RPCs work with, and how a request is bound to its namespace."""
+
+from __future__ import annotations
+
+from perdure.server.engine.api import EngineApi, NamespaceRef
+from perdure.server.frontend.tokens import decode_task_token
+from perdure.server.machines.errors import InvalidArgument
+from perdure.server.machines.ports import DEFAULT_LIMITS, Ids, Limits
+from perdure.server.machines.workflow.inputs import TaskToken
+from perdure.server.namespaces.registry import Namespace, NamespaceRegistry
+from perdure.server.store.ports import Store
+
+
+class Services:
+    """The dependencies of all RPCs."""
+
+    def __init__(
+        self,
+        *,
+        engine: EngineApi,
+        store: Store,
+        namespaces: NamespaceRegistry,
+        ids: Ids,
+        limits: Limits = DEFAULT_LIMITS,
+        store_name: str = "sqlite",
+    ) -> None:
+        self.engine = engine
+        self.store = store
+        self.namespaces = namespaces
+        self.ids = ids
+        self.limits = limits
+        self.store_name = store_name
+        # Namespaces are neither renamed nor deleted, so what was found once stays true.
+        self._by_name: dict[str, NamespaceRef] = {}
+        self._by_id: dict[str, NamespaceRef] = {}
+
+    def bind(self, name: str) -> NamespaceRef:
+        """The namespace that a request names. Raises InvalidArgument, NamespaceNotFound."""
+        return self._by_name.get(name) or self._find(name)
+
+    def bind_token(self, task_token: bytes, name: str) -> tuple[NamespaceRef, TaskToken]:
+        """A task token and its namespace, which must be the one that the request names, if any.
+
+        Raises InvalidArgument, NamespaceNotFound.
+        """
+        token = decode_task_token(task_token)
+        namespace = self._by_id.get(token.namespace_id)
+        if namespace is None:
+            namespace = self._remember(self.namespaces.by_id(token.namespace_id))
+        if name and name != namespace.name and self.bind(name).id != namespace.id:
+            raise InvalidArgument("Operation requested with a token from a different namespace.")
+        return namespace, token
+
+    def _find(self, name: str) -> NamespaceRef:
+        if not name:
+            raise InvalidArgument("Namespace is empty.")
+        if len(name) > self.limits.id_length_max:
+            raise InvalidArgument("Namespace length exceeds limit.")
+        return self._remember(self.namespaces.by_name(name))
+
+    def _remember(self, namespace: Namespace) -> NamespaceRef:
+        ref = NamespaceRef(namespace.number, namespace.id, namespace.name, namespace.retention_ns)
+        self._by_name[ref.name] = ref
+        self._by_id[ref.id] = ref
+        return ref

@@ -1,0 +1,207 @@
+"""StartWorkflowExecution."""
+
+from __future__ import annotations
+
+from temporalio.api.common.v1 import Link
+from temporalio.api.enums.v1 import EventType, WorkflowIdConflictPolicy, WorkflowIdReusePolicy
+from temporalio.api.workflowservice.v1 import (
+    StartWorkflowExecutionRequest,
+    StartWorkflowExecutionResponse,
+)
+
+from perdure.server.engine.api import NamespaceRef
+from perdure.server.frontend import responses
+from perdure.server.frontend.errors import Unimplemented
+from perdure.server.frontend.services import Services
+from perdure.server.frontend.validation import (
+    check_duration,
+    check_links,
+    check_priority,
+    check_search_attributes,
+    check_user_queue,
+    is_too_long,
+)
+from perdure.server.machines.activity import retry
+from perdure.server.machines.errors import InvalidArgument, InvariantViolation
+from perdure.server.machines.ports import Limits
+from perdure.server.machines.schedule import cron
+from perdure.server.machines.wire import duration, duration_ns
+from perdure.server.machines.workflow.inputs import StartWorkflow, WorkflowStarted
+from perdure.transport import Caller
+
+_EAGER_TASK = StartWorkflowExecutionResponse.EAGER_WORKFLOW_TASK_FIELD_NUMBER
+_REUSE_TERMINATE = WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING
+_ATTACHED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED
+_CONFLICT_TERMINATE = WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
+
+
+async def start_workflow_execution(
+    services: Services, request: StartWorkflowExecutionRequest, caller: Caller
+) -> bytes:
+    """Start a run, or answer with the one that the policies of the request lead to."""
+    namespace = services.bind(request.namespace)
+    _default_policies(request)
+    _check(request, services.limits, namespace.name)
+    _default_times(request, services.limits)
+    if not request.request_id:
+        request.request_id = services.ids.uuid()
+    reply = await services.engine.submit(namespace, request.workflow_id, StartWorkflow(request))
+    if not isinstance(reply, WorkflowStarted):
+        raise InvariantViolation(f"a start was answered by {type(reply).__name__}")
+    return await _respond(services, namespace, request.workflow_id, request.request_id, reply)
+
+
+def _default_policies(request: StartWorkflowExecutionRequest) -> None:
+    """Fill in the policies; the deprecated reuse policy becomes the conflict policy that replaced
+    it."""
+    if not request.workflow_id_conflict_policy:
+        if request.workflow_id_reuse_policy == _REUSE_TERMINATE:
+            request.workflow_id_conflict_policy = _CONFLICT_TERMINATE
+            request.workflow_id_reuse_policy = (
+                WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
+            )
+        else:
+            request.workflow_id_conflict_policy = (
+                WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_FAIL
+            )
+    if not request.workflow_id_reuse_policy:
+        request.workflow_id_reuse_policy = (
+            WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
+        )
+
+
+def _check(request: StartWorkflowExecutionRequest, limits: Limits, namespace: str) -> None:
+    """In the order of the real server, so that a request with several faults gets the same
+    answer."""
+    length_max = limits.id_length_max
+    if not request.workflow_id:
+        raise InvalidArgument("WorkflowId is not set on request.")
+    if is_too_long(request.workflow_id, length_max):
+        size = len(request.workflow_id.encode())
+        raise InvalidArgument(f"WorkflowId exceeds maximum allowed length ({size}/{length_max})")
+    if request.HasField("retry_policy"):
+        retry.with_defaults(request.retry_policy)
+        if problem := retry.validate(request.retry_policy):
+            raise InvalidArgument(problem)
+    _check_schedule(request)
+    if not request.workflow_type.name:
+        raise InvalidArgument("WorkflowType is not set on request.")
+    if is_too_long(request.workflow_type.name, length_max):
+        raise InvalidArgument("WorkflowType length exceeds limit.")
+    check_user_queue(request.HasField("task_queue"), request.task_queue, limits)
+    _check_timeouts(request)
+    if is_too_long(request.request_id, length_max):
+        raise InvalidArgument("RequestId length exceeds limit.")
+    _check_policies(request)
+    check_search_attributes(request.search_attributes, namespace)
+    check_priority(request.priority)
+    if request.completion_callbacks:
+        url = request.completion_callbacks[0].nexus.url
+        raise InvalidArgument(
+            f"invalid url: url does not match any configured callback address: {url}"
+        )
+    check_links(request.links)
+    _check_unbuilt(request)
+    if request.input.ByteSize() > limits.blob_size_bytes_max:
+        raise InvalidArgument("Blob data size exceeds limit.")
+    if request.memo.ByteSize() > limits.memo_size_bytes_max:
+        raise InvalidArgument("Memo size exceeds limit.")
+
+
+def _check_schedule(request: StartWorkflowExecutionRequest) -> None:
+    if request.cron_schedule and request.HasField("workflow_start_delay"):
+        raise InvalidArgument("CronSchedule and WorkflowStartDelay may not be used together.")
+    if request.HasField("workflow_start_delay"):
+        check_duration(
+            request.workflow_start_delay,
+            "An invalid WorkflowStartDelaySeconds is set on request.",
+        )
+    if problem := cron.validate(request.cron_schedule):
+        raise InvalidArgument(problem)
+
+
+def _check_timeouts(request: StartWorkflowExecutionRequest) -> None:
+    for field, words in (
+        ("workflow_execution_timeout", "WorkflowExecutionTimeoutSeconds"),
+        ("workflow_run_timeout", "WorkflowRunTimeoutSeconds"),
+        ("workflow_task_timeout", "WorkflowTaskTimeoutSeconds"),
+    ):
+        if request.HasField(field):  # type: ignore[arg-type]
+            check_duration(getattr(request, field), f"An invalid {words} is set on request.")
+
+
+def _check_policies(request: StartWorkflowExecutionRequest) -> None:
+    reuse, conflict = request.workflow_id_reuse_policy, request.workflow_id_conflict_policy
+    if reuse == _REUSE_TERMINATE:
+        raise InvalidArgument(
+            "Invalid WorkflowIDReusePolicy: WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING"
+            " cannot be used together with a WorkflowIDConflictPolicy"
+        )
+    if (
+        conflict == _CONFLICT_TERMINATE
+        and reuse == WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
+    ):
+        raise InvalidArgument(
+            "Invalid WorkflowIDReusePolicy: WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE cannot be"
+            " used together with WorkflowIdConflictPolicy"
+            " WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING"
+        )
+    options = request.on_conflict_options
+    if options.attach_completion_callbacks and not options.attach_request_id:
+        raise InvalidArgument("attaching request ID is required for attaching completion callbacks")
+
+
+def _check_unbuilt(request: StartWorkflowExecutionRequest) -> None:
+    """What would silently not happen is refused."""
+    if request.HasField("time_skipping_config"):
+        raise Unimplemented("The Time-Skipping feature is not enabled for namespace.")
+    if request.HasField("versioning_override"):
+        raise Unimplemented("Versioning overrides are not built yet.")
+
+
+def _default_times(request: StartWorkflowExecutionRequest, limits: Limits) -> None:
+    """The run timeout is at most the execution timeout; the task timeout has a default and at most
+    the run timeout."""
+    execution_ns = duration_ns(request.workflow_execution_timeout)
+    asked_run_ns = run_ns = duration_ns(request.workflow_run_timeout)
+    if execution_ns:
+        run_ns = min(run_ns or execution_ns, execution_ns)
+    if run_ns != asked_run_ns:
+        request.workflow_run_timeout.CopyFrom(duration(run_ns))
+    asked_task_ns = duration_ns(request.workflow_task_timeout)
+    task_ns = min(
+        asked_task_ns or limits.workflow_task_timeout_ns, limits.workflow_task_timeout_ns_max
+    )
+    if run_ns:
+        task_ns = min(task_ns, run_ns)
+    if task_ns != asked_task_ns:
+        request.workflow_task_timeout.CopyFrom(duration(task_ns))
+
+
+async def _respond(
+    services: Services,
+    namespace: NamespaceRef,
+    workflow_id: str,
+    request_id: str,
+    reply: WorkflowStarted,
+) -> bytes:
+    event = Link.WorkflowEvent(
+        namespace=namespace.name, workflow_id=workflow_id, run_id=reply.run_id
+    )
+    if reply.is_attached:
+        event.request_id_ref.request_id = request_id
+        event.request_id_ref.event_type = _ATTACHED
+    else:
+        event.event_ref.event_id = 1
+        event.event_ref.event_type = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
+    response = StartWorkflowExecutionResponse(
+        run_id=reply.run_id,
+        first_execution_run_id=reply.first_execution_run_id,
+        started=reply.is_new,
+        status=reply.status,  # type: ignore[arg-type]
+        link=Link(workflow_event=event),
+    ).SerializeToString()
+    if reply.eager_task is None:
+        return response
+    ready = await services.engine.with_history(namespace, workflow_id, reply.eager_task)
+    return response + responses.embedded(_EAGER_TASK, responses.workflow_task(ready))

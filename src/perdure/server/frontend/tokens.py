@@ -1,0 +1,84 @@
+"""Tokens that travel through clients and come back: opaque to them, msgpack arrays to us.
+
+A page token says where to go on by event ids or row keys, never by a position in something that may
+grow, so it stays valid whatever is written in between.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from perdure.server.machines.errors import InvalidArgument
+from perdure.server.machines.workflow.inputs import TaskToken
+from perdure.server.store.ports import VisibilityCursor
+
+
+class HistoryToken(msgspec.Struct, array_like=True, frozen=True):
+    """Where a history goes on: with `next_event_id` of a run."""
+
+    run_id: str
+    next_event_id: int
+    last_event_id: int = 0
+    """Where it must end, for the history of a workflow task; 0 for wherever it ends by then."""
+    unrecorded: bytes = b""
+    """Entries that follow the last event of a workflow task's history."""
+
+
+class ListToken(msgspec.Struct, array_like=True, frozen=True):
+    """The last row of a page of a list."""
+
+    close_time_ns: int
+    start_time_ns: int
+    run: int
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_task_tokens = msgspec.msgpack.Decoder(TaskToken)
+_history_tokens = msgspec.msgpack.Decoder(HistoryToken)
+_list_tokens = msgspec.msgpack.Decoder(ListToken)
+
+
+def encode_task_token(token: TaskToken) -> bytes:
+    """The token as a worker gets it."""
+    return _encode(token)
+
+
+def decode_task_token(token: bytes) -> TaskToken:
+    """A task token as a worker shows it. Raises InvalidArgument."""
+    if not token:
+        raise InvalidArgument("Task token not set on request.")
+    try:
+        return _task_tokens.decode(token)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise InvalidArgument("Error deserializing task token.") from None
+
+
+def encode_history_token(token: HistoryToken) -> bytes:
+    """The token as a client gets it."""
+    return _encode(token)
+
+
+def decode_history_token(token: bytes, run_id: str) -> HistoryToken:
+    """A history token; `run_id` is what the request names beside it, if anything. Raises
+    InvalidArgument."""
+    try:
+        decoded = _history_tokens.decode(token)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise InvalidArgument("Invalid NextPageToken.") from None
+    if run_id and run_id != decoded.run_id:
+        raise InvalidArgument("RunId in the request does not match the NextPageToken.")
+    return decoded
+
+
+def encode_list_token(cursor: VisibilityCursor) -> bytes:
+    """The token as a client gets it."""
+    return _encode(ListToken(cursor.close_time_ns, cursor.start_time_ns, cursor.run))
+
+
+def decode_list_token(token: bytes) -> VisibilityCursor:
+    """Where a list goes on. Raises InvalidArgument."""
+    try:
+        decoded = _list_tokens.decode(token)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise InvalidArgument("Invalid NextPageToken.") from None
+    return VisibilityCursor(decoded.close_time_ns, decoded.start_time_ns, decoded.run)

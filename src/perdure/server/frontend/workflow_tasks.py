@@ -1,0 +1,123 @@
+"""PollWorkflowTaskQueue, RespondWorkflowTaskCompleted, RespondWorkflowTaskFailed."""
+
+from __future__ import annotations
+
+from temporalio.api.common.v1 import WorkerVersionStamp
+from temporalio.api.enums.v1 import TaskQueueKind
+from temporalio.api.failure.v1 import Failure, ServerFailureInfo
+from temporalio.api.workflowservice.v1 import (
+    PollActivityTaskQueueRequest,
+    PollWorkflowTaskQueueRequest,
+    RespondWorkflowTaskCompletedRequest,
+    RespondWorkflowTaskCompletedResponse,
+    RespondWorkflowTaskFailedRequest,
+    RespondWorkflowTaskFailedResponse,
+)
+
+from perdure.server.engine.api import NamespaceRef, Poll
+from perdure.server.frontend import responses
+from perdure.server.frontend.services import Services
+from perdure.server.frontend.validation import (
+    check_identity,
+    check_queue,
+    check_worker_version,
+    long_poll_seconds,
+)
+from perdure.server.machines.activity import failures
+from perdure.server.machines.errors import InvalidArgument, InvariantViolation, NotFound
+from perdure.server.machines.workflow.inputs import (
+    CompleteWorkflowTask,
+    FailWorkflowTask,
+    RefusedWorkflowTask,
+    WorkflowTaskCompleted,
+)
+from perdure.transport import Caller
+
+POLL_SECONDS_MAX = 60.0  # matching.longPollExpirationInterval
+FAILURE_BYTES_KEPT = 512 * 1024  # limit.blobSize.warn
+FAILURE_TOO_LARGE = "Failure exceeds size limit."
+
+_WORKFLOW_TASK = RespondWorkflowTaskCompletedResponse.WORKFLOW_TASK_FIELD_NUMBER
+_ACTIVITY_TASKS = RespondWorkflowTaskCompletedResponse.ACTIVITY_TASKS_FIELD_NUMBER
+
+
+async def poll_workflow_task_queue(
+    services: Services, request: PollWorkflowTaskQueueRequest, caller: Caller
+) -> bytes:
+    """Wait for a workflow task; an empty response when none came in time."""
+    namespace = services.bind(request.namespace)
+    seconds = long_poll_seconds(caller.time_remaining(), POLL_SECONDS_MAX)
+    check_identity(request.identity, services.limits)
+    check_worker_version(request, request.task_queue)
+    check_queue(request.HasField("task_queue"), request.task_queue, services.limits)
+    ready = await services.engine.poll_workflow_task(poll_of(namespace, request), seconds)
+    return b"" if ready is None else responses.workflow_task(ready)
+
+
+def poll_of(
+    namespace: NamespaceRef, request: PollWorkflowTaskQueueRequest | PollActivityTaskQueueRequest
+) -> Poll:
+    """The poll that a request asks for."""
+    queue = request.task_queue
+    build_id = request.worker_version_capabilities.build_id
+    return Poll(
+        namespace=namespace,
+        queue=queue.name,
+        identity=request.identity,
+        sticky_for=(
+            queue.normal_name if queue.kind == TaskQueueKind.TASK_QUEUE_KIND_STICKY else ""
+        ),
+        worker_version=(
+            WorkerVersionStamp(build_id=build_id).SerializeToString() if build_id else b""
+        ),
+        worker_instance=request.worker_instance_key,
+    )
+
+
+async def respond_workflow_task_completed(
+    services: Services, request: RespondWorkflowTaskCompletedRequest, caller: Caller
+) -> bytes:
+    """Carry out a worker's commands, and hand it what it may do next."""
+    namespace, token = services.bind_token(request.task_token, request.namespace)
+    check_identity(request.identity, services.limits)
+    check_worker_version(request, request.sticky_attributes.worker_task_queue)
+    reply = await services.engine.submit(
+        namespace, token.workflow_id, CompleteWorkflowTask(token, request)
+    )
+    if isinstance(reply, RefusedWorkflowTask):
+        raise (NotFound if reply.is_not_found else InvalidArgument)(reply.message)
+    if not isinstance(reply, WorkflowTaskCompleted):
+        raise InvariantViolation(f"a completion was answered by {type(reply).__name__}")
+    parts = []
+    if reply.workflow_task is not None:
+        ready = await services.engine.with_history(
+            namespace, token.workflow_id, reply.workflow_task
+        )
+        parts.append(responses.embedded(_WORKFLOW_TASK, responses.workflow_task(ready)))
+    for task in reply.activity_tasks:
+        with_input = await services.engine.with_input(namespace, token.workflow_id, task)
+        parts.append(
+            responses.embedded(_ACTIVITY_TASKS, responses.activity_task(namespace, with_input))
+        )
+    return b"".join(parts)
+
+
+async def respond_workflow_task_failed(
+    services: Services, request: RespondWorkflowTaskFailedRequest, caller: Caller
+) -> bytes:
+    """A worker could not carry out its task."""
+    namespace, token = services.bind_token(request.task_token, request.namespace)
+    check_identity(request.identity, services.limits)
+    if request.failure.ByteSize() > services.limits.blob_size_bytes_max:
+        request.failure.CopyFrom(too_large(request.failure))
+    await services.engine.submit(namespace, token.workflow_id, FailWorkflowTask(token, request))
+    return RespondWorkflowTaskFailedResponse().SerializeToString()
+
+
+def too_large(failure: Failure) -> Failure:
+    """What stands for a failure that exceeds the limit: its most important parts are the cause."""
+    return Failure(
+        message=FAILURE_TOO_LARGE,
+        server_failure_info=ServerFailureInfo(non_retryable=True),
+        cause=failures.truncated(failure, FAILURE_BYTES_KEPT),
+    )

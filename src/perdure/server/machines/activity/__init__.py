@@ -1,0 +1,1 @@
+"""The attempts of an activity, and when there is another one."""

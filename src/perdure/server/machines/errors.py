@@ -1,0 +1,40 @@
+"""Refusals: the caller's fault, decided before anything was recorded. The frontend maps each to a
+gRPC status."""
+
+from __future__ import annotations
+
+
+class Rejected(Exception):
+    """The request cannot be honoured; nothing has changed."""
+
+
+class InvalidArgument(Rejected):
+    """A field of the request is wrong."""
+
+
+class FailedPrecondition(Rejected):
+    """The state of the workflow does not allow it."""
+
+
+class NotFound(Rejected):
+    """What the request names does not exist, or is no longer outstanding."""
+
+
+class ResourceExhausted(Rejected):
+    """A limit of the workflow or the service was reached."""
+
+
+class AlreadyStarted(Rejected):
+    """The workflow id is taken, as the policies of the request see it."""
+
+    def __init__(
+        self, message: str, *, start_request_id: str, run_id: str, first_execution_run_id: str
+    ) -> None:
+        super().__init__(message)
+        self.start_request_id = start_request_id
+        self.run_id = run_id
+        self.first_execution_run_id = first_execution_run_id
+
+
+class InvariantViolation(Exception):
+    """A bug of ours: a decision contradicts what must always hold."""

@@ -1,0 +1,49 @@
+"""What a decision is given besides its state and its input: ids and limits, as values and a
+source."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+SECOND_NS = 1_000_000_000
+MINUTE_NS = 60 * SECOND_NS
+
+
+class Ids(Protocol):
+    """The one source of new names. In the shell it rolls dice; in a test it counts."""
+
+    def uuid(self) -> str:
+        """A UUID in its 36 characters, never given out before."""
+        ...
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Every bound and default that a decision depends on (Temporal 1.32's dynamic configuration, by
+    default).
+
+    The names of Temporal's keys stand beside the values, since users look for them.
+    """
+
+    blob_size_bytes_max: int = 2 * 1024 * 1024  # limit.blobSize.error
+    memo_size_bytes_max: int = 2 * 1024 * 1024  # limit.memoSize.error
+    history_size_bytes_max: int = 50 * 1024 * 1024  # limit.historySize.error
+    history_size_bytes_suggest: int = 4 * 1024 * 1024  # limit.historySize.suggestContinueAsNew
+    history_count_max: int = 50 * 1024  # limit.historyCount.error
+    history_count_suggest: int = 4 * 1024  # limit.historyCount.suggestContinueAsNew
+    activity_failure_bytes_max: int = 4 * 1024  # limit.mutableStateActivityFailureSize.error
+    pending_activities_max: int = 2000  # limit.numPendingActivities.error
+    signals_max: int = 10_000  # history.maximumSignalsPerExecution
+    buffered_events_max: int = 100  # history.maximumBufferedEventsBatch
+    buffered_bytes_max: int = 2 * 1024 * 1024  # history.maximumBufferedEventsSizeInBytes
+    id_length_max: int = 1000  # limit.maxIDLength
+    workflow_task_timeout_ns: int = 10 * SECOND_NS  # history.defaultWorkflowTaskTimeout
+    workflow_task_timeout_ns_max: int = 120 * SECOND_NS  # system.maxWorkflowTaskStartToCloseTimeout
+    workflow_task_heartbeat_ns_max: int = 30 * MINUTE_NS  # history.workflowTaskHeartbeatTimeout
+    workflow_task_retry_ns_max: int = 10 * MINUTE_NS  # history.workflowTaskRetryMaxInterval
+    search_attributes_bytes_max: int = 40 * 1024  # frontend.searchAttributesTotalSizeLimit
+    failure_depth_max: int = 20
+
+
+DEFAULT_LIMITS = Limits()

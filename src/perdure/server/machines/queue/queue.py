@@ -1,0 +1,144 @@
+"""One task queue: the tasks on offer, the polls that wait, and which meets which.
+
+It owns an order, and no task: tasks are rows of the store and expected by their workflows, so a
+queue that is lost is read again. It keeps at most one page of its backlog in memory. When more is
+stored than that, `is_backlog_partial` says so, and the host reads on from `cursor` when the page
+runs dry.
+
+Tasks go out by priority, then by the time since which they are ready, then in the order of arrival.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from typing import Generic, TypeVar
+
+import msgspec
+
+BACKLOG_IN_MEMORY_MAX = 1_000
+"""Tasks of one queue held in memory; a million waiting tasks cost disk."""
+
+PollT = TypeVar("PollT")
+
+
+class Task(msgspec.Struct, frozen=True, order=True):
+    """A task on offer. The order of the fields is the order of service."""
+
+    priority: int
+    ready_at_ns: int
+    run: int
+    event_id: int
+    stamp: int
+
+
+class Queue(Generic[PollT]):
+    """A task queue in memory. Polls are the host's objects, compared by identity."""
+
+    def __init__(self, *, is_backlog_partial: bool) -> None:
+        self._tasks: list[Task] = []
+        self._known: set[tuple[int, int, int]] = set()
+        self._polls: deque[PollT] = deque()
+        self.is_backlog_partial = is_backlog_partial
+        """Whether the store may hold tasks of this queue that are not in memory."""
+        self.cursor: Task | None = None
+        """The last task that was read from the store."""
+        self.last_poll_ns = 0
+        """When a poll last arrived or was answered."""
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether a newly ready task has to wait behind others."""
+        return bool(self._tasks) or self.is_backlog_partial
+
+    @property
+    def needs_reading(self) -> bool:
+        """Whether a poll waits while only the store has tasks."""
+        return self.is_backlog_partial and not self._tasks and bool(self._polls)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing would be lost by forgetting the queue."""
+        return not self._tasks and not self._polls and not self.is_backlog_partial
+
+    @property
+    def waiting_polls(self) -> int:
+        """How many polls wait."""
+        return len(self._polls)
+
+    def polls(self) -> list[PollT]:
+        """The polls that wait."""
+        return list(self._polls)
+
+    def add_poll(self, poll: PollT, now_ns: int) -> Task | None:
+        """A poll arrives: the task that it gets, or None when it waits."""
+        self.last_poll_ns = now_ns
+        if self._tasks:
+            return self._pop()
+        self._polls.append(poll)
+        return None
+
+    def remove_poll(self, poll: PollT) -> bool:
+        """A poll went away: whether it had been waiting."""
+        try:
+            self._polls.remove(poll)
+        except ValueError:
+            return False
+        return True
+
+    def take_poll(self) -> PollT | None:
+        """The poll that a task which is ready right now may have: none while others wait their
+        turn."""
+        if self.has_backlog or not self._polls:
+            return None
+        return self._polls.popleft()
+
+    def return_poll(self, poll: PollT) -> None:
+        """A poll whose task came to nothing waits again, at the front."""
+        self._polls.appendleft(poll)
+
+    def add_task(self, task: Task) -> PollT | None:
+        """A task is durably on offer: the poll that gets it, or None when it waits (in memory or
+        only in the store)."""
+        if self.is_backlog_partial:
+            return None
+        if self._polls and not self._tasks:
+            return self._polls.popleft()
+        if len(self._tasks) >= BACKLOG_IN_MEMORY_MAX:
+            self._spill()
+            return None
+        self._push(task)
+        return None
+
+    def add_page(self, tasks: list[Task], *, is_last: bool) -> None:
+        """Tasks read from the store, in order after `cursor`."""
+        for task in tasks:
+            self._push(task)
+        self.is_backlog_partial = not is_last
+        if tasks:
+            self.cursor = tasks[-1]
+
+    def next_match(self) -> tuple[PollT, Task] | None:
+        """A waiting poll and the task that it gets, if there are both."""
+        if not self._polls or not self._tasks:
+            return None
+        return self._polls.popleft(), self._pop()
+
+    def _spill(self) -> None:
+        """Forget the tasks in memory and read them again when they are wanted: their rows are all
+        there."""
+        self._tasks.clear()
+        self._known.clear()
+        self.is_backlog_partial = True
+        self.cursor = None
+
+    def _push(self, task: Task) -> None:
+        key = (task.run, task.event_id, task.stamp)
+        if key not in self._known:
+            self._known.add(key)
+            heapq.heappush(self._tasks, task)
+
+    def _pop(self) -> Task:
+        task = heapq.heappop(self._tasks)
+        self._known.discard((task.run, task.event_id, task.stamp))
+        return task

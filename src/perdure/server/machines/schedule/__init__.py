@@ -1,0 +1,1 @@
+"""Calendar time: what is due again and again."""

@@ -1,0 +1,1 @@
+"""The workflow machine: the life of everything that one workflow id names."""

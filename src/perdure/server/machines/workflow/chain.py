@@ -1,0 +1,317 @@
+"""Chains of runs: how a run begins, how it ends, and what goes on under the same workflow id.
+
+A run that continues as new, is retried, or has a cron schedule gets exactly one successor, in the
+turn that closes it.
+"""
+
+from __future__ import annotations
+
+from temporalio.api.command.v1 import ContinueAsNewWorkflowExecutionCommandAttributes
+from temporalio.api.common.v1 import Link, Payloads, Priority, WorkflowExecution, WorkflowType
+from temporalio.api.enums.v1 import ContinueAsNewInitiator, RetryState, task_queue_pb2, workflow_pb2
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.history.v1 import HistoryEvent, WorkflowExecutionStartedEventAttributes
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflow.v1 import ResetPointInfo, ResetPoints
+from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
+
+from perdure.server.machines.activity.retry import next_retry
+from perdure.server.machines.ports import SECOND_NS
+from perdure.server.machines.schedule.cron import cron_backoff_ns
+from perdure.server.machines.wire import duration, duration_ns, timestamp
+from perdure.server.machines.workflow import changes, deadlines, events, workflow_task
+from perdure.server.machines.workflow.effects import WithdrawTask
+from perdure.server.machines.workflow.state import AttemptState, BlobName, Run
+from perdure.server.machines.workflow.turn import Turn
+
+CONTINUE_AS_NEW_INTERVAL_NS = 1 * SECOND_NS
+"""Runs of a chain begin no faster than this (Temporal's history.workflowIdReuseMinimalInterval)."""
+
+
+def first_run(turn: Turn, request: StartWorkflowExecutionRequest, run_id: str) -> Run:
+    """Begin a chain, as a client asked."""
+    backoff_ns = first_backoff_ns(request, turn.now_ns)
+    attributes = WorkflowExecutionStartedEventAttributes(
+        workflow_type=request.workflow_type,
+        task_queue=request.task_queue,
+        workflow_task_timeout=request.workflow_task_timeout,
+        original_execution_run_id=run_id,
+        identity=request.identity,
+        first_execution_run_id=run_id,
+        attempt=1,
+        cron_schedule=request.cron_schedule,
+        first_workflow_task_backoff=duration(backoff_ns),
+        workflow_id=request.workflow_id,
+        eager_execution_accepted=request.request_eager_execution and not backoff_ns,
+        completion_callbacks=request.completion_callbacks,
+    )
+    _copy_present(
+        request,
+        attributes,
+        (
+            "input",
+            "workflow_execution_timeout",
+            "workflow_run_timeout",
+            "retry_policy",
+            "memo",
+            "search_attributes",
+            "header",
+            "continued_failure",
+            "last_completion_result",
+            "priority",
+            "versioning_override",
+        ),
+    )
+    if request.cron_schedule:
+        attributes.initiator = workflow_pb2.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE
+    execution_timeout_ns = duration_ns(request.workflow_execution_timeout)
+    if execution_timeout_ns:
+        expires_ns = turn.now_ns + execution_timeout_ns + backoff_ns
+        attributes.workflow_execution_expiration_time.CopyFrom(timestamp(expires_ns))
+    event = events.workflow_started(
+        attributes,
+        request.user_metadata if request.HasField("user_metadata") else None,
+        request.links,
+    )
+    run = _begin(turn, event, request.request_id)
+    if not backoff_ns:
+        workflow_task.schedule(turn, is_offered=not request.request_eager_execution)
+    return run
+
+
+def first_backoff_ns(request: StartWorkflowExecutionRequest, now_ns: int) -> int:
+    """How long the first workflow task waits: for the start delay, or for the first time of the
+    cron schedule."""
+    if request.cron_schedule:
+        return cron_backoff_ns(request.cron_schedule, now_ns, now_ns) or 0
+    return duration_ns(request.workflow_start_delay)
+
+
+def close(turn: Turn, event: HistoryEvent) -> None:
+    """Record the close of the run; whatever it had on offer is withdrawn."""
+    run = turn.run
+    task = run.workflow_task
+    if task is not None and (not task.started_event_id or run.pending.is_task_undelivered):
+        workflow_task.withdraw(turn)
+    for scheduled_event_id, pending in run.activities.items():
+        if pending.attempt.state == AttemptState.SCHEDULED:
+            turn.effects.append(WithdrawTask(run.recorded.run_id, scheduled_event_id))
+    turn.record(event)
+    if run.buffered:
+        turn.change(changes.BufferTaken())
+    turn.change(changes.TaskClosed(next_attempt=1))
+    turn.segment.visibility_changed = True
+
+
+def continue_as_new(
+    turn: Turn, completed_event_id: int, command: ContinueAsNewWorkflowExecutionCommandAttributes
+) -> None:
+    """Close the run as continued, and begin its successor with what the command says."""
+    previous = turn.run
+    recorded = previous.recorded
+    run_id = turn.ids.uuid()
+    close(turn, events.workflow_continued_as_new(completed_event_id, command, run_id))
+    attributes = WorkflowExecutionStartedEventAttributes(
+        workflow_type=WorkflowType(name=command.workflow_type.name or recorded.workflow_type),
+        task_queue=_normal_queue(command.task_queue.name or recorded.task_queue),
+        workflow_task_timeout=(
+            command.workflow_task_timeout
+            if duration_ns(command.workflow_task_timeout)
+            else duration(recorded.workflow_task_timeout_ns)
+        ),
+        initiator=(command.initiator or workflow_pb2.CONTINUE_AS_NEW_INITIATOR_WORKFLOW),
+        attempt=1,
+        cron_schedule=command.cron_schedule,
+    )
+    _copy_present(
+        command,
+        attributes,
+        (
+            "input",
+            "header",
+            "workflow_run_timeout",
+            "retry_policy",
+            "memo",
+            "search_attributes",
+            "last_completion_result",
+        ),
+    )
+    if command.HasField("failure"):
+        attributes.continued_failure.CopyFrom(command.failure)
+    wanted_ns = duration_ns(command.backoff_start_interval)
+    backoff_ns = _unhurried_ns(previous, wanted_ns, turn.now_ns)
+    if backoff_ns or command.HasField("backoff_start_interval"):
+        attributes.first_workflow_task_backoff.CopyFrom(duration(backoff_ns))
+    _succeed(turn, previous, attributes, run_id)
+
+
+def retry_or_cron(
+    turn: Turn, failure: Failure | None
+) -> tuple[RetryState.ValueType, int | None, ContinueAsNewInitiator.ValueType]:
+    """What follows a run that failed with `failure` (None: completed): the retry state, the
+    successor's backoff in nanoseconds (None when there is no successor), and who initiates it."""
+    recorded = turn.run.recorded
+    retry_state: RetryState.ValueType = workflow_pb2.RETRY_STATE_RETRY_POLICY_NOT_SET
+    if failure is not None and recorded.retry_policy is not None:
+        decision = next_retry(
+            recorded.retry_policy,
+            attempt=recorded.attempt,
+            now_ns=turn.now_ns,
+            expiration_ns=recorded.execution_expiration_ns,
+            failure=failure,
+        )
+        retry_state = decision.retry_state
+        if decision.delay_ns is not None:
+            return (
+                retry_state,
+                decision.delay_ns,
+                workflow_pb2.CONTINUE_AS_NEW_INITIATOR_RETRY,
+            )
+    backoff_ns = None
+    if recorded.cron_schedule:
+        execution_time_ns = recorded.start_time_ns + recorded.first_task_backoff_ns
+        backoff_ns = cron_backoff_ns(recorded.cron_schedule, execution_time_ns, turn.now_ns)
+    return (
+        retry_state,
+        backoff_ns,
+        workflow_pb2.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE,
+    )
+
+
+def go_on(
+    turn: Turn,
+    previous: Run,
+    run_id: str,
+    backoff_ns: int,
+    initiator: ContinueAsNewInitiator.ValueType,
+    *,
+    result: Payloads | None,
+    failure: Failure | None,
+) -> None:
+    """Begin the successor of a run that was closed a moment ago, because of its retry policy or its
+    cron schedule."""
+    begun = HistoryEvent.FromString(previous.blobs[BlobName.START_EVENT])
+    old = begun.workflow_execution_started_event_attributes
+    recorded = previous.recorded
+    is_retry = initiator == workflow_pb2.CONTINUE_AS_NEW_INITIATOR_RETRY
+    attributes = WorkflowExecutionStartedEventAttributes(
+        workflow_type=old.workflow_type,
+        task_queue=_normal_queue(old.task_queue.name),
+        workflow_task_timeout=old.workflow_task_timeout,
+        initiator=initiator,
+        attempt=recorded.attempt + 1 if is_retry else 1,
+        cron_schedule=old.cron_schedule,
+        first_workflow_task_backoff=duration(_unhurried_ns(previous, backoff_ns, turn.now_ns)),
+        continued_failure=failure,
+        completion_callbacks=old.completion_callbacks if is_retry else None,
+    )
+    _copy_present(old, attributes, ("input", "header", "workflow_run_timeout", "retry_policy"))
+    if BlobName.MEMO in previous.blobs:
+        attributes.memo.ParseFromString(previous.blobs[BlobName.MEMO])
+    if BlobName.SEARCH_ATTRIBUTES in previous.blobs:
+        attributes.search_attributes.ParseFromString(previous.blobs[BlobName.SEARCH_ATTRIBUTES])
+    if result is not None:
+        attributes.last_completion_result.CopyFrom(result)
+    elif old.HasField("last_completion_result") and (is_retry or failure is not None):
+        attributes.last_completion_result.CopyFrom(old.last_completion_result)
+    _succeed(turn, previous, attributes, run_id)
+
+
+def _succeed(
+    turn: Turn, previous: Run, attributes: WorkflowExecutionStartedEventAttributes, run_id: str
+) -> None:
+    """Begin a successor: what every kind of it inherits."""
+    recorded = previous.recorded
+    attributes.original_execution_run_id = run_id
+    attributes.first_execution_run_id = recorded.first_execution_run_id
+    attributes.continued_execution_run_id = recorded.run_id
+    attributes.workflow_id = turn.workflow.workflow_id
+    if recorded.execution_timeout_ns:
+        attributes.workflow_execution_timeout.CopyFrom(duration(recorded.execution_timeout_ns))
+    if recorded.execution_expiration_ns:
+        attributes.workflow_execution_expiration_time.CopyFrom(
+            timestamp(recorded.execution_expiration_ns)
+        )
+    if recorded.priority is not None:
+        attributes.priority.CopyFrom(Priority.FromString(recorded.priority))
+    if recorded.reset_points:
+        attributes.prev_auto_reset_points.CopyFrom(_expiring_points(turn, previous))
+    if recorded.parent_workflow_id:
+        _inherit_parent(attributes, previous)
+    links: tuple[Link, ...] = ()
+    if BlobName.START_EVENT in previous.blobs:
+        links = tuple(HistoryEvent.FromString(previous.blobs[BlobName.START_EVENT]).links)
+    _begin(turn, events.workflow_started(attributes, None, links), turn.ids.uuid())
+    if not duration_ns(attributes.first_workflow_task_backoff):
+        workflow_task.schedule(turn)
+
+
+def _begin(turn: Turn, event: HistoryEvent, request_id: str) -> Run:
+    run = turn.start_run(event)
+    turn.change(changes.StartAccepted(request_id))
+    attributes = event.workflow_execution_started_event_attributes
+    if (
+        attributes.HasField("retry_policy")
+        or attributes.cron_schedule
+        or event.links
+        or attributes.completion_callbacks
+    ):
+        turn.change(changes.StartEventKept(event.SerializeToString()))
+    return run
+
+
+def _unhurried_ns(previous: Run, wanted_ns: int, now_ns: int) -> int:
+    """The backoff that a successor should have, or more when the run lived so shortly that the
+    chain would spin."""
+    lifetime_ns = now_ns - deadlines.first_task_due(previous)
+    if lifetime_ns + wanted_ns < CONTINUE_AS_NEW_INTERVAL_NS:
+        return CONTINUE_AS_NEW_INTERVAL_NS - lifetime_ns
+    return wanted_ns
+
+
+def _expiring_points(turn: Turn, previous: Run) -> ResetPoints:
+    recorded = previous.recorded
+    expires_ns = recorded.close_time_ns + turn.workflow.retention_ns
+    return ResetPoints(
+        points=[
+            ResetPointInfo(
+                build_id=point.build_id,
+                run_id=point.run_id,
+                first_workflow_task_completed_id=point.first_completed_event_id,
+                create_time=timestamp(point.create_time_ns),
+                expire_time=timestamp(point.expire_time_ns or expires_ns),
+                resettable=True,
+            )
+            for point in recorded.reset_points
+        ]
+    )
+
+
+def _inherit_parent(attributes: WorkflowExecutionStartedEventAttributes, previous: Run) -> None:
+    recorded = previous.recorded
+    attributes.parent_workflow_namespace = recorded.parent_namespace
+    attributes.parent_workflow_execution.CopyFrom(
+        WorkflowExecution(workflow_id=recorded.parent_workflow_id, run_id=recorded.parent_run_id)
+    )
+    attributes.parent_initiated_event_id = recorded.parent_initiated_event_id
+    attributes.root_workflow_execution.CopyFrom(
+        WorkflowExecution(workflow_id=recorded.root_workflow_id, run_id=recorded.root_run_id)
+    )
+
+
+def _normal_queue(name: str) -> TaskQueue:
+    return TaskQueue(name=name, kind=task_queue_pb2.TASK_QUEUE_KIND_NORMAL)
+
+
+def _copy_present(
+    source: StartWorkflowExecutionRequest
+    | ContinueAsNewWorkflowExecutionCommandAttributes
+    | WorkflowExecutionStartedEventAttributes,
+    target: WorkflowExecutionStartedEventAttributes,
+    names: tuple[str, ...],
+) -> None:
+    """Copy sub-messages whole where the source has them, so that "unset" stays different from
+    "empty"."""
+    for name in names:
+        if source.HasField(name):  # type: ignore[arg-type]
+            getattr(target, name).CopyFrom(getattr(source, name))

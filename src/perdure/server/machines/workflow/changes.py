@@ -1,0 +1,137 @@
+"""Changes of what is pending: durable, but no event. Together with events, they are all that
+`evolve` understands."""
+
+from __future__ import annotations
+
+import msgspec
+
+from perdure.server.machines.workflow.state import Attempt, WorkflowTask
+
+
+class StartAccepted(msgspec.Struct, frozen=True):
+    """The run exists because of this request."""
+
+    request_id: str
+
+
+class StartEventKept(msgspec.Struct, frozen=True):
+    """The serialised start event stays at hand, for the successor that the server may have to
+    start."""
+
+    event: bytes
+
+
+class TaskScheduled(msgspec.Struct, frozen=True):
+    """A workflow task is on offer; `transient` when it writes no event yet."""
+
+    transient: WorkflowTask | None
+    heartbeat_since_ns: int
+
+
+class TaskStarted(msgspec.Struct, frozen=True):
+    """A worker got the task; `transient` is its new value when it writes no event yet."""
+
+    transient: WorkflowTask | None
+    delivered_ns: int
+
+
+class TaskClosed(msgspec.Struct, frozen=True):
+    """The task is over; the next one will be this attempt."""
+
+    next_attempt: int
+
+
+class TaskUndelivered(msgspec.Struct, frozen=True):
+    """The started task never reached its worker: it is on offer again."""
+
+
+class TaskRedelivered(msgspec.Struct, frozen=True):
+    """The task that was on offer again has a worker."""
+
+    delivered_ns: int
+
+
+class StickySet(msgspec.Struct, frozen=True):
+    """Which worker's queue gets the next tasks; "" for none."""
+
+    queue: str
+    timeout_ns: int
+
+
+class StickyUnavailable(msgspec.Struct, frozen=True):
+    """The outstanding task left its sticky queue for the normal one."""
+
+
+class EventBuffered(msgspec.Struct, frozen=True):
+    """An event waits for the workflow task to close."""
+
+    event_type: int
+    event: bytes
+
+
+class BufferedDropped(msgspec.Struct, frozen=True):
+    """A buffered event will never be recorded (a cancelled timer's TimerFired)."""
+
+    index: int
+
+
+class BufferTaken(msgspec.Struct, frozen=True):
+    """All buffered events leave the buffer, to be recorded or (at a close) forgotten."""
+
+
+class RequestNoted(msgspec.Struct, frozen=True):
+    """A request id was honoured by a buffered event."""
+
+    request_id: str
+    event_type: int
+
+
+class CancelNoted(msgspec.Struct, frozen=True):
+    """Cancellation was requested, by this request id."""
+
+    request_id: str
+
+
+class AttemptChanged(msgspec.Struct, frozen=True):
+    """The newest attempt of an activity, whole."""
+
+    scheduled_event_id: int
+    attempt: Attempt
+
+
+class TimerFireBuffered(msgspec.Struct, frozen=True):
+    """The timer is over; its event is buffered."""
+
+    timer_id: str
+
+
+class TurnTaken(msgspec.Struct, frozen=True):
+    """Another decision has changed the run."""
+
+
+class WakeArmed(msgspec.Struct, frozen=True):
+    """When the run must be looked at again (0: never)."""
+
+    wake_at_ns: int
+
+
+Change = (
+    StartAccepted
+    | StartEventKept
+    | TaskScheduled
+    | TaskStarted
+    | TaskClosed
+    | TaskUndelivered
+    | TaskRedelivered
+    | StickySet
+    | StickyUnavailable
+    | EventBuffered
+    | BufferedDropped
+    | BufferTaken
+    | RequestNoted
+    | CancelNoted
+    | AttemptChanged
+    | TimerFireBuffered
+    | TurnTaken
+    | WakeArmed
+)

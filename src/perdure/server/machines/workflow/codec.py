@@ -1,0 +1,96 @@
+"""How a run is written down: one head, and a row for each keyed part.
+
+Structs are arrays of MessagePack, so a format grows by fields at the end, with defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from perdure.server.machines.workflow.state import (
+    BufferedEvent,
+    Pending,
+    PendingActivity,
+    Recorded,
+    RecordKind,
+    Request,
+    Run,
+    Timer,
+)
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_head = msgspec.msgpack.Decoder(tuple[Recorded, Pending]).decode
+_decode_activity = msgspec.msgpack.Decoder(PendingActivity).decode
+_decode_timer = msgspec.msgpack.Decoder(Timer).decode
+_decode_buffered = msgspec.msgpack.Decoder(BufferedEvent).decode
+_decode_request = msgspec.msgpack.Decoder(Request).decode
+
+
+def encode_head(run: Run) -> bytes:
+    """The part that every commit of the run writes."""
+    return _encode((run.recorded, run.pending))
+
+
+def record_key(kind: RecordKind, key: int | str) -> bytes:
+    """The key of a row; keys of numbers sort as the numbers do."""
+    return key.to_bytes(8, "big") if isinstance(key, int) else key.encode()
+
+
+def encode_record(run: Run, kind: RecordKind, key: int | str) -> bytes | None:
+    """The content of a row; None when the run has no such part (any more)."""
+    part = _PARTS[kind](run).get(key)
+    if part is None:
+        return None
+    return part if isinstance(part, bytes) else _encode(part)
+
+
+def decode_run(head: bytes, records: Iterable[tuple[int, bytes, bytes]]) -> Run:
+    """The run that a head and (kind, key, content) rows make."""
+    recorded, pending = _decode_head(head)
+    run = Run(recorded=recorded, pending=pending)
+    for kind, key, content in sorted(records):
+        match RecordKind(kind):
+            case RecordKind.ACTIVITY:
+                activity = _decode_activity(content)
+                event_id = activity.activity.scheduled_event_id
+                run.activities[event_id] = activity
+                run.activity_ids[activity.activity.activity_id] = event_id
+            case RecordKind.TIMER:
+                timer = _decode_timer(content)
+                run.timers[timer.timer_id] = timer
+            case RecordKind.BUFFERED:
+                run.buffered[int.from_bytes(key, "big")] = _decode_buffered(content)
+            case RecordKind.REQUEST:
+                request = _decode_request(content)
+                run.requests[request.request_id] = request
+            case RecordKind.BLOB:
+                run.blobs[key.decode()] = content
+    return run
+
+
+def all_records(run: Run) -> list[tuple[int, bytes, bytes]]:
+    """Every keyed part as (kind, key, content)."""
+    rows = []
+    for kind, part_of in _PARTS.items():
+        for key in part_of(run):
+            content = encode_record(run, kind, key)
+            assert content is not None, "the key was listed a moment ago"
+            rows.append((int(kind), record_key(kind, key), content))
+    return rows
+
+
+def copy_run(run: Run) -> Run:
+    """An independent copy, by way of the stored form."""
+    return decode_run(encode_head(run), all_records(run))
+
+
+_PARTS: dict[RecordKind, Callable[[Run], dict[Any, Any]]] = {
+    RecordKind.ACTIVITY: lambda run: run.activities,
+    RecordKind.TIMER: lambda run: run.timers,
+    RecordKind.BUFFERED: lambda run: run.buffered,
+    RecordKind.REQUEST: lambda run: run.requests,
+    RecordKind.BLOB: lambda run: run.blobs,
+}

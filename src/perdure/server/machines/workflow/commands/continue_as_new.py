@@ -1,0 +1,137 @@
+"""ContinueAsNewWorkflowExecution: the run ends and its successor begins, with new input."""
+
+from __future__ import annotations
+
+from temporalio.api.command.v1 import Command, ContinueAsNewWorkflowExecutionCommandAttributes
+from temporalio.api.enums.v1 import (
+    TaskQueueKind,
+    WorkflowTaskFailedCause,
+    failed_cause_pb2,
+    task_queue_pb2,
+)
+
+from perdure.server.machines import search_attributes
+from perdure.server.machines.activity import retry
+from perdure.server.machines.schedule import cron
+from perdure.server.machines.wire import duration, duration_ns
+from perdure.server.machines.workflow import chain
+from perdure.server.machines.workflow.commands.closing import check_may_close
+from perdure.server.machines.workflow.commands.context import (
+    ApplyContext,
+    CheckContext,
+    CommandRefused,
+    require_attributes,
+    snake_case,
+)
+from perdure.server.machines.workflow.turn import Turn
+
+_BAD = failed_cause_pb2.WORKFLOW_TASK_FAILED_CAUSE_BAD_CONTINUE_AS_NEW_ATTRIBUTES
+_BAD_SEARCH_ATTRIBUTES = failed_cause_pb2.WORKFLOW_TASK_FAILED_CAUSE_BAD_SEARCH_ATTRIBUTES
+_QUEUE = "error validating TaskQueue on"
+_NAME = "ContinueAsNewWorkflowExecutionCommand"
+
+
+def check(context: CheckContext, command: Command) -> None:
+    """Nothing may be waiting for the workflow; attributes are completed from the run and held to
+    the limits."""
+    check_may_close(context)
+    require_attributes(
+        command,
+        "ContinueAsNewWorkflowExecution",
+        failed_cause_pb2.WORKFLOW_TASK_FAILED_CAUSE_BAD_CONTINUE_AS_NEW_ATTRIBUTES,
+    )
+    attributes = command.continue_as_new_workflow_execution_command_attributes
+    _inherit(context, attributes)
+    workflow_type, length_max = attributes.workflow_type.name, context.limits.id_length_max
+    length = len(workflow_type.encode())
+    if length > length_max:
+        raise CommandRefused(
+            _BAD,
+            f"WorkflowType on {_NAME} exceeds length limit. WorkflowType={workflow_type}"
+            f" Length={length} Limit={length_max}",
+        )
+    if len(attributes.task_queue.name.encode()) > length_max:
+        raise _refused(
+            attributes, "taskQueue length exceeds limit", "error validating TaskQueue on"
+        )
+    for field in ("WorkflowRunTimeout", "WorkflowTaskTimeout", "BackoffStartInterval"):
+        value = getattr(attributes, snake_case(field))
+        if duration_ns(value) < 0:
+            raise _refused(attributes, "negative duration", f"Invalid {field} on")
+    _default_timeouts(context, attributes)
+    limits = context.limits
+    if attributes.HasField("retry_policy"):
+        retry.with_defaults(attributes.retry_policy)
+        problem = retry.validate(attributes.retry_policy)
+        if problem is not None:
+            raise _refused(attributes, problem, "invalid WorkflowRetryPolicy on")
+    if attributes.cron_schedule:
+        problem = cron.validate(attributes.cron_schedule)
+        if problem is not None:
+            raise CommandRefused(_BAD, problem)
+    problem = search_attributes.problem_of(attributes.search_attributes, context.namespace)
+    if problem is not None:
+        raise _refused(
+            attributes, problem, "invalid SearchAttributes on", cause=_BAD_SEARCH_ATTRIBUTES
+        )
+    if attributes.input.ByteSize() > limits.blob_size_bytes_max:
+        raise CommandRefused(
+            _BAD,
+            "ContinueAsNewWorkflowExecutionCommandAttributes. Input exceeds size limit.",
+            terminate=True,
+        )
+    if attributes.memo.ByteSize() > limits.memo_size_bytes_max:
+        raise CommandRefused(
+            _BAD,
+            "ContinueAsNewWorkflowExecutionCommandAttributes. Memo exceeds size limit.",
+            terminate=True,
+        )
+    context.has_closed = True
+
+
+def apply(turn: Turn, context: ApplyContext, command: Command) -> None:
+    """Close as continued; the successor begins in the same turn."""
+    attributes = command.continue_as_new_workflow_execution_command_attributes
+    chain.continue_as_new(turn, context.completed_event_id, attributes)
+
+
+def _refused(
+    attributes: ContinueAsNewWorkflowExecutionCommandAttributes,
+    problem: str,
+    what: str,
+    cause: WorkflowTaskFailedCause.ValueType = _BAD,
+) -> CommandRefused:
+    queue = attributes.task_queue
+    return CommandRefused(
+        cause,
+        f"{what} {_NAME}: {problem}. WorkflowType={attributes.workflow_type.name}"
+        f' TaskQueue=name:"{queue.name}"  kind:{TaskQueueKind.Name(queue.kind)}',
+    )
+
+
+def _inherit(
+    context: CheckContext, attributes: ContinueAsNewWorkflowExecutionCommandAttributes
+) -> None:
+    """The type and the queue are the run's, unless the command says otherwise."""
+    recorded = context.run.recorded
+    if not attributes.workflow_type.name:
+        attributes.workflow_type.name = recorded.workflow_type
+    if not attributes.task_queue.name:
+        attributes.task_queue.name = recorded.task_queue
+    if not attributes.task_queue.kind:
+        attributes.task_queue.kind = task_queue_pb2.TASK_QUEUE_KIND_NORMAL
+
+
+def _default_timeouts(
+    context: CheckContext, attributes: ContinueAsNewWorkflowExecutionCommandAttributes
+) -> None:
+    """So are the timeouts; a run timeout never exceeds the execution's, nor a task timeout the
+    run's."""
+    recorded, limits = context.run.recorded, context.limits
+    run_ns = duration_ns(attributes.workflow_run_timeout) or recorded.run_timeout_ns
+    if recorded.execution_timeout_ns:
+        run_ns = min(run_ns or recorded.execution_timeout_ns, recorded.execution_timeout_ns)
+    attributes.workflow_run_timeout.CopyFrom(duration(run_ns))
+    task_ns = duration_ns(attributes.workflow_task_timeout) or recorded.workflow_task_timeout_ns
+    task_ns = min(task_ns, limits.workflow_task_timeout_ns_max)
+    attributes.workflow_task_timeout.CopyFrom(duration(min(task_ns, run_ns) if run_ns else task_ns))

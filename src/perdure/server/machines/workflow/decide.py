@@ -1,0 +1,160 @@
+"""The decision: one table, (where the workflow stands, what it is asked) -> what happens.
+
+Every pair of a phase and an input has its row; a test enumerates them. A pair that cannot be (a
+wake-up of a workflow that never was) is a bug of ours, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from perdure.server.machines.errors import InvariantViolation, NotFound
+from perdure.server.machines.ports import Ids, Limits
+from perdure.server.machines.workflow import inputs, workflow_task
+from perdure.server.machines.workflow.effects import Effect
+from perdure.server.machines.workflow.from_clients import (
+    cancel,
+    reset_sticky,
+    signal,
+    start,
+    terminate,
+)
+from perdure.server.machines.workflow.from_time import wake_up
+from perdure.server.machines.workflow.from_workers import (
+    activity_canceled,
+    activity_completed,
+    activity_failed,
+    activity_heartbeat,
+    activity_started,
+    activity_undelivered,
+    task_completed,
+    task_dispatch,
+    task_failed,
+)
+from perdure.server.machines.workflow.invariants import check_turn
+from perdure.server.machines.workflow.state import Phase, Workflow
+from perdure.server.machines.workflow.turn import Segment, Turn
+
+Decider = Callable[[Turn, Any], inputs.Reply]
+
+OPEN = (Phase.DELAYED, Phase.IDLE, Phase.SCHEDULED, Phase.STARTED)
+
+
+class Decision(msgspec.Struct):
+    """The result of a turn: what changed, what must be done after the commit, and the answer that
+    waits for it."""
+
+    segments: list[Segment]
+    effects: list[Effect]
+    reply: inputs.Reply
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether anything must be committed."""
+        return any(segment.batches or segment.steps for segment in self.segments)
+
+
+def decide(
+    workflow: Workflow, message: inputs.Input, now_ns: int, ids: Ids, limits: Limits
+) -> Decision:
+    """Take one decision. Raises Rejected, before anything has changed, when the input cannot be
+    honoured."""
+    phase = workflow.phase
+    run = workflow.run
+    run_id = run_named_by(message)
+    if run is not None and run_id and run_id != run.recorded.run_id:
+        phase = Phase.ABSENT
+    turn = Turn(workflow, now_ns, ids, limits)
+    reply = TABLE[phase, type(message)](turn, message)
+    if turn.workflow.run is not None:
+        workflow_task.limit_buffer(turn)
+    turn.finish()
+    check_turn(turn)
+    return Decision(turn.segments, turn.effects, reply)
+
+
+def run_named_by(message: inputs.Input) -> str:
+    """The run that an input is for; "" when it is for whichever is current."""
+    if isinstance(message, inputs.StartWorkflow):
+        return ""
+    token = getattr(message, "token", None)
+    run_id: str = token.run_id if token is not None else message.run_id  # type: ignore[union-attr]
+    return run_id
+
+
+def not_found_text(workflow_id: str, run_id: str) -> str:
+    """What those are told who name a workflow, or a run of it, that does not exist."""
+    if run_id:
+        return f'workflow execution not found for workflow ID "{workflow_id}" and run ID "{run_id}"'
+    return f"workflow not found for ID: {workflow_id}"
+
+
+def _no_such_workflow(turn: Turn, message: inputs.Input) -> inputs.Reply:
+    raise NotFound(not_found_text(turn.workflow.workflow_id, run_named_by(message)))
+
+
+def _stale(turn: Turn, message: inputs.Input) -> inputs.Reply:
+    raise NotFound(task_dispatch.STALE_OFFER)
+
+
+def _impossible(turn: Turn, message: inputs.Input) -> inputs.Reply:
+    raise InvariantViolation(
+        f"{type(message).__name__} of {turn.workflow.workflow_id!r}, which does not exist"
+    )
+
+
+def _rows(
+    message: type, absent: Decider, opened: Decider, closed: Decider
+) -> dict[tuple[Phase, type], Decider]:
+    rows = {(phase, message): opened for phase in OPEN}
+    rows[Phase.ABSENT, message] = absent
+    rows[Phase.CLOSED, message] = closed
+    return rows
+
+
+TABLE: dict[tuple[Phase, type], Decider] = {
+    **_rows(inputs.StartWorkflow, start.absent, start.running, start.closed),
+    **_rows(inputs.SignalWorkflow, _no_such_workflow, signal.running, signal.closed),
+    **_rows(inputs.CancelWorkflow, _no_such_workflow, cancel.running, cancel.closed),
+    **_rows(inputs.TerminateWorkflow, _no_such_workflow, terminate.running, terminate.closed),
+    **_rows(inputs.ResetSticky, _no_such_workflow, reset_sticky.running, reset_sticky.closed),
+    **_rows(inputs.StartWorkflowTask, _stale, task_dispatch.start, _stale),
+    **_rows(inputs.WorkflowTaskUndelivered, _stale, _stale, _stale),
+    (Phase.STARTED, inputs.WorkflowTaskUndelivered): task_dispatch.undelivered,
+    **_rows(inputs.StickyWorkerUnavailable, _stale, _stale, _stale),
+    (Phase.SCHEDULED, inputs.StickyWorkerUnavailable): task_dispatch.sticky_unavailable,
+    **_rows(
+        inputs.CompleteWorkflowTask,
+        _no_such_workflow,
+        task_completed.running,
+        task_completed.closed,
+    ),
+    **_rows(inputs.FailWorkflowTask, _no_such_workflow, task_failed.running, task_failed.closed),
+    **_rows(inputs.StartActivityTask, _stale, activity_started.decide, _stale),
+    **_rows(inputs.ActivityTaskUndelivered, _stale, activity_undelivered.decide, _stale),
+    **_rows(
+        inputs.CompleteActivity,
+        _no_such_workflow,
+        activity_completed.decide,
+        activity_completed.closed,
+    ),
+    **_rows(
+        inputs.FailActivity, _no_such_workflow, activity_failed.decide, activity_completed.closed
+    ),
+    **_rows(
+        inputs.CancelActivity,
+        _no_such_workflow,
+        activity_canceled.decide,
+        activity_completed.closed,
+    ),
+    **_rows(
+        inputs.HeartbeatActivity,
+        _no_such_workflow,
+        activity_heartbeat.decide,
+        activity_completed.closed,
+    ),
+    **_rows(inputs.WakeUp, _impossible, wake_up.decide, wake_up.nothing),
+}

@@ -1,0 +1,45 @@
+"""Every side effect that a decision can ask for, on one page.
+
+All of them are rows of the commit of their turn, or can be made again from what it wrote; what a
+lost one would have done, its durable twin does later.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+
+class TaskKind(enum.IntEnum):
+    """Temporal's TaskQueueType."""
+
+    WORKFLOW = 1
+    ACTIVITY = 2
+
+
+class OfferTask(msgspec.Struct, frozen=True):
+    """A task is ready for a poller of `queue`: a dispatch row, unless a waiting poller takes it in
+    the same commit.
+
+    `sticky_for` is the normal queue when `queue` is a worker's own.
+    """
+
+    run_id: str
+    kind: TaskKind
+    queue: str
+    scheduled_event_id: int
+    stamp: int
+    ready_at_ns: int
+    priority: int
+    sticky_for: str = ""
+
+
+class WithdrawTask(msgspec.Struct, frozen=True):
+    """The task of this event is no longer on offer: its dispatch row goes."""
+
+    run_id: str
+    scheduled_event_id: int
+
+
+Effect = OfferTask | WithdrawTask

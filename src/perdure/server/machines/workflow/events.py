@@ -1,0 +1,527 @@
+"""One constructor for each type of event: what goes in is named, what comes out has no id and no
+time yet.
+
+Sub-messages that a command or a request shares with its event are copied whole, so that fields
+which this version does not know survive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.command.v1 import (
+    CancelWorkflowExecutionCommandAttributes,
+    Command,
+    CompleteWorkflowExecutionCommandAttributes,
+    ContinueAsNewWorkflowExecutionCommandAttributes,
+    FailWorkflowExecutionCommandAttributes,
+    RecordMarkerCommandAttributes,
+    StartTimerCommandAttributes,
+)
+from temporalio.api.common.v1 import (
+    Callback,
+    Link,
+    Memo,
+    Payloads,
+    SearchAttributes,
+    WorkerVersionStamp,
+)
+from temporalio.api.enums.v1 import TimeoutType, WorkflowTaskFailedCause, event_type_pb2
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.history.v1 import (
+    ActivityTaskCanceledEventAttributes,
+    ActivityTaskCancelRequestedEventAttributes,
+    ActivityTaskCompletedEventAttributes,
+    ActivityTaskFailedEventAttributes,
+    ActivityTaskScheduledEventAttributes,
+    ActivityTaskStartedEventAttributes,
+    ActivityTaskTimedOutEventAttributes,
+    HistoryEvent,
+    MarkerRecordedEventAttributes,
+    TimerCanceledEventAttributes,
+    TimerFiredEventAttributes,
+    TimerStartedEventAttributes,
+    UpsertWorkflowSearchAttributesEventAttributes,
+    WorkflowExecutionCanceledEventAttributes,
+    WorkflowExecutionCancelRequestedEventAttributes,
+    WorkflowExecutionCompletedEventAttributes,
+    WorkflowExecutionContinuedAsNewEventAttributes,
+    WorkflowExecutionFailedEventAttributes,
+    WorkflowExecutionOptionsUpdatedEventAttributes,
+    WorkflowExecutionSignaledEventAttributes,
+    WorkflowExecutionStartedEventAttributes,
+    WorkflowExecutionTerminatedEventAttributes,
+    WorkflowExecutionTimedOutEventAttributes,
+    WorkflowPropertiesModifiedEventAttributes,
+    WorkflowTaskCompletedEventAttributes,
+    WorkflowTaskFailedEventAttributes,
+    WorkflowTaskScheduledEventAttributes,
+    WorkflowTaskStartedEventAttributes,
+    WorkflowTaskTimedOutEventAttributes,
+)
+from temporalio.api.sdk.v1 import UserMetadata
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import (
+    RequestCancelWorkflowExecutionRequest,
+    RespondWorkflowTaskCompletedRequest,
+    SignalWorkflowExecutionRequest,
+)
+
+
+def workflow_started(
+    attributes: WorkflowExecutionStartedEventAttributes,
+    user_metadata: UserMetadata | None,
+    links: Iterable[Link],
+) -> HistoryEvent:
+    """WorkflowExecutionStarted."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
+        workflow_execution_started_event_attributes=attributes,
+        user_metadata=user_metadata,
+        links=links,
+    )
+
+
+def workflow_task_scheduled(
+    task_queue: TaskQueue, start_to_close_timeout: Duration, attempt: int
+) -> HistoryEvent:
+    """WorkflowTaskScheduled."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
+        workflow_task_scheduled_event_attributes=WorkflowTaskScheduledEventAttributes(
+            task_queue=task_queue, start_to_close_timeout=start_to_close_timeout, attempt=attempt
+        ),
+    )
+
+
+def workflow_task_started(
+    *,
+    scheduled_event_id: int,
+    request_id: str,
+    identity: str,
+    history_size_bytes: int,
+    suggest_reasons: tuple[int, ...],
+    worker_version: bytes = b"",
+) -> HistoryEvent:
+    """WorkflowTaskStarted."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_TASK_STARTED,
+        workflow_task_started_event_attributes=WorkflowTaskStartedEventAttributes(
+            scheduled_event_id=scheduled_event_id,
+            identity=identity,
+            request_id=request_id,
+            suggest_continue_as_new=bool(suggest_reasons),
+            suggest_continue_as_new_reasons=suggest_reasons,  # type: ignore[arg-type]
+            history_size_bytes=history_size_bytes,
+            worker_version=_version_stamp(worker_version),
+        ),
+    )
+
+
+def workflow_task_completed(
+    scheduled_event_id: int, started_event_id: int, request: RespondWorkflowTaskCompletedRequest
+) -> HistoryEvent:
+    """WorkflowTaskCompleted."""
+    attributes = WorkflowTaskCompletedEventAttributes(
+        scheduled_event_id=scheduled_event_id,
+        started_event_id=started_event_id,
+        identity=request.identity,
+        binary_checksum=request.binary_checksum,
+    )
+    if request.HasField("worker_version_stamp"):
+        attributes.worker_version.CopyFrom(request.worker_version_stamp)
+    if request.HasField("sdk_metadata"):
+        attributes.sdk_metadata.CopyFrom(request.sdk_metadata)
+    if request.HasField("metering_metadata"):
+        attributes.metering_metadata.CopyFrom(request.metering_metadata)
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
+        workflow_task_completed_event_attributes=attributes,
+    )
+
+
+def workflow_task_failed(
+    *,
+    scheduled_event_id: int,
+    started_event_id: int,
+    cause: WorkflowTaskFailedCause.ValueType,
+    failure: Failure | None,
+    identity: str,
+    binary_checksum: str = "",
+) -> HistoryEvent:
+    """WorkflowTaskFailed."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_TASK_FAILED,
+        workflow_task_failed_event_attributes=WorkflowTaskFailedEventAttributes(
+            scheduled_event_id=scheduled_event_id,
+            started_event_id=started_event_id,
+            cause=cause,
+            failure=failure,
+            identity=identity,
+            binary_checksum=binary_checksum,
+        ),
+    )
+
+
+def workflow_task_timed_out(
+    scheduled_event_id: int, started_event_id: int, timeout_type: TimeoutType.ValueType
+) -> HistoryEvent:
+    """WorkflowTaskTimedOut."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT,
+        workflow_task_timed_out_event_attributes=WorkflowTaskTimedOutEventAttributes(
+            scheduled_event_id=scheduled_event_id,
+            started_event_id=started_event_id,
+            timeout_type=timeout_type,
+        ),
+    )
+
+
+def workflow_completed(
+    completed_event_id: int,
+    command: CompleteWorkflowExecutionCommandAttributes,
+    new_run_id: str = "",
+) -> HistoryEvent:
+    """WorkflowExecutionCompleted."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+        workflow_execution_completed_event_attributes=WorkflowExecutionCompletedEventAttributes(
+            result=command.result if command.HasField("result") else None,
+            workflow_task_completed_event_id=completed_event_id,
+            new_execution_run_id=new_run_id,
+        ),
+    )
+
+
+def workflow_failed(
+    completed_event_id: int,
+    command: FailWorkflowExecutionCommandAttributes,
+    retry_state: int,
+    new_run_id: str = "",
+) -> HistoryEvent:
+    """WorkflowExecutionFailed."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
+        workflow_execution_failed_event_attributes=WorkflowExecutionFailedEventAttributes(
+            failure=command.failure if command.HasField("failure") else None,
+            retry_state=retry_state,  # type: ignore[arg-type]
+            workflow_task_completed_event_id=completed_event_id,
+            new_execution_run_id=new_run_id,
+        ),
+    )
+
+
+def workflow_timed_out(retry_state: int, new_run_id: str = "") -> HistoryEvent:
+    """WorkflowExecutionTimedOut."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
+        workflow_execution_timed_out_event_attributes=WorkflowExecutionTimedOutEventAttributes(
+            retry_state=retry_state,  # type: ignore[arg-type]
+            new_execution_run_id=new_run_id,
+        ),
+    )
+
+
+def workflow_canceled(
+    completed_event_id: int, command: CancelWorkflowExecutionCommandAttributes
+) -> HistoryEvent:
+    """WorkflowExecutionCanceled."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED,
+        workflow_execution_canceled_event_attributes=WorkflowExecutionCanceledEventAttributes(
+            workflow_task_completed_event_id=completed_event_id,
+            details=command.details if command.HasField("details") else None,
+        ),
+    )
+
+
+def workflow_terminated(
+    reason: str, details: Payloads | None, identity: str, links: Iterable[Link] = ()
+) -> HistoryEvent:
+    """WorkflowExecutionTerminated."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
+        workflow_execution_terminated_event_attributes=WorkflowExecutionTerminatedEventAttributes(
+            reason=reason, details=details, identity=identity
+        ),
+        links=links,
+    )
+
+
+def workflow_continued_as_new(
+    completed_event_id: int,
+    command: ContinueAsNewWorkflowExecutionCommandAttributes,
+    new_run_id: str,
+) -> HistoryEvent:
+    """WorkflowExecutionContinuedAsNew: all that the command and the event share is copied whole."""
+    attributes = WorkflowExecutionContinuedAsNewEventAttributes(
+        new_execution_run_id=new_run_id,
+        workflow_task_completed_event_id=completed_event_id,
+        initiator=command.initiator,
+        inherit_build_id=command.inherit_build_id,
+        initial_versioning_behavior=command.initial_versioning_behavior,
+    )
+    for name in (
+        "workflow_type",
+        "task_queue",
+        "input",
+        "workflow_run_timeout",
+        "workflow_task_timeout",
+        "backoff_start_interval",
+        "failure",
+        "last_completion_result",
+        "header",
+        "memo",
+        "search_attributes",
+    ):
+        if command.HasField(name):
+            getattr(attributes, name).CopyFrom(getattr(command, name))
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW,
+        workflow_execution_continued_as_new_event_attributes=attributes,
+    )
+
+
+def workflow_signaled(request: SignalWorkflowExecutionRequest) -> HistoryEvent:
+    """WorkflowExecutionSignaled."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED,
+        workflow_execution_signaled_event_attributes=WorkflowExecutionSignaledEventAttributes(
+            signal_name=request.signal_name,
+            input=request.input if request.HasField("input") else None,
+            identity=request.identity,
+            header=request.header if request.HasField("header") else None,
+            request_id=request.request_id,
+        ),
+        links=request.links,
+    )
+
+
+def workflow_cancel_requested(request: RequestCancelWorkflowExecutionRequest) -> HistoryEvent:
+    """WorkflowExecutionCancelRequested."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED,
+        workflow_execution_cancel_requested_event_attributes=WorkflowExecutionCancelRequestedEventAttributes(
+            cause=request.reason, identity=request.identity
+        ),
+        links=request.links,
+    )
+
+
+def options_updated(
+    attached_request_id: str, callbacks: Iterable[Callback], links: Iterable[Link]
+) -> HistoryEvent:
+    """WorkflowExecutionOptionsUpdated: another start request was attached to the run."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED,
+        workflow_execution_options_updated_event_attributes=WorkflowExecutionOptionsUpdatedEventAttributes(
+            attached_request_id=attached_request_id, attached_completion_callbacks=callbacks
+        ),
+        links=links,
+        worker_may_ignore=True,
+    )
+
+
+def activity_scheduled(attributes: ActivityTaskScheduledEventAttributes) -> HistoryEvent:
+    """ActivityTaskScheduled."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
+        activity_task_scheduled_event_attributes=attributes,
+    )
+
+
+def activity_started(
+    *,
+    scheduled_event_id: int,
+    attempt: int,
+    request_id: str,
+    identity: str,
+    last_failure: bytes,
+    worker_version: bytes = b"",
+) -> HistoryEvent:
+    """ActivityTaskStarted."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_STARTED,
+        activity_task_started_event_attributes=ActivityTaskStartedEventAttributes(
+            scheduled_event_id=scheduled_event_id,
+            identity=identity,
+            request_id=request_id,
+            attempt=attempt,
+            last_failure=Failure.FromString(last_failure) if last_failure else None,
+            worker_version=_version_stamp(worker_version),
+        ),
+    )
+
+
+def activity_completed(
+    scheduled_event_id: int, started_event_id: int, result: Payloads | None, identity: str
+) -> HistoryEvent:
+    """ActivityTaskCompleted."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_COMPLETED,
+        activity_task_completed_event_attributes=ActivityTaskCompletedEventAttributes(
+            result=result,
+            scheduled_event_id=scheduled_event_id,
+            started_event_id=started_event_id,
+            identity=identity,
+        ),
+    )
+
+
+def activity_failed(
+    scheduled_event_id: int,
+    started_event_id: int,
+    failure: Failure,
+    retry_state: int,
+    identity: str,
+) -> HistoryEvent:
+    """ActivityTaskFailed."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_FAILED,
+        activity_task_failed_event_attributes=ActivityTaskFailedEventAttributes(
+            failure=failure,
+            scheduled_event_id=scheduled_event_id,
+            started_event_id=started_event_id,
+            identity=identity,
+            retry_state=retry_state,  # type: ignore[arg-type]
+        ),
+    )
+
+
+def activity_timed_out(
+    scheduled_event_id: int, started_event_id: int, failure: Failure, retry_state: int
+) -> HistoryEvent:
+    """ActivityTaskTimedOut."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT,
+        activity_task_timed_out_event_attributes=ActivityTaskTimedOutEventAttributes(
+            failure=failure,
+            scheduled_event_id=scheduled_event_id,
+            started_event_id=started_event_id,
+            retry_state=retry_state,  # type: ignore[arg-type]
+        ),
+    )
+
+
+def activity_cancel_requested(completed_event_id: int, scheduled_event_id: int) -> HistoryEvent:
+    """ActivityTaskCancelRequested."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED,
+        activity_task_cancel_requested_event_attributes=ActivityTaskCancelRequestedEventAttributes(
+            scheduled_event_id=scheduled_event_id,
+            workflow_task_completed_event_id=completed_event_id,
+        ),
+    )
+
+
+def activity_canceled(
+    *,
+    scheduled_event_id: int,
+    started_event_id: int,
+    cancel_requested_event_id: int,
+    details: Payloads | None,
+    identity: str,
+) -> HistoryEvent:
+    """ActivityTaskCanceled."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_CANCELED,
+        activity_task_canceled_event_attributes=ActivityTaskCanceledEventAttributes(
+            details=details,
+            latest_cancel_requested_event_id=cancel_requested_event_id,
+            scheduled_event_id=scheduled_event_id,
+            started_event_id=started_event_id,
+            identity=identity,
+        ),
+    )
+
+
+def timer_started(completed_event_id: int, command: StartTimerCommandAttributes) -> HistoryEvent:
+    """TimerStarted."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_TIMER_STARTED,
+        timer_started_event_attributes=TimerStartedEventAttributes(
+            timer_id=command.timer_id,
+            start_to_fire_timeout=command.start_to_fire_timeout,
+            workflow_task_completed_event_id=completed_event_id,
+        ),
+    )
+
+
+def timer_fired(timer_id: str, started_event_id: int) -> HistoryEvent:
+    """TimerFired."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_TIMER_FIRED,
+        timer_fired_event_attributes=TimerFiredEventAttributes(
+            timer_id=timer_id, started_event_id=started_event_id
+        ),
+    )
+
+
+def timer_canceled(
+    completed_event_id: int, timer_id: str, started_event_id: int, identity: str
+) -> HistoryEvent:
+    """TimerCanceled."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_TIMER_CANCELED,
+        timer_canceled_event_attributes=TimerCanceledEventAttributes(
+            timer_id=timer_id,
+            started_event_id=started_event_id,
+            workflow_task_completed_event_id=completed_event_id,
+            identity=identity,
+        ),
+    )
+
+
+def marker_recorded(
+    completed_event_id: int, command: RecordMarkerCommandAttributes
+) -> HistoryEvent:
+    """MarkerRecorded."""
+    attributes = MarkerRecordedEventAttributes(
+        marker_name=command.marker_name,
+        workflow_task_completed_event_id=completed_event_id,
+        header=command.header if command.HasField("header") else None,
+        failure=command.failure if command.HasField("failure") else None,
+    )
+    for key, payloads in command.details.items():
+        attributes.details[key].CopyFrom(payloads)
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_MARKER_RECORDED,
+        marker_recorded_event_attributes=attributes,
+    )
+
+
+def search_attributes_upserted(
+    completed_event_id: int, search_attributes: SearchAttributes
+) -> HistoryEvent:
+    """UpsertWorkflowSearchAttributes."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES,
+        upsert_workflow_search_attributes_event_attributes=UpsertWorkflowSearchAttributesEventAttributes(
+            workflow_task_completed_event_id=completed_event_id,
+            search_attributes=search_attributes,
+        ),
+    )
+
+
+def properties_modified(completed_event_id: int, upserted_memo: Memo | None) -> HistoryEvent:
+    """WorkflowPropertiesModified."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED,
+        workflow_properties_modified_event_attributes=WorkflowPropertiesModifiedEventAttributes(
+            workflow_task_completed_event_id=completed_event_id, upserted_memo=upserted_memo
+        ),
+    )
+
+
+def with_command_metadata(event: HistoryEvent, command: Command) -> HistoryEvent:
+    """The event, with what a command carries beside its attributes."""
+    if command.HasField("user_metadata"):
+        event.user_metadata.CopyFrom(command.user_metadata)
+    if command.event_group_markers:
+        event.event_group_markers.extend(command.event_group_markers)
+    return event
+
+
+def _version_stamp(serialised: bytes) -> WorkerVersionStamp | None:
+    return WorkerVersionStamp.FromString(serialised) if serialised else None

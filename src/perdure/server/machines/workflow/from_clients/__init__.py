@@ -1,0 +1,3 @@
+"""Requests of clients."""
+
+from __future__ import annotations

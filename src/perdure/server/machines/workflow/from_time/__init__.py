@@ -1,0 +1,3 @@
+"""What is due."""
+
+from __future__ import annotations

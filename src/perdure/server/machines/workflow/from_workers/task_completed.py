@@ -1,0 +1,212 @@
+"""RespondWorkflowTaskCompleted: a worker's commands become events.
+
+First all commands are checked, in a pass that changes nothing; a refused one fails the whole task
+(or, for some causes, ends the run). Then the completion and the commands are recorded, then what
+was buffered, then, when there is news for the workflow, the next task.
+"""
+
+from __future__ import annotations
+
+from temporalio.api.enums.v1 import CommandType, command_type_pb2, failed_cause_pb2
+from temporalio.api.failure.v1 import Failure, ServerFailureInfo
+from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest
+
+from perdure.server.machines.errors import InvalidArgument, NotFound
+from perdure.server.machines.wire import duration_ns
+from perdure.server.machines.workflow import chain, changes, events, workflow_task
+from perdure.server.machines.workflow.commands import COMMANDS
+from perdure.server.machines.workflow.commands.context import (
+    ApplyContext,
+    CheckContext,
+    CommandRefused,
+)
+from perdure.server.machines.workflow.from_time.activities import start_eagerly
+from perdure.server.machines.workflow.from_workers.task_failed import TASK_NOT_FOUND, started_task
+from perdure.server.machines.workflow.inputs import (
+    CompleteWorkflowTask,
+    RefusedWorkflowTask,
+    StartedWorkflowTask,
+    WorkflowTaskCompleted,
+)
+from perdure.server.machines.workflow.state import WorkflowTask
+from perdure.server.machines.workflow.turn import Turn
+
+CLOSING_COMMANDS = frozenset(
+    (
+        command_type_pb2.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION,
+        command_type_pb2.COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION,
+        command_type_pb2.COMMAND_TYPE_CANCEL_WORKFLOW_EXECUTION,
+        command_type_pb2.COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION,
+    )
+)
+HEARTBEAT_TIMED_OUT = "workflow task heartbeat timeout"
+
+
+def running(
+    turn: Turn, message: CompleteWorkflowTask
+) -> WorkflowTaskCompleted | RefusedWorkflowTask:
+    """Record what the worker decided, or fail its task."""
+    request = message.request
+    task = started_task(turn.run, message.token)
+    check_sequence(request)
+    is_heartbeat = (
+        request.force_create_new_workflow_task and not request.commands and not request.messages
+    )
+    if is_heartbeat and _is_heartbeat_over(turn):
+        workflow_task.time_out_started(turn)
+        workflow_task.schedule(turn)
+        return RefusedWorkflowTask(HEARTBEAT_TIMED_OUT, is_not_found=True)
+    try:
+        _check(turn, task, request)
+    except CommandRefused as refusal:
+        return _refuse(turn, task, request, refusal)
+    return _complete(turn, request, is_heartbeat=is_heartbeat)
+
+
+def closed(turn: Turn, message: CompleteWorkflowTask) -> WorkflowTaskCompleted:
+    """The run ended meanwhile."""
+    raise NotFound(TASK_NOT_FOUND)
+
+
+def check_sequence(request: RespondWorkflowTaskCompletedRequest) -> None:
+    """A command that closes the run must be the last. Raises InvalidArgument; the task stays as it
+    is."""
+    closing = ""
+    for command in request.commands:
+        if closing:
+            raise InvalidArgument(
+                f"invalid command sequence: [{_names_of(request)}],"
+                f" command {closing} must be the last command."
+            )
+        if not command.command_type:
+            raise InvalidArgument("unknown command type: Unspecified")
+        if command.command_type not in CommandType.values():
+            raise InvalidArgument(f"unknown command type: {command.command_type}")
+        if command.command_type in CLOSING_COMMANDS:
+            closing = _name_of(command.command_type)
+
+
+def _names_of(request: RespondWorkflowTaskCompletedRequest) -> str:
+    return ", ".join(_name_of(command.command_type) for command in request.commands)
+
+
+def _name_of(command_type: CommandType.ValueType) -> str:
+    """COMMAND_TYPE_START_TIMER as the real server prints it: StartTimer."""
+    name = CommandType.Name(command_type).removeprefix("COMMAND_TYPE_")
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+def _is_heartbeat_over(turn: Turn) -> bool:
+    since_ns = turn.run.pending.heartbeat_since_ns
+    return bool(since_ns) and turn.now_ns > since_ns + turn.limits.workflow_task_heartbeat_ns_max
+
+
+def _check(turn: Turn, task: WorkflowTask, request: RespondWorkflowTaskCompletedRequest) -> None:
+    """Look at every command as if those before it had been applied. Raises CommandRefused."""
+    run = turn.run
+    transient_events = 2 if run.pending.transient_task is not None else 0
+    context = CheckContext(
+        run=run,
+        limits=turn.limits,
+        now_ns=turn.now_ns,
+        namespace=turn.workflow.namespace,
+        activity_ids=set(run.activity_ids),
+        timer_ids=set(run.timers),
+        fired_timer_ids={timer.timer_id for timer in run.timers.values() if timer.is_fired},
+        buffered=len(run.buffered),
+        pending_activities=len(run.activities),
+        next_event_id=run.recorded.next_event_id + transient_events + 1,
+    )
+    for command in request.commands:
+        handler = COMMANDS.get(command.command_type)
+        if handler is None:
+            name = CommandType.Name(command.command_type)
+            raise InvalidArgument(f"command {name} is not supported by this server yet")
+        handler.check(context, command)
+        context.next_event_id += 1
+
+
+def _refuse(
+    turn: Turn,
+    task: WorkflowTask,
+    request: RespondWorkflowTaskCompletedRequest,
+    refusal: CommandRefused,
+) -> RefusedWorkflowTask:
+    """Fail the task. One that fails again and again is left to time out, so that its worker does
+    not spin."""
+    unhandled = failed_cause_pb2.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
+    if task.attempt > 1 and refusal.cause != unhandled:
+        raise InvalidArgument(refusal.text)
+    workflow_task.fail(
+        turn,
+        cause=refusal.cause,
+        failure=Failure(message=refusal.text, server_failure_info=ServerFailureInfo()),
+        identity=request.identity,
+        binary_checksum=request.binary_checksum,
+    )
+    if refusal.terminate:
+        workflow_task.force_close(turn)
+        chain.close(
+            turn, events.workflow_terminated(refusal.text, None, workflow_task.HISTORY_SERVICE)
+        )
+    else:
+        workflow_task.schedule(turn)
+    return RefusedWorkflowTask(refusal.text)
+
+
+def _complete(
+    turn: Turn, request: RespondWorkflowTaskCompletedRequest, *, is_heartbeat: bool
+) -> WorkflowTaskCompleted:
+    run = turn.run
+    heartbeat_since_ns = run.pending.heartbeat_since_ns if is_heartbeat else 0
+    build_id = run.recorded.build_id
+    workflow_task.record_transient(turn)
+    task = run.recorded.workflow_task
+    assert task is not None, "the token showed a started task"
+    completed_event_id = turn.record(
+        events.workflow_task_completed(task.scheduled_event_id, task.started_event_id, request)
+    )
+    turn.change(changes.TaskClosed(next_attempt=1))
+    if run.recorded.build_id != build_id:
+        turn.segment.visibility_changed = True
+    _set_sticky(turn, request)
+    context = ApplyContext(completed_event_id, request.identity, request)
+    for command in request.commands:
+        COMMANDS[command.command_type].apply(turn, context, command)
+    if not run.is_open:
+        return WorkflowTaskCompleted()
+    activity_tasks = [
+        start_eagerly(turn, scheduled_event_id, request.identity, turn.ids.uuid())
+        for scheduled_event_id in context.eager_activities
+        if scheduled_event_id in run.activities
+    ]
+    next_task = None
+    if request.force_create_new_workflow_task or run.buffered or context.needs_new_task:
+        next_task = _next_task(turn, request, heartbeat_since_ns)
+    return WorkflowTaskCompleted(workflow_task=next_task, activity_tasks=activity_tasks)
+
+
+def _set_sticky(turn: Turn, request: RespondWorkflowTaskCompletedRequest) -> None:
+    queue = request.sticky_attributes.worker_task_queue.name
+    timeout_ns = duration_ns(request.sticky_attributes.schedule_to_start_timeout)
+    pending = turn.run.pending
+    if (pending.sticky_queue, pending.sticky_timeout_ns) != (queue, timeout_ns):
+        turn.change(changes.StickySet(queue, timeout_ns))
+
+
+def _next_task(
+    turn: Turn, request: RespondWorkflowTaskCompletedRequest, heartbeat_since_ns: int
+) -> StartedWorkflowTask | None:
+    """Schedule the next task; the worker gets it with the answer, if it asked to."""
+    is_inline = request.return_new_workflow_task
+    workflow_task.schedule(turn, heartbeat_since_ns=heartbeat_since_ns, is_offered=not is_inline)
+    if not is_inline:
+        return None
+    stamp = request.worker_version_stamp
+    return workflow_task.start(
+        turn,
+        request_id=workflow_task.INLINE_REQUEST_ID,
+        identity=request.identity,
+        worker_version=stamp.SerializeToString(),
+        is_inline=True,
+    )

@@ -1,0 +1,288 @@
+"""Everything that a workflow can be asked to decide on, and what it answers.
+
+An input names its run where it must be that run and no other ("" means: whatever is current).
+Protobuf requests arrive here validated and with defaults applied by the frontend; inputs are
+serialisable, so that a decision can be logged and taken again.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from temporalio.api.common.v1 import Payloads
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.workflowservice.v1 import (
+    RequestCancelWorkflowExecutionRequest,
+    RespondWorkflowTaskCompletedRequest,
+    RespondWorkflowTaskFailedRequest,
+    SignalWorkflowExecutionRequest,
+    StartWorkflowExecutionRequest,
+    TerminateWorkflowExecutionRequest,
+)
+
+
+class TaskToken(msgspec.Struct, array_like=True, frozen=True):
+    """What a worker shows when it answers a task. A stale one (other attempt, other stamp) changes
+    nothing."""
+
+    namespace_id: str
+    workflow_id: str
+    run_id: str
+    scheduled_event_id: int
+    attempt: int
+    stamp: int
+    started_event_id: int = 0
+    activity_id: str = ""
+    """Set, with `scheduled_event_id` 0, when an activity is named by its id instead."""
+
+
+# ---- from clients
+
+
+class StartWorkflow(msgspec.Struct):
+    """Start a run, as reuse and conflict policies allow."""
+
+    request: StartWorkflowExecutionRequest
+
+
+class SignalWorkflow(msgspec.Struct):
+    """Deliver a signal."""
+
+    run_id: str
+    request: SignalWorkflowExecutionRequest
+
+
+class CancelWorkflow(msgspec.Struct):
+    """Ask the workflow to cancel."""
+
+    run_id: str
+    request: RequestCancelWorkflowExecutionRequest
+
+
+class TerminateWorkflow(msgspec.Struct):
+    """End the run at once."""
+
+    run_id: str
+    request: TerminateWorkflowExecutionRequest
+
+
+class ResetSticky(msgspec.Struct):
+    """Forget which worker has the run in its cache."""
+
+    run_id: str
+
+
+# ---- from workers and the queues that they poll
+
+
+class StartWorkflowTask(msgspec.Struct):
+    """A poller was found for a scheduled workflow task."""
+
+    run_id: str
+    stamp: int
+    request_id: str
+    identity: str
+    worker_version: bytes = b""
+
+
+class WorkflowTaskUndelivered(msgspec.Struct):
+    """The poller of a started workflow task was gone when the task was published."""
+
+    run_id: str
+    stamp: int
+
+
+class StickyWorkerUnavailable(msgspec.Struct):
+    """Nobody polls the sticky queue that a scheduled workflow task was offered on."""
+
+    run_id: str
+    stamp: int
+
+
+class CompleteWorkflowTask(msgspec.Struct):
+    """A worker's commands."""
+
+    token: TaskToken
+    request: RespondWorkflowTaskCompletedRequest
+
+
+class FailWorkflowTask(msgspec.Struct):
+    """A worker could not carry out its workflow task."""
+
+    token: TaskToken
+    request: RespondWorkflowTaskFailedRequest
+
+
+class StartActivityTask(msgspec.Struct):
+    """A poller was found for a scheduled activity attempt."""
+
+    run_id: str
+    scheduled_event_id: int
+    stamp: int
+    request_id: str
+    identity: str
+    worker_version: bytes = b""
+
+
+class ActivityTaskUndelivered(msgspec.Struct):
+    """The poller of a started activity attempt was gone when the task was published: the attempt
+    does not count."""
+
+    run_id: str
+    scheduled_event_id: int
+    stamp: int
+
+
+class CompleteActivity(msgspec.Struct):
+    """An activity's result."""
+
+    token: TaskToken
+    result: Payloads | None
+    identity: str
+    worker_version: bytes = b""
+    """The worker's own stamp: the real server records it with the start of the attempt."""
+
+
+class FailActivity(msgspec.Struct):
+    """An activity attempt failed. `heartbeat_details` is what it had reported last."""
+
+    token: TaskToken
+    failure: Failure
+    identity: str
+    heartbeat_details: Payloads | None = None
+    worker_version: bytes = b""
+
+
+class CancelActivity(msgspec.Struct):
+    """An activity acknowledges that it was cancelled."""
+
+    token: TaskToken
+    details: Payloads | None
+    identity: str
+
+
+class HeartbeatActivity(msgspec.Struct):
+    """An activity is alive."""
+
+    token: TaskToken
+    details: Payloads | None
+    identity: str
+
+
+# ---- from time
+
+
+class WakeUp(msgspec.Struct):
+    """Something of the run may be due."""
+
+    run_id: str
+
+
+Input = (
+    StartWorkflow
+    | SignalWorkflow
+    | CancelWorkflow
+    | TerminateWorkflow
+    | ResetSticky
+    | StartWorkflowTask
+    | WorkflowTaskUndelivered
+    | StickyWorkerUnavailable
+    | CompleteWorkflowTask
+    | FailWorkflowTask
+    | StartActivityTask
+    | ActivityTaskUndelivered
+    | CompleteActivity
+    | FailActivity
+    | CancelActivity
+    | HeartbeatActivity
+    | WakeUp
+)
+
+
+# ---- answers
+
+
+class Done(msgspec.Struct):
+    """It is so; `run_id` says of which run, where the caller may not know."""
+
+    run_id: str = ""
+
+
+class StartedWorkflowTask(msgspec.Struct):
+    """A workflow task for a worker. The shell adds the history: events
+    `history_from`..`history_to`, then `unrecorded`."""
+
+    token: TaskToken
+    workflow_type: str
+    attempt: int
+    previous_started_event_id: int
+    started_event_id: int
+    scheduled_time_ns: int
+    started_time_ns: int
+    task_queue: str
+    history_from: int
+    history_to: int
+    unrecorded: bytes
+    """Entries of a serialised History for the scheduled and started events of a transient
+    attempt."""
+
+
+class StartedActivityTask(msgspec.Struct):
+    """An activity attempt for a worker. The shell adds header and input from the event
+    `token.scheduled_event_id`."""
+
+    token: TaskToken
+    workflow_type: str
+    activity_type: str
+    attempt: int
+    scheduled_time_ns: int
+    attempt_scheduled_time_ns: int
+    started_time_ns: int
+    schedule_to_close_ns: int
+    start_to_close_ns: int
+    heartbeat_ns: int
+    heartbeat_details: bytes
+    retry_policy: bytes
+    priority: bytes | None
+
+
+class WorkflowStarted(msgspec.Struct):
+    """`is_new` is False when an existing run was returned instead."""
+
+    run_id: str
+    first_execution_run_id: str
+    is_new: bool
+    status: int
+    eager_task: StartedWorkflowTask | None = None
+    is_attached: bool = False
+    """The request id was attached to a run that was there already."""
+
+
+class WorkflowTaskCompleted(msgspec.Struct):
+    """What a completion brings back to its worker at once."""
+
+    workflow_task: StartedWorkflowTask | None = None
+    activity_tasks: list[StartedActivityTask] = []
+
+
+class RefusedWorkflowTask(msgspec.Struct):
+    """The completion was wrong: its task was failed, which is durable, and the worker is told."""
+
+    message: str
+    is_not_found: bool = False
+
+
+class Heartbeat(msgspec.Struct):
+    """What an activity learns when it heartbeats."""
+
+    cancel_requested: bool
+
+
+Reply = (
+    Done
+    | StartedWorkflowTask
+    | StartedActivityTask
+    | WorkflowStarted
+    | WorkflowTaskCompleted
+    | RefusedWorkflowTask
+    | Heartbeat
+)

@@ -1,0 +1,81 @@
+"""What must hold after every turn (the invariants marked "c"): checked always, since a wrong state
+must not become durable."""
+
+from __future__ import annotations
+
+from perdure.server.machines.errors import InvariantViolation
+from perdure.server.machines.workflow import deadlines
+from perdure.server.machines.workflow.state import Run, Status
+from perdure.server.machines.workflow.turn import Segment, Turn
+
+FULL_CHECK_PARTS = 64
+"""Runs up to this many pending parts are checked whole after each turn; of larger ones, only what
+the turn touched."""
+
+
+def check_turn(turn: Turn) -> None:
+    """Check each run that the turn touched. Raises InvariantViolation."""
+    segments = turn.segments
+    for index, segment in enumerate(segments):
+        if segment.batches or segment.steps:
+            check_segment(segment, is_last=index == len(segments) - 1)
+
+
+def check_segment(segment: Segment, *, is_last: bool) -> None:
+    """H1, W1, W4, T1, T3, T4, S2 and A1 of one run."""
+    run = segment.run
+    _check_batches(segment)
+    if run.recorded.status == Status.RUNNING:
+        _require(is_last, "W1: a run stays open beside its successor")
+        _check_open(segment)
+    else:
+        _check_closed(run)
+
+
+def _check_batches(segment: Segment) -> None:
+    """H1: event ids follow each other."""
+    expected = segment.run.recorded.next_event_id
+    for batch in reversed(segment.batches):
+        _require(batch.last_event_id == expected - 1, "H1: a gap in the event ids")
+        expected = batch.first_event_id
+
+
+def _check_open(segment: Segment) -> None:
+    run = segment.run
+    recorded, pending = run.recorded, run.pending
+    _require(
+        recorded.workflow_task is None or pending.transient_task is None,
+        "W4: two workflow tasks are outstanding",
+    )
+    _require(
+        not run.buffered or run.is_task_started,
+        "W4: events are buffered though no workflow task is started",
+    )
+    earliest_ns = (
+        deadlines.wake_at(run)
+        if len(run.activities) + len(run.timers) <= FULL_CHECK_PARTS
+        else deadlines.wake_at_of_touched(run, segment.touched)
+    )
+    _require(
+        not earliest_ns or 0 < pending.wake_at_ns <= earliest_ns,
+        "T3: a deadline has no wake-up armed in time",
+    )
+    _require(len(run.activity_ids) == len(run.activities), "A1: two activities share an id")
+
+
+def _check_closed(run: Run) -> None:
+    recorded, pending = run.recorded, run.pending
+    _require(
+        recorded.close_event_id == recorded.next_event_id - 1, "W1: the close event is not the last"
+    )
+    _require(pending.wake_at_ns == deadlines.NEVER, "T4: a closed run has a wake-up")
+    _require(not run.buffered, "S2: a closed run has buffered events")
+    _require(
+        not run.activities and not run.timers and not run.is_task_started,
+        "T1/A1: a closed run has something pending",
+    )
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise InvariantViolation(message)

@@ -1,0 +1,323 @@
+"""What a workflow is, between two decisions.
+
+The unit is the workflow id: its current run, open or closed. A run has two durable parts:
+
+* `recorded` (and `Activity`, `Timer.started_event_id`...): what a fold over its events gives, and
+  nothing else;
+* `pending` (and `Attempt`, `Timer.is_fired`, `buffered`...): what is true and durable but not an
+  event.
+
+Only `evolve` changes any of it. Everything is bytes, str, int and structs, never a protobuf object.
+Structs are stored as arrays: a new field goes at the end, with a default.
+
+The head (`recorded` and `pending`) is rewritten with each commit; each keyed part is a row of its
+own, written only when touched. `RecordKind` names them.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+
+class Status(enum.IntEnum):
+    """Temporal's WorkflowExecutionStatus."""
+
+    RUNNING = 1
+    COMPLETED = 2
+    FAILED = 3
+    CANCELED = 4
+    TERMINATED = 5
+    CONTINUED_AS_NEW = 6
+    TIMED_OUT = 7
+
+
+class Phase(enum.Enum):
+    """Where a workflow stands; the first half of each row of the transition table."""
+
+    ABSENT = "absent"
+    DELAYED = "delayed"
+    """Open, and its first workflow task waits for a start delay, a cron time or a retry's
+    backoff."""
+    IDLE = "idle"
+    SCHEDULED = "scheduled"
+    STARTED = "started"
+    CLOSED = "closed"
+
+
+class RecordKind(enum.IntEnum):
+    """The keyed parts of a run. Numbers are stored: never reuse one."""
+
+    ACTIVITY = 1
+    TIMER = 2
+    BUFFERED = 3
+    REQUEST = 4
+    BLOB = 5
+
+
+class BlobName(enum.StrEnum):
+    """Large parts of a run that most turns leave alone."""
+
+    MEMO = "memo"
+    SEARCH_ATTRIBUTES = "search_attributes"
+    START_EVENT = "start_event"
+    """Kept for a run that can have a successor made by the server (retry policy or cron)."""
+
+
+class RetryPolicy(msgspec.Struct, array_like=True, frozen=True):
+    """A retry policy with all defaults applied. `attempts_max` 0 means without end."""
+
+    initial_interval_ns: int
+    backoff_coefficient: float
+    interval_ns_max: int
+    attempts_max: int
+    non_retryable_types: tuple[str, ...] = ()
+
+
+class WorkflowTask(msgspec.Struct, array_like=True):
+    """The one outstanding workflow task: scheduled, or started when `started_event_id` is not 0."""
+
+    scheduled_event_id: int
+    attempt: int
+    scheduled_time_ns: int
+    start_to_close_ns: int
+    started_event_id: int = 0
+    started_time_ns: int = 0
+    request_id: str = ""
+    identity: str = ""
+    history_size_bytes: int = 0
+    suggest_reasons: tuple[int, ...] = ()
+    worker_version: bytes = b""
+    """A serialised WorkerVersionStamp, of a transient attempt."""
+
+
+class ResetPoint(msgspec.Struct, array_like=True, frozen=True):
+    """A place that the history can be cut at: where a build first completed a task."""
+
+    build_id: str
+    run_id: str
+    first_completed_event_id: int
+    create_time_ns: int
+    expire_time_ns: int = 0
+    """When the closed run that it belongs to is deleted; 0 while that is open."""
+
+
+class Recorded(msgspec.Struct, array_like=True):
+    """The fold of a run's events (its scalar part)."""
+
+    workflow_type: str
+    task_queue: str
+    run_id: str
+    chain_run_id: str
+    """The first run of the chain; "" when it is this one."""
+    continued_run_id: str
+    start_time_ns: int
+    run_timeout_ns: int
+    execution_timeout_ns: int
+    execution_expiration_ns: int
+    """When the whole chain must have ended; 0 when never."""
+    workflow_task_timeout_ns: int
+    first_task_backoff_ns: int
+    attempt: int
+    cron_schedule: str
+    retry_policy: RetryPolicy | None
+    initiator: int
+    status: int = Status.RUNNING
+    next_event_id: int = 1
+    history_size_bytes: int = 0
+    last_event_time_ns: int = 0
+    close_event_id: int = 0
+    close_time_ns: int = 0
+    workflow_task: WorkflowTask | None = None
+    completed_task_started_event_id: int = 0
+    """WorkflowTaskStarted of the newest completed task: sticky workers have seen all before it."""
+    cancel_requested_event_id: int = 0
+    signals: int = 0
+    successor_run_id: str = ""
+    parent_namespace: str = ""
+    parent_workflow_id: str = ""
+    parent_run_id: str = ""
+    parent_initiated_event_id: int = 0
+    root_workflow_id: str = ""
+    root_run_id: str = ""
+    priority: bytes | None = None
+    """A serialised Priority, which may be set and empty."""
+    reset_points: tuple[ResetPoint, ...] = ()
+    build_id: str = ""
+    """Of the worker that completed the newest workflow task."""
+
+    @property
+    def first_execution_run_id(self) -> str:
+        """The first run of the chain."""
+        return self.chain_run_id or self.run_id
+
+
+class Pending(msgspec.Struct, array_like=True):
+    """What is durable of a run but not an event (its scalar part)."""
+
+    start_request_id: str = ""
+    transient_task: WorkflowTask | None = None
+    """An attempt above 1: it writes no events until it completes."""
+    attempt: int = 1
+    """The attempt that the next scheduled workflow task will be."""
+    task_stamp: int = 0
+    """Grows whenever a workflow task is offered anew, so that older offers and tokens are stale."""
+    is_task_undelivered: bool = False
+    """A started task whose poll had died: it is offered again, and its started event stands."""
+    task_delivered_ns: int = 0
+    """When the started task was last given to a worker: its start-to-close timeout counts from
+    here."""
+    is_first_task_scheduled: bool = False
+    sticky_queue: str = ""
+    sticky_timeout_ns: int = 0
+    sticky_worker_unavailable: bool = False
+    """The outstanding sticky task was moved to the normal queue, since nobody polls the sticky
+    one."""
+    heartbeat_since_ns: int = 0
+    """When the series of workflow task heartbeats began; 0 outside of one."""
+    buffered_next: int = 0
+    buffered_bytes: int = 0
+    is_cancel_requested: bool = False
+    """Also while the event is still buffered."""
+    cancel_request_id: str = ""
+    transitions: int = 0
+    """How many turns changed the run."""
+    wake_at_ns: int = 0
+    """The armed wake-up; 0 when none. Never later than the earliest deadline."""
+
+
+class Activity(msgspec.Struct, array_like=True):
+    """The recorded half of a pending activity."""
+
+    activity_id: str
+    activity_type: str
+    task_queue: str
+    scheduled_event_id: int
+    scheduled_time_ns: int
+    schedule_to_close_ns: int
+    schedule_to_start_ns: int
+    start_to_close_ns: int
+    heartbeat_ns: int
+    retry_policy: RetryPolicy
+    cancel_requested_event_id: int = 0
+    priority: bytes | None = None
+    use_workflow_build_id: bool = False
+
+
+class AttemptState(enum.IntEnum):
+    """Where the newest attempt of an activity stands. Stored: never reuse a number."""
+
+    SCHEDULED = 1
+    BACKING_OFF = 2
+    STARTED = 3
+    OUTCOME_BUFFERED = 4
+    """Its outcome is known and waits, as a buffered event, for the workflow task to close."""
+
+
+class Attempt(msgspec.Struct, array_like=True):
+    """The pending half of a pending activity: its attempts are no events until the last one's
+    outcome."""
+
+    state: int
+    scheduled_time_ns: int
+    """When this attempt was (or, backing off, will be) ready to be polled."""
+    attempt: int = 1
+    stamp: int = 0
+    started_time_ns: int = 0
+    request_id: str = ""
+    identity: str = ""
+    heartbeat_time_ns: int = 0
+    heartbeat_details: bytes = b""
+    """A serialised Payloads, kept for the next attempt."""
+    last_failure: bytes = b""
+    """A serialised Failure of the newest failed attempt."""
+    last_identity: str = ""
+    last_attempt_complete_ns: int = 0
+    started_event_id: int = 0
+    worker_version: bytes = b""
+
+
+class PendingActivity(msgspec.Struct, array_like=True):
+    """Both halves, as they are stored: one row."""
+
+    activity: Activity
+    attempt: Attempt
+
+
+class Timer(msgspec.Struct, array_like=True):
+    """A started timer. `is_fired` is its pending half: its TimerFired is buffered."""
+
+    timer_id: str
+    started_event_id: int
+    due_ns: int
+    is_fired: bool = False
+
+
+class BufferedEvent(msgspec.Struct, array_like=True):
+    """An event that arrived while a workflow task was started: it has a time, and no id yet."""
+
+    event_type: int
+    event: bytes
+
+
+class Request(msgspec.Struct, array_like=True):
+    """A request id that was honoured, and the event that it led to (0 while that is buffered)."""
+
+    request_id: str
+    event_type: int
+    event_id: int
+
+
+class Run(msgspec.Struct):
+    """One run: head and keyed parts."""
+
+    recorded: Recorded
+    pending: Pending
+    activities: dict[int, PendingActivity] = {}
+    activity_ids: dict[str, int] = {}
+    """Index of `activities` by activity id; derived, never stored."""
+    timers: dict[str, Timer] = {}
+    buffered: dict[int, BufferedEvent] = {}
+    requests: dict[str, Request] = {}
+    blobs: dict[str, bytes] = {}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the run has no close event."""
+        return self.recorded.status == Status.RUNNING
+
+    @property
+    def workflow_task(self) -> WorkflowTask | None:
+        """The outstanding workflow task, recorded or transient."""
+        return self.recorded.workflow_task or self.pending.transient_task
+
+    @property
+    def is_task_started(self) -> bool:
+        """Whether a worker holds a workflow task: events that arrive meanwhile are buffered."""
+        task = self.recorded.workflow_task or self.pending.transient_task
+        return task is not None and task.started_event_id != 0
+
+
+class Workflow(msgspec.Struct):
+    """The unit of decision: what one workflow id names."""
+
+    namespace: str
+    namespace_id: str
+    workflow_id: str
+    run: Run | None = None
+    retention_ns: int = 0
+    """How long the namespace keeps closed runs: reset points of a closed run expire with it."""
+
+    @property
+    def phase(self) -> Phase:
+        """Where the workflow stands."""
+        run = self.run
+        if run is None:
+            return Phase.ABSENT
+        if run.recorded.status != Status.RUNNING:
+            return Phase.CLOSED
+        task = run.recorded.workflow_task or run.pending.transient_task
+        if task is None:
+            return Phase.IDLE if run.pending.is_first_task_scheduled else Phase.DELAYED
+        return Phase.STARTED if task.started_event_id else Phase.SCHEDULED

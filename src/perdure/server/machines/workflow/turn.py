@@ -1,0 +1,166 @@
+"""A turn: what one decision changes, asks for and answers, collected while it is taken.
+
+`record` appends an event: it gets its id and its time, is serialised once, and goes through
+`evolve`. `change` does the same for what is pending. After the first of either, a decision can no
+longer be refused.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from temporalio.api.enums.v1 import event_type_pb2
+from temporalio.api.history.v1 import HistoryEvent
+
+from perdure.server.machines.errors import InvariantViolation
+from perdure.server.machines.ports import Ids, Limits
+from perdure.server.machines.wire import history_entry, timestamp
+from perdure.server.machines.workflow import changes, deadlines
+from perdure.server.machines.workflow.effects import Effect
+from perdure.server.machines.workflow.evolve import (
+    Touched,
+    evolve_event,
+    evolve_pending,
+    run_from_start,
+)
+from perdure.server.machines.workflow.state import Run, Workflow
+
+_BATCH_OPENERS = frozenset(
+    (
+        event_type_pb2.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
+        event_type_pb2.EVENT_TYPE_WORKFLOW_TASK_FAILED,
+        event_type_pb2.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT,
+    )
+)
+"""A batch never spans the close of a workflow task: these begin a new one, so that reset can cut
+between batches."""
+
+
+class Batch(msgspec.Struct):
+    """Consecutive events of one turn: `entries` is a serialised History."""
+
+    first_event_id: int
+    last_event_id: int
+    opens_with_close: bool
+    entries: bytes
+
+
+class Segment(msgspec.Struct):
+    """What a turn does to one run."""
+
+    run: Run
+    is_new: bool
+    batches: list[Batch] = []
+    touched: Touched = set()
+    steps: list[tuple[int, changes.Change]] = []
+    """Changes of what is pending, in order, each with the id of the event that came next: together
+    with the batches, all that was done to the run, in the order in which it was done."""
+    visibility_changed: bool = False
+
+
+class Turn:
+    """One decision in the making, and its result."""
+
+    def __init__(self, workflow: Workflow, now_ns: int, ids: Ids, limits: Limits) -> None:
+        self.workflow = workflow
+        self.now_ns = now_ns
+        self.ids = ids
+        self.limits = limits
+        self.segments: list[Segment] = []
+        self.effects: list[Effect] = []
+        if workflow.run is not None:
+            self._open_segment(workflow.run, is_new=False)
+
+    @property
+    def run(self) -> Run:
+        """The current run. Raises InvariantViolation when there is none."""
+        if self.workflow.run is None:
+            raise InvariantViolation("there is no run to decide on")
+        return self.workflow.run
+
+    @property
+    def segment(self) -> Segment:
+        """What the turn does to the current run."""
+        return self.segments[-1]
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether anything must be committed."""
+        return any(segment.batches or segment.steps for segment in self.segments)
+
+    def start_run(self, event: HistoryEvent) -> Run:
+        """Begin a new run with its first event; it becomes the current one."""
+        serialised = self._stamp(event, event_id=1, time_ns=self.now_ns)
+        segment = Segment(run=None, is_new=True, visibility_changed=True)  # type: ignore[arg-type]
+        segment.run = run_from_start(event, len(serialised), segment.touched)
+        self.workflow.run = segment.run
+        self.segments.append(segment)
+        self._append(event.event_type, 1, serialised)
+        return segment.run
+
+    def record(self, event: HistoryEvent, time_ns: int | None = None) -> int:
+        """Append an event to the current run (at the turn's time, unless given) and return its
+        id."""
+        run = self.run
+        event_id = run.recorded.next_event_id
+        if time_ns is None:
+            time_ns = max(self.now_ns, run.recorded.last_event_time_ns)
+        serialised = self._stamp(event, event_id=event_id, time_ns=time_ns)
+        evolve_event(run, event, len(serialised), self.segment.touched)
+        self._append(event.event_type, event_id, serialised)
+        return event_id
+
+    def record_or_buffer(self, event: HistoryEvent, time_ns: int | None = None) -> int:
+        """Append an event, or buffer it while a workflow task is started; its id, 0 when it has
+        none yet."""
+        if not self.run.is_task_started:
+            return self.record(event, time_ns)
+        self.buffer(event, time_ns)
+        return 0
+
+    def buffer(self, event: HistoryEvent, time_ns: int | None = None) -> None:
+        """Keep an event, with its time, until the workflow task closes or the turn flushes the
+        buffer."""
+        event.event_time.CopyFrom(timestamp(self.now_ns if time_ns is None else time_ns))
+        self.change(changes.EventBuffered(event.event_type, event.SerializeToString()))
+
+    def change(self, change: changes.Change) -> None:
+        """Apply a change of what is pending."""
+        self._apply(self.segment, change)
+
+    def finish(self) -> None:
+        """Count the turn, and arm the wake-ups that it made necessary."""
+        for segment in self.segments:
+            if not segment.batches and not segment.steps:
+                continue
+            self._apply(segment, changes.TurnTaken())
+            run = segment.run
+            armed_ns = run.pending.wake_at_ns
+            wanted_ns = deadlines.NEVER
+            if run.is_open:
+                touched_ns = deadlines.wake_at_of_touched(run, segment.touched)
+                wanted_ns = deadlines.earliest(armed_ns, touched_ns)
+            if wanted_ns != armed_ns:
+                self._apply(segment, changes.WakeArmed(wanted_ns))
+
+    def _apply(self, segment: Segment, change: changes.Change) -> None:
+        evolve_pending(segment.run, change, segment.touched)
+        segment.steps.append((segment.run.recorded.next_event_id, change))
+
+    def _open_segment(self, run: Run, *, is_new: bool) -> None:
+        self.segments.append(Segment(run=run, is_new=is_new))
+
+    def _stamp(self, event: HistoryEvent, *, event_id: int, time_ns: int) -> bytes:
+        event.event_id = event_id
+        event.task_id = event_id
+        event.event_time.CopyFrom(timestamp(time_ns))
+        return history_entry(event.SerializeToString())
+
+    def _append(self, event_type: int, event_id: int, entry: bytes) -> None:
+        batches = self.segment.batches
+        closes_task = event_type in _BATCH_OPENERS
+        if batches and not closes_task:
+            batch = batches[-1]
+            batch.entries += entry
+            batch.last_event_id = event_id
+        else:
+            batches.append(Batch(event_id, event_id, closes_task, entry))

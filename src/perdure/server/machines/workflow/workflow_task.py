@@ -1,0 +1,414 @@
+"""The life of a workflow task: scheduled, started, completed, failed, timed out, delivered in vain.
+
+At most one is outstanding. While it is started, events that arrive are buffered; they get their ids
+when it closes. A first attempt is written to history as it goes; later attempts ("transient") write
+nothing until they complete. A worker that has the run in its cache is offered the task on its own
+sticky queue first.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from temporalio.api.common.v1 import Priority
+from temporalio.api.enums.v1 import (
+    WorkflowTaskFailedCause,
+    event_type_pb2,
+    failed_cause_pb2,
+    task_queue_pb2,
+    workflow_pb2,
+)
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.taskqueue.v1 import TaskQueue
+
+from perdure.server.machines.ports import SECOND_NS, Limits
+from perdure.server.machines.wire import duration, history_entry, timestamp
+from perdure.server.machines.workflow import changes, events
+from perdure.server.machines.workflow.effects import OfferTask, TaskKind, WithdrawTask
+from perdure.server.machines.workflow.inputs import StartedWorkflowTask, TaskToken
+from perdure.server.machines.workflow.state import Run, Workflow, WorkflowTask
+from perdure.server.machines.workflow.turn import Turn
+
+WORKFLOW_TASK_ROW = 0
+"""The event id of a workflow task's dispatch row: a run has one at most."""
+PRIORITY_DEFAULT = 3
+RETRY_FREE_ATTEMPTS = 3
+RETRY_INITIAL_NS = 5 * SECOND_NS
+HISTORY_SERVICE = "history-service"
+"""The identity in events that the service writes on its own account."""
+INLINE_REQUEST_ID = "request-from-RespondWorkflowTaskCompleted"
+
+_ACTIVITY_OUTCOMES = {
+    event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: "activity_task_completed_event_attributes",
+    event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_FAILED: "activity_task_failed_event_attributes",
+    event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT: "activity_task_timed_out_event_attributes",
+    event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_CANCELED: "activity_task_canceled_event_attributes",
+}
+
+
+def schedule_if_needed(turn: Turn) -> None:
+    """Schedule a workflow task, if the run is open, has none, and its first one is not delayed."""
+    run = turn.run
+    if run.is_open and run.pending.is_first_task_scheduled and run.workflow_task is None:
+        schedule(turn)
+
+
+def schedule(turn: Turn, *, heartbeat_since_ns: int = 0, is_offered: bool = True) -> None:
+    """Schedule a workflow task. Buffered events are recorded first, and make it a first attempt
+    again."""
+    run = turn.run
+    if run.buffered:
+        flush_buffer(turn)
+        turn.change(changes.TaskClosed(next_attempt=1))
+    attempt = run.pending.attempt
+    start_to_close_ns = start_to_close(run.recorded.workflow_task_timeout_ns, attempt, turn.limits)
+    transient = None
+    if attempt == 1:
+        turn.record(
+            events.workflow_task_scheduled(task_queue(run), duration(start_to_close_ns), attempt)
+        )
+    else:
+        transient = WorkflowTask(
+            scheduled_event_id=run.recorded.next_event_id,
+            attempt=attempt,
+            scheduled_time_ns=max(turn.now_ns, run.recorded.last_event_time_ns),
+            start_to_close_ns=start_to_close_ns,
+        )
+    turn.change(changes.TaskScheduled(transient, heartbeat_since_ns or turn.now_ns))
+    if is_offered:
+        offer(turn)
+
+
+def offer(turn: Turn) -> None:
+    """Offer the outstanding task on the queue where it belongs now."""
+    run = turn.run
+    pending = run.pending
+    is_sticky = is_on_sticky_queue(run)
+    turn.effects.append(
+        OfferTask(
+            run_id=run.recorded.run_id,
+            kind=TaskKind.WORKFLOW,
+            queue=pending.sticky_queue if is_sticky else run.recorded.task_queue,
+            scheduled_event_id=WORKFLOW_TASK_ROW,
+            stamp=pending.task_stamp,
+            ready_at_ns=turn.now_ns,
+            priority=priority_of(run.recorded.priority),
+            sticky_for=run.recorded.task_queue if is_sticky else "",
+        )
+    )
+
+
+def start(
+    turn: Turn,
+    *,
+    request_id: str,
+    identity: str,
+    worker_version: bytes = b"",
+    is_inline: bool = False,
+) -> StartedWorkflowTask:
+    """Give the scheduled (or undelivered) task to a worker; `is_inline`: to the one that asked with
+    its completion, which has the run in its cache."""
+    run = turn.run
+    task = run.workflow_task
+    assert task is not None, "the caller has found a scheduled task"
+    was_sticky = is_on_sticky_queue(run)
+    if run.pending.is_task_undelivered:
+        turn.change(changes.TaskRedelivered(turn.now_ns))
+        return started_reply(turn.workflow, is_sticky=False)
+    if run.pending.transient_task is None:
+        _record_started(turn, task, request_id, identity, worker_version)
+        turn.change(changes.TaskStarted(None, turn.now_ns))
+    elif task.scheduled_event_id != run.recorded.next_event_id:
+        _make_recorded(turn, task)
+        _record_started(turn, task, request_id, identity, worker_version)
+        turn.change(changes.TaskStarted(None, turn.now_ns))
+    else:
+        started = msgspec.structs.replace(
+            task,
+            started_event_id=task.scheduled_event_id + 1,
+            started_time_ns=turn.now_ns,
+            request_id=request_id,
+            identity=identity,
+            history_size_bytes=run.recorded.history_size_bytes,
+            suggest_reasons=suggest_reasons(run, turn.limits),
+            worker_version=worker_version,
+        )
+        turn.change(changes.TaskStarted(started, turn.now_ns))
+    return started_reply(turn.workflow, is_sticky=was_sticky or is_inline)
+
+
+def started_reply(workflow: Workflow, *, is_sticky: bool) -> StartedWorkflowTask:
+    """What a worker needs to know of the started task; on its sticky queue, only the history that
+    it has not seen."""
+    run = workflow.run
+    assert run is not None, "a task has been started"
+    task = run.workflow_task
+    assert task is not None, "a task has been started"
+    recorded = run.recorded
+    seen = recorded.completed_task_started_event_id
+    return StartedWorkflowTask(
+        token=TaskToken(
+            namespace_id=workflow.namespace_id,
+            workflow_id=workflow.workflow_id,
+            run_id=recorded.run_id,
+            scheduled_event_id=task.scheduled_event_id,
+            attempt=task.attempt,
+            stamp=run.pending.task_stamp,
+            started_event_id=task.started_event_id,
+        ),
+        workflow_type=recorded.workflow_type,
+        attempt=task.attempt,
+        previous_started_event_id=seen,
+        started_event_id=task.started_event_id,
+        scheduled_time_ns=task.scheduled_time_ns,
+        started_time_ns=task.started_time_ns,
+        task_queue=recorded.task_queue,
+        history_from=seen + 1 if is_sticky else 1,
+        history_to=recorded.next_event_id - 1,
+        unrecorded=unrecorded_events(run, is_for_worker=True),
+    )
+
+
+def unrecorded_events(run: Run, *, is_for_worker: bool) -> bytes:
+    """The events of a transient attempt, as History entries: workers and readers see them, no
+    history has them yet."""
+    task = run.pending.transient_task
+    if task is None or task.scheduled_event_id != run.recorded.next_event_id:
+        return b""  # Events came after it was scheduled: it will be recorded when it is started.
+    scheduled = _scheduled_event(run, task)
+    entries = _entry(scheduled, task.scheduled_event_id, task.scheduled_time_ns)
+    if task.started_event_id:
+        started = _started_event(task)
+        if not is_for_worker:
+            started.workflow_task_started_event_attributes.ClearField("identity")
+        entries += _entry(started, task.started_event_id, task.started_time_ns)
+    return entries
+
+
+def record_transient(turn: Turn) -> None:
+    """Write the events of a transient attempt that completed, with the times that they had."""
+    task = turn.run.pending.transient_task
+    if task is None:
+        return
+    turn.record(_scheduled_event(turn.run, task), task.scheduled_time_ns)
+    turn.record(_started_event(task), task.started_time_ns)
+
+
+def fail(
+    turn: Turn,
+    *,
+    cause: WorkflowTaskFailedCause.ValueType,
+    failure: Failure | None,
+    identity: str,
+    binary_checksum: str = "",
+) -> None:
+    """Close the started task as failed. Only a first attempt writes an event."""
+    task = turn.run.recorded.workflow_task
+    if task is not None:
+        turn.record(
+            events.workflow_task_failed(
+                scheduled_event_id=task.scheduled_event_id,
+                started_event_id=task.started_event_id,
+                cause=cause,
+                failure=failure,
+                identity=identity,
+                binary_checksum=binary_checksum,
+            )
+        )
+    close_unsuccessfully(turn, counts=True)
+
+
+def time_out_started(turn: Turn) -> None:
+    """Close the started task as timed out. Only a first attempt writes an event."""
+    task = turn.run.recorded.workflow_task
+    if task is not None:
+        turn.record(
+            events.workflow_task_timed_out(
+                task.scheduled_event_id,
+                task.started_event_id,
+                workflow_pb2.TIMEOUT_TYPE_START_TO_CLOSE,
+            )
+        )
+    close_unsuccessfully(turn, counts=True)
+
+
+def time_out_scheduled(turn: Turn) -> None:
+    """The sticky worker did not come for its task: it leaves the sticky queue."""
+    run = turn.run
+    task = run.recorded.workflow_task
+    if task is not None:
+        turn.record(
+            events.workflow_task_timed_out(
+                task.scheduled_event_id, 0, workflow_pb2.TIMEOUT_TYPE_SCHEDULE_TO_START
+            )
+        )
+    withdraw(turn)
+    close_unsuccessfully(turn, counts=False)
+
+
+def close_unsuccessfully(turn: Turn, *, counts: bool) -> None:
+    """After a failure on a sticky queue the next try is a first attempt on the normal one; else
+    attempts count up."""
+    pending = turn.run.pending
+    if pending.sticky_queue:
+        turn.change(changes.StickySet("", 0))
+        counts = False
+    turn.change(changes.TaskClosed(next_attempt=pending.attempt + 1 if counts else 1))
+
+
+def withdraw(turn: Turn) -> None:
+    """The task is no longer on offer."""
+    turn.effects.append(WithdrawTask(turn.run.recorded.run_id, WORKFLOW_TASK_ROW))
+
+
+def flush_buffer(turn: Turn) -> None:
+    """Record the buffered events, in order of arrival, but outcomes of activities last (as the real
+    server does)."""
+    run = turn.run
+    arrived = [HistoryEvent.FromString(buffered.event) for buffered in run.buffered.values()]
+    turn.change(changes.BufferTaken())
+    arrived.sort(key=lambda event: event.event_type in _ACTIVITY_OUTCOMES)
+    started_ids: dict[int, int] = {}
+    for event in arrived:
+        time_ns = event.event_time.seconds * SECOND_NS + event.event_time.nanos
+        outcome = _ACTIVITY_OUTCOMES.get(event.event_type)
+        if outcome is not None:
+            attributes = getattr(event, outcome)
+            started_id = started_ids.get(attributes.scheduled_event_id)
+            if started_id is not None:
+                attributes.started_event_id = started_id
+        event_id = turn.record(event, time_ns)
+        if event.event_type == event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_STARTED:
+            scheduled_id = event.activity_task_started_event_attributes.scheduled_event_id
+            started_ids[scheduled_id] = event_id
+
+
+def limit_buffer(turn: Turn) -> None:
+    """When more is buffered than may be, the started task fails, so that what waits is recorded (as
+    on the real server, at the end of the turn)."""
+    run, limits = turn.run, turn.limits
+    if (
+        len(run.buffered) <= limits.buffered_events_max
+        and run.pending.buffered_bytes <= limits.buffered_bytes_max
+    ):
+        return
+    force_close(turn)
+    schedule(turn)
+
+
+def force_close(turn: Turn) -> None:
+    """Before the run is ended from outside: the started task fails, and what is buffered is
+    recorded."""
+    run = turn.run
+    if run.is_task_started:
+        if run.pending.is_task_undelivered:
+            withdraw(turn)
+        fail(
+            turn,
+            cause=failed_cause_pb2.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND,
+            failure=None,
+            identity=HISTORY_SERVICE,
+        )
+    if run.buffered:
+        flush_buffer(turn)
+
+
+def is_on_sticky_queue(run: Run) -> bool:
+    """Whether the outstanding task belongs on the sticky queue: never a transient or an undelivered
+    one."""
+    pending = run.pending
+    return (
+        bool(pending.sticky_queue)
+        and not pending.sticky_worker_unavailable
+        and not pending.is_task_undelivered
+        and pending.transient_task is None
+    )
+
+
+def task_queue(run: Run) -> TaskQueue:
+    """The queue as WorkflowTaskScheduled records it."""
+    if run.pending.sticky_queue:
+        return TaskQueue(
+            name=run.pending.sticky_queue,
+            kind=task_queue_pb2.TASK_QUEUE_KIND_STICKY,
+            normal_name=run.recorded.task_queue,
+        )
+    return TaskQueue(name=run.recorded.task_queue, kind=task_queue_pb2.TASK_QUEUE_KIND_NORMAL)
+
+
+def priority_of(priority: bytes | None) -> int:
+    """The priority key of a serialised Priority; 3 when it has none."""
+    return Priority.FromString(priority).priority_key or PRIORITY_DEFAULT if priority else 3
+
+
+def start_to_close(default_ns: int, attempt: int, limits: Limits) -> int:
+    """The start-to-close timeout of an attempt: after three, it grows, so that a task which always
+    fails costs little."""
+    if attempt <= RETRY_FREE_ATTEMPTS:
+        return default_ns
+    exponent = min(attempt - RETRY_FREE_ATTEMPTS - 1, 32)
+    backoff_ns: int = RETRY_INITIAL_NS << exponent
+    return default_ns + min(backoff_ns, limits.workflow_task_retry_ns_max)
+
+
+def suggest_reasons(run: Run, limits: Limits) -> tuple[int, ...]:
+    """Why the workflow should continue as new, if it should."""
+    reasons = []
+    if run.recorded.history_size_bytes >= limits.history_size_bytes_suggest:
+        reasons.append(workflow_pb2.SUGGEST_CONTINUE_AS_NEW_REASON_HISTORY_SIZE_TOO_LARGE)
+    if run.recorded.next_event_id >= limits.history_count_suggest:
+        reasons.append(workflow_pb2.SUGGEST_CONTINUE_AS_NEW_REASON_TOO_MANY_HISTORY_EVENTS)
+    return tuple(reasons)
+
+
+def _make_recorded(turn: Turn, task: WorkflowTask) -> None:
+    """Events came after a transient task was scheduled: it becomes a first attempt, written from
+    its schedule on."""
+    turn.change(changes.TaskClosed(next_attempt=1))
+    turn.record(
+        events.workflow_task_scheduled(
+            task_queue(turn.run), duration(task.start_to_close_ns), attempt=1
+        )
+    )
+
+
+def _record_started(
+    turn: Turn, task: WorkflowTask, request_id: str, identity: str, worker_version: bytes
+) -> None:
+    run = turn.run
+    current = run.recorded.workflow_task or task
+    # What is begun and started in one turn has no size yet, as on the real server.
+    size_bytes = 0 if turn.segment.is_new else run.recorded.history_size_bytes
+    turn.record(
+        events.workflow_task_started(
+            scheduled_event_id=current.scheduled_event_id,
+            request_id=request_id,
+            identity=identity,
+            history_size_bytes=size_bytes,
+            suggest_reasons=suggest_reasons(run, turn.limits),
+            worker_version=worker_version,
+        )
+    )
+
+
+def _scheduled_event(run: Run, task: WorkflowTask) -> HistoryEvent:
+    return events.workflow_task_scheduled(
+        task_queue(run), duration(task.start_to_close_ns), task.attempt
+    )
+
+
+def _started_event(task: WorkflowTask) -> HistoryEvent:
+    return events.workflow_task_started(
+        scheduled_event_id=task.scheduled_event_id,
+        request_id=task.request_id,
+        identity=task.identity,
+        history_size_bytes=task.history_size_bytes,
+        suggest_reasons=task.suggest_reasons,
+        worker_version=task.worker_version,
+    )
+
+
+def _entry(event: HistoryEvent, event_id: int, time_ns: int) -> bytes:
+    event.event_id = event_id
+    event.event_time.CopyFrom(timestamp(time_ns))
+    return history_entry(event.SerializeToString())

@@ -1,0 +1,129 @@
+"""All task queues that somebody polls or that have tasks, each made when it is first needed.
+
+A queue that has rows in the store when the engine starts is known to have a backlog; it is read, a
+page at a time, when somebody polls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from perdure.server.machines.queue.queue import Queue, Task
+from perdure.server.matching.poll import WaitingPoll
+from perdure.server.store.ports import BacklogCursor, QueueKey, Store, StoreUnavailable
+
+BACKLOG_PAGE = 500
+"""Rows read at a time."""
+QUEUES_MAX = 50_000
+"""Queues in memory before idle ones are forgotten."""
+READ_RETRY_SECONDS = 0.2
+
+StartStored = Callable[[QueueKey, Task, WaitingPoll[Any]], None]
+
+
+class Queues:
+    """The task queues of a shard."""
+
+    def __init__(self, store: Store, spawn: Callable[..., None]) -> None:
+        self._store = store
+        self._spawn = spawn
+        self._queues: dict[QueueKey, Queue[WaitingPoll[Any]]] = {}
+        self._reading: set[QueueKey] = set()
+        self.start_stored: StartStored
+        """Starts a stored task for a poll; set by whoever wires us."""
+
+    async def recover(self) -> None:
+        """Know again which queues have a backlog."""
+        for key in await self._store.queues_with_backlog():
+            self._queues[key] = Queue(is_backlog_partial=True)
+
+    def find(self, key: QueueKey) -> Queue[WaitingPoll[Any]] | None:
+        """The queue, if it is in memory: one that is not has neither polls nor tasks."""
+        return self._queues.get(key)
+
+    def add_poll(self, key: QueueKey, waiting: WaitingPoll[Any], now_ns: int) -> Task | None:
+        """A poll arrives: the task that it gets, or None when it waits."""
+        queue = self._get(key)
+        task = queue.add_poll(waiting, now_ns)
+        self._read_if_needed(key, queue)
+        return task
+
+    def remove_poll(self, key: QueueKey, waiting: WaitingPoll[Any]) -> bool:
+        """A poll went away: whether it had been waiting for a task."""
+        queue = self._queues.get(key)
+        return queue is not None and queue.remove_poll(waiting)
+
+    def add_task(self, key: QueueKey, task: Task) -> WaitingPoll[Any] | None:
+        """A stored task: the poll that gets it, if one waits."""
+        queue = self._get(key)
+        waiting = queue.add_task(task)
+        self._read_if_needed(key, queue)
+        return waiting
+
+    def read_again(self, key: QueueKey) -> None:
+        """A task was taken and could not be started: its row is still there to be found."""
+        queue = self._get(key)
+        queue.is_backlog_partial = True
+        queue.cursor = None
+        self._read_if_needed(key, queue)
+
+    def withdraw_polls(self, is_meant: Callable[[WaitingPoll[Any]], bool]) -> int:
+        """Answer the waiting polls that are meant with nothing; how many there were."""
+        count = 0
+        for queue in self._queues.values():
+            for waiting in queue.polls():
+                if is_meant(waiting) and queue.remove_poll(waiting):
+                    count += 1
+                    if not waiting.result.done():
+                        waiting.result.set_result(None)
+        return count
+
+    def forget_pollers(self, key: QueueKey) -> None:
+        """The worker of a sticky queue is gone: nothing must be offered there any more."""
+        queue = self._queues.get(key)
+        if queue is not None:
+            queue.last_poll_ns = 0
+
+    def _get(self, key: QueueKey) -> Queue[WaitingPoll[Any]]:
+        queue = self._queues.get(key)
+        if queue is None:
+            if len(self._queues) >= QUEUES_MAX:
+                self._queues = {k: q for k, q in self._queues.items() if not q.is_idle}
+            queue = self._queues[key] = Queue(is_backlog_partial=False)
+        return queue
+
+    def _read_if_needed(self, key: QueueKey, queue: Queue[WaitingPoll[Any]]) -> None:
+        if queue.needs_reading and key not in self._reading:
+            self._reading.add(key)
+            self._spawn(self._read(key, queue))
+
+    async def _read(self, key: QueueKey, queue: Queue[WaitingPoll[Any]]) -> None:
+        """Read pages until every waiting poll has a task, or there are no more."""
+        try:
+            while queue.needs_reading:
+                after = queue.cursor
+                try:
+                    rows = await self._store.backlog(
+                        key,
+                        None
+                        if after is None
+                        else BacklogCursor(
+                            after.priority, after.ready_at_ns, after.run, after.event_id
+                        ),
+                        BACKLOG_PAGE,
+                    )
+                except StoreUnavailable:
+                    await asyncio.sleep(READ_RETRY_SECONDS)
+                    continue
+                tasks = [
+                    Task(row.priority, row.ready_at_ns, row.run, row.event_id, row.stamp)
+                    for row in rows
+                ]
+                queue.add_page(tasks, is_last=len(rows) < BACKLOG_PAGE)
+                while (match := queue.next_match()) is not None:
+                    waiting, task = match
+                    self.start_stored(key, task, waiting)
+        finally:
+            self._reading.discard(key)

@@ -1,0 +1,3 @@
+"""Namespaces: what keeps the workflows of different users apart."""
+
+from __future__ import annotations

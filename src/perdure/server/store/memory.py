@@ -1,0 +1,355 @@
+"""The store that keeps everything in dictionaries: the reference model, and what `:memory:` means.
+
+It promises what every store promises but durability. A commit is carried out whole before it first
+could wait, so commits keep their order without a queue. What was stored outlives `close`: whoever
+holds the object may go on with it, as a process goes on with its database file.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from perdure.server.store.codec import unseal
+from perdure.server.store.ports import (
+    BacklogCursor,
+    Commit,
+    CommitResult,
+    DispatchRow,
+    Fence,
+    HistoryBatch,
+    LeaseLost,
+    LoadedRun,
+    NamespaceRow,
+    OutboxRow,
+    QueueKey,
+    Record,
+    RunIdentity,
+    RunNumber,
+    RunWrite,
+    StoreStatistics,
+    VisibilityCursor,
+    VisibilityPage,
+    VisibilityRow,
+    WorkflowWrite,
+)
+
+WorkflowKey = tuple[int, str]
+DispatchKey = tuple[RunNumber, int]
+
+
+class _Refused(Exception):
+    """A write that no store can carry out, with the reason."""
+
+
+class _Run(msgspec.Struct):
+    """All that is kept of one run."""
+
+    shard: int
+    identity: RunIdentity
+    version: int
+    turn: int
+    head: bytes
+    wake_at_ns: int | None
+    visibility: VisibilityRow | None
+    records: dict[tuple[int, bytes], bytes]
+    history: dict[int, HistoryBatch]
+
+
+class MemoryStore:
+    """A store without a disk."""
+
+    def __init__(self) -> None:
+        self._ranges: dict[int, int] = {}
+        self._runs: dict[RunNumber, _Run] = {}
+        self._numbers: dict[tuple[int, str, bytes], RunNumber] = {}
+        self._current: dict[WorkflowKey, RunNumber] = {}
+        self._dispatch: dict[DispatchKey, DispatchRow] = {}
+        self._queues: defaultdict[QueueKey, set[DispatchKey]] = defaultdict(set)
+        self._outbox: dict[int, OutboxRow] = {}
+        self._namespaces: dict[str, NamespaceRow] = {}
+        self._wakes: defaultdict[int, list[tuple[int, RunNumber]]] = defaultdict(list)
+        self._marks = (0, 0, 0)
+        self._groups = 0
+        self._writes = 0
+        self._busy_seconds = 0.0
+
+    async def acquire(self, shard: int) -> Fence:
+        """Take the shard over; fences given out before are refused from now on."""
+        self._ranges[shard] = self._ranges.get(shard, 0) + 1
+        return Fence(shard, self._ranges[shard])
+
+    async def commit(self, commit: Commit) -> CommitResult:
+        """Carry out every write that can be, and name the others."""
+        started = time.perf_counter()
+        fence = commit.fence
+        if self._ranges.get(fence.shard) != fence.range_id:
+            raise LeaseLost(f"shard {fence.shard} is no longer held with range {fence.range_id}")
+        poisoned: dict[int, str] = {}
+        bad_workflows: set[WorkflowKey] = set()
+        for index, write in enumerate(commit.writes):
+            key = (write.namespace, write.workflow_id)
+            if key in bad_workflows:
+                poisoned[index] = "an earlier write of the same workflow could not be written"
+                continue
+            try:
+                self._check(write)
+            except _Refused as refusal:
+                poisoned[index] = str(refusal)
+                bad_workflows.add(key)
+            else:
+                self._apply(fence.shard, write)
+        self._groups += 1
+        self._writes += len(commit.writes)
+        self._busy_seconds += time.perf_counter() - started
+        return CommitResult(poisoned)
+
+    def _check(self, write: WorkflowWrite) -> None:
+        """Raise _Refused unless `write` can be applied whole."""
+        inserted: set[RunNumber] = set()
+        batches: set[tuple[RunNumber, int]] = set()
+        for run_write in write.runs:
+            number = run_write.run
+            known = number in self._runs or number in inserted
+            if run_write.insert is not None:
+                if known:
+                    raise _Refused(f"run {number} exists already")
+                inserted.add(number)
+            elif not known:
+                raise _Refused(f"run {number} does not exist")
+            stored = self._runs.get(number)
+            for batch in run_write.history:
+                key = (number, batch.first_event_id)
+                if key in batches or (stored and batch.first_event_id in stored.history):
+                    raise _Refused(f"run {number} has a batch at event {batch.first_event_id}")
+                batches.add(key)
+            put = {(record.kind, record.key) for record in run_write.records_put}
+            if not put.isdisjoint(run_write.records_deleted):
+                raise _Refused(f"run {number} has a record both put and deleted")
+        current = write.current
+        if not (current is None or current in inserted or current in self._runs):
+            raise _Refused(f"run {current} does not exist")
+        sequences = [row.sequence for row in write.outbox_put]
+        gone = set(write.outbox_deleted)
+        if len(set(sequences)) != len(sequences) or any(
+            sequence in self._outbox and sequence not in gone for sequence in sequences
+        ):
+            raise _Refused("an outbox sequence is in use already")
+
+    def _apply(self, shard: int, write: WorkflowWrite) -> None:
+        """Apply a write that was checked."""
+        run_mark, turn_mark, outbox_mark = self._marks
+        for run_write in write.runs:
+            self._apply_run(shard, run_write)
+            run_mark = max(run_mark, run_write.run)
+            turn_mark = max(turn_mark, run_write.turn)
+        if write.current is not None:
+            self._current[write.namespace, write.workflow_id] = write.current
+        for row in write.outbox_put:
+            self._outbox[row.sequence] = OutboxRow(row.sequence, row.run, bytes(row.blob))
+            outbox_mark = max(outbox_mark, row.sequence)
+        for sequence in write.outbox_deleted:
+            self._outbox.pop(sequence, None)
+        self._marks = (run_mark, turn_mark, outbox_mark)
+
+    def _apply_run(self, shard: int, write: RunWrite) -> None:
+        number = write.run
+        if write.insert is not None:
+            identity = write.insert
+            run = _Run(shard, identity, 0, 0, b"", None, None, {}, {})
+            self._runs[number] = run
+            self._numbers[identity.namespace, identity.workflow_id, identity.run_id] = number
+        else:
+            run = self._runs[number]
+        run.version, run.turn, run.head = write.version, write.turn, bytes(write.head)
+        if write.wake_at_ns is not None and write.wake_at_ns != run.wake_at_ns:
+            heapq.heappush(self._wakes[run.shard], (write.wake_at_ns, number))
+        run.wake_at_ns = write.wake_at_ns
+        for kind_and_key in write.records_deleted:
+            run.records.pop(kind_and_key, None)
+        for record in write.records_put:
+            run.records[record.kind, bytes(record.key)] = bytes(record.blob)
+        for batch in write.history:
+            run.history[batch.first_event_id] = batch
+        if write.visibility is not None:
+            run.visibility = write.visibility
+        for row in write.dispatch_put:
+            self._drop_dispatch((row.run, row.event_id))
+            self._dispatch[row.run, row.event_id] = row
+            self._queues[QueueKey(row.namespace, row.queue, row.kind)].add((row.run, row.event_id))
+        for event_id in write.dispatch_deleted:
+            self._drop_dispatch((number, event_id))
+
+    def _drop_dispatch(self, key: DispatchKey) -> None:
+        row = self._dispatch.pop(key, None)
+        if row is None:
+            return
+        queue = QueueKey(row.namespace, row.queue, row.kind)
+        self._queues[queue].discard(key)
+        if not self._queues[queue]:
+            del self._queues[queue]
+
+    async def run_versions(self, runs: Sequence[RunNumber]) -> dict[RunNumber, tuple[int, int]]:
+        """The (version, turn) of each run that exists."""
+        return {
+            number: (self._runs[number].version, self._runs[number].turn)
+            for number in runs
+            if number in self._runs
+        }
+
+    async def last_numbers(self) -> tuple[RunNumber, int, int]:
+        """The highest run number, turn and outbox sequence ever written."""
+        return self._marks
+
+    async def load_current(self, namespace: int, workflow_id: str) -> LoadedRun | None:
+        """The current run of a workflow id."""
+        number = self._current.get((namespace, workflow_id))
+        return None if number is None else self._loaded(number)
+
+    async def load_run(self, namespace: int, workflow_id: str, run_id: bytes) -> LoadedRun | None:
+        """One run by its names."""
+        number = self._numbers.get((namespace, workflow_id, run_id))
+        return None if number is None else self._loaded(number)
+
+    async def load_number(self, run: RunNumber) -> LoadedRun | None:
+        """One run by its number."""
+        return self._loaded(run) if run in self._runs else None
+
+    def _loaded(self, number: RunNumber) -> LoadedRun:
+        run = self._runs[number]
+        identity = run.identity
+        return LoadedRun(
+            run=number,
+            identity=identity,
+            version=run.version,
+            turn=run.turn,
+            head=run.head,
+            wake_at_ns=run.wake_at_ns,
+            records=[Record(*key, run.records[key]) for key in sorted(run.records)],
+            is_current=self._current.get((identity.namespace, identity.workflow_id)) == number,
+        )
+
+    async def read_history(
+        self, run: RunNumber, first_event_id: int, last_event_id: int, limit_bytes: int
+    ) -> list[HistoryBatch]:
+        """The batches that hold events of the range: one, then as many as fit the limit."""
+        stored = self._runs.get(run)
+        if stored is None:
+            return []
+        found = (
+            batch
+            for _, batch in sorted(stored.history.items())
+            if batch.last_event_id >= first_event_id and batch.first_event_id <= last_event_id
+        )
+        return take_batches(found, limit_bytes)
+
+    async def due(self, shard: int, until_ns: int, limit: int) -> list[tuple[int, RunNumber]]:
+        """(wake_at_ns, run) with wake_at_ns <= until_ns, earliest first."""
+        found: list[tuple[int, RunNumber]] = []
+        wakes = self._wakes[shard]
+        while len(found) < limit and (head := self._first_wake(shard)) and head[0] <= until_ns:
+            heapq.heappop(wakes)
+            if not found or found[-1] != head:
+                found.append(head)
+        for wake in found:
+            heapq.heappush(wakes, wake)
+        return found
+
+    async def next_wake(self, shard: int) -> int | None:
+        """The earliest wake_at_ns of all."""
+        head = self._first_wake(shard)
+        return None if head is None else head[0]
+
+    def _first_wake(self, shard: int) -> tuple[int, RunNumber] | None:
+        """The earliest wake-up that is still true; older ones that were moved are dropped."""
+        wakes = self._wakes[shard]
+        while wakes:
+            wake_at_ns, number = wakes[0]
+            if self._runs[number].wake_at_ns == wake_at_ns:
+                return wakes[0]
+            heapq.heappop(wakes)
+        return None
+
+    async def queues_with_backlog(self) -> list[QueueKey]:
+        """Each queue that has a dispatch row."""
+        return sorted(self._queues, key=lambda queue: (queue.namespace, queue.queue, queue.kind))
+
+    async def backlog(
+        self, queue: QueueKey, after: BacklogCursor | None, limit: int
+    ) -> list[DispatchRow]:
+        """Dispatch rows of a queue in order of (priority, ready_at_ns, run, event_id)."""
+        rows = [self._dispatch[key] for key in self._queues.get(queue, ())]
+        places = ((row.priority, row.ready_at_ns, row.run, row.event_id, row) for row in rows)
+        if after is not None:
+            start = (after.priority, after.ready_at_ns, after.run, after.event_id)
+            places = (place for place in places if place[:4] > start)
+        return [place[4] for place in heapq.nsmallest(limit, places, key=lambda place: place[:4])]
+
+    async def outbox(self, after: int, limit: int) -> list[OutboxRow]:
+        """Outbox rows with a higher sequence, in order."""
+        later = (sequence for sequence in self._outbox if sequence > after)
+        return [self._outbox[sequence] for sequence in heapq.nsmallest(limit, later)]
+
+    async def started_runs(self, after: RunNumber, limit: int) -> list[RunNumber]:
+        """Open runs with a higher number, in order."""
+        later = (
+            number
+            for number, run in self._runs.items()
+            if number > after and run.visibility is not None and run.visibility.close_time_ns == 0
+        )
+        return heapq.nsmallest(limit, later)
+
+    async def namespaces(self) -> list[NamespaceRow]:
+        """All of them, by number."""
+        return list(self._namespaces.values())
+
+    async def put_namespace(self, name: str, blob: bytes) -> NamespaceRow:
+        """Insert a namespace, or replace its settings."""
+        known = self._namespaces.get(name)
+        number = known.number if known else len(self._namespaces) + 1
+        self._namespaces[name] = NamespaceRow(number, name, bytes(blob))
+        return self._namespaces[name]
+
+    async def list_executions(
+        self, namespace: int, after: VisibilityCursor | None, limit: int
+    ) -> VisibilityPage:
+        """Open runs first, newest start first; then closed ones, newest close first."""
+        places = [
+            (run.visibility.close_time_ns != 0, -run.visibility.close_time_ns,
+             -run.visibility.start_time_ns, -number, run.visibility)
+            for number, run in self._runs.items()
+            if run.visibility is not None and run.identity.namespace == namespace
+        ]  # fmt: skip
+        if after is not None:
+            close = after.close_time_ns
+            start = (close != 0, -close, -after.start_time_ns, -after.run)
+            places = [place for place in places if place[:4] > start]
+        page = heapq.nsmallest(limit + 1, places, key=lambda place: place[:4])
+        infos = [unseal(place[4].info) for place in page[:limit]]
+        if len(page) <= limit:
+            return VisibilityPage(infos, None)
+        _, close, start_time, number, _ = page[limit - 1]
+        return VisibilityPage(infos, VisibilityCursor(-close, -start_time, -number))
+
+    def statistics(self) -> StoreStatistics:
+        """Counters since the store was made."""
+        return StoreStatistics(self._groups, self._writes, self._busy_seconds)
+
+    async def close(self) -> None:
+        """Nothing to finish; what was stored stays with this object."""
+
+
+def take_batches(batches: Iterable[HistoryBatch], limit_bytes: int) -> list[HistoryBatch]:
+    """The first batch, and those after it that fit the limit with it, by `size_bytes`."""
+    taken: list[HistoryBatch] = []
+    total = 0
+    for batch in batches:
+        total += batch.size_bytes
+        if taken and total > limit_bytes:
+            break
+        taken.append(batch)
+    return taken

@@ -1,0 +1,332 @@
+"""What the engine asks of a store, and the one write that it makes.
+
+A store is passive: it decides nothing. The engine hands it a `Commit`, whose rows are already bytes
+and integers, and the store makes all of it durable in one transaction, or tells the truth about
+what became of it:
+
+* returned: every write is durable, but for those named in `CommitResult.poisoned`, of which nothing
+  is;
+* `StoreUnavailable`: nothing of it is durable, and the same commit may be tried again;
+* `CommitUnknown`: nobody can say yet; compare `run_versions` with what was written;
+* `LeaseLost`: another process owns the shard; nothing is durable and nothing more must be written.
+
+Runs are named by an integer that the engine gives out (`RunNumber`); it never changes and is never
+used again. All times are integer nanoseconds since the epoch, UTC. Blobs are opaque here:
+`codec.seal` has already been applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+RunNumber = int
+
+
+class StoreError(Exception):
+    """The store could not do what was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be written or read now; nothing was changed."""
+
+
+class CommitUnknown(StoreError):
+    """The commit may or may not have become durable."""
+
+
+class LeaseLost(StoreError):
+    """The shard belongs to another owner; nothing was changed."""
+
+
+class StoreInUse(StoreError):
+    """Another process has this database open."""
+
+
+class SchemaTooNew(StoreError):
+    """The database was written by a newer version of Perdure."""
+
+
+class CorruptBlob(StoreError):
+    """A stored blob does not match its checksum or names an unknown codec."""
+
+
+class Fence(msgspec.Struct, frozen=True):
+    """Proof of ownership of a shard: a commit with an older range is refused."""
+
+    shard: int
+    range_id: int
+
+
+class RunIdentity(msgspec.Struct, frozen=True):
+    """The names of a run, written once when it is new. `run_id` is the 16 bytes of its UUID."""
+
+    namespace: int
+    workflow_id: str
+    run_id: bytes
+
+
+class HistoryBatch(msgspec.Struct, frozen=True):
+    """Events `first_event_id`..`last_event_id`, in one sealed blob (a serialised `History` when
+    opened).
+
+    `size_bytes` is the length of the serialised `History` before sealing.
+    """
+
+    first_event_id: int
+    last_event_id: int
+    size_bytes: int
+    blob: bytes
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One keyed part of a run's state (a pending activity, a timer, a request id...), a row of its
+    own."""
+
+    kind: int
+    key: bytes
+    blob: bytes
+
+
+class DispatchRow(msgspec.Struct, frozen=True):
+    """A task that waits for a poller. Named by run and event; `stamp` tells a stale one from a live
+    one."""
+
+    run: RunNumber
+    event_id: int
+    namespace: int
+    queue: str
+    kind: int
+    priority: int
+    ready_at_ns: int
+    stamp: int
+    directive: bytes = b""
+
+
+class OutboxRow(msgspec.Struct, frozen=True):
+    """A durable effect on another workflow. `sequence` is unique in the shard and grows."""
+
+    sequence: int
+    run: RunNumber
+    blob: bytes
+
+
+class VisibilityRow(msgspec.Struct, frozen=True):
+    """What a list shows of a run. `info` is a sealed `WorkflowExecutionInfo`; `close_time_ns` is 0
+    while it is open."""
+
+    workflow_type: str
+    status: int
+    start_time_ns: int
+    close_time_ns: int
+    info: bytes
+
+
+class RunWrite(msgspec.Struct):
+    """Everything that one commit changes of one run. Fields left at their default are left as they
+    are."""
+
+    run: RunNumber
+    version: int
+    turn: int
+    head: bytes
+    insert: RunIdentity | None = None
+    wake_at_ns: int | None = None
+    """When the run must be looked at again; None when nothing is due ever. Always written."""
+    records_put: list[Record] = []
+    records_deleted: list[tuple[int, bytes]] = []
+    history: list[HistoryBatch] = []
+    visibility: VisibilityRow | None = None
+    dispatch_put: list[DispatchRow] = []
+    dispatch_deleted: list[int] = []
+    """Event ids of dispatch rows of this run that are gone."""
+
+
+class WorkflowWrite(msgspec.Struct):
+    """What must become durable together of one workflow: usually one run, two when a chain goes
+    on."""
+
+    namespace: int
+    workflow_id: str
+    runs: list[RunWrite]
+    current: RunNumber | None = None
+    """The run that the workflow id names from now on; None when that does not change."""
+    outbox_put: list[OutboxRow] = []
+    outbox_deleted: list[int] = []
+
+
+class Commit(msgspec.Struct):
+    """One transaction."""
+
+    fence: Fence
+    writes: list[WorkflowWrite]
+
+
+class CommitResult(msgspec.Struct, frozen=True):
+    """Which writes (by index in `Commit.writes`) could not be written, and why. All others are
+    durable."""
+
+    poisoned: dict[int, str] = {}
+
+
+class LoadedRun(msgspec.Struct):
+    """A run as it was last committed."""
+
+    run: RunNumber
+    identity: RunIdentity
+    version: int
+    turn: int
+    head: bytes
+    wake_at_ns: int | None
+    records: list[Record]
+    is_current: bool
+
+
+class NamespaceRow(msgspec.Struct, frozen=True):
+    """A namespace: its number, its unique name, and its settings (a sealed
+    `DescribeNamespaceResponse`)."""
+
+    number: int
+    name: str
+    blob: bytes
+
+
+class VisibilityCursor(msgspec.Struct, frozen=True):
+    """The place after the last row of a page."""
+
+    close_time_ns: int
+    start_time_ns: int
+    run: RunNumber
+
+
+class VisibilityPage(msgspec.Struct, frozen=True):
+    """`infos` are opened `WorkflowExecutionInfo` bytes; `next` is None on the last page."""
+
+    infos: list[bytes]
+    next: VisibilityCursor | None
+
+
+class BacklogCursor(msgspec.Struct, frozen=True):
+    """The place after the last row of a backlog page."""
+
+    priority: int
+    ready_at_ns: int
+    run: RunNumber
+    event_id: int
+
+
+class QueueKey(msgspec.Struct, frozen=True):
+    """A task queue: `kind` is 1 for workflow tasks, 2 for activity tasks."""
+
+    namespace: int
+    queue: str
+    kind: int
+
+
+class StoreStatistics(msgspec.Struct, frozen=True):
+    """Counters for logs and metrics: groups written, writes in them, seconds the writer was
+    busy."""
+
+    groups: int
+    writes: int
+    busy_seconds: float
+
+
+class Store(Protocol):
+    """A durable place for the workflows of some shards. All methods may be called from one event
+    loop only.
+
+    `commit` calls are carried out in the order in which they were made, and their results arrive in
+    that order. Reads see every commit whose result has arrived (they may see newer ones).
+    """
+
+    async def acquire(self, shard: int) -> Fence:
+        """Take the shard over: its range becomes one higher, so older fences are refused from now
+        on."""
+        ...
+
+    async def commit(self, commit: Commit) -> CommitResult:
+        """Make the writes durable. Raises StoreUnavailable, CommitUnknown or LeaseLost."""
+        ...
+
+    async def run_versions(self, runs: Sequence[RunNumber]) -> dict[RunNumber, tuple[int, int]]:
+        """The durable (version, turn) of each run that exists."""
+        ...
+
+    async def last_numbers(self) -> tuple[RunNumber, int, int]:
+        """The highest run number, turn and outbox sequence ever written (0 when none)."""
+        ...
+
+    async def load_current(self, namespace: int, workflow_id: str) -> LoadedRun | None:
+        """The current run of a workflow id, open or closed."""
+        ...
+
+    async def load_run(self, namespace: int, workflow_id: str, run_id: bytes) -> LoadedRun | None:
+        """One run by its names."""
+        ...
+
+    async def load_number(self, run: RunNumber) -> LoadedRun | None:
+        """One run by its number."""
+        ...
+
+    async def read_history(
+        self, run: RunNumber, first_event_id: int, last_event_id: int, limit_bytes: int
+    ) -> list[HistoryBatch]:
+        """The batches that hold events of the closed range, in order; at least one, then as many as
+        fit the limit.
+
+        The blobs are as they were written (sealed).
+        """
+        ...
+
+    async def due(self, shard: int, until_ns: int, limit: int) -> list[tuple[int, RunNumber]]:
+        """(wake_at_ns, run) with wake_at_ns <= until_ns, earliest first."""
+        ...
+
+    async def next_wake(self, shard: int) -> int | None:
+        """The earliest wake_at_ns of all."""
+        ...
+
+    async def queues_with_backlog(self) -> list[QueueKey]:
+        """Each queue that has a dispatch row."""
+        ...
+
+    async def backlog(
+        self, queue: QueueKey, after: BacklogCursor | None, limit: int
+    ) -> list[DispatchRow]:
+        """Dispatch rows of a queue in order of (priority, ready_at_ns, run, event_id)."""
+        ...
+
+    async def outbox(self, after: int, limit: int) -> list[OutboxRow]:
+        """Outbox rows with a higher sequence, in order."""
+        ...
+
+    async def started_runs(self, after: RunNumber, limit: int) -> list[RunNumber]:
+        """Open runs (close_time_ns 0 in visibility) with a higher number, in order: for audits and
+        scavenging."""
+        ...
+
+    async def namespaces(self) -> list[NamespaceRow]:
+        """All of them."""
+        ...
+
+    async def put_namespace(self, name: str, blob: bytes) -> NamespaceRow:
+        """Insert, or replace the settings of, a namespace. The number of an existing one is
+        kept."""
+        ...
+
+    async def list_executions(
+        self, namespace: int, after: VisibilityCursor | None, limit: int
+    ) -> VisibilityPage:
+        """Open runs first, newest start first; then closed ones, newest close first."""
+        ...
+
+    def statistics(self) -> StoreStatistics:
+        """Counters since the store was opened."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was handed over, checkpoint, and let go of the database."""
+        ...

@@ -1,0 +1,35 @@
+"""The adapter's SQL, read once from the files beside this one."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+
+
+@cache
+def statements() -> dict[str, str]:
+    """Each statement of `statements.sql` by its name."""
+    text = files(__package__).joinpath("statements.sql").read_text(encoding="utf-8")
+    found: dict[str, str] = {}
+    for section in text.split("-- name: ")[1:]:
+        name, _, body = section.partition("\n")
+        found[name.strip()] = body.strip().removesuffix(";")
+    return found
+
+
+@cache
+def migrations() -> list[tuple[int, str]]:
+    """The schema's versions in order: (version, script); the version is in the file's name."""
+    folder = files(__package__).joinpath("migrations")
+    scripts = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return [
+        (int(name.partition("_")[0]), folder.joinpath(name).read_text(encoding="utf-8"))
+        for name in scripts
+    ]
+
+
+def workflow_hash(namespace: int, workflow_id: str) -> int:
+    """48 bits that stand for a workflow in indexes. It is stored, so it must never change."""
+    digest = hashlib.blake2b(b"%d/%s" % (namespace, workflow_id.encode()), digest_size=6).digest()
+    return int.from_bytes(digest, "big", signed=True)

@@ -1,0 +1,140 @@
+-- Every statement of the adapter but the schema's. Each starts with a line that names it.
+
+-- name: range
+SELECT range_id FROM perdure_shard WHERE shard = ?;
+
+-- name: acquire
+INSERT INTO perdure_shard (shard, range_id) VALUES (?, 1)
+ON CONFLICT (shard) DO UPDATE SET range_id = range_id + 1
+RETURNING range_id;
+
+-- name: raise_marks
+UPDATE perdure_shard
+SET run_max = max(run_max, ?), turn_max = max(turn_max, ?), outbox_max = max(outbox_max, ?)
+WHERE shard = ?;
+
+-- name: settle
+-- Takes the place in the log of a commit that failed half-way, so that this one can never come back.
+UPDATE perdure_schema SET settlements = settlements + 1;
+
+-- name: last_numbers
+SELECT coalesce(max(run_max), 0), coalesce(max(turn_max), 0), coalesce(max(outbox_max), 0)
+FROM perdure_shard;
+
+-- name: uncurrent
+UPDATE perdure_run SET is_current = 0
+WHERE workflow_hash = ? AND is_current = 1 AND namespace = ? AND workflow_id = ?;
+
+-- name: make_current
+UPDATE perdure_run SET is_current = 1 WHERE run = ?;
+
+-- name: insert_run
+INSERT INTO perdure_run (
+    run, shard, namespace, is_current, version, turn, wake_at_ns, workflow_hash, workflow_id, run_id, head,
+    status, start_time_ns, close_time_ns, workflow_type, info, reserve
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, zeroblob(48));
+
+-- name: update_run
+UPDATE perdure_run SET version = ?, turn = ?, wake_at_ns = ?, head = ?, reserve = NULL WHERE run = ?;
+
+-- name: update_visible_run
+UPDATE perdure_run
+SET version = ?, turn = ?, wake_at_ns = ?, head = ?, reserve = NULL,
+    status = ?, start_time_ns = ?, close_time_ns = ?, workflow_type = ?, info = ?
+WHERE run = ?;
+
+-- name: insert_history
+INSERT INTO perdure_history (run, first_event_id, last_event_id, size_bytes, batch) VALUES (?, ?, ?, ?, ?);
+
+-- name: put_record
+INSERT OR REPLACE INTO perdure_record (run, kind, key, content) VALUES (?, ?, ?, ?);
+
+-- name: delete_record
+DELETE FROM perdure_record WHERE run = ? AND kind = ? AND key = ?;
+
+-- name: put_dispatch
+INSERT OR REPLACE INTO perdure_dispatch (
+    run, event_id, namespace, queue, kind, priority, ready_at_ns, stamp, directive
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: delete_dispatch
+DELETE FROM perdure_dispatch WHERE run = ? AND event_id = ?;
+
+-- name: insert_outbox
+INSERT INTO perdure_outbox (sequence, shard, run, content) VALUES (?, ?, ?, ?);
+
+-- name: delete_outbox
+DELETE FROM perdure_outbox WHERE sequence = ?;
+
+-- name: put_namespace
+INSERT INTO perdure_namespace (name, settings) VALUES (?, ?)
+ON CONFLICT (name) DO UPDATE SET settings = excluded.settings
+RETURNING number, name, settings;
+
+-- name: namespaces
+SELECT number, name, settings FROM perdure_namespace ORDER BY number;
+
+-- name: run_version
+SELECT version, turn FROM perdure_run WHERE run = ?;
+
+-- name: load_current
+SELECT run, namespace, workflow_id, run_id, version, turn, head, wake_at_ns, is_current FROM perdure_run
+WHERE workflow_hash = ?1 AND is_current = 1 AND namespace = ?2 AND workflow_id = ?3;
+
+-- name: load_run
+SELECT run, namespace, workflow_id, run_id, version, turn, head, wake_at_ns, is_current FROM perdure_run
+WHERE workflow_hash = ?1 AND is_current = 1 AND namespace = ?2 AND workflow_id = ?3 AND run_id = ?4
+UNION ALL
+SELECT run, namespace, workflow_id, run_id, version, turn, head, wake_at_ns, is_current FROM perdure_run
+WHERE workflow_hash = ?1 AND is_current = 0 AND namespace = ?2 AND workflow_id = ?3 AND run_id = ?4;
+
+-- name: load_number
+SELECT run, namespace, workflow_id, run_id, version, turn, head, wake_at_ns, is_current FROM perdure_run
+WHERE run = ?;
+
+-- name: records
+SELECT kind, key, content FROM perdure_record WHERE run = ? ORDER BY kind, key;
+
+-- name: history
+SELECT first_event_id, last_event_id, size_bytes, batch FROM perdure_history
+WHERE run = ?1 AND first_event_id <= ?3 AND last_event_id >= ?2
+    AND first_event_id >= coalesce(
+        (SELECT max(first_event_id) FROM perdure_history WHERE run = ?1 AND first_event_id <= ?2), ?2)
+ORDER BY first_event_id;
+
+-- name: due
+SELECT wake_at_ns, run FROM perdure_run
+WHERE shard = ? AND wake_at_ns IS NOT NULL AND wake_at_ns <= ?
+ORDER BY wake_at_ns, run LIMIT ?;
+
+-- name: next_wake
+SELECT wake_at_ns FROM perdure_run WHERE shard = ? AND wake_at_ns IS NOT NULL ORDER BY wake_at_ns LIMIT 1;
+
+-- name: next_queue
+SELECT namespace, queue, kind FROM perdure_dispatch
+WHERE (namespace, queue, kind) > (?, ?, ?)
+ORDER BY namespace, queue, kind LIMIT 1;
+
+-- name: backlog
+SELECT run, event_id, namespace, queue, kind, priority, ready_at_ns, stamp, directive FROM perdure_dispatch
+WHERE namespace = ? AND queue = ? AND kind = ? AND (priority, ready_at_ns, run, event_id) > (?, ?, ?, ?)
+ORDER BY priority, ready_at_ns, run, event_id LIMIT ?;
+
+-- name: outbox
+SELECT sequence, run, content FROM perdure_outbox WHERE sequence > ? ORDER BY sequence LIMIT ?;
+
+-- name: started_runs
+SELECT run FROM perdure_run INDEXED BY perdure_run_started
+WHERE close_time_ns = 0 AND run > ? ORDER BY run LIMIT ?;
+
+-- name: list_open
+SELECT close_time_ns, start_time_ns, run, info FROM perdure_run
+WHERE namespace = ?1 AND close_time_ns = 0 AND start_time_ns <= ?2
+    AND (start_time_ns < ?2 OR run < ?3)
+ORDER BY start_time_ns DESC, run DESC LIMIT ?4;
+
+-- name: list_closed
+SELECT close_time_ns, start_time_ns, run, info FROM perdure_run
+WHERE namespace = ?1 AND close_time_ns > 0 AND close_time_ns <= ?2
+    AND (close_time_ns, start_time_ns, run) < (?2, ?3, ?4)
+ORDER BY close_time_ns DESC, start_time_ns DESC, run DESC LIMIT ?5;

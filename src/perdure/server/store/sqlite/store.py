@@ -1,0 +1,285 @@
+"""The SQLite store: one file, one process, commits that survive power loss."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import apsw
+import msgspec
+
+from perdure.server.store.codec import unseal
+from perdure.server.store.memory import take_batches
+from perdure.server.store.ports import (
+    BacklogCursor,
+    Commit,
+    CommitResult,
+    DispatchRow,
+    Fence,
+    HistoryBatch,
+    LoadedRun,
+    NamespaceRow,
+    OutboxRow,
+    QueueKey,
+    Record,
+    RunIdentity,
+    RunNumber,
+    StoreStatistics,
+    StoreUnavailable,
+    VisibilityCursor,
+    VisibilityPage,
+)
+from perdure.server.store.sqlite.connections import (
+    ENVIRONMENT_ERRORS,
+    SqliteSettings,
+    migrate,
+    open_writer,
+)
+from perdure.server.store.sqlite.groups import GroupWriter
+from perdure.server.store.sqlite.lock import LockFile
+from perdure.server.store.sqlite.readers import ReaderPool
+from perdure.server.store.sqlite.statements import statements, workflow_hash
+from perdure.server.store.sqlite.writer import Writer
+
+INTEGER_MAX = 2**63 - 1
+
+
+def open_sqlite(
+    path: str | os.PathLike[str],
+    *,
+    vfs: str | None = None,
+    settings: SqliteSettings | None = None,
+) -> SqliteStore:
+    """Open or create the database at `path`, through the SQLite file system `vfs` if one is named.
+
+    Takes a few milliseconds and starts no thread. Raises StoreInUse, SchemaTooNew or
+    StoreUnavailable.
+    """
+    settings = settings or SqliteSettings()
+    if vfs is not None:
+        settings = msgspec.structs.replace(settings, vfs=vfs)
+    return _open(os.path.abspath(path), settings)
+
+
+def _open(path: str, settings: SqliteSettings) -> SqliteStore:
+    with ExitStack() as undo:
+        try:
+            lock = LockFile.hold(path)
+            undo.callback(lock.release)
+            connection = open_writer(path, settings)
+            undo.callback(connection.close, True)
+            migrate(connection, path)
+        except (OSError, *ENVIRONMENT_ERRORS) as error:
+            raise StoreUnavailable(f"{path} cannot be opened: {error}") from error
+        undo.pop_all()
+    return SqliteStore(path, settings, connection, lock)
+
+
+class SqliteStore:
+    """A store in one SQLite file. Made by `open_sqlite`."""
+
+    def __init__(
+        self, path: str, settings: SqliteSettings, connection: apsw.Connection, lock: LockFile
+    ) -> None:
+        self._sql = statements()
+        self._lock = lock
+        self._readers = ReaderPool(path, settings)
+        self._groups = GroupWriter(path, settings, connection)
+        self._writer = Writer(self._groups, settings, self._readers.close)
+        self._closing: asyncio.Future[None] | None = None
+
+    def _check_open(self) -> None:
+        if self._closing is not None:
+            raise StoreUnavailable("the store is closed")
+
+    async def acquire(self, shard: int) -> Fence:
+        """Take the shard over; fences given out before are refused from now on."""
+        self._check_open()
+
+        def take(connection: apsw.Connection) -> Fence:
+            return Fence(shard, connection.execute(self._sql["acquire"], (shard,)).get)
+
+        return await self._writer.submit(lambda: self._groups.transact(take))
+
+    async def commit(self, commit: Commit) -> CommitResult:
+        """Make the writes durable. Raises StoreUnavailable, CommitUnknown or LeaseLost."""
+        self._check_open()
+        return await self._writer.commit(commit)
+
+    async def run_versions(self, runs: Sequence[RunNumber]) -> dict[RunNumber, tuple[int, int]]:
+        """The durable (version, turn) of each run that exists.
+
+        Asked of the writer, which first makes certain what became of a failed commit.
+        """
+        self._check_open()
+
+        def look(connection: apsw.Connection) -> dict[RunNumber, tuple[int, int]]:
+            found = (
+                (run, connection.execute(self._sql["run_version"], (run,)).get) for run in runs
+            )
+            return {run: versions for run, versions in found if versions is not None}
+
+        return await self._writer.submit(lambda: self._groups.transact(look))
+
+    async def last_numbers(self) -> tuple[RunNumber, int, int]:
+        """The highest run number, turn and outbox sequence ever written."""
+        (row,) = await self._all("last_numbers", ())
+        return (row[0], row[1], row[2])
+
+    async def load_current(self, namespace: int, workflow_id: str) -> LoadedRun | None:
+        """The current run of a workflow id."""
+        key = workflow_hash(namespace, workflow_id)
+        return await self._load("load_current", (key, namespace, workflow_id))
+
+    async def load_run(self, namespace: int, workflow_id: str, run_id: bytes) -> LoadedRun | None:
+        """One run by its names."""
+        key = workflow_hash(namespace, workflow_id)
+        return await self._load("load_run", (key, namespace, workflow_id, run_id))
+
+    async def load_number(self, run: RunNumber) -> LoadedRun | None:
+        """One run by its number."""
+        return await self._load("load_number", (run,))
+
+    async def _load(self, name: str, parameters: tuple[Any, ...]) -> LoadedRun | None:
+        self._check_open()
+
+        def load(connection: apsw.Connection) -> LoadedRun | None:
+            row = connection.execute(self._sql[name], parameters).fetchone()
+            if row is None:
+                return None
+            run, namespace, workflow_id, run_id, version, turn, head, wake_at_ns, is_current = row
+            records = connection.execute(self._sql["records"], (run,))
+            return LoadedRun(
+                run=run,
+                identity=RunIdentity(namespace, workflow_id, run_id),
+                version=version,
+                turn=turn,
+                head=head,
+                wake_at_ns=wake_at_ns,
+                records=[Record(*record) for record in records],
+                is_current=bool(is_current),
+            )
+
+        return await self._readers.read(load)
+
+    async def read_history(
+        self, run: RunNumber, first_event_id: int, last_event_id: int, limit_bytes: int
+    ) -> list[HistoryBatch]:
+        """The batches that hold events of the range: one, then as many as fit the limit."""
+        self._check_open()
+
+        def read(connection: apsw.Connection) -> list[HistoryBatch]:
+            rows = connection.execute(self._sql["history"], (run, first_event_id, last_event_id))
+            return take_batches((HistoryBatch(*row) for row in rows), limit_bytes)
+
+        return await self._readers.read(read)
+
+    async def due(self, shard: int, until_ns: int, limit: int) -> list[tuple[int, RunNumber]]:
+        """(wake_at_ns, run) with wake_at_ns <= until_ns, earliest first."""
+        rows = await self._all("due", (shard, until_ns, limit))
+        return [(row[0], row[1]) for row in rows]
+
+    async def next_wake(self, shard: int) -> int | None:
+        """The earliest wake_at_ns of all."""
+        rows = await self._all("next_wake", (shard,))
+        return rows[0][0] if rows else None
+
+    async def queues_with_backlog(self) -> list[QueueKey]:
+        """Each queue that has a dispatch row."""
+        self._check_open()
+
+        def read(connection: apsw.Connection) -> list[QueueKey]:
+            found: list[QueueKey] = []
+            place: tuple[Any, ...] | None = (-1, "", 0)
+            while place := connection.execute(self._sql["next_queue"], place).fetchone():
+                found.append(QueueKey(*place))
+            return found
+
+        return await self._readers.read(read)
+
+    async def backlog(
+        self, queue: QueueKey, after: BacklogCursor | None, limit: int
+    ) -> list[DispatchRow]:
+        """Dispatch rows of a queue in order of (priority, ready_at_ns, run, event_id)."""
+        place = (
+            (-INTEGER_MAX, 0, 0, 0)
+            if after is None
+            else (after.priority, after.ready_at_ns, after.run, after.event_id)
+        )
+        rows = await self._all("backlog", (queue.namespace, queue.queue, queue.kind, *place, limit))
+        return [DispatchRow(*row) for row in rows]
+
+    async def outbox(self, after: int, limit: int) -> list[OutboxRow]:
+        """Outbox rows with a higher sequence, in order."""
+        return [OutboxRow(*row) for row in await self._all("outbox", (after, limit))]
+
+    async def started_runs(self, after: RunNumber, limit: int) -> list[RunNumber]:
+        """Open runs with a higher number, in order."""
+        return [row[0] for row in await self._all("started_runs", (after, limit))]
+
+    async def namespaces(self) -> list[NamespaceRow]:
+        """All of them, by number."""
+        return [NamespaceRow(*row) for row in await self._all("namespaces", ())]
+
+    async def put_namespace(self, name: str, blob: bytes) -> NamespaceRow:
+        """Insert a namespace, or replace its settings."""
+        self._check_open()
+
+        def put(connection: apsw.Connection) -> NamespaceRow:
+            return NamespaceRow(*connection.execute(self._sql["put_namespace"], (name, blob)).get)
+
+        return await self._writer.submit(lambda: self._groups.transact(put))
+
+    async def list_executions(
+        self, namespace: int, after: VisibilityCursor | None, limit: int
+    ) -> VisibilityPage:
+        """Open runs first, newest start first; then closed ones, newest close first."""
+        self._check_open()
+        opened = closed = (INTEGER_MAX, INTEGER_MAX)
+        closed_until = INTEGER_MAX
+        in_open = after is None or after.close_time_ns == 0
+        if after is not None and in_open:
+            opened = (after.start_time_ns, after.run)
+        elif after is not None:
+            closed_until = after.close_time_ns
+            closed = (after.start_time_ns, after.run)
+
+        def read(connection: apsw.Connection) -> VisibilityPage:
+            rows: list[tuple[Any, ...]] = []
+            if in_open:
+                rows += connection.execute(self._sql["list_open"], (namespace, *opened, limit + 1))
+            if len(rows) <= limit:
+                missing = limit + 1 - len(rows)
+                where = (namespace, closed_until, *closed, missing)
+                rows += connection.execute(self._sql["list_closed"], where)
+            infos = [unseal(row[3]) for row in rows[:limit]]
+            if len(rows) <= limit:
+                return VisibilityPage(infos, None)
+            return VisibilityPage(infos, VisibilityCursor(*rows[limit - 1][:3]))
+
+        return await self._readers.read(read)
+
+    async def _all(self, name: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        self._check_open()
+        sql = self._sql[name]
+        return await self._readers.read(
+            lambda connection: connection.execute(sql, parameters).fetchall()
+        )
+
+    def statistics(self) -> StoreStatistics:
+        """Counters since the store was opened."""
+        return self._writer.statistics()
+
+    async def close(self) -> None:
+        """Finish what was handed over, checkpoint, and let go of the database."""
+        if self._closing is None:
+            self._closing = self._writer.close()
+            self._closing.add_done_callback(self._let_go)
+        await asyncio.shield(self._closing)
+
+    def _let_go(self, _closed: asyncio.Future[None]) -> None:
+        self._writer.join()
+        self._lock.release()

@@ -1,0 +1,3 @@
+"""What a list shows of runs."""
+
+from __future__ import annotations

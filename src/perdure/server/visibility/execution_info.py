@@ -1,0 +1,112 @@
+"""A run as `WorkflowExecutionInfo`: what a list shows of it, and what describe shows more."""
+
+from __future__ import annotations
+
+import msgspec
+from google.protobuf.timestamp_pb2 import Timestamp
+from temporalio.api.common.v1 import (
+    Memo,
+    Priority,
+    SearchAttributes,
+    WorkflowExecution,
+    WorkflowType,
+)
+from temporalio.api.workflow.v1 import ResetPointInfo, ResetPoints, WorkflowExecutionInfo
+
+from perdure.server.machines.wire import duration, timestamp
+from perdure.server.machines.workflow.state import BlobName, Run
+
+
+def execution_info(run: Run, workflow_id: str) -> bytes:
+    """The serialised `WorkflowExecutionInfo` that a list shows: sizes only once the run is
+    closed."""
+    info = _common(run, workflow_id)
+    if not run.is_open:
+        _add_sizes(info, run)
+    return info.SerializeToString()
+
+
+def described_execution_info(
+    run: Run, workflow_id: str, retention_ns: int
+) -> WorkflowExecutionInfo:
+    """What describe shows: also the sizes of an open run, and its place in its chain."""
+    info = _common(run, workflow_id)
+    _add_sizes(info, run)
+    info.first_run_id = run.recorded.first_execution_run_id
+    info.auto_reset_points.CopyFrom(_reset_points(run, retention_ns))
+    if run.recorded.build_id:
+        info.most_recent_worker_version_stamp.build_id = run.recorded.build_id
+    return info
+
+
+def _reset_points(run: Run, retention_ns: int) -> ResetPoints:
+    """Those of a run that goes on in a successor expire when the run itself is deleted."""
+    recorded = run.recorded
+    expires_ns = recorded.close_time_ns + retention_ns if recorded.successor_run_id else 0
+    return ResetPoints(
+        points=[
+            ResetPointInfo(
+                build_id=point.build_id,
+                run_id=point.run_id,
+                first_workflow_task_completed_id=point.first_completed_event_id,
+                create_time=timestamp(point.create_time_ns),
+                expire_time=_time(point.expire_time_ns or expires_ns),
+                resettable=True,
+            )
+            for point in run.recorded.reset_points
+        ]
+    )
+
+
+def _time(time_ns: int) -> Timestamp | None:
+    return timestamp(time_ns) if time_ns else None
+
+
+def _search_attributes(run: Run) -> SearchAttributes:
+    """Those of the run, and the builds of the workers that have completed tasks of it."""
+    attributes = SearchAttributes.FromString(run.blobs.get(BlobName.SEARCH_ATTRIBUTES, b""))
+    recorded = run.recorded
+    if recorded.completed_task_started_event_id:
+        builds = ["unversioned"]
+        points = recorded.reset_points
+        builds += [f"unversioned:{point.build_id}" for point in points if point.build_id]
+        field = attributes.indexed_fields["BuildIds"]
+        field.metadata["encoding"] = b"json/plain"
+        field.metadata["type"] = b"KeywordList"
+        field.data = msgspec.json.encode(builds)
+    return attributes
+
+
+def _common(run: Run, workflow_id: str) -> WorkflowExecutionInfo:
+    recorded = run.recorded
+    execution_time_ns = recorded.start_time_ns + recorded.first_task_backoff_ns
+    info = WorkflowExecutionInfo(
+        execution=WorkflowExecution(workflow_id=workflow_id, run_id=recorded.run_id),
+        type=WorkflowType(name=recorded.workflow_type),
+        start_time=timestamp(recorded.start_time_ns),
+        execution_time=timestamp(execution_time_ns),
+        status=recorded.status,  # type: ignore[arg-type]
+        memo=Memo.FromString(run.blobs.get(BlobName.MEMO, b"")),
+        search_attributes=_search_attributes(run),
+        task_queue=recorded.task_queue,
+        root_execution=WorkflowExecution(
+            workflow_id=recorded.root_workflow_id or workflow_id,
+            run_id=recorded.root_run_id or recorded.run_id,
+        ),
+    )
+    if recorded.priority is not None:
+        info.priority.CopyFrom(Priority.FromString(recorded.priority))
+    if recorded.parent_run_id:
+        info.parent_execution.workflow_id = recorded.parent_workflow_id
+        info.parent_execution.run_id = recorded.parent_run_id
+    if not run.is_open:
+        info.close_time.CopyFrom(timestamp(recorded.close_time_ns))
+        length_ns = max(0, recorded.close_time_ns - execution_time_ns)
+        info.execution_duration.CopyFrom(duration(length_ns))
+    return info
+
+
+def _add_sizes(info: WorkflowExecutionInfo, run: Run) -> None:
+    info.history_length = run.recorded.next_event_id - 1
+    info.history_size_bytes = run.recorded.history_size_bytes
+    info.state_transition_count = run.pending.transitions

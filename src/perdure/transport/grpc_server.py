@@ -1,0 +1,189 @@
+"""The port over gRPC: one generic handler that hands bytes to a table of handlers, plus health and
+reflection.
+
+The hot path is short on purpose: grpc.aio makes one task per call, we add none; there is no
+interceptor, nothing is logged, and headers are read only when a handler asks.
+
+The core's own limit for a message is set above ours, since its refusal has other words than those
+that SDKs look for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import grpc
+from grpc import aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_reflection.v1alpha._async import ReflectionServicer
+
+from perdure.transport.port import (
+    REQUEST_BYTES_MAX,
+    RESPONSE_BYTES_MAX,
+    CallFailed,
+    Handler,
+    services_of,
+    too_large,
+    unknown_method,
+)
+
+CORE_REQUEST_BYTES_MAX = 64 * 1024 * 1024
+"""Beyond this the core refuses without reading the message to its end."""
+
+DETAILS_HEADER = "grpc-status-details-bin"
+REFLECTION_SERVICE = "grpc.reflection.v1.ServerReflection"
+
+OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.max_receive_message_length", CORE_REQUEST_BYTES_MAX),
+    ("grpc.max_send_message_length", RESPONSE_BYTES_MAX),
+    # A second server on the same port must fail to start rather than share its calls.
+    ("grpc.so_reuseport", 0),
+    # As the real server: connections are renewed, so that balancers can move them and a leak cannot
+    # grow for ever.
+    ("grpc.max_connection_age_ms", 5 * 60 * 1000),
+    ("grpc.max_connection_age_grace_ms", 70 * 1000),
+    ("grpc.max_connection_idle_ms", 2 * 60 * 1000),
+    ("grpc.keepalive_time_ms", 60 * 1000),
+    ("grpc.keepalive_timeout_ms", 10 * 1000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5 * 1000),
+    # Parked polls: a client may have as many streams on a connection as it likes.
+    ("grpc.max_concurrent_streams", 2**31 - 1),
+)
+
+CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+
+Serve = Callable[[bytes, "aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
+
+
+class BindFailed(Exception):
+    """The address cannot be listened on."""
+
+
+class GrpcServer:
+    """Serves a table of handlers on one address."""
+
+    def __init__(self, handlers: Mapping[str, Handler], *, host: str, port: int) -> None:
+        self._handlers = handlers
+        self._host = host
+        self._port = port
+        self._server: aio.Server | None = None
+        self._health = HealthServicer()
+
+    async def start(self) -> int:
+        """Listen; the port, which is a free one when 0 was asked for. Raises BindFailed."""
+        server = aio.server(options=OPTIONS)
+        # First, since grpc asks them in order.
+        server.add_generic_rpc_handlers((_Table(self._handlers),))
+        services = services_of(self._handlers)
+        await self._add_health(server, services)
+        _add_reflection(server, services)
+        address = f"[{self._host}]" if ":" in self._host else self._host
+        try:
+            port = server.add_insecure_port(f"{address}:{self._port}")
+        except RuntimeError as error:
+            raise BindFailed(f"cannot listen on {address}:{self._port}") from error
+        await server.start()
+        self._server = server
+        return port
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Refuse new calls, and cancel those that are not done after the grace."""
+        if self._server is not None:
+            await self._health.enter_graceful_shutdown()
+            await self._server.stop(grace_seconds)
+            self._server = None
+
+    async def _add_health(self, server: aio.Server, services: frozenset[str]) -> None:
+        for service in ("", *services):
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+
+
+class _Table(grpc.GenericRpcHandler):  # type: ignore[type-arg]
+    """The generic handler: a dictionary look-up; what it does not find is refused unless another
+    handler has it."""
+
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+        self._methods = {
+            method: grpc.unary_unary_rpc_method_handler(_adapted(handler))
+            for method, handler in handlers.items()
+        }
+        self._services = services_of(handlers)
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[bytes, bytes] | None:
+        """The handler of one call."""
+        method = handler_call_details.method
+        found = self._methods.get(method)
+        if found is None and not method.startswith("/grpc."):
+            failure = unknown_method(method, self._services)
+            return grpc.unary_unary_rpc_method_handler(_refusing(failure))
+        return found
+
+
+class _Caller:
+    __slots__ = ("_context",)
+
+    def __init__(self, context: aio.ServicerContext[bytes, bytes]) -> None:
+        self._context = context
+
+    def time_remaining(self) -> float | None:
+        return self._context.time_remaining()
+
+    def header(self, name: str) -> str:
+        for key, value in self._context.invocation_metadata() or ():
+            if key == name:
+                return value if isinstance(value, str) else ""
+        return ""
+
+
+def _adapted(handler: Handler) -> Serve:
+    async def serve(request: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
+        if len(request) > REQUEST_BYTES_MAX:
+            await _abort(context, too_large(len(request)))
+        try:
+            return await handler(request, _Caller(context))
+        except CallFailed as failure:
+            await _abort(context, failure)
+        return b""  # Not reached: abort raises.
+
+    return serve
+
+
+def _refusing(failure: CallFailed) -> Serve:
+    async def serve(request: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
+        await _abort(context, failure)
+        return b""
+
+    return serve
+
+
+async def _abort(context: aio.ServicerContext[bytes, bytes], failure: CallFailed) -> None:
+    trailing = ((DETAILS_HEADER, failure.details),) if failure.details else ()
+    await context.abort(CODES[failure.code], failure.message, trailing)
+
+
+def _add_reflection(server: aio.Server, services: frozenset[str]) -> None:
+    """Under both of its names: newer clients ask for v1 first, whose messages are the same."""
+    names = (
+        *sorted(services),
+        health.SERVICE_NAME,
+        reflection.SERVICE_NAME,
+        REFLECTION_SERVICE,
+    )
+    reflection.enable_server_reflection(names, server)
+    servicer = ReflectionServicer(names)
+    handlers = {
+        "ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(
+            servicer.ServerReflectionInfo,
+            request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+            response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+        )
+    }
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(REFLECTION_SERVICE, handlers),)
+    )

@@ -1,0 +1,47 @@
+"""Settings: overrides by Temporal's names."""
+
+from __future__ import annotations
+
+import pytest
+
+from perdure.server.config import COUNTS, DURATIONS, SettingsError, parse_overrides
+from perdure.server.machines.ports import DEFAULT_LIMITS, SECOND_NS
+
+WITHOUT_KEY = {"failure_depth_max"}
+"""Limits that are ours: Temporal has no key for them."""
+
+
+def test_every_limit_has_a_key_of_temporal() -> None:
+    named = {*COUNTS.values(), *DURATIONS.values()}
+    assert named | WITHOUT_KEY == set(DEFAULT_LIMITS.__struct_fields__)
+
+
+def test_overrides_change_their_limits_and_nothing_else() -> None:
+    limits = parse_overrides(["limit.maxIDLength=10", "history.maximumSignalsPerExecution=7"])
+    assert (limits.id_length_max, limits.signals_max) == (10, 7)
+    assert limits.blob_size_bytes_max == DEFAULT_LIMITS.blob_size_bytes_max
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [('"10s"', 10), ('"1m30s"', 90), ('"1.5s"', 1.5), ("3", 3), ('"2h"', 7200)]
+)
+def test_durations_are_read_as_go_writes_them(text: str, seconds: float) -> None:
+    limits = parse_overrides([f"history.defaultWorkflowTaskTimeout={text}"])
+    assert limits.workflow_task_timeout_ns == seconds * SECOND_NS
+
+
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("limit.maxIDLength", "is not of the form KEY=JSON"),
+        ("limit.maxIDLength=x", "is not JSON"),
+        ("limit.maxIDLength=-1", "is not a whole number above 0"),
+        ("limit.maxIDLength=true", "is not a whole number above 0"),
+        ("history.defaultWorkflowTaskTimeout=0", "is not a duration"),
+        ('history.defaultWorkflowTaskTimeout="10 s"', "is not a duration"),
+        ("limit.unknown=1", "unknown setting limit.unknown"),
+    ],
+)
+def test_an_unusable_override_is_refused_with_a_reason(override: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=text):
+        parse_overrides([override])

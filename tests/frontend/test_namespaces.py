@@ -1,0 +1,126 @@
+"""Namespaces: the RPCs, and the registry that keeps them across restarts."""
+
+from __future__ import annotations
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.enums.v1 import NamespaceState
+from temporalio.api.errordetails.v1 import NamespaceAlreadyExistsFailure
+from temporalio.api.workflowservice.v1 import (
+    DescribeNamespaceRequest,
+    DescribeNamespaceResponse,
+    ListNamespacesRequest,
+    ListNamespacesResponse,
+    RegisterNamespaceRequest,
+    RegisterNamespaceResponse,
+)
+
+from perdure.server.frontend.services import Services
+from perdure.server.namespaces.registry import NamespaceRegistry
+from perdure.transport import Code
+from tests.frontend.client import Client, detail_of
+
+DAY = Duration(seconds=86400)
+
+REFUSALS: list[tuple[dict[str, object], str]] = [
+    ({"namespace": ""}, "Namespace not set on request."),
+    ({"namespace": "x" * 1001}, "Namespace length exceeds limit."),
+    ({"is_global_namespace": True}, "Cannot register global namespace when not enabled"),
+    (
+        {"workflow_execution_retention_period": None},
+        "A valid retention period is not set on request.",
+    ),
+    (
+        {"workflow_execution_retention_period": Duration(seconds=60)},
+        "A valid retention period is not set on request.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "text"), REFUSALS)
+async def test_a_wrong_registration_is_refused(
+    client: Client, fields: dict[str, object], text: str
+) -> None:
+    usual: dict[str, object] = {"namespace": "n", "workflow_execution_retention_period": DAY}
+    failure = await client.refusal(
+        RegisterNamespaceRequest(**{**usual, **fields})  # type: ignore[arg-type]
+    )
+    assert (failure.code, failure.message) == (Code.INVALID_ARGUMENT, text)
+
+
+async def register(client: Client, name: str) -> None:
+    """Make a namespace."""
+    request = RegisterNamespaceRequest(
+        namespace=name,
+        workflow_execution_retention_period=DAY,
+        description="what for",
+        owner_email="who@example.com",
+        data={"key": "value"},
+    )
+    await client.call(request, RegisterNamespaceResponse)
+
+
+async def test_a_registered_namespace_can_be_used_and_described_at_once(client: Client) -> None:
+    await register(client, "new")
+    await client.start(namespace="new")
+    by_name = await client.call(
+        DescribeNamespaceRequest(namespace="new"), DescribeNamespaceResponse
+    )
+    info = by_name.namespace_info
+    assert info.state == NamespaceState.NAMESPACE_STATE_REGISTERED
+    assert (info.description, info.owner_email) == ("what for", "who@example.com")
+    assert info.data == {"key": "value"}
+    assert info.capabilities.eager_workflow_start
+    assert not info.capabilities.sync_update
+    assert info.limits.blob_size_limit_error == 2 * 1024 * 1024
+    assert by_name.config.workflow_execution_retention_ttl == DAY
+    by_id = await client.call(DescribeNamespaceRequest(id=info.id), DescribeNamespaceResponse)
+    assert by_id == by_name
+
+
+async def test_a_name_is_registered_once(client: Client) -> None:
+    failure = await client.refusal(
+        RegisterNamespaceRequest(namespace="default", workflow_execution_retention_period=DAY)
+    )
+    assert failure.code is Code.ALREADY_EXISTS
+    assert failure.message == 'Namespace "default" already exists'
+    assert detail_of(failure) == NamespaceAlreadyExistsFailure()
+
+
+async def test_describing_needs_a_name_or_an_id(client: Client) -> None:
+    neither = await client.refusal(DescribeNamespaceRequest())
+    both = await client.refusal(DescribeNamespaceRequest(namespace="default", id="x"))
+    unknown = await client.refusal(DescribeNamespaceRequest(id="x"))
+    assert neither.message == "Namespace not set on request."
+    assert both.message == (
+        "GetNamespace operation failed.  Both ID and Name specified in request."
+    )
+    assert (unknown.code, unknown.message) == (Code.NOT_FOUND, "Namespace x is not found.")
+
+
+async def test_namespaces_are_listed_in_pages(client: Client) -> None:
+    await register(client, "second")
+    await register(client, "third")
+    names: list[str] = []
+    token = b""
+    while True:
+        request = ListNamespacesRequest(page_size=2, next_page_token=token)
+        page = await client.call(request, ListNamespacesResponse)
+        names += [described.namespace_info.name for described in page.namespaces]
+        token = page.next_page_token
+        if not token:
+            break
+    assert names == ["temporal-system", "default", "second", "third"]
+
+
+async def test_namespaces_survive_a_restart_with_their_numbers_and_ids(
+    client: Client, services: Services
+) -> None:
+    await register(client, "kept")
+    again = NamespaceRegistry(services.store, services.ids)
+    await again.load(["default", "kept", "added"])
+    for name in ("default", "kept"):
+        assert again.by_name(name) == services.namespaces.by_name(name)
+    assert again.by_name("added").number not in {
+        namespace.number for namespace in services.namespaces.all()
+    }

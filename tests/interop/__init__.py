@@ -1,0 +1,1 @@
+"""The official SDK's worker and client, run against our server and the real one, compared."""

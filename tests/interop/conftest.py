@@ -1,0 +1,62 @@
+"""Both servers run all selected programs once, at the same time, before the first comparison."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import fcntl
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from tests.interop.runs import Outcome, run_against
+
+TARGETS = ("real", "ours")
+Outcomes = dict[str, dict[str, Outcome]]
+
+
+@pytest.fixture(scope="session")
+def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    """What each selected program observed, by server and program.
+
+    Processes of one test run share a file: the first to come runs the programs, the others wait.
+    """
+    directory = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        directory = directory.parent
+    kept = Path(directory, "interop-outcomes.json")
+    with Path(directory, "interop-outcomes.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            kept.write_text(json.dumps(_run_both(_selected(request.session))))
+    return {
+        target: {program: Outcome(**fields) for program, fields in of_target.items()}
+        for target, of_target in json.loads(kept.read_text()).items()
+    }
+
+
+def _selected(session: pytest.Session) -> list[str]:
+    """The programs of the tests that are to run; the same in every process."""
+    return [
+        str(item.callspec.params["program"])
+        for item in session.items
+        if isinstance(item, pytest.Function) and "outcomes" in item.fixturenames
+    ]
+
+
+def _run_both(names: list[str]) -> dict[str, dict[str, dict[str, object]]]:
+    # Programs fail on purpose, and the SDK says so.
+    logger = logging.getLogger("temporalio")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(len(TARGETS)) as pool:
+            sides = {target: pool.submit(run_against, target, names) for target in TARGETS}
+            return {
+                target: {name: asdict(outcome) for name, outcome in side.result().items()}
+                for target, side in sides.items()
+            }
+    finally:
+        logger.setLevel(level)

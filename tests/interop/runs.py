@@ -1,0 +1,70 @@
+"""Runs programs against one server, side by side, and gives back what each observed."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import time
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from temporalio.client import Client
+
+from tests.interop.normaliser import as_text
+from tests.interop.programs import PROGRAMS
+from tests.interop.servers import server
+from tests.interop.stage import Stage, connect
+
+PROGRAM_TIMEOUT_SECONDS = 45.0
+# Each has workers with pollers of their own; more at once only makes both servers late.
+PROGRAMS_AT_ONCE = 12
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a program observed, the traceback of any error, and how long it took."""
+
+    observations: dict[str, Any]
+    error: str | None
+    seconds: float
+
+
+async def run_program(client: Client, name: str) -> Outcome:
+    """Runs one program; its exception is part of the outcome."""
+    stage = Stage(client, name)
+    began = time.monotonic()
+    error = None
+    try:
+        async with asyncio.timeout(PROGRAM_TIMEOUT_SECONDS):
+            await PROGRAMS[name](stage)
+    except Exception:  # a named boundary: the program's own test reports it
+        error = traceback.format_exc()
+    return Outcome(stage.observations, error, time.monotonic() - began)
+
+
+async def run_programs(address: str, names: Iterable[str]) -> dict[str, Outcome]:
+    """Runs the programs against one address, several at once."""
+    client = await connect(address)
+    room = asyncio.Semaphore(PROGRAMS_AT_ONCE)
+
+    async def run(name: str) -> tuple[str, Outcome]:
+        async with room:
+            return name, await run_program(client, name)
+
+    return dict(await asyncio.gather(*(run(name) for name in names)))
+
+
+def run_against(target: str, names: Iterable[str]) -> dict[str, Outcome]:
+    """Runs the programs against ``real``, ``ours`` or a HOST:PORT."""
+    with server(target) as address:
+        return asyncio.run(run_programs(address, names))
+
+
+def difference(a: Any, b: Any, name_a: str, name_b: str) -> str:
+    """A readable diff of two normalised values; empty when they are equal."""
+    if a == b:
+        return ""
+    lines_a, lines_b = as_text(a).splitlines(), as_text(b).splitlines()
+    return "\n".join(difflib.unified_diff(lines_a, lines_b, name_a, name_b, n=6, lineterm=""))

@@ -1,0 +1,234 @@
+"""What reads promise, on every store."""
+
+from __future__ import annotations
+
+import pytest
+
+from perdure.server.store.codec import seal
+from perdure.server.store.ports import (
+    BacklogCursor,
+    CorruptBlob,
+    Fence,
+    NamespaceRow,
+    OutboxRow,
+    QueueKey,
+    Store,
+    VisibilityCursor,
+    VisibilityRow,
+    WorkflowWrite,
+)
+from tests.store.rows import NAMESPACE, SHARD, batch, change, group, new_run, shown, start, task
+
+QUEUE = QueueKey(NAMESPACE, "queue", 1)
+NO_LIMIT = 2**40
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [
+        (1, 100, [1, 3, 4, 8]),
+        (1, 1, [1]),
+        (2, 2, [1]),
+        (2, 3, [1, 3]),
+        (3, 3, [3]),
+        (5, 6, [4]),
+        (7, 8, [4, 8]),
+        (9, 9, [8]),
+        (10, 100, []),
+        (0, 0, []),
+    ],
+)
+async def test_history_has_the_batches_that_touch_the_range(
+    store: Store, fence: Fence, first: int, last: int, expected: list[int]
+) -> None:
+    batches = [batch(1, 2), batch(3, 3), batch(4, 7), batch(8, 9)]
+    await store.commit(group(fence, start(1, history=batches[:2]), start(2, history=[batch(1, 9)])))
+    await store.commit(group(fence, change(1, history=batches[2:])))
+    found = await store.read_history(1, first, last, NO_LIMIT)
+    assert [one.first_event_id for one in found] == expected
+    assert all(one in batches for one in found)
+
+
+@pytest.mark.parametrize(("limit", "count"), [(0, 1), (100, 1), (150, 2), (299, 2), (300, 3)])
+async def test_history_has_one_batch_and_then_what_fits(
+    store: Store, fence: Fence, limit: int, count: int
+) -> None:
+    sizes = [batch(1, 1, 100), batch(2, 2, 50), batch(3, 3, 150), batch(4, 4, 1)]
+    await store.commit(group(fence, start(1, history=sizes)))
+    assert await store.read_history(1, 1, 99, limit) == sizes[:count]
+
+
+async def test_due_runs_come_earliest_first(store: Store, fence: Fence) -> None:
+    wakes = {1: 30, 2: 10, 3: None, 4: 20, 5: 10}
+    await store.commit(group(fence, *(start(run, wake_at_ns=at) for run, at in wakes.items())))
+    assert await store.next_wake(SHARD) == 10
+    assert await store.due(SHARD, 20, 10) == [(10, 2), (10, 5), (20, 4)]
+    assert await store.due(SHARD, 20, 2) == [(10, 2), (10, 5)]
+    assert await store.due(SHARD, 9, 10) == []
+    assert await store.due(SHARD + 1, 100, 10) == []
+    assert await store.next_wake(SHARD + 1) is None
+
+
+async def test_a_moved_wake_up_is_due_only_where_it_is_now(store: Store, fence: Fence) -> None:
+    await store.commit(group(fence, start(1, wake_at_ns=10), start(2, wake_at_ns=20)))
+    await store.commit(group(fence, change(1, 2, wake_at_ns=40), change(2, 2, wake_at_ns=None)))
+    assert await store.due(SHARD, 100, 10) == [(40, 1)]
+    await store.commit(group(fence, change(1, 3, wake_at_ns=10)))
+    assert await store.due(SHARD, 100, 10) == [(10, 1)]
+    await store.commit(group(fence, change(1, 4, wake_at_ns=None)))
+    assert await store.due(SHARD, 100, 10) == []
+    assert await store.next_wake(SHARD) is None
+
+
+async def test_a_backlog_is_in_order_and_can_be_paged(store: Store, fence: Fence) -> None:
+    rows = [
+        task(1, 9, priority=1, ready_at_ns=50),
+        task(1, 5, priority=3, ready_at_ns=10),
+        task(1, 7, priority=3, ready_at_ns=10),
+        task(2, 5, priority=3, ready_at_ns=10),
+        task(2, 4, priority=3, ready_at_ns=11),
+        task(1, 2, priority=5, ready_at_ns=1),
+    ]
+    by_run = {run: [row for row in reversed(rows) if row.run == run] for run in (1, 2)}
+    await store.commit(group(fence, *(start(run, dispatch_put=by_run[run]) for run in (1, 2))))
+    assert await store.backlog(QUEUE, None, 100) == rows
+    paged = []
+    after = None
+    while page := await store.backlog(QUEUE, after, 2):
+        paged += page
+        assert len(paged) <= len(rows)
+        last = page[-1]
+        after = BacklogCursor(last.priority, last.ready_at_ns, last.run, last.event_id)
+    assert paged == rows
+
+
+async def test_a_backlog_holds_only_its_queue(store: Store, fence: Fence) -> None:
+    rows = [
+        task(1, 1),
+        task(1, 2, kind=2),
+        task(1, 3, queue="other"),
+        task(1, 4, namespace=2),
+        task(1, 5),
+    ]
+    await store.commit(group(fence, start(1, dispatch_put=rows)))
+    assert await store.backlog(QUEUE, None, 10) == [rows[0], rows[4]]
+    found = await store.queues_with_backlog()
+    assert len(found) == 4
+    assert set(found) == {QueueKey(row.namespace, row.queue, row.kind) for row in rows}
+
+
+async def test_a_task_that_is_put_again_moves(store: Store, fence: Fence) -> None:
+    await store.commit(group(fence, start(1, dispatch_put=[task(1, 5), task(1, 6)])))
+    moved = task(1, 5, queue="other", stamp=2, ready_at_ns=9)
+    await store.commit(group(fence, change(1, dispatch_put=[moved], dispatch_deleted=[6, 77])))
+    assert await store.backlog(QUEUE, None, 10) == []
+    assert await store.queues_with_backlog() == [QueueKey(NAMESPACE, "other", 1)]
+    assert await store.backlog(QueueKey(NAMESPACE, "other", 1), None, 10) == [moved]
+
+
+async def test_the_outbox_is_in_order_until_rows_are_deleted(store: Store, fence: Fence) -> None:
+    rows = [OutboxRow(sequence, 1, b"%d" % sequence) for sequence in (3, 5, 8)]
+    write = start(1)
+    write.outbox_put = rows[::-1]
+    await store.commit(group(fence, write))
+    assert await store.outbox(0, 10) == rows
+    assert await store.outbox(3, 10) == rows[1:]
+    assert await store.outbox(0, 2) == rows[:2]
+    # Another workflow's commit deletes it: that is how an effect happens exactly once.
+    other = start(2)
+    other.outbox_deleted = [5, 99]
+    await store.commit(group(fence, other))
+    assert await store.outbox(0, 10) == [rows[0], rows[2]]
+
+
+async def test_started_runs_are_the_visible_open_ones(store: Store, fence: Fence) -> None:
+    await store.commit(
+        group(
+            fence,
+            start(5, visibility=shown(1)),
+            start(2, visibility=shown(9)),
+            start(3),
+            start(4, visibility=shown(1, 2)),
+            start(9, visibility=shown(1)),
+        )
+    )
+    assert await store.started_runs(0, 10) == [2, 5, 9]
+    assert await store.started_runs(2, 1) == [5]
+    await store.commit(group(fence, change(5, visibility=shown(1, 7))))
+    assert await store.started_runs(0, 10) == [2, 9]
+
+
+async def test_namespaces_keep_their_number(store: Store) -> None:
+    first = await store.put_namespace("default", b"1")
+    second = await store.put_namespace("other", b"2")
+    again = await store.put_namespace("default", b"3")
+    assert first.number != second.number
+    assert again == NamespaceRow(first.number, "default", b"3")
+    assert await store.namespaces() == [again, second]
+
+
+async def _pages(store: Store, limit: int) -> list[bytes]:
+    """Every info, read page by page."""
+    found: list[bytes] = []
+    after: VisibilityCursor | None = None
+    for _ in range(len(LISTED) + 1):
+        page = await store.list_executions(NAMESPACE, after, limit)
+        assert len(page.infos) <= limit
+        found += page.infos
+        if page.next is None:
+            return found
+        assert len(page.infos) == limit
+        after = page.next
+    raise AssertionError("the pages never end")
+
+
+LISTED: list[tuple[int, int, int]] = [
+    # run, start, close, in the order of a list: ties go to the higher run number
+    (4, 60, 0),
+    (9, 50, 0),
+    (2, 50, 0),
+    (5, 10, 0),
+    (3, 20, 90),
+    (8, 20, 80),
+    (7, 20, 80),
+    (6, 10, 80),
+    (1, 70, 75),
+]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 8, 9, 10])
+async def test_a_list_has_open_runs_and_then_closed_ones(
+    store: Store, fence: Fence, limit: int
+) -> None:
+    writes = [
+        start(run, visibility=shown(started, closed, b"%d" % run))
+        for run, started, closed in sorted(LISTED)
+    ]
+    await store.commit(group(fence, *writes, start(20)))
+    assert await _pages(store, limit) == [b"%d" % run for run, _, _ in LISTED]
+
+
+async def test_a_closing_run_moves_to_the_closed_ones(store: Store, fence: Fence) -> None:
+    writes = [start(run, visibility=shown(run, info=b"open %d" % run)) for run in (1, 2, 3)]
+    await store.commit(group(fence, *writes))
+    await store.commit(group(fence, change(3, visibility=shown(3, 9, b"closed 3"))))
+    page = await store.list_executions(NAMESPACE, None, 10)
+    assert page.infos == [b"open 2", b"open 1", b"closed 3"]
+    assert page.next is None
+
+
+async def test_a_list_shows_one_namespace(store: Store, fence: Fence) -> None:
+    other = WorkflowWrite(2, "x", [new_run(2, "x", 2, visibility=shown(1, info=b"2"))], current=2)
+    await store.commit(group(fence, start(1, visibility=shown(1, info=b"1")), other))
+    assert (await store.list_executions(1, None, 10)).infos == [b"1"]
+    assert (await store.list_executions(2, None, 10)).infos == [b"2"]
+    assert (await store.list_executions(3, None, 10)).infos == []
+
+
+async def test_a_list_with_a_damaged_row_says_so(store: Store, fence: Fence) -> None:
+    damaged = bytearray(seal(b"info"))
+    damaged[-1] ^= 1
+    row = VisibilityRow("Greeting", 1, 1, 0, bytes(damaged))
+    await store.commit(group(fence, start(1, visibility=row)))
+    with pytest.raises(CorruptBlob):
+        await store.list_executions(NAMESPACE, None, 10)
