@@ -1,8 +1,25 @@
-"""Durable execution in Python: a server that speaks Temporal's API.
+"""Durable execution in Python: code that must finish.
 
-This module stays free of imports, so that any part of the package can be imported without the rest.
+`from perdure import workflow, activity` is what workflow code needs; `perdure.embedded` runs the
+engine in your program. This module imports nothing itself, so that any part of the package can be
+imported without the rest.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from perdure._embedded import embedded as embedded
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """`embedded`, when it is first wanted."""
+    if name == "embedded":
+        from perdure._embedded import embedded
+
+        globals()["embedded"] = embedded
+        return embedded
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,10 +16,8 @@ from perdure.server.frontend.services import Services
 from perdure.server.machines.ports import DEFAULT_LIMITS
 from perdure.server.machines.workflow.state import Run
 from perdure.server.namespaces.registry import NamespaceRegistry
-from perdure.server.store.codec import seal
 from perdure.server.store.memory import MemoryStore
 from perdure.server.store.ports import VisibilityRow
-from perdure.server.visibility.execution_info import execution_info
 from tests.frontend.client import Client
 
 
@@ -30,7 +28,6 @@ def _visibility_row(namespace: NamespaceRef, workflow_id: str, run: Run) -> Visi
         status=recorded.status,
         start_time_ns=recorded.start_time_ns,
         close_time_ns=recorded.close_time_ns,
-        info=seal(execution_info(run, workflow_id)),
     )
 
 

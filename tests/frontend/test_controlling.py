@@ -62,6 +62,18 @@ async def test_a_workflow_must_be_named_and_exist(client: Client, kind: type[Mes
 
 
 @pytest.mark.parametrize("kind", KINDS)
+async def test_an_unknown_run_of_a_known_workflow_is_named(
+    client: Client, kind: type[Message]
+) -> None:
+    await client.start()
+    failure = await client.refusal(naming(kind, run_id=UNKNOWN_RUN))
+    assert failure.code is Code.NOT_FOUND
+    assert failure.message == (
+        f'workflow execution not found for workflow ID "{WORKFLOW_ID}" and run ID "{UNKNOWN_RUN}"'
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
 async def test_an_unknown_namespace_is_named_in_the_refusal(
     client: Client, kind: type[Message]
 ) -> None:

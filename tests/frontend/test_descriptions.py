@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from temporalio.api.common.v1 import Memo, Payload, Payloads, Priority, WorkflowExecution
+from temporalio.api.command.v1 import (
+    Command,
+    ModifyWorkflowPropertiesCommandAttributes,
+    UpsertWorkflowSearchAttributesCommandAttributes,
+)
+from temporalio.api.common.v1 import (
+    Memo,
+    Payload,
+    Payloads,
+    Priority,
+    SearchAttributes,
+    WorkflowExecution,
+)
 from temporalio.api.enums.v1 import (
+    CommandType,
     EventType,
     PendingActivityState,
     PendingWorkflowTaskState,
@@ -22,8 +35,11 @@ from temporalio.api.workflowservice.v1 import (
     RecordActivityTaskHeartbeatResponse,
     RespondActivityTaskFailedRequest,
     RespondActivityTaskFailedResponse,
+    RespondWorkflowTaskCompletedRequest,
+    RespondWorkflowTaskCompletedResponse,
 )
 
+from perdure.server.frontend.listing import RUNS_WITHOUT_PAUSE
 from perdure.transport import Code
 from tests.frontend.client import QUEUE, WORKFLOW_ID, Client
 from tests.frontend.test_tasks import schedule_activity
@@ -180,6 +196,52 @@ async def test_a_list_shows_sizes_of_closed_runs_only(client: Client) -> None:
     assert closed.history_length == 3
     assert closed.HasField("close_time")
     assert (still_open.type.name, still_open.task_queue) == ("Type", QUEUE)
+
+
+async def test_a_list_shows_memo_and_search_attributes_as_they_are_now(client: Client) -> None:
+    await client.start(memo=Memo(fields={"kept": Payload(data=b"1"), "new": Payload(data=b"2")}))
+    task = await client.poll_workflow_task()
+    commands = [
+        Command(
+            command_type=CommandType.COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES,
+            modify_workflow_properties_command_attributes=(
+                ModifyWorkflowPropertiesCommandAttributes(
+                    upserted_memo=Memo(fields={"new": Payload(data=b"3")})
+                )
+            ),
+        ),
+        Command(
+            command_type=CommandType.COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES,
+            upsert_workflow_search_attributes_command_attributes=(
+                UpsertWorkflowSearchAttributesCommandAttributes(
+                    search_attributes=SearchAttributes(
+                        indexed_fields={"TemporalChangeVersion": Payload(data=b'["x"]')}
+                    )
+                )
+            ),
+        ),
+    ]
+    await client.call(
+        RespondWorkflowTaskCompletedRequest(
+            namespace="default", task_token=task.task_token, commands=commands
+        ),
+        RespondWorkflowTaskCompletedResponse,
+    )
+    [info] = (await list_page(client)).executions
+    assert {key: value.data for key, value in info.memo.fields.items()} == {
+        "kept": b"1",
+        "new": b"3",
+    }
+    assert info.search_attributes.indexed_fields["TemporalChangeVersion"].data == b'["x"]'
+    assert "BuildIds" in info.search_attributes.indexed_fields
+
+
+async def test_a_long_page_has_every_run_once(client: Client) -> None:
+    names = [f"run-{number}" for number in range(2 * RUNS_WITHOUT_PAUSE + 7)]
+    for name in names:
+        await client.start(name)
+    page = await list_page(client)
+    assert [info.execution.workflow_id for info in page.executions] == names[::-1]
 
 
 async def test_a_query_is_refused_by_saying_what_is_not_built(client: Client) -> None:

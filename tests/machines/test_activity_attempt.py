@@ -17,6 +17,7 @@ from perdure.server.machines.activity.attempt import (
     Complete,
     Ends,
     Fail,
+    Lose,
     RequestCancel,
     Start,
     TimeOut,
@@ -106,6 +107,8 @@ TRIGGERS: dict[str, Trigger] = {
     "schedule-to-start": TimeOut(NOW, SCHEDULE_TO_START),
     "schedule-to-close": TimeOut(NOW, SCHEDULE_TO_CLOSE),
     "heartbeat": TimeOut(NOW, HEARTBEAT),
+    "lose": Lose(NOW, STAMP),
+    "lose, stale stamp": Lose(NOW, STAMP - 1),
 }
 
 EXPECTED: dict[str, tuple[Outcome, Outcome, Outcome, Outcome]] = {
@@ -128,6 +131,8 @@ EXPECTED: dict[str, tuple[Outcome, Outcome, Outcome, Outcome]] = {
     "schedule-to-start": (Ends, InvariantViolation, InvariantViolation, InvariantViolation),
     "schedule-to-close": (Ends, Ends, Ends, InvariantViolation),
     "heartbeat": (InvariantViolation, InvariantViolation, BACKING_OFF, InvariantViolation),
+    "lose": (None, None, SCHEDULED, None),
+    "lose, stale stamp": (None, None, None, None),
 }
 
 EXPECTED_IF_CANCEL_REQUESTED: dict[str, Outcome] = {
@@ -141,6 +146,8 @@ EXPECTED_IF_CANCEL_REQUESTED: dict[str, Outcome] = {
     "request cancel": None,
     "start-to-close": Ends,
     "heartbeat": Ends,
+    "lose": Ends,
+    "lose, stale stamp": None,
 }
 """Of a started activity."""
 
@@ -288,3 +295,17 @@ def test_a_failure_too_long_to_keep_is_shortened() -> None:
     assert kept.cause.message.startswith("mmm")
     assert kept.cause.stack_trace == ""
     assert len(attempt.last_failure) < DEFAULT_LIMITS.activity_failure_bytes_max + 100
+
+
+def test_a_lost_attempt_counts_and_the_next_one_is_ready_at_once() -> None:
+    attempt = attempt_after(activity(STARTED), Lose(NOW, STAMP))
+    assert (attempt.attempt, attempt.scheduled_time_ns, attempt.stamp) == (2, NOW, STAMP + 1)
+    assert Failure.FromString(attempt.last_failure).message == (
+        "the worker that ran the activity was lost"
+    )
+
+
+def test_a_lost_last_attempt_ends_the_activity() -> None:
+    only_one = RetryPolicy(SECOND_NS, 2.0, 100 * SECOND_NS, 1)
+    ends = end_by(activity(STARTED, policy=only_one), Lose(NOW, STAMP))
+    assert ends.retry_state == RetryState.RETRY_STATE_MAXIMUM_ATTEMPTS_REACHED

@@ -12,6 +12,7 @@ from perdure.server.store.ports import (
     HistoryBatch,
     RunIdentity,
     RunWrite,
+    Store,
     VisibilityRow,
     WorkflowWrite,
 )
@@ -72,9 +73,15 @@ def change(number: int, version: int = 2, **changes: Any) -> WorkflowWrite:
     return WorkflowWrite(NAMESPACE, f"workflow-{number}", [later(number, version, **changes)])
 
 
-def shown(start_ns: int, close_ns: int = 0, info: bytes = b"info") -> VisibilityRow:
-    """What a list shows."""
-    return VisibilityRow("Greeting", 2 if close_ns else 1, start_ns, close_ns, seal(info))
+def shown(start_ns: int, close_ns: int = 0) -> VisibilityRow:
+    """What a run is listed by."""
+    return VisibilityRow("Greeting", 2 if close_ns else 1, start_ns, close_ns)
+
+
+async def listed(store: Store, namespace: int = NAMESPACE) -> list[int]:
+    """The numbers of the runs on the first page of a list."""
+    page = await store.list_executions(namespace, None, 100)
+    return [run.run for run in page.runs]
 
 
 def task(number: int, event_id: int, **changes: Any) -> DispatchRow:

@@ -11,6 +11,7 @@ from perdure.server.store.ports import (
     CommitResult,
     Fence,
     LeaseLost,
+    ListedRun,
     LoadedRun,
     OutboxRow,
     QueueKey,
@@ -27,6 +28,7 @@ from tests.store.rows import (
     group,
     identity,
     later,
+    listed,
     new_run,
     run_id,
     shown,
@@ -143,7 +145,7 @@ async def test_a_head_and_a_wake_up_are_always_replaced_and_the_rest_is_kept(
     assert loaded.wake_at_ns is None
     assert loaded.records == [Record(1, b"a", b"kept")]
     assert loaded.is_current
-    assert (await store.list_executions(NAMESPACE, None, 10)).infos == [b"info"]
+    assert await listed(store) == [1]
     assert await store.read_history(1, *ALL_EVENTS) == [batch(1, 2)]
 
 
@@ -190,10 +192,10 @@ async def test_several_writes_of_a_run_in_one_commit_are_as_if_made_one_by_one(
     loaded = await store.load_number(1)
     assert loaded is not None
     assert (loaded.version, loaded.turn, loaded.wake_at_ns) == (3, 1003, 3)
-    assert await store.last_numbers() == (1, 1003, 0)
+    assert_used(await store.last_numbers(), (1, 1003, 0))
     assert loaded.records == [Record(1, b"new", b"y")]
     assert await store.read_history(1, *ALL_EVENTS) == [batch(1, 2), batch(3, 4), batch(5, 5)]
-    assert (await store.list_executions(NAMESPACE, None, 10)).infos == [b"info"]
+    assert await listed(store) == [1]
 
 
 async def test_rows_put_and_deleted_in_one_commit_leave_nothing(store: Store, fence: Fence) -> None:
@@ -207,6 +209,22 @@ async def test_rows_put_and_deleted_in_one_commit_leave_nothing(store: Store, fe
     await store.commit(group(fence, both))
     assert await store.queues_with_backlog() == []
     assert await store.outbox(0, 10) == []
+
+
+async def test_the_last_write_of_a_row_in_a_commit_counts(store: Store, fence: Fence) -> None:
+    await store.commit(group(fence, start(1, dispatch_put=[task(1, 2), task(1, 5)])))
+    await store.commit(
+        group(
+            fence,
+            change(1, 2, dispatch_deleted=[2], records_deleted=[(1, b"a")]),
+            change(1, 3, dispatch_put=[task(1, 2, stamp=7)], records_put=[Record(1, b"a", b"x")]),
+            change(1, 4, dispatch_put=[task(1, 5, stamp=8)], dispatch_deleted=[5]),
+        )
+    )
+    assert await store.backlog(QueueKey(NAMESPACE, "queue", 1), None, 10) == [task(1, 2, stamp=7)]
+    loaded = await store.load_number(1)
+    assert loaded is not None
+    assert loaded.records == [Record(1, b"a", b"x")]
 
 
 async def test_a_chain_moves_the_current_run_and_keeps_the_earlier_ones(
@@ -280,7 +298,7 @@ async def test_a_refused_write_fails_alone(store: Store, fence: Fence, name: str
     assert await store.run_versions([1, 2, 3, 98, 99]) == {1: (1, 1), 2: (1, 2), 3: (1, 3)}
     assert await store.read_history(1, *ALL_EVENTS) == [batch(1, 2)]
     assert await store.outbox(0, 10) == [OutboxRow(1, 1, b"x")]
-    assert await store.last_numbers() == (3, 3, 1)
+    assert_used(await store.last_numbers(), (3, 3, 1))
     # The store goes on as before.
     assert await store.commit(group(fence, change(1), start(4))) == CommitResult({})
 
@@ -313,9 +331,29 @@ async def test_the_last_numbers_outlive_their_rows_and_the_process(home: Home) -
     await store.commit(
         group(fence, WorkflowWrite(NAMESPACE, "workflow-12", [], outbox_deleted=[31]))
     )
-    assert await store.last_numbers() == (12, 12, 31)
+    assert_used(await store.last_numbers(), (12, 12, 31))
     store = await home.reopen()
-    assert await store.last_numbers() == (12, 12, 31)
+    assert_used(await store.last_numbers(), (12, 12, 31))
+
+
+async def test_the_last_numbers_are_never_below_one_in_use(home: Home) -> None:
+    used = (0, 0, 0)
+    for number in (10, 900, 3_000, 40_000):
+        fence = await home.store.acquire(SHARD)
+        for step in (0, 1, 1_500):
+            write = start(number + step, turn=3 * (number + step))
+            write.outbox_put = [OutboxRow(2 * (number + step), 1, b"x")]
+            assert await home.store.commit(group(fence, write)) == CommitResult({})
+            used = (number + step, 3 * (number + step), 2 * (number + step))
+            assert_used(await home.store.last_numbers(), used)
+        store = await home.reopen()
+        assert_used(await store.last_numbers(), used)
+
+
+def assert_used(numbers: tuple[int, int, int], used: tuple[int, int, int]) -> None:
+    """No number in use may be given out again, and a kind of which none is used begins at 1."""
+    assert all(number >= least for number, least in zip(numbers, used, strict=True))
+    assert all(number == 0 for number, least in zip(numbers, used, strict=True) if least == 0)
 
 
 async def test_everything_is_there_after_opening_again(home: Home) -> None:
@@ -341,7 +379,7 @@ async def test_everything_is_there_after_opening_again(home: Home) -> None:
     ]
     assert await store.due(SHARD, 100, 10) == [(77, 1)]
     assert await store.namespaces() == [namespace]
-    assert (await store.list_executions(NAMESPACE, None, 10)).infos == [b"info"]
+    assert await listed(store) == [1]
     # Who opened it again is a new owner.
     newer = await store.acquire(SHARD)
     assert newer.range_id > fence.range_id
@@ -354,7 +392,7 @@ async def test_large_and_odd_values_come_back_as_they_were(store: Store, fence: 
     number, far = 2**40, 2**62
     workflow_id = "wörkflow 工作\x00 '" + "x" * 900
     blob = bytes(range(256)) * 4096
-    write = start(number, workflow_id, head=blob, wake_at_ns=far, visibility=shown(far, info=blob))
+    write = start(number, workflow_id, head=blob, wake_at_ns=far, visibility=shown(far))
     write.runs[0].records_put = [Record(1, bytes(range(256)), blob)]
     assert await store.commit(group(fence, write)) == CommitResult({})
     loaded = await store.load_current(NAMESPACE, workflow_id)
@@ -362,7 +400,8 @@ async def test_large_and_odd_values_come_back_as_they_were(store: Store, fence: 
     assert loaded.identity.workflow_id == workflow_id
     assert (loaded.head, loaded.wake_at_ns) == (blob, far)
     assert loaded.records == [Record(1, bytes(range(256)), blob)]
-    assert (await store.list_executions(NAMESPACE, None, 1)).infos == [blob]
+    page = await store.list_executions(NAMESPACE, None, 1, [(1, bytes(range(256)))])
+    assert page.runs == [ListedRun(number, loaded.identity, blob, loaded.records)]
 
 
 async def test_statistics_count_groups_and_writes(store: Store, fence: Fence) -> None:

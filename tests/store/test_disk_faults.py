@@ -57,6 +57,8 @@ async def _is_whole(store: SqliteStore, *, second: bool) -> None:
     loaded = await store.load_run(1, "workflow-1", run_id(1))
     assert loaded is not None
     assert len(await store.queues_with_backlog()) == (1 if second else 0)
+    # The second commit is the first to use numbers above the marks that the first one left.
+    assert (await store.last_numbers())[1] >= (1002 if second else 1)
 
 
 async def _found(folder: Path) -> bool:

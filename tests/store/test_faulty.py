@@ -73,7 +73,9 @@ async def test_a_store_can_be_switched_off_and_on() -> None:
     ):
         with pytest.raises(StoreUnavailable):
             await call
+    assert not store.absent(1, "x"), "nothing is certain of a store that cannot be read"
     store.is_unavailable = False
+    assert store.absent(1, "x")
     assert await store.commit(group(fence, start(1))) == CommitResult({})
 
 

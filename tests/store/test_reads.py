@@ -7,17 +7,30 @@ import pytest
 from perdure.server.store.codec import seal
 from perdure.server.store.ports import (
     BacklogCursor,
-    CorruptBlob,
     Fence,
+    ListedRun,
     NamespaceRow,
     OutboxRow,
     QueueKey,
+    Record,
     Store,
     VisibilityCursor,
-    VisibilityRow,
     WorkflowWrite,
 )
-from tests.store.rows import NAMESPACE, SHARD, batch, change, group, new_run, shown, start, task
+from tests.store.conftest import Home
+from tests.store.rows import (
+    NAMESPACE,
+    SHARD,
+    batch,
+    change,
+    group,
+    identity,
+    listed,
+    new_run,
+    shown,
+    start,
+    task,
+)
 
 QUEUE = QueueKey(NAMESPACE, "queue", 1)
 NO_LIMIT = 2**40
@@ -167,17 +180,17 @@ async def test_namespaces_keep_their_number(store: Store) -> None:
     assert await store.namespaces() == [again, second]
 
 
-async def _pages(store: Store, limit: int) -> list[bytes]:
-    """Every info, read page by page."""
-    found: list[bytes] = []
+async def _pages(store: Store, limit: int) -> list[int]:
+    """Every run, read page by page."""
+    found: list[int] = []
     after: VisibilityCursor | None = None
     for _ in range(len(LISTED) + 1):
         page = await store.list_executions(NAMESPACE, after, limit)
-        assert len(page.infos) <= limit
-        found += page.infos
+        assert len(page.runs) <= limit
+        found += [run.run for run in page.runs]
         if page.next is None:
             return found
-        assert len(page.infos) == limit
+        assert len(page.runs) == limit
         after = page.next
     raise AssertionError("the pages never end")
 
@@ -201,34 +214,75 @@ async def test_a_list_has_open_runs_and_then_closed_ones(
     store: Store, fence: Fence, limit: int
 ) -> None:
     writes = [
-        start(run, visibility=shown(started, closed, b"%d" % run))
-        for run, started, closed in sorted(LISTED)
+        start(run, visibility=shown(started, closed)) for run, started, closed in sorted(LISTED)
     ]
     await store.commit(group(fence, *writes, start(20)))
-    assert await _pages(store, limit) == [b"%d" % run for run, _, _ in LISTED]
+    assert await _pages(store, limit) == [run for run, _, _ in LISTED]
 
 
 async def test_a_closing_run_moves_to_the_closed_ones(store: Store, fence: Fence) -> None:
-    writes = [start(run, visibility=shown(run, info=b"open %d" % run)) for run in (1, 2, 3)]
-    await store.commit(group(fence, *writes))
-    await store.commit(group(fence, change(3, visibility=shown(3, 9, b"closed 3"))))
+    await store.commit(group(fence, *(start(run, visibility=shown(run)) for run in (1, 2, 3))))
+    await store.commit(group(fence, change(3, visibility=shown(3, 9))))
     page = await store.list_executions(NAMESPACE, None, 10)
-    assert page.infos == [b"open 2", b"open 1", b"closed 3"]
+    assert [run.run for run in page.runs] == [2, 1, 3]
     assert page.next is None
 
 
 async def test_a_list_shows_one_namespace(store: Store, fence: Fence) -> None:
-    other = WorkflowWrite(2, "x", [new_run(2, "x", 2, visibility=shown(1, info=b"2"))], current=2)
-    await store.commit(group(fence, start(1, visibility=shown(1, info=b"1")), other))
-    assert (await store.list_executions(1, None, 10)).infos == [b"1"]
-    assert (await store.list_executions(2, None, 10)).infos == [b"2"]
-    assert (await store.list_executions(3, None, 10)).infos == []
+    other = WorkflowWrite(2, "x", [new_run(2, "x", 2, visibility=shown(1))], current=2)
+    await store.commit(group(fence, start(1, visibility=shown(1)), other))
+    assert await listed(store, 1) == [1]
+    assert await listed(store, 2) == [2]
+    assert await listed(store, 3) == []
 
 
-async def test_a_list_with_a_damaged_row_says_so(store: Store, fence: Fence) -> None:
-    damaged = bytearray(seal(b"info"))
-    damaged[-1] ^= 1
-    row = VisibilityRow("Greeting", 1, 1, 0, bytes(damaged))
-    await store.commit(group(fence, start(1, visibility=row)))
-    with pytest.raises(CorruptBlob):
-        await store.list_executions(NAMESPACE, None, 10)
+async def test_a_list_has_each_run_as_it_is_now_with_the_records_asked_for(
+    store: Store, fence: Fence
+) -> None:
+    first = [Record(5, b"memo", b"old"), Record(5, b"large", b"x"), Record(4, b"memo", b"x")]
+    second = [Record(5, b"memo", b"new"), Record(5, b"other", b"o")]
+    await store.commit(
+        group(
+            fence,
+            start(1, visibility=shown(1), records_put=first),
+            start(2, visibility=shown(2)),
+        )
+    )
+    await store.commit(group(fence, change(1, records_put=second)))
+    page = await store.list_executions(NAMESPACE, None, 10, [(5, b"other"), (5, b"memo")])
+    assert page.runs == [
+        ListedRun(2, identity(2, "workflow-2"), seal(b"head of 2"), []),
+        ListedRun(1, identity(1, "workflow-1"), seal(b"head of 1, version 2"), second[::-1]),
+    ]
+    bare = await store.list_executions(NAMESPACE, None, 10)
+    assert [run.records for run in bare.runs] == [[], []]
+
+
+async def test_only_a_workflow_id_without_runs_is_absent(home: Home) -> None:
+    store = home.store
+    fence = await store.acquire(SHARD)
+    assert store.absent(NAMESPACE, "workflow-1")
+    await store.commit(group(fence, start(1)))
+    assert not store.absent(NAMESPACE, "workflow-1")
+    assert store.absent(NAMESPACE, "workflow-2")
+    assert store.absent(NAMESPACE + 1, "workflow-1")
+    # Each commit is seen as soon as its result has arrived.
+    for run in range(2, 30):
+        assert store.absent(NAMESPACE, f"workflow-{run}")
+        await store.commit(group(fence, start(run)))
+        assert not store.absent(NAMESPACE, f"workflow-{run}")
+    await store.commit(group(fence, change(1, visibility=shown(1, 2))))
+    chained = WorkflowWrite(NAMESPACE, "workflow-1", [new_run(50, "workflow-1")], current=50)
+    await store.commit(group(fence, chained))
+    assert not store.absent(NAMESPACE, "workflow-1")
+    store = await home.reopen()
+    assert not store.absent(NAMESPACE, "workflow-1")
+    assert store.absent(NAMESPACE, "workflow-50")
+
+
+async def test_a_refused_start_leaves_its_workflow_id_absent(store: Store, fence: Fence) -> None:
+    await store.commit(group(fence, start(1)))
+    result = await store.commit(group(fence, start(1, "another"), start(2)))
+    assert list(result.poisoned) == [0]
+    assert store.absent(NAMESPACE, "another")
+    assert not store.absent(NAMESPACE, "workflow-2")

@@ -14,7 +14,7 @@ from tests.tidy.source import Source
 ROOTS = frozenset(
     {
         "perdure.server.app",
-        "perdure.embedded",
+        "perdure._embedded",
         "perdure.cli",
         "perdure.testing.environment",
     }
@@ -69,7 +69,7 @@ LAYERS: dict[str, frozenset[str]] = {
 }
 """What each layer imports of ours, besides itself; all but the machines import `SHARED` too."""
 
-FACE = {"perdure": frozenset({"perdure.embedded"}), "perdure.testing": ROOTS}
+FACE = {"perdure": frozenset({"perdure._embedded"}), "perdure.testing": ROOTS}
 """The public faces that re-export a composition root, by exact module."""
 
 

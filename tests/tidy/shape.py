@@ -17,6 +17,11 @@ SIZE_EXCEPTIONS: dict[str, str] = {}
 """`path` of a file, or `path:Class.method` of a function, with the reason why it is longer."""
 
 BROAD_EXCEPT_BOUNDARIES: dict[str, str] = {
+    "src/perdure/_embedded.py": "the engine's thread: whoever opened it is told",
+    "src/perdure/_replay/context.py": "the converters of the user's workflows",
+    "src/perdure/_replay/handlers.py": "the user's workflow code: what it raises ends run or task",
+    "src/perdure/_replay/loop.py": "the user's exception handler",
+    "src/perdure/_replay/runner.py": "an activation: whatever is raised fails the workflow task",
     "src/perdure/server/app.py": "start-up: the store is let go of first",
     "src/perdure/server/engine/committer.py": "sealing: one bad write is lost alone",
     "src/perdure/server/engine/pipeline.py": "a decision that breaks half-way",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
-import sys
 from pathlib import Path
 from typing import NoReturn
 
@@ -29,10 +29,13 @@ LEVELS = {
 }
 EXIT_CANNOT_START = 1
 EXIT_USAGE = 2
+PORT_MAX = 65_535
 
 
 def dev(
-    port: int = typer.Option(DEFAULT_PORT, help="Port to listen on; 0 takes a free one."),
+    port: int = typer.Option(
+        DEFAULT_PORT, min=0, max=PORT_MAX, help="Port to listen on; 0 takes a free one."
+    ),
     ip: str = typer.Option("127.0.0.1", help="Address to listen on."),
     db: Path | None = typer.Option(None, help="SQLite file for everything; without it, memory."),
     namespace: list[str] = typer.Option(
@@ -45,6 +48,8 @@ def dev(
 ) -> None:
     """Run a server on this machine. Stops cleanly on SIGINT and SIGTERM."""
     try:
+        if "" in namespace:
+            raise SettingsError("--namespace needs a name that is not empty")
         settings = Settings(
             host=ip,
             port=port,
@@ -58,7 +63,8 @@ def dev(
     logging.basicConfig(
         level=LEVELS[log_level], format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    sys.setswitchinterval(0.0005)
+    # Whatever is wrong, we say it; the core of gRPC would say it too, in its own words.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     import uvloop
 
     uvloop.run(_serve(settings))

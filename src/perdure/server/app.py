@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import gc
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from perdure.server.config import Settings
 from perdure.server.engine.api import NamespaceRef
@@ -12,36 +15,42 @@ from perdure.server.engine.engine import Engine
 from perdure.server.engine.ids import RandomIds
 from perdure.server.frontend.dispatch import handlers_of
 from perdure.server.frontend.services import Services
+from perdure.server.frontend.sessions import HeldTasks
 from perdure.server.machines.workflow.state import Run
 from perdure.server.namespaces.registry import NamespaceRegistry
-from perdure.server.store.codec import seal
 from perdure.server.store.memory import MemoryStore
 from perdure.server.store.ports import Store, VisibilityRow
 from perdure.server.store.sqlite import open_sqlite
-from perdure.server.visibility.execution_info import execution_info
 from perdure.transport.grpc_server import GrpcServer
+from perdure.transport.port import Handler
 
 SHARD = 1
+SWITCH_INTERVAL_SECONDS = 0.0005
+GARBAGE_THRESHOLDS = (50_000, 20, 100)
+"""Cycles are rare here: nearly everything is freed when its last reference goes."""
 IN_MEMORY = ":memory:"
 
 
-class Server:
-    """A running server: started by `start`, ended by `stop`."""
+class Service:
+    """A store, its engine and the handlers of all RPCs: everything but a way to reach them."""
 
     def __init__(
-        self, settings: Settings, store: Store, engine: Engine, transport: GrpcServer
+        self, store: Store, engine: Engine, services: Services, handlers: dict[str, Handler]
     ) -> None:
-        self._settings = settings
         self._store = store
+        self._services = services
         self.engine = engine
-        self._transport = transport
-        self.port = 0
+        self.handlers = handlers
 
     @classmethod
-    async def start(cls, settings: Settings, on_lease_lost: Callable[[], None]) -> Server:
-        """Open the store, recover, and listen. Raises StoreInUse, SchemaTooNew, StoreUnavailable,
-        BindFailed."""
-        store = open_store(settings.database)
+    async def open(
+        cls, settings: Settings, on_lease_lost: Callable[[], None], store: Store | None = None
+    ) -> Service:
+        """Open the store (unless it is given one, which becomes its own) and recover.
+
+        Raises StoreInUse, SchemaTooNew, StoreUnavailable.
+        """
+        store = open_store(settings.database) if store is None else store
         try:
             clock = SystemClock()
             ids = RandomIds(clock)
@@ -57,28 +66,87 @@ class Server:
                 namespace_of=lambda number: namespace_ref(namespaces, number),
                 on_lease_lost=on_lease_lost,
             )
-            services = Services(
-                engine=engine,
-                store=store,
-                namespaces=namespaces,
-                ids=ids,
-                limits=settings.limits,
-                store_name="memory" if settings.database == IN_MEMORY else "sqlite",
-            )
-            transport = GrpcServer(handlers_of(services), host=settings.host, port=settings.port)
-            server = cls(settings, store, engine, transport)
-            server.port = await transport.start()
         except BaseException:
             await store.close()
             raise
+        services = Services(
+            engine=engine,
+            store=store,
+            namespaces=namespaces,
+            ids=ids,
+            limits=settings.limits,
+            store_name="memory" if settings.database == IN_MEMORY else "sqlite",
+        )
+        return cls(store, engine, services, handlers_of(services))
+
+    def open_session(self) -> HeldTasks:
+        """What is kept for the peer of a new session."""
+        return HeldTasks(self._services)
+
+    async def close(self) -> None:
+        """Write what was decided, and let go of the store."""
+        await self._services.close()
+        await self.engine.close()
+        await self._store.close()
+
+
+class Server:
+    """A service that listens: started by `start`, ended by `stop`."""
+
+    def __init__(self, settings: Settings, service: Service, transport: GrpcServer) -> None:
+        self._settings = settings
+        self._service = service
+        self._transport = transport
+        self.engine = service.engine
+        self.port = 0
+
+    @classmethod
+    async def start(
+        cls, settings: Settings, on_lease_lost: Callable[[], None], store: Store | None = None
+    ) -> Server:
+        """Open the service and listen. Raises what `Service.open` raises, and BindFailed."""
+        service = await Service.open(settings, on_lease_lost, store)
+        transport = GrpcServer(
+            service.handlers,
+            host=settings.host,
+            port=settings.port,
+            open_state=service.open_session,
+        )
+        server = cls(settings, service, transport)
+        try:
+            server.port = await transport.start()
+        except BaseException:
+            await service.close()
+            raise
+        _tune_interpreter()
         return server
 
     async def stop(self) -> None:
-        """Answer what can be answered, write what was decided, and let go of the store."""
-        closing = asyncio.get_running_loop().create_task(self.engine.close())
+        """Answer what can be answered, and close the service."""
+        closing = asyncio.get_running_loop().create_task(self._service.close())
         await self._transport.stop(self._settings.stop_grace_seconds)
         await closing
-        await self._store.close()
+
+
+@contextmanager
+def shorten_switch_interval() -> Iterator[None]:
+    """While an engine runs in somebody's program: a thread that computes would otherwise delay each
+    commit by tens of milliseconds."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, SWITCH_INTERVAL_SECONDS))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+def _tune_interpreter() -> None:
+    """Settings of the whole process, for a server that has it to itself: threads give way soon, and
+    what lives as long as the server is not looked at by each garbage collection."""
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
 def open_store(database: str) -> Store:
@@ -95,12 +163,11 @@ def namespace_ref(namespaces: NamespaceRegistry, number: int) -> NamespaceRef:
 
 
 def visibility_row(namespace: NamespaceRef, workflow_id: str, run: Run) -> VisibilityRow:
-    """What lists show of a run."""
+    """What lists find and order a run by."""
     recorded = run.recorded
     return VisibilityRow(
         workflow_type=recorded.workflow_type,
         status=recorded.status,
         start_time_ns=recorded.start_time_ns,
         close_time_ns=recorded.close_time_ns,
-        info=seal(execution_info(run, workflow_id)),
     )

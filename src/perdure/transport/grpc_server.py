@@ -10,9 +10,11 @@ that SDKs look for.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import grpc
+import msgspec
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
@@ -28,9 +30,13 @@ from perdure.transport.port import (
     too_large,
     unknown_method,
 )
+from perdure.transport.session import METHOD, OpenState, ServerSession
 
 CORE_REQUEST_BYTES_MAX = 64 * 1024 * 1024
 """Beyond this the core refuses without reading the message to its end."""
+
+PENDING_CALLS_MAX = 100_000
+"""Calls that may wait for the event loop to come to them."""
 
 DETAILS_HEADER = "grpc-status-details-bin"
 REFLECTION_SERVICE = "grpc.reflection.v1.ServerReflection"
@@ -51,10 +57,15 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5 * 1000),
     # Parked polls: a client may have as many streams on a connection as it likes.
     ("grpc.max_concurrent_streams", 2**31 - 1),
+    # Calls that arrived and wait for the loop: beyond the core's own limits (1000, 3000) it cancels
+    # calls at random, which a worker takes for a failure. A burst of polls is no overload.
+    ("grpc.server.max_pending_requests", PENDING_CALLS_MAX),
+    ("grpc.server.max_pending_requests_hard_limit", PENDING_CALLS_MAX),
 )
 
 CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
+ServeStream = Callable[[AsyncIterator[bytes], "aio.ServicerContext[bytes, bytes]"], Awaitable[None]]
 Serve = Callable[[bytes, "aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
 
 
@@ -63,10 +74,19 @@ class BindFailed(Exception):
 
 
 class GrpcServer:
-    """Serves a table of handlers on one address."""
+    """Serves a table of handlers on one address, and over sessions when it is told what to keep for
+    one."""
 
-    def __init__(self, handlers: Mapping[str, Handler], *, host: str, port: int) -> None:
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        *,
+        host: str,
+        port: int,
+        open_state: OpenState | None = None,
+    ) -> None:
         self._handlers = handlers
+        self._open_state = open_state
         self._host = host
         self._port = port
         self._server: aio.Server | None = None
@@ -76,7 +96,7 @@ class GrpcServer:
         """Listen; the port, which is a free one when 0 was asked for. Raises BindFailed."""
         server = aio.server(options=OPTIONS)
         # First, since grpc asks them in order.
-        server.add_generic_rpc_handlers((_Table(self._handlers),))
+        server.add_generic_rpc_handlers((_Table(self._handlers, self._open_state),))
         services = services_of(self._handlers)
         await self._add_health(server, services)
         _add_reflection(server, services)
@@ -106,11 +126,15 @@ class _Table(grpc.GenericRpcHandler):  # type: ignore[type-arg]
     """The generic handler: a dictionary look-up; what it does not find is refused unless another
     handler has it."""
 
-    def __init__(self, handlers: Mapping[str, Handler]) -> None:
-        self._methods = {
+    def __init__(self, handlers: Mapping[str, Handler], open_state: OpenState | None) -> None:
+        self._methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
             method: grpc.unary_unary_rpc_method_handler(_adapted(handler))
             for method, handler in handlers.items()
         }
+        if open_state is not None:
+            self._methods[METHOD] = grpc.stream_stream_rpc_method_handler(
+                _serving_sessions(handlers, open_state)
+            )
         self._services = services_of(handlers)
 
     def service(
@@ -121,15 +145,16 @@ class _Table(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         found = self._methods.get(method)
         if found is None and not method.startswith("/grpc."):
             failure = unknown_method(method, self._services)
-            return grpc.unary_unary_rpc_method_handler(_refusing(failure))
+            return grpc.stream_stream_rpc_method_handler(_refusing(failure))
         return found
 
 
 class _Caller:
-    __slots__ = ("_context",)
+    __slots__ = ("_context", "session")
 
     def __init__(self, context: aio.ServicerContext[bytes, bytes]) -> None:
         self._context = context
+        self.session: object | None = None
 
     def time_remaining(self) -> float | None:
         return self._context.time_remaining()
@@ -154,10 +179,47 @@ def _adapted(handler: Handler) -> Serve:
     return serve
 
 
-def _refusing(failure: CallFailed) -> Serve:
-    async def serve(request: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
+def _serving_sessions(handlers: Mapping[str, Handler], open_state: OpenState) -> ServeStream:
+    closing: set[asyncio.Task[None]] = set()
+
+    async def serve(
+        requests: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]
+    ) -> None:
+        outgoing: asyncio.Queue[bytes] = asyncio.Queue()
+        session = ServerSession(handlers, open_state(), outgoing.put_nowait)
+        writing = asyncio.get_running_loop().create_task(_write(context, outgoing))
+        try:
+            async for message in requests:
+                session.receive(message)
+        except msgspec.MsgspecError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"not a session: {error}")
+        finally:
+            writing.cancel()
+            # In a task of its own: this one is cancelled, perhaps again and again, when the peer is
+            # gone, and what it held must be given back all the same.
+            task = asyncio.get_running_loop().create_task(session.close())
+            closing.add(task)
+            task.add_done_callback(closing.discard)
+
+    return serve
+
+
+async def _write(
+    context: aio.ServicerContext[bytes, bytes], outgoing: asyncio.Queue[bytes]
+) -> None:
+    """Write messages as fast as the peer reads them."""
+    while True:
+        await context.write(await outgoing.get())
+
+
+def _refusing(failure: CallFailed) -> ServeStream:
+    """Refuses at once, whatever the caller wants to send: also one that opens a stream must hear it
+    before it has said anything."""
+
+    async def serve(
+        requests: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]
+    ) -> None:
         await _abort(context, failure)
-        return b""
 
     return serve
 

@@ -51,11 +51,12 @@ class InProcessTransport:
 
 
 class _Caller:
-    __slots__ = ("_deadline", "_metadata")
+    __slots__ = ("_deadline", "_metadata", "session")
 
     def __init__(self, metadata: Mapping[str, str] | None, deadline: float | None) -> None:
         self._metadata = metadata or {}
         self._deadline = deadline
+        self.session: object | None = None
 
     def time_remaining(self) -> float | None:
         if self._deadline is None:

@@ -63,6 +63,9 @@ class CallFailed(Exception):
 class Caller(Protocol):
     """What a handler may know of the other end."""
 
+    session: object | None
+    """What the service keeps for the caller's session; None when it has none."""
+
     def time_remaining(self) -> float | None:
         """Seconds until the caller gives up; None when it waits for ever."""
         ...

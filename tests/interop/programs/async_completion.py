@@ -137,7 +137,6 @@ async def async_heartbeat(stage: Stage) -> None:
         await stage.outcome("cancelled", service.record_activity_task_heartbeat(by_token))
         await stage.outcome("cancelled, by id", service.record_activity_task_heartbeat_by_id(by_id))
         await external.report_cancellation("enough")
-        await stage.outcome("finished", service.record_activity_task_heartbeat(by_token))
         await stage.closed(handle)
         await stage.outcome("closed", service.record_activity_task_heartbeat(by_token))
         await stage.outcome("closed, by id", service.record_activity_task_heartbeat_by_id(by_id))

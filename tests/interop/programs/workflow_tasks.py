@@ -75,7 +75,7 @@ async def task_fails(stage: Stage) -> None:
 async def task_times_out(stage: Stage) -> None:
     """A lost task times out, once as an event, and its late completion is refused."""
     worker = HandWorker(stage)
-    execution = await worker.start(workflow_task_timeout=seconds(1))
+    execution = await worker.start(workflow_task_timeout=seconds(2))
     lost = await worker.poll()
     await stage.event(execution, TIMED_OUT)
     await stage.history("timed out", execution)

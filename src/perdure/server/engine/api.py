@@ -85,6 +85,14 @@ class HistoryPage(msgspec.Struct):
     successor_run_id: str = ""
 
 
+class RunClose(msgspec.Struct, frozen=True):
+    """How a run ended: `close_event_id` is 0 while it is open."""
+
+    run_id: str
+    close_event_id: int
+    successor_run_id: str
+
+
 class RunView(msgspec.Struct):
     """A run as it was last committed: read it, never change it."""
 
@@ -150,6 +158,12 @@ class EngineApi(Protocol):
     ) -> None:
         """Return when the run has a committed event after `after_event_id`, is closed, or the time
         is over. Raises NotFound."""
+        ...
+
+    async def wait_for_close(
+        self, namespace: NamespaceRef, workflow_id: str, run_id: str, timeout_seconds: float
+    ) -> RunClose:
+        """How a run ended ("" names the current one), waiting so long for it. Raises NotFound."""
         ...
 
     async def describe(self, namespace: NamespaceRef, workflow_id: str, run_id: str) -> RunView:

@@ -11,7 +11,8 @@ EXECUTIONS_MAX = 20_000
 
 
 class ExecutionCache:
-    """A bounded map. It may exceed its bound only by what is pinned."""
+    """A bounded map. It may exceed its bound only by what is pinned, and by the newest: whoever has
+    just loaded that must find it."""
 
     def __init__(self, executions_max: int = EXECUTIONS_MAX) -> None:
         self._executions: OrderedDict[ExecutionKey, Execution] = OrderedDict()
@@ -36,7 +37,7 @@ class ExecutionCache:
         self._executions[execution.key] = execution
         excess = len(self._executions) - self._executions_max
         if excess > 0:
-            self._evict(excess)
+            self._evict(excess, newest=execution)
 
     def discard(self, execution: Execution) -> None:
         """Let go of one that must not be used any more."""
@@ -49,11 +50,11 @@ class ExecutionCache:
         for execution in list(self._executions.values()):
             self.discard(execution)
 
-    def _evict(self, excess: int) -> None:
+    def _evict(self, excess: int, newest: Execution) -> None:
         """Look at the oldest few; pinned ones move to the young end, so that this stays cheap."""
         for _ in range(min(2 * excess + 8, len(self._executions))):
             key, execution = next(iter(self._executions.items()))
-            if execution.pins:
+            if execution.pins or execution is newest:
                 self._executions.move_to_end(key)
                 continue
             execution.is_dropped = True

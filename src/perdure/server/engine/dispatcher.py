@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 STICKY_POLLER_WINDOW_NS = 10 * SECOND_NS
 """A sticky queue that nobody polled for so long has no worker (Temporal's
 matching.stickyPollerUnavailableWindow)."""
+LOST_START_PAUSE_SECONDS = 0.2
+"""Before a task is looked for again whose start could not be written."""
 
 Started = StartedWorkflowTask | StartedActivityTask
 
@@ -111,6 +113,7 @@ class Dispatcher:
 
     def _expire(self, key: QueueKey, waiting: WaitingPoll[Poll]) -> None:
         """The poll's time is over: it is answered, unless a task is on its way to it."""
+        waiting.is_expired = True
         if self._queues.remove_poll(key, waiting) and not waiting.result.done():
             waiting.result.set_result(None)
 
@@ -145,6 +148,9 @@ class Dispatcher:
 
     def _wait_on(self, key: QueueKey, waiting: WaitingPoll[Poll]) -> None:
         if waiting.result.done():
+            return
+        if waiting.is_expired:
+            waiting.result.set_result(None)
             return
         task = self._queues.add_poll(key, waiting, self._clock.now_ns())
         if task is not None:
@@ -188,12 +194,19 @@ class Dispatcher:
             waiting.is_matched = False
             if error is not None:
                 self._wait_on(key, waiting)
+                self._spawn(self._look_again(key))
             elif waiting.result.done():
                 self._spawn(self._put_back(namespace, workflow_id, started))
             else:
                 waiting.result.set_result((workflow_id, started))
 
         write.when_durable(deliver)
+
+    async def _look_again(self, key: QueueKey) -> None:
+        """A start was lost: if its task was stored, it is still there. Not at once, since what
+        cannot be written now would be tried without end, and keep others from their turn."""
+        await asyncio.sleep(LOST_START_PAUSE_SECONDS)
+        self._queues.read_again(key)
 
     async def _put_back(self, namespace: NamespaceRef, workflow_id: str, started: Started) -> None:
         """The poll died before its task came: the task is on offer again."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from perdure.server.engine.api import (
@@ -18,19 +19,21 @@ from perdure.server.engine.api import (
     HistoryPage,
     NamespaceRef,
     Poll,
+    RunClose,
     RunView,
     WorkflowTaskWithHistory,
 )
 from perdure.server.engine.cache import ExecutionCache
 from perdure.server.engine.clock import Clock
 from perdure.server.engine.committer import Committer
-from perdure.server.engine.directory import RunDirectory
+from perdure.server.engine.directory import RunDirectory, RunNames
 from perdure.server.engine.dispatcher import Dispatcher
 from perdure.server.engine.execution import Execution
 from perdure.server.engine.flight_recorder import FlightRecorder
+from perdure.server.engine.outbox import Outbox
 from perdure.server.engine.pipeline import Pipeline
 from perdure.server.engine.reader import HistoryReader
-from perdure.server.engine.sealing import PendingRun, Projection
+from perdure.server.engine.sealing import Outgoing, PendingRun, Projection
 from perdure.server.engine.waiters import Waiters
 from perdure.server.engine.wakeups import Wakeups
 from perdure.server.machines.errors import NotFound, Rejected
@@ -40,18 +43,22 @@ from perdure.server.machines.workflow.decide import not_found_text
 from perdure.server.machines.workflow.effects import OfferTask, TaskKind
 from perdure.server.machines.workflow.inputs import (
     Input,
+    LoseActivityTask,
     Reply,
     StartedActivityTask,
     StartedWorkflowTask,
     WakeUp,
+    WorkflowTaskUndelivered,
 )
-from perdure.server.machines.workflow.state import Run
+from perdure.server.machines.workflow.state import AttemptState, Run
 from perdure.server.machines.workflow.workflow_task import unrecorded_events
 from perdure.server.matching.queues import Queues
 from perdure.server.store.ports import Fence, RunNumber, Store, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
+PAGE_RUNS = 500
+"""Runs looked at together."""
 WAKE_RETRY_SECONDS = 0.2
 HISTORY_TASK_EVENTS_MAX = 256
 """Events that travel with a workflow task; a worker asks for the rest."""
@@ -80,7 +87,7 @@ class Engine:
         self._tasks: set[asyncio.Task[None]] = set()
         self.recorder = FlightRecorder()
         self.cache = ExecutionCache(executions_max)
-        last_run, last_turn, _ = numbers
+        last_run, last_turn, last_message = numbers
         self.committer = Committer(
             store, fence, self.cache, project, last_turn=last_turn, on_lease_lost=on_lease_lost
         )
@@ -93,6 +100,7 @@ class Engine:
             limits,
             self.recorder,
             last_run=last_run,
+            last_message=last_message,
         )
         self.pipeline.publisher = self
         self.queues = Queues(store, self._spawn)
@@ -103,6 +111,15 @@ class Engine:
         self.queues.start_stored = self.dispatcher.start_stored
         self.reader = HistoryReader(store)
         self.waiters = Waiters()
+        self.outbox = Outbox(
+            store,
+            self.pipeline,
+            self.committer,
+            self.waiters,
+            limits,
+            self._spawn,
+            namespace_of,
+        )
         self.wakeups = Wakeups(store, fence.shard, clock, self._wake)
 
     @classmethod
@@ -134,8 +151,37 @@ class Engine:
             executions_max=executions_max,
         )
         await engine.queues.recover()
+        engine.outbox.recover()
         engine.wakeups.start()
         return engine
+
+    async def lose_held_tasks(self) -> None:
+        """Whoever held tasks of this shard before it was opened is known to be dead: its tasks go
+        on at once. Only for an engine whose workers live and die with its process."""
+        after: RunNumber = 0
+        while page := await self._store.started_runs(after, PAGE_RUNS):
+            after = page[-1]
+            for number in page:
+                names = await self.directory.find(number)
+                if names is not None:
+                    await self._lose_tasks_of(number, names)
+
+    async def _lose_tasks_of(self, number: RunNumber, names: RunNames) -> None:
+        namespace, (_, workflow_id, run_id) = self._namespace_of(names[0]), names
+        execution = await self.pipeline.execution(namespace, workflow_id)
+        run = execution.workflow.run
+        if run is None or execution.current_run != number:
+            return
+        lost: list[Input] = [
+            LoseActivityTask(run_id, event_id, pending.attempt.stamp)
+            for event_id, pending in run.activities.items()
+            if pending.attempt.state == AttemptState.STARTED
+        ]
+        if run.is_task_started:
+            lost.append(WorkflowTaskUndelivered(run_id, run.pending.task_stamp))
+        for message in lost:
+            with suppress(Rejected):  # It was completed a moment ago, by its id.
+                await self.pipeline.submit(namespace, workflow_id, message)
 
     async def close(self) -> None:
         """Stop deciding, write what was decided, and wake whoever waits."""
@@ -260,6 +306,26 @@ class Engine:
                 return
             await self.waiters.wait(execution, left)
 
+    async def wait_for_close(
+        self, namespace: NamespaceRef, workflow_id: str, run_id: str, timeout_seconds: float
+    ) -> RunClose:
+        """How a run ended, waiting for it if there is time; still open when that is over."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_seconds
+        while True:
+            execution = await self._settled(namespace, workflow_id)
+            run = execution.workflow.run
+            if run is None or run_id not in ("", run.recorded.run_id):
+                _, run = await self._other_run(namespace, workflow_id, run_id)
+            elif execution.group is not None and not run.is_open:
+                continue  # Its close is not durable yet.
+            recorded = run.recorded
+            left = deadline - loop.time()
+            if not run.is_open or left <= 0:
+                return RunClose(recorded.run_id, recorded.close_event_id, recorded.successor_run_id)
+            run_id = recorded.run_id
+            await self.waiters.wait(execution, left, for_close=True)
+
     async def describe(self, namespace: NamespaceRef, workflow_id: str, run_id: str) -> RunView:
         """A copy of a run's state, once all of it is durable."""
         while True:
@@ -293,7 +359,11 @@ class Engine:
             self.directory.remember(pending.number, *execution.key, run.recorded.run_id)
         if pending.offers:
             self.dispatcher.durable(execution, pending)
-        self.waiters.notify(execution.key)
+        self.waiters.notify(execution.key, is_closed=not run.is_open)
+
+    def sent(self, messages: list[Outgoing]) -> None:
+        """Outbox rows are durable: their messages are delivered."""
+        self.outbox.publish(messages)
 
     # ---- inside
 

@@ -4,9 +4,11 @@ on disk."""
 from __future__ import annotations
 
 import os
-import uuid
 
 from perdure.server.engine.clock import Clock
+
+RANDOM_BYTES = 4096
+"""Random bytes asked of the system at a time, since a call costs more than the bytes."""
 
 
 class RandomIds:
@@ -17,6 +19,8 @@ class RandomIds:
         self._clock = clock
         self._last_ms = 0
         self._counter = 0
+        self._random = b""
+        self._position = 0
 
     def uuid(self) -> str:
         """A new UUID in its 36 characters."""
@@ -27,6 +31,12 @@ class RandomIds:
             self._counter += 1
             if self._counter > 0xFFF:
                 self._last_ms, self._counter = self._last_ms + 1, 0
-        tail = int.from_bytes(os.urandom(8), "big") & 0x3FFF_FFFF_FFFF_FFFF
-        value = self._last_ms << 80 | 0x7 << 76 | self._counter << 64 | 0x8000_0000_0000_0000 | tail
-        return str(uuid.UUID(int=value))
+        tail = self._random_bits() & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
+        digits = f"{self._last_ms:012x}7{self._counter:03x}{tail:016x}"
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+    def _random_bits(self) -> int:
+        if self._position >= len(self._random):
+            self._random, self._position = os.urandom(RANDOM_BYTES), 0
+        self._position += 8
+        return int.from_bytes(self._random[self._position - 8 : self._position], "big")

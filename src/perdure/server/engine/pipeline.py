@@ -19,12 +19,12 @@ from perdure.server.engine.clock import Clock
 from perdure.server.engine.committer import Committer
 from perdure.server.engine.execution import Execution, ExecutionKey
 from perdure.server.engine.flight_recorder import FlightRecorder
-from perdure.server.engine.sealing import PendingRun, PendingWrite
+from perdure.server.engine.sealing import Outgoing, PendingRun, PendingWrite
 from perdure.server.machines.errors import InvariantViolation, NotFound, Rejected
 from perdure.server.machines.ports import Ids, Limits
 from perdure.server.machines.workflow.codec import decode_run
 from perdure.server.machines.workflow.decide import Decision, decide, not_found_text, run_named_by
-from perdure.server.machines.workflow.effects import OfferTask, WithdrawTask
+from perdure.server.machines.workflow.effects import OfferTask, SendMessage, WithdrawTask
 from perdure.server.machines.workflow.inputs import Input, Reply, StartWorkflow
 from perdure.server.machines.workflow.state import Run, Workflow
 from perdure.server.store.codec import unseal
@@ -48,6 +48,10 @@ class Publisher(Protocol):
         """What a group did to a run is durable."""
         ...
 
+    def sent(self, messages: list[Outgoing]) -> None:
+        """Outbox rows are durable."""
+        ...
+
 
 class Pipeline:
     """Decisions of one shard."""
@@ -63,6 +67,7 @@ class Pipeline:
         recorder: FlightRecorder,
         *,
         last_run: RunNumber,
+        last_message: int,
     ) -> None:
         self._store = store
         self._cache = cache
@@ -72,6 +77,7 @@ class Pipeline:
         self._limits = limits
         self._recorder = recorder
         self._last_run = last_run
+        self._last_message = last_message
         self._loads: dict[ExecutionKey, asyncio.Task[Execution]] = {}
         self.publisher: Publisher
 
@@ -82,7 +88,7 @@ class Pipeline:
             try:
                 reply, write = self.decide(execution, namespace, message)
             except Rejected as refusal:
-                other = await self._decide_on_other_run(execution, namespace, message)
+                other = await self.decide_on_other_run(execution, namespace, message)
                 if other is not None:
                     return other
                 await self._committer.settle(execution)
@@ -127,9 +133,11 @@ class Pipeline:
         while execution is None:
             load = self._loads.get(key)
             if load is None:
+                await self._committer.settle_dropped(key)
+                if self._store.absent(*key):
+                    return self._take_in(namespace, workflow_id, None)
                 load = asyncio.get_running_loop().create_task(self._load(namespace, workflow_id))
                 self._loads[key] = load
-                load.add_done_callback(lambda done: self._loads.pop(key, None))
             loaded = await asyncio.shield(load)
             execution = self._cache.get(key) or (None if loaded.is_dropped else loaded)
         return execution
@@ -169,12 +177,19 @@ class Pipeline:
             for batch in segment.batches:
                 execution.tail.append(batch.first_event_id, batch.last_event_id, batch.entries)
             pending.add(segment)
+        offers: list[tuple[PendingRun, OfferTask]] = []
         for effect in decision.effects:
             match effect:
                 case OfferTask():
-                    self._offer(execution, namespace, write, effect)
+                    offers.append((self._offer(write, effect), effect))
                 case WithdrawTask():
                     self._withdraw(execution, write, effect)
+                case SendMessage():
+                    self._send(write, effect)
+        # Only now may polls have them: what was offered may have been withdrawn in the same turn.
+        for pending, offer in offers:
+            if pending.offers.get(offer.scheduled_event_id) is offer:
+                self.publisher.offered(execution, namespace, pending.number, offer)
 
     def _pending_run(
         self, execution: Execution, write: PendingWrite, run: Run, *, is_new: bool
@@ -189,15 +204,12 @@ class Pipeline:
         )
         return pending
 
-    def _offer(
-        self, execution: Execution, namespace: NamespaceRef, write: PendingWrite, offer: OfferTask
-    ) -> None:
+    def _offer(self, write: PendingWrite, offer: OfferTask) -> PendingRun:
         for pending in write.runs:
             if pending.run.recorded.run_id == offer.run_id:
                 pending.offers[offer.scheduled_event_id] = offer
                 pending.rows_deleted.discard(offer.scheduled_event_id)
-                self.publisher.offered(execution, namespace, pending.number, offer)
-                return
+                return pending
         raise InvariantViolation(f"run {offer.run_id} offers a task in a turn of another run")
 
     def _withdraw(self, execution: Execution, write: PendingWrite, effect: WithdrawTask) -> None:
@@ -209,21 +221,32 @@ class Pipeline:
             if execution.may_have_rows or event_id in execution.rows:
                 pending.rows_deleted.add(event_id)
 
+    def _send(self, write: PendingWrite, effect: SendMessage) -> None:
+        if not write.outbox:
+            write.when_durable(lambda error: None if error else self.publisher.sent(write.outbox))
+        self._last_message += 1
+        for pending in write.runs:
+            if pending.run.recorded.run_id == effect.run_id:
+                write.outbox.append(
+                    Outgoing(
+                        self._last_message,
+                        pending.number,
+                        write.namespace.number,
+                        effect.workflow_id,
+                        effect.message,
+                    )
+                )
+                return
+        raise InvariantViolation(f"run {effect.run_id} sends a message in a turn of another run")
+
     # ---- waiting
 
-    async def _when_durable(self, write: PendingWrite, reply: Reply) -> Reply:
-        done: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-
-        def settle(error: Exception | None) -> None:
-            if done.done():
-                return
-            if error is None:
-                done.set_result(reply)
-            else:
-                done.set_exception(error)
-
-        write.when_durable(settle)
-        return await done
+    @staticmethod
+    async def _when_durable(write: PendingWrite, reply: Reply) -> Reply:
+        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        write.answer(durable)
+        await durable
+        return reply
 
     # ---- loading
 
@@ -233,13 +256,23 @@ class Pipeline:
             loaded = await self._store.load_current(namespace.number, workflow_id)
         except StoreUnavailable as error:
             raise EngineUnavailable(str(error)) from error
+        finally:
+            # Here, and not when the task is done: who finds a finished load awaits it without a
+            # pause, and would do so for ever once what it has loaded is dropped.
+            del self._loads[key]
+        return self._take_in(namespace, workflow_id, loaded)
+
+    def _take_in(
+        self, namespace: NamespaceRef, workflow_id: str, loaded: LoadedRun | None
+    ) -> Execution:
+        """Hold a workflow in memory as it is stored: None when no run has its id."""
         workflow = Workflow(
             namespace=namespace.name,
             namespace_id=namespace.id,
             workflow_id=workflow_id,
             retention_ns=namespace.retention_ns,
         )
-        execution = Execution(key, workflow)
+        execution = Execution((namespace.number, workflow_id), workflow)
         if loaded is not None:
             workflow.run = run_of(loaded)
             execution.current_run = loaded.run
@@ -249,7 +282,7 @@ class Pipeline:
         self._cache.add(execution)
         return execution
 
-    async def _decide_on_other_run(
+    async def decide_on_other_run(
         self, execution: Execution, namespace: NamespaceRef, message: Input
     ) -> Reply | None:
         """An input may name a run that is over while another has its workflow id: it is decided on

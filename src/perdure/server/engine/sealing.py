@@ -8,6 +8,7 @@ again cancels out.
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable
 
@@ -18,12 +19,15 @@ from perdure.server.engine.execution import Execution
 from perdure.server.machines.workflow.codec import encode_head, encode_record, record_key
 from perdure.server.machines.workflow.effects import OfferTask
 from perdure.server.machines.workflow.evolve import Touched
+from perdure.server.machines.workflow.messages import Message
+from perdure.server.machines.workflow.messages import encode as encode_message
 from perdure.server.machines.workflow.state import Run
 from perdure.server.machines.workflow.turn import Batch, Segment
 from perdure.server.store.codec import seal
 from perdure.server.store.ports import (
     DispatchRow,
     HistoryBatch,
+    OutboxRow,
     Record,
     RunIdentity,
     RunNumber,
@@ -61,16 +65,53 @@ class PendingRun(msgspec.Struct):
         self.visibility_changed |= segment.visibility_changed
 
 
+class Outgoing(msgspec.Struct, frozen=True):
+    """A message to another workflow, and the outbox row that it is until it is delivered."""
+
+    sequence: int
+    run: RunNumber
+    namespace: int
+    workflow_id: str
+    message: Message
+
+
 class PendingWrite:
     """What a group holds of one workflow, and who waits for it."""
 
-    __slots__ = ("_callbacks", "execution", "namespace", "runs")
+    __slots__ = (
+        "_answers",
+        "_callbacks",
+        "execution",
+        "namespace",
+        "outbox",
+        "outbox_deleted",
+        "runs",
+    )
 
     def __init__(self, execution: Execution, namespace: NamespaceRef) -> None:
         self.execution = execution
         self.namespace = namespace
         self.runs: list[PendingRun] = []
+        self.outbox: list[Outgoing] = []
+        self.outbox_deleted: list[int] = []
+        self._answers: list[asyncio.Future[None]] = []
         self._callbacks: list[Callable[[Exception | None], None]] = []
+
+    def answer(self, answer: asyncio.Future[None]) -> None:
+        """Somebody waits for an answer: the future is done when the write is durable, and fails
+        when it is lost, or when nobody can say for now."""
+        self._answers.append(answer)
+
+    def settle_answers(self, error: Exception | None) -> None:
+        """Settle the answers, and nothing else."""
+        answers, self._answers = self._answers, []
+        for answer in answers:
+            if answer.done():
+                continue
+            if error is None:
+                answer.set_result(None)
+            else:
+                answer.set_exception(error)
 
     def when_durable(self, callback: Callable[[Exception | None], None]) -> None:
         """Call back once: with None when the write is durable, with the reason when it is lost."""
@@ -81,6 +122,7 @@ class PendingWrite:
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             callback(error)
+        self.settle_answers(error)
 
     def seal(self, turn: int, project: Projection) -> WorkflowWrite:
         """Encode it. The execution's version moves on with each sealing."""
@@ -94,6 +136,8 @@ class PendingWrite:
             workflow_id=execution.key[1],
             runs=[self._seal_run(pending, turn, project) for pending in self.runs],
             current=newest.number if newest.is_new else None,
+            outbox_put=[_outbox_row(outgoing) for outgoing in self.outbox],
+            outbox_deleted=self.outbox_deleted,
         )
 
     def _seal_run(self, pending: PendingRun, turn: int, project: Projection) -> RunWrite:
@@ -134,6 +178,11 @@ class PendingWrite:
         if pending.visibility_changed:
             write.visibility = project(self.namespace, self.execution.key[1], run)
         return write
+
+
+def _outbox_row(outgoing: Outgoing) -> OutboxRow:
+    content = encode_message((outgoing.namespace, outgoing.workflow_id, outgoing.message))
+    return OutboxRow(outgoing.sequence, outgoing.run, seal(content))
 
 
 def _dispatch_row(namespace: NamespaceRef, run: RunNumber, offer: OfferTask) -> DispatchRow:

@@ -1,4 +1,4 @@
-"""Those who wait for news of a run's history."""
+"""Those who wait for news of a run's history, or only for its close."""
 
 from __future__ import annotations
 
@@ -6,39 +6,52 @@ import asyncio
 
 from perdure.server.engine.execution import Execution, ExecutionKey
 
+_Waiting = dict[ExecutionKey, dict[asyncio.Future[None], None]]
+
 
 class Waiters:
-    """Per workflow, the futures to wake when something of it became durable (or was lost: then they
-    look again)."""
+    """Per workflow, the futures to wake when something of it became durable, or when a run of it
+    closed: then they look again."""
 
     def __init__(self) -> None:
-        self._waiting: dict[ExecutionKey, dict[asyncio.Future[None], None]] = {}
+        self._for_news: _Waiting = {}
+        self._for_close: _Waiting = {}
 
-    def notify(self, key: ExecutionKey) -> None:
-        """Wake everybody who waits for this workflow."""
-        for future in self._waiting.pop(key, ()):
-            if not future.done():
-                future.set_result(None)
+    def notify(self, key: ExecutionKey, *, is_closed: bool) -> None:
+        """Wake whoever waits for this workflow."""
+        for future in self._for_news.pop(key, ()):
+            _wake(future)
+        if is_closed:
+            for future in self._for_close.pop(key, ()):
+                _wake(future)
 
-    async def wait(self, execution: Execution, timeout_seconds: float) -> None:
-        """Return at the next news of the workflow, or when the time is over. The workflow stays in
-        memory meanwhile."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting = self._waiting.setdefault(execution.key, {})
+    async def wait(
+        self, execution: Execution, timeout_seconds: float, *, for_close: bool = False
+    ) -> None:
+        """Return at the next news of the workflow (or close of a run), or when the time is over.
+        The workflow stays in memory meanwhile."""
+        everybody = self._for_close if for_close else self._for_news
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        waiting = everybody.setdefault(execution.key, {})
         waiting[future] = None
         execution.pins += 1
+        timer = loop.call_later(timeout_seconds, _wake, future)
         try:
-            async with asyncio.timeout(timeout_seconds):
-                await future
-        except TimeoutError:
-            pass
+            await future
         finally:
+            timer.cancel()
             execution.pins -= 1
             waiting.pop(future, None)
-            if not waiting and self._waiting.get(execution.key) is waiting:
-                del self._waiting[execution.key]
+            if not waiting and everybody.get(execution.key) is waiting:
+                del everybody[execution.key]
 
     def notify_all(self) -> None:
         """Wake everybody, since the engine stops."""
-        for key in list(self._waiting):
-            self.notify(key)
+        for key in {*self._for_news, *self._for_close}:
+            self.notify(key, is_closed=True)
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

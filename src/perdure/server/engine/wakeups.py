@@ -29,9 +29,9 @@ PAGE = 1_000
 NAP_SECONDS_MIN = 0.001
 """So that a clock which stands still does not make us spin."""
 TICK_SECONDS = 0.25
-"""The longest nap: a nap that takes much longer than it should is how a stall is noticed."""
+"""The longest nap, and the time between two marks by which a stall is noticed."""
 STALL_NS = SECOND_NS
-"""A nap that ends so much too late means a stall."""
+"""A mark that comes so much too late means a stall."""
 GRACE_SECONDS = 1.0
 """After a stall, how long arrived work may take to be read from its connections before anything
 times out."""
@@ -55,18 +55,22 @@ class Wakeups:
         self._horizon_ns = 0
         """Everything stored that is due before this is in memory."""
         self._kick = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._ticked_ns = 0
+        self._grace_ends_ns = 0
         self.stalls = 0
 
     def start(self) -> None:
         """Begin to fire."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._ticked_ns = self._clock.now_ns()
+        loop = asyncio.get_running_loop()
+        self._tasks = (loop.create_task(self._tick()), loop.create_task(self._run()))
 
     async def stop(self) -> None:
         """Fire no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def arm(self, run: RunNumber, wake_at_ns: int) -> bool:
         """The run's wake-up is stored (0: it has none any more); whether it is kept in memory from
@@ -85,6 +89,9 @@ class Wakeups:
     async def _run(self) -> None:
         while True:
             now_ns = self._clock.now_ns()
+            if self._has_stalled(now_ns) or now_ns < self._grace_ends_ns:
+                await asyncio.sleep(GRACE_SECONDS)
+                continue
             if now_ns + HORIZON_NS // 2 > self._horizon_ns:
                 await self._read_ahead(now_ns)
             due = self._pop_due(now_ns)
@@ -92,6 +99,29 @@ class Wakeups:
                 await asyncio.gather(*map(self._fire, due))
             else:
                 await self._nap(now_ns)
+
+    async def _tick(self) -> None:
+        """Leave a mark of time now and then: a mark that is too old tells of a stall, wherever the
+        rest of us was waiting when it began."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            now_ns = self._clock.now_ns()
+            self._has_stalled(now_ns)
+            self._ticked_ns = now_ns
+
+    def _has_stalled(self, now_ns: int) -> bool:
+        """Whether the process stood still just now; said once for each time."""
+        still_ns = now_ns - self._ticked_ns - int(TICK_SECONDS * SECOND_NS)
+        if still_ns <= STALL_NS:
+            return False
+        self._ticked_ns = now_ns
+        self.stalls += 1
+        self._grace_ends_ns = now_ns + int(GRACE_SECONDS * SECOND_NS)
+        logger.warning(
+            "the server stood still for %.1f s: what arrived meanwhile goes first",
+            still_ns / SECOND_NS,
+        )
+        return True
 
     def _pop_due(self, now_ns: int) -> list[RunNumber]:
         due: list[RunNumber] = []
@@ -109,20 +139,11 @@ class Wakeups:
         if self._heap:
             seconds = min(seconds, max((self._heap[0][0] - now_ns) / SECOND_NS, NAP_SECONDS_MIN))
         self._kick.clear()
-        before_ns = self._clock.now_ns()
         try:
             async with asyncio.timeout(seconds):
                 await self._kick.wait()
         except TimeoutError:
             pass
-        overslept_ns = self._clock.now_ns() - before_ns - int(seconds * SECOND_NS)
-        if overslept_ns > STALL_NS:
-            self.stalls += 1
-            logger.warning(
-                "the server stood still for %.1f s: what arrived meanwhile goes first",
-                overslept_ns / SECOND_NS,
-            )
-            await asyncio.sleep(GRACE_SECONDS)
 
     async def _read_ahead(self, now_ns: int) -> None:
         """Bring the wake-ups of the near future into memory; when they are very many, only the

@@ -32,6 +32,7 @@ from temporalio.api.workflowservice.v1 import (
 from perdure.server.engine.api import NamespaceRef
 from perdure.server.frontend import responses, workflow_tasks
 from perdure.server.frontend.services import Services
+from perdure.server.frontend.sessions import held_by
 from perdure.server.frontend.validation import (
     check_identity,
     check_queue,
@@ -80,14 +81,21 @@ async def poll_activity_task_queue(
     check_worker_version(request, request.task_queue)
     poll = workflow_tasks.poll_of(namespace, request)
     ready = await services.engine.poll_activity_task(poll, seconds)
-    return b"" if ready is None else responses.activity_task(namespace, ready)
+    if ready is None:
+        return b""
+    held = held_by(caller.session)
+    if held is not None:
+        held.hold(namespace, ready.task)
+    return responses.activity_task(namespace, ready)
 
 
 async def respond_activity_task_completed(
     services: Services, request: RespondActivityTaskCompletedRequest, caller: Caller
 ) -> bytes:
     """An activity's result."""
-    await _complete(services, *_bind(services, request), request)
+    bound = _bind(services, request)
+    await _complete(services, *bound, request)
+    _release(caller, bound[1])
     return RespondActivityTaskCompletedResponse().SerializeToString()
 
 
@@ -103,7 +111,9 @@ async def respond_activity_task_failed(
     services: Services, request: RespondActivityTaskFailedRequest, caller: Caller
 ) -> bytes:
     """An activity attempt failed; the response lists what of the request was too large."""
-    cut = await _fail(services, *_bind(services, request), request)
+    bound = _bind(services, request)
+    cut = await _fail(services, *bound, request)
+    _release(caller, bound[1])
     return RespondActivityTaskFailedResponse(failures=cut).SerializeToString()
 
 
@@ -119,7 +129,9 @@ async def respond_activity_task_canceled(
     services: Services, request: RespondActivityTaskCanceledRequest, caller: Caller
 ) -> bytes:
     """An activity acknowledges its cancellation."""
-    await _cancel(services, *_bind(services, request), request)
+    bound = _bind(services, request)
+    await _cancel(services, *bound, request)
+    _release(caller, bound[1])
     return RespondActivityTaskCanceledResponse().SerializeToString()
 
 
@@ -147,6 +159,12 @@ async def record_activity_task_heartbeat_by_id(
     return RecordActivityTaskHeartbeatByIdResponse(
         cancel_requested=is_cancelled
     ).SerializeToString()
+
+
+def _release(caller: Caller, token: TaskToken) -> None:
+    held = held_by(caller.session)
+    if held is not None:
+        held.release(token)
 
 
 def _bind(services: Services, request: ByToken) -> tuple[NamespaceRef, TaskToken]:

@@ -19,13 +19,12 @@ PARTIAL: dict[str, str] = {
     "RegisterNamespace": "one cluster, no archival",
     "StartWorkflowExecution": "no custom search attributes, callbacks, versioning overrides or"
     " time skipping",
-    "DescribeWorkflowExecution": "children, callbacks and Nexus operations come with them; a"
+    "DescribeWorkflowExecution": "callbacks and Nexus operations come with them; a"
     " closed run lists nothing pending",
     "ListWorkflowExecutions": "newest first, with an empty query only",
     "PollWorkflowTaskQueue": "unversioned workers; no queries, no updates, no poller scaling",
     "PollActivityTaskQueue": "unversioned workers; no poller scaling, no queue rate limits",
-    "RespondWorkflowTaskCompleted": "commands of children, other workflows, updates and Nexus"
-    " are refused; no pages",
+    "RespondWorkflowTaskCompleted": "commands of updates and Nexus are refused; no pages",
     "ShutdownWorker": "the last heartbeat that comes with it is not kept",
     "RecordWorkerHeartbeat": "accepted, not kept",
 }

@@ -15,6 +15,7 @@ from temporalio.api.history.v1 import History
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import (
     PendingActivityInfo,
+    PendingChildExecutionInfo,
     PendingWorkflowTaskInfo,
     WorkflowExecutionConfig,
     WorkflowExecutionExtendedInfo,
@@ -28,7 +29,7 @@ from perdure.server.frontend.services import Services
 from perdure.server.frontend.validation import check_execution
 from perdure.server.machines.wire import duration, timestamp
 from perdure.server.machines.workflow import deadlines
-from perdure.server.machines.workflow.state import AttemptState, PendingActivity, Run
+from perdure.server.machines.workflow.state import AttemptState, Child, PendingActivity, Run
 from perdure.server.visibility.execution_info import described_execution_info
 from perdure.transport import Caller
 
@@ -62,6 +63,9 @@ async def describe_workflow_execution(
             for pending in run.activities.values()
             if pending.attempt.state != AttemptState.OUTCOME_BUFFERED
         ],
+        pending_children=[
+            _pending_child(child) for child in run.children.values() if not child.is_over
+        ],
         pending_workflow_task=_pending_workflow_task(run),
         workflow_extended_info=_extended_info(run),
     )
@@ -82,7 +86,8 @@ def _config(run: Run) -> WorkflowExecutionConfig:
     )
     if recorded.execution_timeout_ns:
         config.workflow_execution_timeout.CopyFrom(duration(recorded.execution_timeout_ns))
-    if recorded.run_timeout_ns:
+    # The real server shows a run timeout that was set, even to none: children have theirs set.
+    if recorded.run_timeout_ns or recorded.parent_workflow_id:
         config.workflow_run_timeout.CopyFrom(duration(recorded.run_timeout_ns))
     return config
 
@@ -145,6 +150,16 @@ def _add_options(info: PendingActivityInfo, pending: PendingActivity) -> None:
     options.retry_policy.maximum_attempts = policy.attempts_max
     if activity.priority is not None:
         options.priority.CopyFrom(Priority.FromString(activity.priority))
+
+
+def _pending_child(child: Child) -> PendingChildExecutionInfo:
+    return PendingChildExecutionInfo(
+        workflow_id=child.workflow_id,
+        run_id=child.first_run_id,
+        workflow_type_name=child.workflow_type,
+        initiated_id=child.initiated_event_id,
+        parent_close_policy=child.parent_close_policy,  # type: ignore[arg-type]
+    )
 
 
 def _pending_workflow_task(run: Run) -> PendingWorkflowTaskInfo | None:

@@ -34,8 +34,6 @@ from perdure.transport import Caller
 
 PAGE_EVENTS_MAX = 256  # frontend.historyMaxPageSize
 WAIT_SECONDS_MAX = 20.0  # history.longPollExpirationInterval
-UNTIL_CLOSED = 2**62
-"""No history gets so long: who waits for an event after this one waits for the close."""
 
 CLIENTS_WITHOUT_UNRECORDED = frozenset(("temporal-cli", "temporal-ui"))
 """They show a history to people, who would see its last events change."""
@@ -126,24 +124,15 @@ async def _close_event(
     caller: Caller,
 ) -> bytes:
     workflow_id = request.execution.workflow_id
-    view = await services.engine.describe(namespace, workflow_id, run_id)
-    run_id = view.run.recorded.run_id
-    if view.run.is_open and request.wait_new_event:
-        await services.engine.wait_for_events(
-            namespace, workflow_id, run_id, UNTIL_CLOSED, _wait_seconds(caller)
-        )
-        view = await services.engine.describe(namespace, workflow_id, run_id)
-    if view.run.is_open:
-        return _response(b"", HistoryToken(run_id, 1) if request.wait_new_event else None)
+    seconds = _wait_seconds(caller) if request.wait_new_event else 0.0
+    close = await services.engine.wait_for_close(namespace, workflow_id, run_id, seconds)
+    if not close.close_event_id:
+        return _response(b"", HistoryToken(close.run_id, 1) if request.wait_new_event else None)
     page = await services.engine.read_history(
-        namespace,
-        workflow_id,
-        run_id,
-        first_event_id=view.run.recorded.close_event_id,
-        events_max=1,
+        namespace, workflow_id, close.run_id, first_event_id=close.close_event_id, events_max=1
     )
     history = page.history
-    if view.run.recorded.successor_run_id and not _follows_runs(caller):
+    if close.successor_run_id and not _follows_runs(caller):
         history = _as_continued(history)
     return _response(history, None)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
 from perdure.server.engine.api import EngineApi, NamespaceRef
 from perdure.server.frontend.tokens import decode_task_token
 from perdure.server.machines.errors import InvalidArgument
@@ -33,6 +37,20 @@ class Services:
         # Namespaces are neither renamed nor deleted, so what was found once stays true.
         self._by_name: dict[str, NamespaceRef] = {}
         self._by_id: dict[str, NamespaceRef] = {}
+        self._background: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have something done that no call waits for."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def close(self) -> None:
+        """Give up what is done in the background."""
+        background = list(self._background)
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
 
     def bind(self, name: str) -> NamespaceRef:
         """The namespace that a request names. Raises InvalidArgument, NamespaceNotFound."""

@@ -17,6 +17,7 @@ from temporalio.api.workflowservice.v1 import (
 from perdure.server.engine.api import NamespaceRef, Poll
 from perdure.server.frontend import responses
 from perdure.server.frontend.services import Services
+from perdure.server.frontend.sessions import held_by
 from perdure.server.frontend.validation import (
     check_identity,
     check_queue,
@@ -50,8 +51,16 @@ async def poll_workflow_task_queue(
     check_identity(request.identity, services.limits)
     check_worker_version(request, request.task_queue)
     check_queue(request.HasField("task_queue"), request.task_queue, services.limits)
-    ready = await services.engine.poll_workflow_task(poll_of(namespace, request), seconds)
-    return b"" if ready is None else responses.workflow_task(ready)
+    poll = poll_of(namespace, request)
+    held = held_by(caller.session)
+    if held is not None and poll.sticky_for:
+        held.polls_sticky(namespace, poll.queue)
+    ready = await services.engine.poll_workflow_task(poll, seconds)
+    if ready is None:
+        return b""
+    if held is not None:
+        held.hold(namespace, ready.task)
+    return responses.workflow_task(ready)
 
 
 def poll_of(
@@ -84,6 +93,9 @@ async def respond_workflow_task_completed(
     reply = await services.engine.submit(
         namespace, token.workflow_id, CompleteWorkflowTask(token, request)
     )
+    held = held_by(caller.session)
+    if held is not None:
+        held.release(token)
     if isinstance(reply, RefusedWorkflowTask):
         raise (NotFound if reply.is_not_found else InvalidArgument)(reply.message)
     if not isinstance(reply, WorkflowTaskCompleted):
@@ -94,7 +106,11 @@ async def respond_workflow_task_completed(
             namespace, token.workflow_id, reply.workflow_task
         )
         parts.append(responses.embedded(_WORKFLOW_TASK, responses.workflow_task(ready)))
+        if held is not None:
+            held.hold(namespace, ready.task)
     for task in reply.activity_tasks:
+        if held is not None:
+            held.hold(namespace, task)
         with_input = await services.engine.with_input(namespace, token.workflow_id, task)
         parts.append(
             responses.embedded(_ACTIVITY_TASKS, responses.activity_task(namespace, with_input))
@@ -111,6 +127,9 @@ async def respond_workflow_task_failed(
     if request.failure.ByteSize() > services.limits.blob_size_bytes_max:
         request.failure.CopyFrom(too_large(request.failure))
     await services.engine.submit(namespace, token.workflow_id, FailWorkflowTask(token, request))
+    held = held_by(caller.session)
+    if held is not None:
+        held.release(token)
     return RespondWorkflowTaskFailedResponse().SerializeToString()
 
 

@@ -34,6 +34,9 @@ class Limits(msgspec.Struct, frozen=True):
     history_count_suggest: int = 4 * 1024  # limit.historyCount.suggestContinueAsNew
     activity_failure_bytes_max: int = 4 * 1024  # limit.mutableStateActivityFailureSize.error
     pending_activities_max: int = 2000  # limit.numPendingActivities.error
+    pending_children_max: int = 2000  # limit.numPendingChildExecutions.error
+    pending_signals_max: int = 2000  # limit.numPendingSignals.error
+    pending_cancels_max: int = 2000  # limit.numPendingCancelRequests.error
     signals_max: int = 10_000  # history.maximumSignalsPerExecution
     buffered_events_max: int = 100  # history.maximumBufferedEventsBatch
     buffered_bytes_max: int = 2 * 1024 * 1024  # history.maximumBufferedEventsSizeInBytes
@@ -43,6 +46,7 @@ class Limits(msgspec.Struct, frozen=True):
     workflow_task_heartbeat_ns_max: int = 30 * MINUTE_NS  # history.workflowTaskHeartbeatTimeout
     workflow_task_retry_ns_max: int = 10 * MINUTE_NS  # history.workflowTaskRetryMaxInterval
     search_attributes_bytes_max: int = 40 * 1024  # frontend.searchAttributesTotalSizeLimit
+    parent_close_batch: int = 10  # history.parentClosePolicyThreshold
     failure_depth_max: int = 20
 
 

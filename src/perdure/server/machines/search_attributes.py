@@ -55,7 +55,7 @@ def problem_of(attributes: SearchAttributes, namespace: str) -> str | None:
 
     Only predefined search attributes have a mapping: custom ones are not built yet.
     """
-    for name in attributes.indexed_fields:
+    for name in sorted(attributes.indexed_fields):
         if name in SYSTEM_ATTRIBUTES:
             return f"{name} attribute can't be set in SearchAttributes"
         if name not in PREDEFINED_ATTRIBUTES:

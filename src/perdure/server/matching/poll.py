@@ -12,10 +12,12 @@ class WaitingPoll(Generic[PollT]):
     """One long poll, compared by identity; `poll` is what the host knows of it. `result` is set
     once: with a task, or with None when its time is over."""
 
-    __slots__ = ("is_matched", "poll", "result")
+    __slots__ = ("is_expired", "is_matched", "poll", "result")
 
     def __init__(self, poll: PollT, result: asyncio.Future[Any]) -> None:
         self.poll = poll
         self.result = result
+        self.is_expired = False
+        """Its time is over: it must not wait again."""
         self.is_matched = False
         """A task is on its way to it."""

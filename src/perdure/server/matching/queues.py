@@ -65,8 +65,7 @@ class Queues:
     def read_again(self, key: QueueKey) -> None:
         """A task was taken and could not be started: its row is still there to be found."""
         queue = self._get(key)
-        queue.is_backlog_partial = True
-        queue.cursor = None
+        queue.read_again()
         self._read_if_needed(key, queue)
 
     def withdraw_polls(self, is_meant: Callable[[WaitingPoll[Any]], bool]) -> int:
@@ -103,7 +102,7 @@ class Queues:
         """Read pages until every waiting poll has a task, or there are no more."""
         try:
             while queue.needs_reading:
-                after = queue.cursor
+                after = queue.begin_page()
                 try:
                     rows = await self._store.backlog(
                         key,

@@ -27,6 +27,7 @@ from perdure.server.store.ports import (
     NamespaceRow,
     OutboxRow,
     QueueKey,
+    RecordName,
     RunNumber,
     Store,
     StoreError,
@@ -187,6 +188,12 @@ class FaultyStore:
         if self._is_out() or (odds and self._dice.random() < odds):
             raise StoreUnavailable("refused to read")
 
+    def absent(self, namespace: int, workflow_id: str) -> bool:
+        """As the inner store; nothing is certain while that cannot be read."""
+        if self._outage_operations > 0 or self.is_unavailable:
+            return False
+        return self.inner.absent(namespace, workflow_id)
+
     async def run_versions(self, runs: Sequence[RunNumber]) -> dict[RunNumber, tuple[int, int]]:
         """As the inner store, after the commits before it, or StoreUnavailable."""
         async with self._in_order:
@@ -263,11 +270,15 @@ class FaultyStore:
         return await self.inner.put_namespace(name, blob)
 
     async def list_executions(
-        self, namespace: int, after: VisibilityCursor | None, limit: int
+        self,
+        namespace: int,
+        after: VisibilityCursor | None,
+        limit: int,
+        records: Sequence[RecordName] = (),
     ) -> VisibilityPage:
         """As the inner store, or StoreUnavailable."""
         await self._before_read(self.odds.read_unavailable)
-        return await self.inner.list_executions(namespace, after, limit)
+        return await self.inner.list_executions(namespace, after, limit, records)
 
     def statistics(self) -> StoreStatistics:
         """The inner store's."""

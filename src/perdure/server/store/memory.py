@@ -14,7 +14,6 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from perdure.server.store.codec import unseal
 from perdure.server.store.ports import (
     BacklogCursor,
     Commit,
@@ -23,11 +22,13 @@ from perdure.server.store.ports import (
     Fence,
     HistoryBatch,
     LeaseLost,
+    ListedRun,
     LoadedRun,
     NamespaceRow,
     OutboxRow,
     QueueKey,
     Record,
+    RecordName,
     RunIdentity,
     RunNumber,
     RunWrite,
@@ -193,6 +194,10 @@ class MemoryStore:
         if not self._queues[queue]:
             del self._queues[queue]
 
+    def absent(self, namespace: int, workflow_id: str) -> bool:
+        """Whether the workflow id has no run."""
+        return (namespace, workflow_id) not in self._current
+
     async def run_versions(self, runs: Sequence[RunNumber]) -> dict[RunNumber, tuple[int, int]]:
         """The (version, turn) of each run that exists."""
         return {
@@ -315,25 +320,34 @@ class MemoryStore:
         return self._namespaces[name]
 
     async def list_executions(
-        self, namespace: int, after: VisibilityCursor | None, limit: int
+        self,
+        namespace: int,
+        after: VisibilityCursor | None,
+        limit: int,
+        records: Sequence[RecordName] = (),
     ) -> VisibilityPage:
         """Open runs first, newest start first; then closed ones, newest close first."""
         places = [
             (run.visibility.close_time_ns != 0, -run.visibility.close_time_ns,
-             -run.visibility.start_time_ns, -number, run.visibility)
+             -run.visibility.start_time_ns, -number)
             for number, run in self._runs.items()
             if run.visibility is not None and run.identity.namespace == namespace
         ]  # fmt: skip
         if after is not None:
             close = after.close_time_ns
             start = (close != 0, -close, -after.start_time_ns, -after.run)
-            places = [place for place in places if place[:4] > start]
-        page = heapq.nsmallest(limit + 1, places, key=lambda place: place[:4])
-        infos = [unseal(place[4].info) for place in page[:limit]]
+            places = [place for place in places if place > start]
+        page = heapq.nsmallest(limit + 1, places)
+        listed = [self._listed(-place[3], records) for place in page[:limit]]
         if len(page) <= limit:
-            return VisibilityPage(infos, None)
-        _, close, start_time, number, _ = page[limit - 1]
-        return VisibilityPage(infos, VisibilityCursor(-close, -start_time, -number))
+            return VisibilityPage(listed, None)
+        _, close, start_time, number = page[limit - 1]
+        return VisibilityPage(listed, VisibilityCursor(-close, -start_time, -number))
+
+    def _listed(self, number: RunNumber, names: Sequence[RecordName]) -> ListedRun:
+        run = self._runs[number]
+        records = [Record(*name, run.records[name]) for name in names if name in run.records]
+        return ListedRun(number, run.identity, run.head, records)
 
     def statistics(self) -> StoreStatistics:
         """Counters since the store was made."""

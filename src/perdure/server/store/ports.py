@@ -10,6 +10,22 @@ what became of it:
 * `CommitUnknown`: nobody can say yet; compare `run_versions` with what was written;
 * `LeaseLost`: another process owns the shard; nothing is durable and nothing more must be written.
 
+Commits may be handed over before earlier ones are answered, and what is decided on top of a failure
+must not become durable:
+
+* a commit that was handed over before the failure of an earlier one was reported fails with it;
+* what names a workflow whose write was poisoned is poisoned too: later in the same commit, and in
+  commits that were handed over before the poisoning was reported.
+
+A write is poisoned whole when it contradicts itself or what is stored: a run inserted that exists,
+a run changed or made current that does not, a batch of history or an outbox sequence that is there
+already, a record both put and deleted by one `RunWrite`. Deleting what is not there is no
+contradiction.
+
+Apart from that the writes of a commit are as if carried out one after the other, so the last one
+counts. Within one `RunWrite` or `WorkflowWrite` rows are put before they are deleted: a dispatch or
+outbox row in both lists is gone.
+
 Runs are named by an integer that the engine gives out (`RunNumber`); it never changes and is never
 used again. All times are integer nanoseconds since the epoch, UTC. Blobs are opaque here:
 `codec.seal` has already been applied.
@@ -23,6 +39,8 @@ from typing import Protocol
 import msgspec
 
 RunNumber = int
+RecordName = tuple[int, bytes]
+"""Kind and key of a record."""
 
 
 class StoreError(Exception):
@@ -114,14 +132,15 @@ class OutboxRow(msgspec.Struct, frozen=True):
 
 
 class VisibilityRow(msgspec.Struct, frozen=True):
-    """What a list shows of a run. `info` is a sealed `WorkflowExecutionInfo`; `close_time_ns` is 0
-    while it is open."""
+    """What runs are found and ordered by in lists; `close_time_ns` is 0 while a run is open.
+
+    What a list shows of a run is made of its head when it is read, so it need not be stored twice.
+    """
 
     workflow_type: str
     status: int
     start_time_ns: int
     close_time_ns: int
-    info: bytes
 
 
 class RunWrite(msgspec.Struct):
@@ -136,7 +155,7 @@ class RunWrite(msgspec.Struct):
     wake_at_ns: int | None = None
     """When the run must be looked at again; None when nothing is due ever. Always written."""
     records_put: list[Record] = []
-    records_deleted: list[tuple[int, bytes]] = []
+    records_deleted: list[RecordName] = []
     history: list[HistoryBatch] = []
     visibility: VisibilityRow | None = None
     dispatch_put: list[DispatchRow] = []
@@ -201,10 +220,19 @@ class VisibilityCursor(msgspec.Struct, frozen=True):
     run: RunNumber
 
 
-class VisibilityPage(msgspec.Struct, frozen=True):
-    """`infos` are opened `WorkflowExecutionInfo` bytes; `next` is None on the last page."""
+class ListedRun(msgspec.Struct, frozen=True):
+    """A run on a list, as it was last committed; `records` are those of the names asked for."""
 
-    infos: list[bytes]
+    run: RunNumber
+    identity: RunIdentity
+    head: bytes
+    records: list[Record]
+
+
+class VisibilityPage(msgspec.Struct, frozen=True):
+    """`next` is None on the last page."""
+
+    runs: list[ListedRun]
     next: VisibilityCursor | None
 
 
@@ -251,12 +279,21 @@ class Store(Protocol):
         """Make the writes durable. Raises StoreUnavailable, CommitUnknown or LeaseLost."""
         ...
 
+    def absent(self, namespace: int, workflow_id: str) -> bool:
+        """Whether the workflow id certainly has no run; False also when that cannot be told now.
+
+        Answered at once, and true of every commit whose result has arrived. It spares the start of
+        a new workflow the wait for `load_current`.
+        """
+        ...
+
     async def run_versions(self, runs: Sequence[RunNumber]) -> dict[RunNumber, tuple[int, int]]:
         """The durable (version, turn) of each run that exists."""
         ...
 
     async def last_numbers(self) -> tuple[RunNumber, int, int]:
-        """The highest run number, turn and outbox sequence ever written (0 when none)."""
+        """Run number, turn and outbox sequence up to which any may have been used (0: none was):
+        number from there on. They may lie above what was written, and never fall."""
         ...
 
     async def load_current(self, namespace: int, workflow_id: str) -> LoadedRun | None:
@@ -318,9 +355,14 @@ class Store(Protocol):
         ...
 
     async def list_executions(
-        self, namespace: int, after: VisibilityCursor | None, limit: int
+        self,
+        namespace: int,
+        after: VisibilityCursor | None,
+        limit: int,
+        records: Sequence[RecordName] = (),
     ) -> VisibilityPage:
-        """Open runs first, newest start first; then closed ones, newest close first."""
+        """Open runs first, newest start first; then closed ones, newest close first: each with the
+        records of these names that it has."""
         ...
 
     def statistics(self) -> StoreStatistics:

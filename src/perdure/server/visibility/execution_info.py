@@ -97,6 +97,7 @@ def _common(run: Run, workflow_id: str) -> WorkflowExecutionInfo:
     if recorded.priority is not None:
         info.priority.CopyFrom(Priority.FromString(recorded.priority))
     if recorded.parent_run_id:
+        info.parent_namespace_id = recorded.parent_namespace_id
         info.parent_execution.workflow_id = recorded.parent_workflow_id
         info.parent_execution.run_id = recorded.parent_run_id
     if not run.is_open:

@@ -105,6 +105,13 @@ class TimeOut(msgspec.Struct, frozen=True):
     timeout_type: TimeoutType.ValueType
 
 
+class Lose(msgspec.Struct, frozen=True):
+    """The worker that has the start with this stamp is known to be dead."""
+
+    now_ns: int
+    stamp: int
+
+
 Trigger = (
     Start
     | Undelivered
@@ -115,6 +122,7 @@ Trigger = (
     | RequestCancel
     | BackoffOver
     | TimeOut
+    | Lose
 )
 
 
@@ -247,6 +255,23 @@ def _time_out_started(pending: PendingActivity, trigger: TimeOut, limits: Limits
     return _timed_out(pending, trigger, limits)
 
 
+def _lose(pending: PendingActivity, trigger: Lose, limits: Limits) -> Step:
+    """As if the attempt had timed out, but its successor waits for nothing: nothing was wrong with
+    the activity.
+    """
+    attempt = pending.attempt
+    if trigger.stamp != attempt.stamp:
+        return None
+    failure = failures.lost()
+    decision = next_activity_retry(pending, trigger.now_ns, failure)
+    if decision.delay_ns is None:
+        failures.complete_timeout(failure, attempt.heartbeat_details, attempt.last_failure)
+        return Ends(attempt, failure=failure, retry_state=decision.retry_state)
+    at_once = RetryDecision(0, decision.retry_state)
+    backing_off = _back_off(attempt, trigger.now_ns, failure, at_once, limits)
+    return _replace(backing_off, state=AttemptState.SCHEDULED, stamp=attempt.stamp + 1)
+
+
 def _task_not_found(pending: PendingActivity, trigger: Trigger, limits: Limits) -> Step:
     raise NotFound(TASK_NOT_FOUND)
 
@@ -314,6 +339,7 @@ _UNSTARTED_TIMEOUTS = {
 TABLE: dict[tuple[AttemptState, type], Callable[[PendingActivity, Any, Limits], Step]] = {
     (AttemptState.SCHEDULED, Start): _start,
     (AttemptState.SCHEDULED, Undelivered): _nothing,
+    (AttemptState.SCHEDULED, Lose): _nothing,
     (AttemptState.SCHEDULED, Complete): _complete_unstarted,
     (AttemptState.SCHEDULED, Fail): _task_not_found,
     (AttemptState.SCHEDULED, AcknowledgeCancel): _task_not_found,
@@ -322,6 +348,7 @@ TABLE: dict[tuple[AttemptState, type], Callable[[PendingActivity, Any, Limits], 
     (AttemptState.SCHEDULED, TimeOut): _time_out_unstarted,
     (AttemptState.BACKING_OFF, Start): _task_not_found,
     (AttemptState.BACKING_OFF, Undelivered): _nothing,
+    (AttemptState.BACKING_OFF, Lose): _nothing,
     (AttemptState.BACKING_OFF, Complete): _complete_unstarted,
     (AttemptState.BACKING_OFF, Fail): _task_not_found,
     (AttemptState.BACKING_OFF, AcknowledgeCancel): _task_not_found,
@@ -331,6 +358,7 @@ TABLE: dict[tuple[AttemptState, type], Callable[[PendingActivity, Any, Limits], 
     (AttemptState.BACKING_OFF, TimeOut): _time_out_unstarted,
     (AttemptState.STARTED, Start): _start_again,
     (AttemptState.STARTED, Undelivered): _put_back,
+    (AttemptState.STARTED, Lose): _lose,
     (AttemptState.STARTED, Complete): _complete,
     (AttemptState.STARTED, Fail): _fail,
     (AttemptState.STARTED, AcknowledgeCancel): _acknowledge_cancel,
@@ -339,6 +367,7 @@ TABLE: dict[tuple[AttemptState, type], Callable[[PendingActivity, Any, Limits], 
     (AttemptState.STARTED, TimeOut): _time_out_started,
     (AttemptState.OUTCOME_BUFFERED, Start): _task_not_found,
     (AttemptState.OUTCOME_BUFFERED, Undelivered): _nothing,
+    (AttemptState.OUTCOME_BUFFERED, Lose): _nothing,
     (AttemptState.OUTCOME_BUFFERED, Complete): _task_not_found,
     (AttemptState.OUTCOME_BUFFERED, Fail): _task_not_found,
     (AttemptState.OUTCOME_BUFFERED, AcknowledgeCancel): _task_not_found,

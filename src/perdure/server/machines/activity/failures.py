@@ -13,6 +13,7 @@ NO_TIME_LEFT = (
     "Not enough time to schedule next retry before activity ScheduleToClose timeout,"
     " giving up retrying"
 )
+WORKER_LOST = "the worker that ran the activity was lost"
 TOO_LONG = "Failure exceeds size limit."
 DEPTH_MAX = 20
 """Causes of causes that a shortened failure keeps."""
@@ -29,6 +30,17 @@ def timed_out(timeout_type: TimeoutType.ValueType) -> Failure:
         message=f"activity {TIMEOUT_NAMES[timeout_type]} timeout",
         source=SOURCE,
         timeout_failure_info=TimeoutFailureInfo(timeout_type=timeout_type),
+    )
+
+
+def lost() -> Failure:
+    """The failure of an attempt whose worker died with it."""
+    return Failure(
+        message=WORKER_LOST,
+        source=SOURCE,
+        timeout_failure_info=TimeoutFailureInfo(
+            timeout_type=workflow_pb2.TIMEOUT_TYPE_START_TO_CLOSE
+        ),
     )
 
 

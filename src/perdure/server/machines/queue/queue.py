@@ -2,8 +2,10 @@
 
 It owns an order, and no task: tasks are rows of the store and expected by their workflows, so a
 queue that is lost is read again. It keeps at most one page of its backlog in memory. When more is
-stored than that, `is_backlog_partial` says so, and the host reads on from `cursor` when the page
-runs dry.
+stored than that, `is_backlog_partial` says so, and the host reads on (`begin_page`, `add_page`)
+when the page runs dry. A task that comes on offer meanwhile is either found by a later page or kept
+here: the row of one that belongs before `cursor` would never be read, and one that comes while a
+page is being read may be missing in it.
 
 Tasks go out by priority, then by the time since which they are ready, then in the order of arrival.
 """
@@ -39,6 +41,11 @@ class Queue(Generic[PollT]):
         self._tasks: list[Task] = []
         self._known: set[tuple[int, int, int]] = set()
         self._polls: deque[PollT] = deque()
+        self._is_reading = False
+        self._late: list[Task] = []
+        """Came on offer while a page was being read: it may or may not be in that page."""
+        self._must_restart = False
+        """What is being read is of no use any more: the next page is the first one again."""
         self.is_backlog_partial = is_backlog_partial
         """Whether the store may hold tasks of this queue that are not in memory."""
         self.cursor: Task | None = None
@@ -100,23 +107,40 @@ class Queue(Generic[PollT]):
     def add_task(self, task: Task) -> PollT | None:
         """A task is durably on offer: the poll that gets it, or None when it waits (in memory or
         only in the store)."""
-        if self.is_backlog_partial:
+        if self.is_backlog_partial and not self._is_passed(task):
+            if self._is_reading:
+                self._late.append(task)
+                if len(self._late) > BACKLOG_IN_MEMORY_MAX:
+                    self.read_again()
             return None
         if self._polls and not self._tasks:
             return self._polls.popleft()
         if len(self._tasks) >= BACKLOG_IN_MEMORY_MAX:
-            self._spill()
+            self.read_again()
             return None
         self._push(task)
         return None
 
+    def begin_page(self) -> Task | None:
+        """A page is about to be read: the task that it follows, None for the first page."""
+        self._is_reading = True
+        self._must_restart = False
+        self._late.clear()
+        return self.cursor
+
     def add_page(self, tasks: list[Task], *, is_last: bool) -> None:
-        """Tasks read from the store, in order after `cursor`."""
-        for task in tasks:
-            self._push(task)
+        """Tasks read from the store, in order, since `begin_page`."""
+        self._is_reading = False
+        if self._must_restart:
+            return
         self.is_backlog_partial = not is_last
         if tasks:
             self.cursor = tasks[-1]
+        for task in tasks:
+            self._push(task)
+        for task in self._late:
+            if is_last or self._is_passed(task):
+                self._push(task)
 
     def next_match(self) -> tuple[PollT, Task] | None:
         """A waiting poll and the task that it gets, if there are both."""
@@ -124,13 +148,19 @@ class Queue(Generic[PollT]):
             return None
         return self._polls.popleft(), self._pop()
 
-    def _spill(self) -> None:
+    def read_again(self) -> None:
         """Forget the tasks in memory and read them again when they are wanted: their rows are all
         there."""
         self._tasks.clear()
         self._known.clear()
+        self._late.clear()
+        self._must_restart = self._is_reading
         self.is_backlog_partial = True
         self.cursor = None
+
+    def _is_passed(self, task: Task) -> bool:
+        """Whether the row of a task is not after the last one that was read."""
+        return self.cursor is not None and _place(task) <= _place(self.cursor)
 
     def _push(self, task: Task) -> None:
         key = (task.run, task.event_id, task.stamp)
@@ -142,3 +172,8 @@ class Queue(Generic[PollT]):
         task = heapq.heappop(self._tasks)
         self._known.discard((task.run, task.event_id, task.stamp))
         return task
+
+
+def _place(task: Task) -> tuple[int, int, int, int]:
+    """Where the row of a task is, in the order in which a store reads them."""
+    return task.priority, task.ready_at_ns, task.run, task.event_id

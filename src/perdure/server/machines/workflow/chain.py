@@ -19,8 +19,9 @@ from perdure.server.machines.activity.retry import next_retry
 from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.schedule.cron import cron_backoff_ns
 from perdure.server.machines.wire import duration, duration_ns, timestamp
-from perdure.server.machines.workflow import changes, deadlines, events, workflow_task
+from perdure.server.machines.workflow import changes, deadlines, events, family, workflow_task
 from perdure.server.machines.workflow.effects import WithdrawTask
+from perdure.server.machines.workflow.messages import Parent
 from perdure.server.machines.workflow.state import AttemptState, BlobName, Run
 from perdure.server.machines.workflow.turn import Turn
 
@@ -28,8 +29,10 @@ CONTINUE_AS_NEW_INTERVAL_NS = 1 * SECOND_NS
 """Runs of a chain begin no faster than this (Temporal's history.workflowIdReuseMinimalInterval)."""
 
 
-def first_run(turn: Turn, request: StartWorkflowExecutionRequest, run_id: str) -> Run:
-    """Begin a chain, as a client asked."""
+def first_run(
+    turn: Turn, request: StartWorkflowExecutionRequest, run_id: str, parent: Parent | None = None
+) -> Run:
+    """Begin a chain, as a client or a parent asked."""
     backoff_ns = first_backoff_ns(request, turn.now_ns)
     attributes = WorkflowExecutionStartedEventAttributes(
         workflow_type=request.workflow_type,
@@ -62,6 +65,8 @@ def first_run(turn: Turn, request: StartWorkflowExecutionRequest, run_id: str) -
             "versioning_override",
         ),
     )
+    if parent is not None:
+        _set_parent(attributes, parent)
     if request.cron_schedule:
         attributes.initiator = workflow_pb2.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE
     execution_timeout_ns = duration_ns(request.workflow_execution_timeout)
@@ -88,7 +93,8 @@ def first_backoff_ns(request: StartWorkflowExecutionRequest, now_ns: int) -> int
 
 
 def close(turn: Turn, event: HistoryEvent) -> None:
-    """Record the close of the run; whatever it had on offer is withdrawn."""
+    """Record the close of the run; whatever it had on offer is withdrawn, and its children and its
+    parent hear of it."""
     run = turn.run
     task = run.workflow_task
     if task is not None and (not task.started_event_id or run.pending.is_task_undelivered):
@@ -96,7 +102,9 @@ def close(turn: Turn, event: HistoryEvent) -> None:
     for scheduled_event_id, pending in run.activities.items():
         if pending.attempt.state == AttemptState.SCHEDULED:
             turn.effects.append(WithdrawTask(run.recorded.run_id, scheduled_event_id))
+    family.close_children(turn)
     turn.record(event)
+    family.report_close(turn, event)
     if run.buffered:
         turn.change(changes.BufferTaken())
     turn.change(changes.TaskClosed(next_attempt=1))
@@ -237,7 +245,7 @@ def _succeed(
     if recorded.reset_points:
         attributes.prev_auto_reset_points.CopyFrom(_expiring_points(turn, previous))
     if recorded.parent_workflow_id:
-        _inherit_parent(attributes, previous)
+        _set_parent(attributes, family.parent_of(previous))
     links: tuple[Link, ...] = ()
     if BlobName.START_EVENT in previous.blobs:
         links = tuple(HistoryEvent.FromString(previous.blobs[BlobName.START_EVENT]).links)
@@ -287,15 +295,15 @@ def _expiring_points(turn: Turn, previous: Run) -> ResetPoints:
     )
 
 
-def _inherit_parent(attributes: WorkflowExecutionStartedEventAttributes, previous: Run) -> None:
-    recorded = previous.recorded
-    attributes.parent_workflow_namespace = recorded.parent_namespace
+def _set_parent(attributes: WorkflowExecutionStartedEventAttributes, parent: Parent) -> None:
+    attributes.parent_workflow_namespace = parent.namespace
+    attributes.parent_workflow_namespace_id = parent.namespace_id
     attributes.parent_workflow_execution.CopyFrom(
-        WorkflowExecution(workflow_id=recorded.parent_workflow_id, run_id=recorded.parent_run_id)
+        WorkflowExecution(workflow_id=parent.workflow_id, run_id=parent.run_id)
     )
-    attributes.parent_initiated_event_id = recorded.parent_initiated_event_id
+    attributes.parent_initiated_event_id = parent.initiated_event_id
     attributes.root_workflow_execution.CopyFrom(
-        WorkflowExecution(workflow_id=recorded.root_workflow_id, run_id=recorded.root_run_id)
+        WorkflowExecution(workflow_id=parent.root_workflow_id, run_id=parent.root_run_id)
     )
 
 

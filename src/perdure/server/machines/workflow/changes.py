@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
-from perdure.server.machines.workflow.state import Attempt, WorkflowTask
+from perdure.server.machines.workflow.state import Attempt, RecordKind, WorkflowTask
 
 
 class StartAccepted(msgspec.Struct, frozen=True):
@@ -105,6 +105,26 @@ class TimerFireBuffered(msgspec.Struct, frozen=True):
     timer_id: str
 
 
+class ChildStartBuffered(msgspec.Struct, frozen=True):
+    """The child runs; its started event is buffered."""
+
+    initiated_event_id: int
+    run_id: str
+
+
+class ChildEndBuffered(msgspec.Struct, frozen=True):
+    """The child is over, or will never be; the event that says so is buffered."""
+
+    initiated_event_id: int
+
+
+class ExternalAnswerBuffered(msgspec.Struct, frozen=True):
+    """What became of a signal or a cancel request is known; its event is buffered."""
+
+    kind: RecordKind
+    initiated_event_id: int
+
+
 class TurnTaken(msgspec.Struct, frozen=True):
     """Another decision has changed the run."""
 
@@ -132,6 +152,9 @@ Change = (
     | CancelNoted
     | AttemptChanged
     | TimerFireBuffered
+    | ChildStartBuffered
+    | ChildEndBuffered
+    | ExternalAnswerBuffered
     | TurnTaken
     | WakeArmed
 )

@@ -12,6 +12,8 @@ import msgspec
 
 from perdure.server.machines.workflow.state import (
     BufferedEvent,
+    Child,
+    ExternalRequest,
     Pending,
     PendingActivity,
     Recorded,
@@ -27,6 +29,8 @@ _decode_activity = msgspec.msgpack.Decoder(PendingActivity).decode
 _decode_timer = msgspec.msgpack.Decoder(Timer).decode
 _decode_buffered = msgspec.msgpack.Decoder(BufferedEvent).decode
 _decode_request = msgspec.msgpack.Decoder(Request).decode
+_decode_child = msgspec.msgpack.Decoder(Child).decode
+_decode_external = msgspec.msgpack.Decoder(ExternalRequest).decode
 
 
 def encode_head(run: Run) -> bytes:
@@ -68,6 +72,15 @@ def decode_run(head: bytes, records: Iterable[tuple[int, bytes, bytes]]) -> Run:
                 run.requests[request.request_id] = request
             case RecordKind.BLOB:
                 run.blobs[key.decode()] = content
+            case RecordKind.CHILD:
+                child = _decode_child(content)
+                run.children[child.initiated_event_id] = child
+            case RecordKind.EXTERNAL_SIGNAL:
+                external = _decode_external(content)
+                run.external_signals[external.initiated_event_id] = external
+            case RecordKind.EXTERNAL_CANCEL:
+                external = _decode_external(content)
+                run.external_cancels[external.initiated_event_id] = external
     return run
 
 
@@ -93,4 +106,7 @@ _PARTS: dict[RecordKind, Callable[[Run], dict[Any, Any]]] = {
     RecordKind.BUFFERED: lambda run: run.buffered,
     RecordKind.REQUEST: lambda run: run.requests,
     RecordKind.BLOB: lambda run: run.blobs,
+    RecordKind.CHILD: lambda run: run.children,
+    RecordKind.EXTERNAL_SIGNAL: lambda run: run.external_signals,
+    RecordKind.EXTERNAL_CANCEL: lambda run: run.external_cancels,
 }

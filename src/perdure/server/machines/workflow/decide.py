@@ -13,7 +13,7 @@ import msgspec
 
 from perdure.server.machines.errors import InvariantViolation, NotFound
 from perdure.server.machines.ports import Ids, Limits
-from perdure.server.machines.workflow import inputs, workflow_task
+from perdure.server.machines.workflow import inputs, messages, workflow_task
 from perdure.server.machines.workflow.effects import Effect
 from perdure.server.machines.workflow.from_clients import (
     cancel,
@@ -28,12 +28,21 @@ from perdure.server.machines.workflow.from_workers import (
     activity_completed,
     activity_failed,
     activity_heartbeat,
+    activity_lost,
     activity_started,
     activity_undelivered,
     task_completed,
     task_dispatch,
     task_failed,
 )
+from perdure.server.machines.workflow.from_workflows import cancel as cancel_from_workflow
+from perdure.server.machines.workflow.from_workflows import (
+    child,
+    outcomes,
+    parent_closed,
+    start_child,
+)
+from perdure.server.machines.workflow.from_workflows import signal as signal_from_workflow
 from perdure.server.machines.workflow.invariants import check_turn
 from perdure.server.machines.workflow.state import Phase, Workflow
 from perdure.server.machines.workflow.turn import Segment, Turn
@@ -100,10 +109,13 @@ def _stale(turn: Turn, message: inputs.Input) -> inputs.Reply:
     raise NotFound(task_dispatch.STALE_OFFER)
 
 
-def _impossible(turn: Turn, message: inputs.Input) -> inputs.Reply:
-    raise InvariantViolation(
-        f"{type(message).__name__} of {turn.workflow.workflow_id!r}, which does not exist"
-    )
+def _wake_up_of_another_run(turn: Turn, message: inputs.Input) -> inputs.Reply:
+    """The run was closed and followed by another one while its wake-up was on its way."""
+    if turn.workflow.run is None:
+        raise InvariantViolation(
+            f"a wake-up of {turn.workflow.workflow_id!r}, which does not exist"
+        )
+    return inputs.Done()
 
 
 def _rows(
@@ -135,6 +147,7 @@ TABLE: dict[tuple[Phase, type], Decider] = {
     **_rows(inputs.FailWorkflowTask, _no_such_workflow, task_failed.running, task_failed.closed),
     **_rows(inputs.StartActivityTask, _stale, activity_started.decide, _stale),
     **_rows(inputs.ActivityTaskUndelivered, _stale, activity_undelivered.decide, _stale),
+    **_rows(inputs.LoseActivityTask, _stale, activity_lost.decide, _stale),
     **_rows(
         inputs.CompleteActivity,
         _no_such_workflow,
@@ -156,5 +169,32 @@ TABLE: dict[tuple[Phase, type], Decider] = {
         activity_heartbeat.decide,
         activity_completed.closed,
     ),
-    **_rows(inputs.WakeUp, _impossible, wake_up.decide, wake_up.nothing),
+    **_rows(messages.StartChild, start_child.absent, start_child.running, start_child.closed),
+    **_rows(
+        messages.SignalFromWorkflow,
+        _no_such_workflow,
+        signal_from_workflow.running,
+        signal_from_workflow.closed,
+    ),
+    **_rows(
+        messages.CancelFromWorkflow,
+        _no_such_workflow,
+        cancel_from_workflow.running,
+        cancel_from_workflow.closed,
+    ),
+    **_rows(
+        messages.TerminateFromParent,
+        _no_such_workflow,
+        parent_closed.terminate,
+        parent_closed.too_late,
+    ),
+    **_rows(
+        messages.CancelFromParent, _no_such_workflow, parent_closed.cancel, parent_closed.too_late
+    ),
+    **_rows(messages.ChildStarted, _no_such_workflow, child.started, child.too_late),
+    **_rows(messages.ChildStartFailed, _no_such_workflow, child.start_failed, child.too_late),
+    **_rows(messages.ChildClosed, _no_such_workflow, child.closed, child.too_late),
+    **_rows(messages.SignalOutcome, _no_such_workflow, outcomes.of_signal, outcomes.too_late),
+    **_rows(messages.CancelOutcome, _no_such_workflow, outcomes.of_cancel, outcomes.too_late),
+    **_rows(inputs.WakeUp, _wake_up_of_another_run, wake_up.decide, wake_up.nothing),
 }

@@ -10,6 +10,8 @@ import enum
 
 import msgspec
 
+from perdure.server.machines.workflow.messages import Message
+
 
 class TaskKind(enum.IntEnum):
     """Temporal's TaskQueueType."""
@@ -42,4 +44,13 @@ class WithdrawTask(msgspec.Struct, frozen=True):
     scheduled_event_id: int
 
 
-Effect = OfferTask | WithdrawTask
+class SendMessage(msgspec.Struct, frozen=True):
+    """Another workflow of the namespace must hear of something: an outbox row of this commit, which
+    goes when what it leads to is durable."""
+
+    run_id: str
+    workflow_id: str
+    message: Message
+
+
+Effect = OfferTask | WithdrawTask | SendMessage

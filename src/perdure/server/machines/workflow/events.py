@@ -68,6 +68,8 @@ from temporalio.api.workflowservice.v1 import (
     SignalWorkflowExecutionRequest,
 )
 
+from perdure.server.machines.nulls import clear_nulls
+
 
 def workflow_started(
     attributes: WorkflowExecutionStartedEventAttributes,
@@ -75,6 +77,7 @@ def workflow_started(
     links: Iterable[Link],
 ) -> HistoryEvent:
     """WorkflowExecutionStarted."""
+    clear_nulls(attributes)
     return HistoryEvent(
         event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
         workflow_execution_started_event_attributes=attributes,
@@ -277,6 +280,7 @@ def workflow_continued_as_new(
     ):
         if command.HasField(name):
             getattr(attributes, name).CopyFrom(getattr(command, name))
+    clear_nulls(attributes)
     return HistoryEvent(
         event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW,
         workflow_execution_continued_as_new_event_attributes=attributes,

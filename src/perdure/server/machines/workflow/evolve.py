@@ -16,6 +16,7 @@ from temporalio.api.enums.v1 import EventType, event_type_pb2
 from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.server.machines.errors import InvariantViolation
+from perdure.server.machines.nulls import is_null
 from perdure.server.machines.wire import duration_ns, timestamp_ns
 from perdure.server.machines.workflow import changes
 from perdure.server.machines.workflow.state import (
@@ -24,6 +25,8 @@ from perdure.server.machines.workflow.state import (
     AttemptState,
     BlobName,
     BufferedEvent,
+    Child,
+    ExternalRequest,
     Pending,
     PendingActivity,
     Recorded,
@@ -86,6 +89,7 @@ def run_from_start(event: HistoryEvent, size: int, touched: Touched) -> Run:
         ),
         initiator=attributes.initiator,
         parent_namespace=attributes.parent_workflow_namespace,
+        parent_namespace_id=attributes.parent_workflow_namespace_id,
         parent_workflow_id=parent.workflow_id,
         parent_run_id=parent.run_id,
         parent_initiated_event_id=attributes.parent_initiated_event_id,
@@ -278,6 +282,67 @@ def _timer_over(attributes_name: str) -> Callable[[Run, HistoryEvent, int, Touch
     return fold
 
 
+def _child_initiated(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> None:
+    attributes = event.start_child_workflow_execution_initiated_event_attributes
+    run.children[event.event_id] = Child(
+        initiated_event_id=event.event_id,
+        workflow_id=attributes.workflow_id,
+        workflow_type=attributes.workflow_type.name,
+        parent_close_policy=attributes.parent_close_policy,
+    )
+    touched.add((RecordKind.CHILD, event.event_id))
+
+
+def _child_started(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> None:
+    attributes = event.child_workflow_execution_started_event_attributes
+    child = run.children.get(attributes.initiated_event_id)
+    if child is None:
+        raise InvariantViolation(f"event {event.event_id} starts no pending child")
+    child.started_event_id = event.event_id
+    child.started_run_id = attributes.workflow_execution.run_id
+    child.buffered_run_id = ""
+    touched.add((RecordKind.CHILD, child.initiated_event_id))
+
+
+def _child_over(attributes_name: str) -> Callable[[Run, HistoryEvent, int, Touched], None]:
+    def fold(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> None:
+        initiated: int = getattr(event, attributes_name).initiated_event_id
+        if run.children.pop(initiated, None) is None:
+            raise InvariantViolation(f"event {event.event_id} ends no pending child")
+        touched.add((RecordKind.CHILD, initiated))
+
+    return fold
+
+
+def _externals(run: Run, kind: RecordKind) -> dict[int, ExternalRequest]:
+    return run.external_signals if kind is RecordKind.EXTERNAL_SIGNAL else run.external_cancels
+
+
+def _external_initiated(
+    kind: RecordKind, attributes_name: str
+) -> Callable[[Run, HistoryEvent, int, Touched], None]:
+    def fold(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> None:
+        target = getattr(event, attributes_name).workflow_execution
+        _externals(run, kind)[event.event_id] = ExternalRequest(
+            event.event_id, target.workflow_id, target.run_id
+        )
+        touched.add((kind, event.event_id))
+
+    return fold
+
+
+def _external_answered(
+    kind: RecordKind, attributes_name: str
+) -> Callable[[Run, HistoryEvent, int, Touched], None]:
+    def fold(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> None:
+        initiated: int = getattr(event, attributes_name).initiated_event_id
+        if _externals(run, kind).pop(initiated, None) is None:
+            raise InvariantViolation(f"event {event.event_id} answers no pending request")
+        touched.add((kind, initiated))
+
+    return fold
+
+
 def _signaled(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> None:
     run.recorded.signals += 1
     request_id = event.workflow_execution_signaled_event_attributes.request_id
@@ -301,7 +366,7 @@ def _search_attributes_upserted(
     upserted = event.upsert_workflow_search_attributes_event_attributes.search_attributes
     merged = SearchAttributes.FromString(run.blobs.get(BlobName.SEARCH_ATTRIBUTES, b""))
     for key, payload in upserted.indexed_fields.items():
-        if _is_null(payload.data, dict(payload.metadata)):
+        if is_null(payload):
             merged.indexed_fields.pop(key, None)
         else:
             merged.indexed_fields[key].CopyFrom(payload)
@@ -312,7 +377,7 @@ def _properties_modified(run: Run, event: HistoryEvent, time_ns: int, touched: T
     upserted = event.workflow_properties_modified_event_attributes.upserted_memo
     merged = Memo.FromString(run.blobs.get(BlobName.MEMO, b""))
     for key, payload in upserted.fields.items():
-        if _is_null(payload.data, dict(payload.metadata)):
+        if is_null(payload):
             merged.fields.pop(key, None)
         else:
             merged.fields[key].CopyFrom(payload)
@@ -331,17 +396,17 @@ def _closed(
             recorded.successor_run_id = getattr(event, attributes_name).new_execution_run_id
         touched.update((RecordKind.ACTIVITY, key) for key in run.activities)
         touched.update((RecordKind.TIMER, key) for key in run.timers)
+        touched.update((RecordKind.CHILD, key) for key in run.children)
+        touched.update((RecordKind.EXTERNAL_SIGNAL, key) for key in run.external_signals)
+        touched.update((RecordKind.EXTERNAL_CANCEL, key) for key in run.external_cancels)
         run.activities.clear()
         run.activity_ids.clear()
         run.timers.clear()
+        run.children.clear()
+        run.external_signals.clear()
+        run.external_cancels.clear()
 
     return fold
-
-
-def _is_null(data: bytes, metadata: dict[str, bytes]) -> bool:
-    """Whether a payload says "none": upserting it removes the key."""
-    encoding = metadata.get("encoding", b"")
-    return encoding == b"binary/null" or (encoding == b"json/plain" and data in (b"null", b"[]"))
 
 
 def _stable(message: Memo | SearchAttributes) -> bytes:
@@ -383,6 +448,49 @@ _EVENTS: dict[int, Callable[[Run, HistoryEvent, int, Touched], None]] = {
     event_type_pb2.EVENT_TYPE_TIMER_STARTED: _timer_started,
     event_type_pb2.EVENT_TYPE_TIMER_FIRED: _timer_over("timer_fired_event_attributes"),
     event_type_pb2.EVENT_TYPE_TIMER_CANCELED: _timer_over("timer_canceled_event_attributes"),
+    event_type_pb2.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED: _child_initiated,
+    event_type_pb2.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED: _child_over(
+        "start_child_workflow_execution_failed_event_attributes"
+    ),
+    event_type_pb2.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED: _child_started,
+    event_type_pb2.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED: _child_over(
+        "child_workflow_execution_completed_event_attributes"
+    ),
+    event_type_pb2.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED: _child_over(
+        "child_workflow_execution_failed_event_attributes"
+    ),
+    event_type_pb2.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_CANCELED: _child_over(
+        "child_workflow_execution_canceled_event_attributes"
+    ),
+    event_type_pb2.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TIMED_OUT: _child_over(
+        "child_workflow_execution_timed_out_event_attributes"
+    ),
+    event_type_pb2.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TERMINATED: _child_over(
+        "child_workflow_execution_terminated_event_attributes"
+    ),
+    event_type_pb2.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED: _external_initiated(
+        RecordKind.EXTERNAL_SIGNAL, "signal_external_workflow_execution_initiated_event_attributes"
+    ),
+    event_type_pb2.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED: _external_answered(
+        RecordKind.EXTERNAL_SIGNAL, "signal_external_workflow_execution_failed_event_attributes"
+    ),
+    event_type_pb2.EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_SIGNALED: _external_answered(
+        RecordKind.EXTERNAL_SIGNAL, "external_workflow_execution_signaled_event_attributes"
+    ),
+    event_type_pb2.EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED: (
+        _external_initiated(
+            RecordKind.EXTERNAL_CANCEL,
+            "request_cancel_external_workflow_execution_initiated_event_attributes",
+        )
+    ),
+    event_type_pb2.EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED: _external_answered(
+        RecordKind.EXTERNAL_CANCEL,
+        "request_cancel_external_workflow_execution_failed_event_attributes",
+    ),
+    event_type_pb2.EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED: _external_answered(
+        RecordKind.EXTERNAL_CANCEL,
+        "external_workflow_execution_cancel_requested_event_attributes",
+    ),
     event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: _signaled,
     event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED: _cancel_requested,
     event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED: _options_updated,
@@ -497,6 +605,23 @@ def _timer_fire_buffered(run: Run, change: changes.TimerFireBuffered, touched: T
     touched.add((RecordKind.TIMER, change.timer_id))
 
 
+def _child_start_buffered(run: Run, change: changes.ChildStartBuffered, touched: Touched) -> None:
+    run.children[change.initiated_event_id].buffered_run_id = change.run_id
+    touched.add((RecordKind.CHILD, change.initiated_event_id))
+
+
+def _child_end_buffered(run: Run, change: changes.ChildEndBuffered, touched: Touched) -> None:
+    run.children[change.initiated_event_id].is_over = True
+    touched.add((RecordKind.CHILD, change.initiated_event_id))
+
+
+def _external_answer_buffered(
+    run: Run, change: changes.ExternalAnswerBuffered, touched: Touched
+) -> None:
+    _externals(run, change.kind)[change.initiated_event_id].is_answered = True
+    touched.add((change.kind, change.initiated_event_id))
+
+
 def _turn_taken(run: Run, change: changes.TurnTaken, touched: Touched) -> None:
     run.pending.transitions += 1
 
@@ -522,6 +647,9 @@ _PENDING: dict[type, Callable[[Run, Any, Touched], None]] = {
     changes.CancelNoted: _cancel_noted,
     changes.AttemptChanged: _attempt_changed,
     changes.TimerFireBuffered: _timer_fire_buffered,
+    changes.ChildStartBuffered: _child_start_buffered,
+    changes.ChildEndBuffered: _child_end_buffered,
+    changes.ExternalAnswerBuffered: _external_answer_buffered,
     changes.TurnTaken: _turn_taken,
     changes.WakeArmed: _wake_armed,
 }

@@ -19,6 +19,8 @@ from temporalio.api.workflowservice.v1 import (
     TerminateWorkflowExecutionRequest,
 )
 
+from perdure.server.machines.workflow.messages import Message, Parent
+
 
 class TaskToken(msgspec.Struct, array_like=True, frozen=True):
     """What a worker shows when it answers a task. A stale one (other attempt, other stamp) changes
@@ -39,9 +41,10 @@ class TaskToken(msgspec.Struct, array_like=True, frozen=True):
 
 
 class StartWorkflow(msgspec.Struct):
-    """Start a run, as reuse and conflict policies allow."""
+    """Start a run, as reuse and conflict policies allow; `parent` of a child."""
 
     request: StartWorkflowExecutionRequest
+    parent: Parent | None = None
 
 
 class SignalWorkflow(msgspec.Struct):
@@ -132,6 +135,16 @@ class ActivityTaskUndelivered(msgspec.Struct):
     stamp: int
 
 
+class LoseActivityTask(msgspec.Struct):
+    """The worker that had the started activity attempt is known to be dead: the attempt counts, and
+    is over.
+    """
+
+    run_id: str
+    scheduled_event_id: int
+    stamp: int
+
+
 class CompleteActivity(msgspec.Struct):
     """An activity's result."""
 
@@ -190,11 +203,13 @@ Input = (
     | FailWorkflowTask
     | StartActivityTask
     | ActivityTaskUndelivered
+    | LoseActivityTask
     | CompleteActivity
     | FailActivity
     | CancelActivity
     | HeartbeatActivity
     | WakeUp
+    | Message
 )
 
 

@@ -74,6 +74,10 @@ def _check_closed(run: Run) -> None:
         not run.activities and not run.timers and not run.is_task_started,
         "T1/A1: a closed run has something pending",
     )
+    _require(
+        not run.children and not run.external_signals and not run.external_cancels,
+        "C1/C2: a closed run waits for another workflow",
+    )
 
 
 def _require(holds: bool, message: str) -> None:

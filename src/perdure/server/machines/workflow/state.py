@@ -54,6 +54,9 @@ class RecordKind(enum.IntEnum):
     BUFFERED = 3
     REQUEST = 4
     BLOB = 5
+    CHILD = 6
+    EXTERNAL_SIGNAL = 7
+    EXTERNAL_CANCEL = 8
 
 
 class BlobName(enum.StrEnum):
@@ -146,6 +149,7 @@ class Recorded(msgspec.Struct, array_like=True):
     reset_points: tuple[ResetPoint, ...] = ()
     build_id: str = ""
     """Of the worker that completed the newest workflow task."""
+    parent_namespace_id: str = ""
 
     @property
     def first_execution_run_id(self) -> str:
@@ -254,6 +258,38 @@ class Timer(msgspec.Struct, array_like=True):
     is_fired: bool = False
 
 
+class Child(msgspec.Struct, array_like=True):
+    """A child that was initiated and has not ended. What follows `started_run_id` is its pending
+    half: events of it that are buffered."""
+
+    initiated_event_id: int
+    workflow_id: str
+    workflow_type: str
+    parent_close_policy: int
+    started_event_id: int = 0
+    started_run_id: str = ""
+    """The first run of its chain."""
+    buffered_run_id: str = ""
+    """The same, while its started event is buffered."""
+    is_over: bool = False
+    """Its end (or that it could not start) is buffered."""
+
+    @property
+    def first_run_id(self) -> str:
+        """The first run of its chain; "" when that is not known yet."""
+        return self.started_run_id or self.buffered_run_id
+
+
+class ExternalRequest(msgspec.Struct, array_like=True):
+    """A signal or a cancel request to another workflow, not answered yet. `is_answered` is its
+    pending half: the answer is buffered."""
+
+    initiated_event_id: int
+    workflow_id: str
+    run_id: str
+    is_answered: bool = False
+
+
 class BufferedEvent(msgspec.Struct, array_like=True):
     """An event that arrived while a workflow task was started: it has a time, and no id yet."""
 
@@ -281,6 +317,10 @@ class Run(msgspec.Struct):
     buffered: dict[int, BufferedEvent] = {}
     requests: dict[str, Request] = {}
     blobs: dict[str, bytes] = {}
+    children: dict[int, Child] = {}
+    """By the id of their initiated event, as the two below."""
+    external_signals: dict[int, ExternalRequest] = {}
+    external_cancels: dict[int, ExternalRequest] = {}
 
     @property
     def is_open(self) -> bool:

@@ -15,13 +15,14 @@ from perdure.server.machines.errors import InvariantViolation
 from perdure.server.machines.ports import Ids, Limits
 from perdure.server.machines.wire import history_entry, timestamp
 from perdure.server.machines.workflow import changes, deadlines
-from perdure.server.machines.workflow.effects import Effect
+from perdure.server.machines.workflow.effects import Effect, SendMessage
 from perdure.server.machines.workflow.evolve import (
     Touched,
     evolve_event,
     evolve_pending,
     run_from_start,
 )
+from perdure.server.machines.workflow.messages import Message
 from perdure.server.machines.workflow.state import Run, Workflow
 
 _BATCH_OPENERS = frozenset(
@@ -55,6 +56,8 @@ class Segment(msgspec.Struct):
     """Changes of what is pending, in order, each with the id of the event that came next: together
     with the batches, all that was done to the run, in the order in which it was done."""
     visibility_changed: bool = False
+    """Whether what lists find and order the run by has changed: when it begins and when it
+    closes."""
 
 
 class Turn:
@@ -126,6 +129,10 @@ class Turn:
     def change(self, change: changes.Change) -> None:
         """Apply a change of what is pending."""
         self._apply(self.segment, change)
+
+    def send(self, workflow_id: str, message: Message) -> None:
+        """Tell another workflow, on behalf of the current run."""
+        self.effects.append(SendMessage(self.run.recorded.run_id, workflow_id, message))
 
     def finish(self) -> None:
         """Count the turn, and arm the wake-ups that it made necessary."""

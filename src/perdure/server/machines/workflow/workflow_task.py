@@ -38,11 +38,23 @@ HISTORY_SERVICE = "history-service"
 """The identity in events that the service writes on its own account."""
 INLINE_REQUEST_ID = "request-from-RespondWorkflowTaskCompleted"
 
-_ACTIVITY_OUTCOMES = {
-    event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: "activity_task_completed_event_attributes",
-    event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_FAILED: "activity_task_failed_event_attributes",
-    event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT: "activity_task_timed_out_event_attributes",
-    event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_CANCELED: "activity_task_canceled_event_attributes",
+_SCHEDULED = "scheduled_event_id"
+_INITIATED = "initiated_event_id"
+_STARTS = {
+    event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_STARTED: _SCHEDULED,
+    event_type_pb2.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED: _INITIATED,
+}
+"""Events that begin what one of the next kind ends, and the field that names what they are of."""
+_OUTCOMES = {
+    event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: _SCHEDULED,
+    event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_FAILED: _SCHEDULED,
+    event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT: _SCHEDULED,
+    event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_CANCELED: _SCHEDULED,
+    event_type_pb2.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED: _INITIATED,
+    event_type_pb2.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED: _INITIATED,
+    event_type_pb2.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TIMED_OUT: _INITIATED,
+    event_type_pb2.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_CANCELED: _INITIATED,
+    event_type_pb2.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TERMINATED: _INITIATED,
 }
 
 
@@ -262,25 +274,23 @@ def withdraw(turn: Turn) -> None:
 
 
 def flush_buffer(turn: Turn) -> None:
-    """Record the buffered events, in order of arrival, but outcomes of activities last (as the real
-    server does)."""
+    """Record the buffered events, in order of arrival, but outcomes of activities and children last
+    (as the real server does)."""
     run = turn.run
     arrived = [HistoryEvent.FromString(buffered.event) for buffered in run.buffered.values()]
     turn.change(changes.BufferTaken())
-    arrived.sort(key=lambda event: event.event_type in _ACTIVITY_OUTCOMES)
+    arrived.sort(key=lambda event: event.event_type in _OUTCOMES)
     started_ids: dict[int, int] = {}
     for event in arrived:
         time_ns = event.event_time.seconds * SECOND_NS + event.event_time.nanos
-        outcome = _ACTIVITY_OUTCOMES.get(event.event_type)
-        if outcome is not None:
-            attributes = getattr(event, outcome)
-            started_id = started_ids.get(attributes.scheduled_event_id)
-            if started_id is not None:
-                attributes.started_event_id = started_id
+        attributes = getattr(event, str(event.WhichOneof("attributes")))
+        if event.event_type in _OUTCOMES:
+            begun = started_ids.get(getattr(attributes, _OUTCOMES[event.event_type]))
+            if begun is not None:
+                attributes.started_event_id = begun
         event_id = turn.record(event, time_ns)
-        if event.event_type == event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_STARTED:
-            scheduled_id = event.activity_task_started_event_attributes.scheduled_event_id
-            started_ids[scheduled_id] = event_id
+        if event.event_type in _STARTS:
+            started_ids[getattr(attributes, _STARTS[event.event_type])] = event_id
 
 
 def limit_buffer(turn: Turn) -> None:

@@ -40,7 +40,12 @@ from perdure.server.store.sqlite.statements import statements
 
 T = TypeVar("T")
 WorkflowKey = tuple[int, str]
+Marks = tuple[int, int, int]
+"""Above every run number, turn and outbox sequence in use."""
 
+NUMBERS_AHEAD = 1000
+"""How far a mark is raised at once, so that few groups write one. At most so many numbers are left
+out when the database is opened again."""
 REFUSALS = (RowRefused, *ROW_ERRORS)
 EARLIER_REFUSED = "an earlier write of the same workflow could not be written"
 
@@ -54,6 +59,8 @@ class GroupWriter:
         self._sql = statements()
         self._connection: apsw.Connection | None = None
         self._unsettled = False
+        self._marks: dict[int, Marks] = {}
+        """By shard: marks that are certain to be stored."""
         self.log_pages = 0
         self._adopt(connection)
         self.page_bytes: int = connection.pragma("page_size")
@@ -85,7 +92,8 @@ class GroupWriter:
             with self._transaction() as connection:
                 self._check_fence(connection, commit.fence)
                 self._write(connection, rows)
-                self._raise_marks(connection, commit.fence.shard, [rows])
+                marks = self._raise_marks(connection, commit.fence.shard, [rows])
+            self._marks[commit.fence.shard] = marks
         except REFUSALS:
             self._one_by_one(commit.fence, writes, bad_workflows, poisoned)
         return CommitResult(poisoned)
@@ -116,7 +124,8 @@ class GroupWriter:
                     poisoned[index] = f"{type(refusal).__name__}: {refusal}"
                     bad_workflows.add(key)
                 connection.execute("RELEASE one_write")
-            self._raise_marks(connection, fence.shard, written)
+            marks = self._raise_marks(connection, fence.shard, written)
+        self._marks[fence.shard] = marks
 
     def _check_fence(self, connection: apsw.Connection, fence: Fence) -> None:
         if connection.execute(self._sql["range"], (fence.shard,)).get != fence.range_id:
@@ -154,14 +163,23 @@ class GroupWriter:
         if exact and connection.total_changes() - before != len(rows):
             raise RowRefused(f"{name}: the run does not exist")
 
-    def _raise_marks(self, connection: apsw.Connection, shard: int, groups: Sequence[Rows]) -> None:
-        if groups:
-            marks = (
-                max(rows.run_max for rows in groups),
-                max(rows.turn_max for rows in groups),
-                max(rows.outbox_max for rows in groups),
-            )
+    def _raise_marks(
+        self, connection: apsw.Connection, shard: int, groups: Sequence[Rows]
+    ) -> Marks:
+        """The marks that are stored with this transaction, none below a number in it."""
+        stored = self._marks.get(shard, (0, 0, 0))
+        run, turn, outbox = stored
+        for rows in groups:
+            if rows.run_max > run:
+                run = rows.run_max + NUMBERS_AHEAD
+            if rows.turn_max > turn:
+                turn = rows.turn_max + NUMBERS_AHEAD
+            if rows.outbox_max > outbox:
+                outbox = rows.outbox_max + NUMBERS_AHEAD
+        marks = (run, turn, outbox)
+        if marks != stored:
             connection.execute(self._sql["raise_marks"], (*marks, shard))
+        return marks
 
     def transact(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run `work` in a transaction of its own."""

@@ -6,6 +6,7 @@ own readers. The kernel lets go of it when the process ends, however it ends; th
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 
@@ -21,6 +22,8 @@ class LockFile:
     @staticmethod
     def hold(database: str) -> LockFile:
         """Take the lock of `database`, or raise StoreInUse that names the process which has it."""
+        if os.path.isdir(database):  # It never becomes a database: leave no lock beside it.
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         path = f"{database}.lock"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:

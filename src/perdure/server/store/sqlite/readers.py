@@ -83,6 +83,34 @@ class ReaderPool:
         reader.drop()
 
 
+class Glance:
+    """Point lookups of some microseconds on the loop's own thread, which save a hand-off."""
+
+    def __init__(self, path: str, settings: SqliteSettings) -> None:
+        self._path = path
+        self._settings = settings
+        self._connection: apsw.Connection | None = None
+
+    def finds_nothing(self, sql: str, parameters: tuple[int, ...]) -> bool:
+        """Whether a query has no row among what is committed now; False also when it fails.
+
+        Outside of a transaction each statement sees the newest commit.
+        """
+        try:
+            if self._connection is None:
+                self._connection = open_reader(self._path, self._settings)
+            return self._connection.execute(sql, parameters).get is None
+        except ENVIRONMENT_ERRORS:
+            self.close()
+            return False
+
+    def close(self) -> None:
+        """Close the connection; the next lookup opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close(True)
+
+
 class _Reader:
     """One connection and the limit on each use of it."""
 

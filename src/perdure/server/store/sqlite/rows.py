@@ -162,5 +162,5 @@ class _MergedRun:
 
 def _visible(row: VisibilityRow | None) -> Parameters:
     if row is None:
-        return (None, None, None, None, None)
-    return (row.status, row.start_time_ns, row.close_time_ns, row.workflow_type, row.info)
+        return (None, None, None, None)
+    return (row.status, row.start_time_ns, row.close_time_ns, row.workflow_type)

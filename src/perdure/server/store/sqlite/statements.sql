@@ -31,8 +31,8 @@ UPDATE perdure_run SET is_current = 1 WHERE run = ?;
 -- name: insert_run
 INSERT INTO perdure_run (
     run, shard, namespace, is_current, version, turn, wake_at_ns, workflow_hash, workflow_id, run_id, head,
-    status, start_time_ns, close_time_ns, workflow_type, info, reserve
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, zeroblob(48));
+    status, start_time_ns, close_time_ns, workflow_type, reserve
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, zeroblob(48));
 
 -- name: update_run
 UPDATE perdure_run SET version = ?, turn = ?, wake_at_ns = ?, head = ?, reserve = NULL WHERE run = ?;
@@ -40,7 +40,7 @@ UPDATE perdure_run SET version = ?, turn = ?, wake_at_ns = ?, head = ?, reserve 
 -- name: update_visible_run
 UPDATE perdure_run
 SET version = ?, turn = ?, wake_at_ns = ?, head = ?, reserve = NULL,
-    status = ?, start_time_ns = ?, close_time_ns = ?, workflow_type = ?, info = ?
+    status = ?, start_time_ns = ?, close_time_ns = ?, workflow_type = ?
 WHERE run = ?;
 
 -- name: insert_history
@@ -77,6 +77,9 @@ SELECT number, name, settings FROM perdure_namespace ORDER BY number;
 -- name: run_version
 SELECT version, turn FROM perdure_run WHERE run = ?;
 
+-- name: any_current
+SELECT 1 FROM perdure_run WHERE workflow_hash = ? AND is_current = 1 LIMIT 1;
+
 -- name: load_current
 SELECT run, namespace, workflow_id, run_id, version, turn, head, wake_at_ns, is_current FROM perdure_run
 WHERE workflow_hash = ?1 AND is_current = 1 AND namespace = ?2 AND workflow_id = ?3;
@@ -94,6 +97,9 @@ WHERE run = ?;
 
 -- name: records
 SELECT kind, key, content FROM perdure_record WHERE run = ? ORDER BY kind, key;
+
+-- name: record
+SELECT content FROM perdure_record WHERE run = ? AND kind = ? AND key = ?;
 
 -- name: history
 SELECT first_event_id, last_event_id, size_bytes, batch FROM perdure_history
@@ -128,13 +134,13 @@ SELECT run FROM perdure_run INDEXED BY perdure_run_started
 WHERE close_time_ns = 0 AND run > ? ORDER BY run LIMIT ?;
 
 -- name: list_open
-SELECT close_time_ns, start_time_ns, run, info FROM perdure_run
+SELECT close_time_ns, start_time_ns, run, namespace, workflow_id, run_id, head FROM perdure_run
 WHERE namespace = ?1 AND close_time_ns = 0 AND start_time_ns <= ?2
     AND (start_time_ns < ?2 OR run < ?3)
 ORDER BY start_time_ns DESC, run DESC LIMIT ?4;
 
 -- name: list_closed
-SELECT close_time_ns, start_time_ns, run, info FROM perdure_run
+SELECT close_time_ns, start_time_ns, run, namespace, workflow_id, run_id, head FROM perdure_run
 WHERE namespace = ?1 AND close_time_ns > 0 AND close_time_ns <= ?2
     AND (close_time_ns, start_time_ns, run) < (?2, ?3, ?4)
 ORDER BY close_time_ns DESC, start_time_ns DESC, run DESC LIMIT ?5;

@@ -11,7 +11,6 @@ from typing import Any
 import apsw
 import msgspec
 
-from perdure.server.store.codec import unseal
 from perdure.server.store.memory import take_batches
 from perdure.server.store.ports import (
     BacklogCursor,
@@ -20,11 +19,13 @@ from perdure.server.store.ports import (
     DispatchRow,
     Fence,
     HistoryBatch,
+    ListedRun,
     LoadedRun,
     NamespaceRow,
     OutboxRow,
     QueueKey,
     Record,
+    RecordName,
     RunIdentity,
     RunNumber,
     StoreStatistics,
@@ -40,7 +41,7 @@ from perdure.server.store.sqlite.connections import (
 )
 from perdure.server.store.sqlite.groups import GroupWriter
 from perdure.server.store.sqlite.lock import LockFile
-from perdure.server.store.sqlite.readers import ReaderPool
+from perdure.server.store.sqlite.readers import Glance, ReaderPool
 from perdure.server.store.sqlite.statements import statements, workflow_hash
 from perdure.server.store.sqlite.writer import Writer
 
@@ -87,6 +88,7 @@ class SqliteStore:
         self._sql = statements()
         self._lock = lock
         self._readers = ReaderPool(path, settings)
+        self._glance = Glance(path, settings)
         self._groups = GroupWriter(path, settings, connection)
         self._writer = Writer(self._groups, settings, self._readers.close)
         self._closing: asyncio.Future[None] | None = None
@@ -108,6 +110,13 @@ class SqliteStore:
         """Make the writes durable. Raises StoreUnavailable, CommitUnknown or LeaseLost."""
         self._check_open()
         return await self._writer.commit(commit)
+
+    def absent(self, namespace: int, workflow_id: str) -> bool:
+        """Whether no run has the hash of this workflow id, looked up on the loop's thread."""
+        if self._closing is not None:
+            return False
+        key = workflow_hash(namespace, workflow_id)
+        return self._glance.finds_nothing(self._sql["any_current"], (key,))
 
     async def run_versions(self, runs: Sequence[RunNumber]) -> dict[RunNumber, tuple[int, int]]:
         """The durable (version, turn) of each run that exists.
@@ -234,7 +243,11 @@ class SqliteStore:
         return await self._writer.submit(lambda: self._groups.transact(put))
 
     async def list_executions(
-        self, namespace: int, after: VisibilityCursor | None, limit: int
+        self,
+        namespace: int,
+        after: VisibilityCursor | None,
+        limit: int,
+        records: Sequence[RecordName] = (),
     ) -> VisibilityPage:
         """Open runs first, newest start first; then closed ones, newest close first."""
         self._check_open()
@@ -255,12 +268,26 @@ class SqliteStore:
                 missing = limit + 1 - len(rows)
                 where = (namespace, closed_until, *closed, missing)
                 rows += connection.execute(self._sql["list_closed"], where)
-            infos = [unseal(row[3]) for row in rows[:limit]]
+            runs = [self._listed(connection, row, records) for row in rows[:limit]]
             if len(rows) <= limit:
-                return VisibilityPage(infos, None)
-            return VisibilityPage(infos, VisibilityCursor(*rows[limit - 1][:3]))
+                return VisibilityPage(runs, None)
+            return VisibilityPage(runs, VisibilityCursor(*rows[limit - 1][:3]))
 
         return await self._readers.read(read)
+
+    def _listed(
+        self, connection: apsw.Connection, row: tuple[Any, ...], names: Sequence[RecordName]
+    ) -> ListedRun:
+        _, _, run, namespace, workflow_id, run_id, head = row
+        found = (
+            (*name, connection.execute(self._sql["record"], (run, *name)).get) for name in names
+        )
+        return ListedRun(
+            run,
+            RunIdentity(namespace, workflow_id, run_id),
+            head,
+            [Record(*record) for record in found if record[2] is not None],
+        )
 
     async def _all(self, name: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         self._check_open()
@@ -276,6 +303,7 @@ class SqliteStore:
     async def close(self) -> None:
         """Finish what was handed over, checkpoint, and let go of the database."""
         if self._closing is None:
+            self._glance.close()
             self._closing = self._writer.close()
             self._closing.add_done_callback(self._let_go)
         await asyncio.shield(self._closing)

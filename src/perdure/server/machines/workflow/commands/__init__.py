@@ -17,7 +17,10 @@ from perdure.server.machines.workflow.commands import (
     modify_properties,
     record_marker,
     request_cancel_activity,
+    request_cancel_external,
     schedule_activity,
+    signal_external,
+    start_child,
     start_timer,
     upsert_search_attributes,
 )
@@ -52,6 +55,11 @@ COMMANDS: dict[int, CommandHandler] = {
     command_type_pb2.COMMAND_TYPE_CANCEL_WORKFLOW_EXECUTION: _handler(cancel_workflow),
     command_type_pb2.COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION: _handler(continue_as_new),
     command_type_pb2.COMMAND_TYPE_RECORD_MARKER: _handler(record_marker),
+    command_type_pb2.COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION: _handler(start_child),
+    command_type_pb2.COMMAND_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION: _handler(signal_external),
+    command_type_pb2.COMMAND_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION: _handler(
+        request_cancel_external
+    ),
     command_type_pb2.COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES: _handler(
         upsert_search_attributes
     ),

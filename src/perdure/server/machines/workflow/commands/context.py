@@ -84,6 +84,11 @@ class CheckContext(msgspec.Struct):
     """A command before this one closes the run."""
     cancelled_activities: set[int] = set()
     """Scheduled event ids of activities that commands before this one asked to cancel."""
+    pending_children: int = 0
+    pending_signals: int = 0
+    pending_cancels: int = 0
+    initiated_children: set[str] = set()
+    """Workflow ids of children that commands before this one start."""
 
 
 class ApplyContext(msgspec.Struct):

@@ -40,11 +40,10 @@ def check(context: CheckContext, command: Command) -> None:
 
 
 def apply(turn: Turn, context: ApplyContext, command: Command) -> None:
-    """Record it; lists must show it."""
+    """Record it."""
     attributes = command.modify_workflow_properties_command_attributes
     event = events.properties_modified(
         context.completed_event_id,
         attributes.upserted_memo if attributes.HasField("upserted_memo") else None,
     )
     turn.record(events.with_command_metadata(event, command))
-    turn.segment.visibility_changed = True

@@ -47,10 +47,9 @@ def check(context: CheckContext, command: Command) -> None:
 
 
 def apply(turn: Turn, context: ApplyContext, command: Command) -> None:
-    """Record them; lists must show them."""
+    """Record them."""
     attributes = command.upsert_workflow_search_attributes_command_attributes
     event = events.search_attributes_upserted(
         context.completed_event_id, attributes.search_attributes
     )
     turn.record(events.with_command_metadata(event, command))
-    turn.segment.visibility_changed = True

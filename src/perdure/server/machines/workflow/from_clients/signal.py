@@ -19,7 +19,7 @@ def running(turn: Turn, message: SignalWorkflow) -> Done:
     run, request = turn.run, message.request
     if request.request_id in run.requests:
         return Done(run.recorded.run_id)
-    if run.recorded.signals + _buffered_signals(run) >= turn.limits.signals_max:
+    if run.recorded.signals + buffered_signals(run) >= turn.limits.signals_max:
         raise ResourceExhausted("exceeded workflow execution limit for signal events")
     event_id = turn.record_or_buffer(events.workflow_signaled(request))
     if not event_id and request.request_id:
@@ -32,7 +32,8 @@ def running(turn: Turn, message: SignalWorkflow) -> Done:
     return Done(run.recorded.run_id)
 
 
-def _buffered_signals(run: Run) -> int:
+def buffered_signals(run: Run) -> int:
+    """How many signals wait for the workflow task to close."""
     signaled = event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
     return sum(buffered.event_type == signaled for buffered in run.buffered.values())
 

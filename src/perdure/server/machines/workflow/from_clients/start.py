@@ -25,7 +25,7 @@ UNSUCCESSFUL = frozenset((Status.FAILED, Status.CANCELED, Status.TERMINATED, Sta
 
 def absent(turn: Turn, message: StartWorkflow) -> WorkflowStarted:
     """Nothing has this workflow id yet."""
-    return _start(turn, message.request)
+    return _start(turn, message)
 
 
 def closed(turn: Turn, message: StartWorkflow) -> WorkflowStarted:
@@ -50,7 +50,7 @@ def closed(turn: Turn, message: StartWorkflow) -> WorkflowStarted:
             f"Workflow execution already finished successfully. {where} "
             "Workflow Id reuse policy: allow duplicate workflow Id if last run failed.",
         )
-    return _start(turn, request)
+    return _start(turn, message)
 
 
 def running(turn: Turn, message: StartWorkflow) -> WorkflowStarted:
@@ -64,7 +64,7 @@ def running(turn: Turn, message: StartWorkflow) -> WorkflowStarted:
         == workflow_pb2.WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING
     )
     if is_terminate_reuse or policy == workflow_pb2.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING:
-        return _replace(turn, request)
+        return _replace(turn, message)
     if policy == workflow_pb2.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING:
         return _use_existing(turn, request)
     raise _already_started(
@@ -74,8 +74,9 @@ def running(turn: Turn, message: StartWorkflow) -> WorkflowStarted:
     )
 
 
-def _start(turn: Turn, request: StartWorkflowExecutionRequest, run_id: str = "") -> WorkflowStarted:
-    run = chain.first_run(turn, request, run_id or turn.ids.uuid())
+def _start(turn: Turn, message: StartWorkflow, run_id: str = "") -> WorkflowStarted:
+    request = message.request
+    run = chain.first_run(turn, request, run_id or turn.ids.uuid(), message.parent)
     eager_task = None
     if request.request_eager_execution and run.workflow_task is not None:
         eager_task = workflow_task.start(
@@ -99,7 +100,7 @@ def _use_existing(turn: Turn, request: StartWorkflowExecutionRequest) -> Workflo
     return _answer(turn.run, is_new=False)
 
 
-def _replace(turn: Turn, request: StartWorkflowExecutionRequest) -> WorkflowStarted:
+def _replace(turn: Turn, message: StartWorkflow) -> WorkflowStarted:
     """Terminate the open run and start the new one in the same turn."""
     run_id = turn.ids.uuid()
     workflow_task.force_close(turn)
@@ -117,7 +118,7 @@ def _replace(turn: Turn, request: StartWorkflowExecutionRequest) -> WorkflowStar
             "TerminateIfRunning WorkflowIdReusePolicy", details, workflow_task.HISTORY_SERVICE
         ),
     )
-    return _start(turn, request, run_id)
+    return _start(turn, message, run_id)
 
 
 def _is_repeat(run: Run, request: StartWorkflowExecutionRequest) -> bool:

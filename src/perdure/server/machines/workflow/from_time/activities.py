@@ -57,7 +57,7 @@ def due(turn: Turn, now_ns: int) -> None:
             continue
         ends = activity_task.take(turn, pending, TimeOut(now_ns, deadline.kind))
         if ends is not None:
-            _record_timed_out(turn, pending, ends)
+            record_timed_out(turn, pending, ends)
             is_news = True
     if is_news:
         workflow_task.schedule_if_needed(turn)
@@ -101,7 +101,8 @@ def start_eagerly(
     return activity_task.started_reply(turn, pending)
 
 
-def _record_timed_out(turn: Turn, pending: PendingActivity, ends: Ends) -> None:
+def record_timed_out(turn: Turn, pending: PendingActivity, ends: Ends) -> None:
+    """Record (or buffer) that an activity timed out for good."""
     scheduled_event_id, failure = pending.activity.scheduled_event_id, ends.failure
     if failure is None:
         raise InvariantViolation("a timeout without its failure")

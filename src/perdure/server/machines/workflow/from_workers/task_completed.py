@@ -115,6 +115,9 @@ def _check(turn: Turn, task: WorkflowTask, request: RespondWorkflowTaskCompleted
         fired_timer_ids={timer.timer_id for timer in run.timers.values() if timer.is_fired},
         buffered=len(run.buffered),
         pending_activities=len(run.activities),
+        pending_children=sum(not child.is_over for child in run.children.values()),
+        pending_signals=sum(not signal.is_answered for signal in run.external_signals.values()),
+        pending_cancels=sum(not cancel.is_answered for cancel in run.external_cancels.values()),
         next_event_id=run.recorded.next_event_id + transient_events + 1,
     )
     for command in request.commands:
@@ -159,7 +162,6 @@ def _complete(
 ) -> WorkflowTaskCompleted:
     run = turn.run
     heartbeat_since_ns = run.pending.heartbeat_since_ns if is_heartbeat else 0
-    build_id = run.recorded.build_id
     workflow_task.record_transient(turn)
     task = run.recorded.workflow_task
     assert task is not None, "the token showed a started task"
@@ -167,8 +169,6 @@ def _complete(
         events.workflow_task_completed(task.scheduled_event_id, task.started_event_id, request)
     )
     turn.change(changes.TaskClosed(next_attempt=1))
-    if run.recorded.build_id != build_id:
-        turn.segment.visibility_changed = True
     _set_sticky(turn, request)
     context = ApplyContext(completed_event_id, request.identity, request)
     for command in request.commands:

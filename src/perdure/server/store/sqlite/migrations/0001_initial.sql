@@ -35,7 +35,6 @@ CREATE TABLE perdure_run (
     start_time_ns   INTEGER,
     close_time_ns   INTEGER,
     workflow_type   TEXT,
-    info            BLOB,
     -- Room that a new run keeps free and gives up at its first update: its head grows by about this much, and rows that
     -- grow on a full page split it.
     reserve         BLOB

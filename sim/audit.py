@@ -1,0 +1,123 @@
+"""What a checker looks at: everything that is stored, taken apart, beside the ledger."""
+
+from __future__ import annotations
+
+import uuid
+
+import msgspec
+from google.protobuf.message import DecodeError
+from temporalio.api.history.v1 import HistoryEvent
+
+from perdure.server.engine.history import entries_of
+from perdure.server.engine.pipeline import run_of
+from perdure.server.machines.errors import InvariantViolation
+from perdure.server.machines.workflow.state import Run
+from perdure.server.store.codec import unseal
+from perdure.server.store.ports import CorruptBlob, LoadedRun, RunNumber, Store
+from sim.ledger import Ledger
+
+BYTES_MAX = 1 << 40
+
+
+class StoredBatch(msgspec.Struct):
+    """A batch of history: what its row says of it, and the entries that are in it."""
+
+    first_event_id: int
+    last_event_id: int
+    size_bytes: int
+    entries: list[bytes]
+
+
+class StoredRun(msgspec.Struct):
+    """A run, as it is stored."""
+
+    number: RunNumber
+    workflow_id: str
+    run_id: str
+    is_current: bool
+    version: int
+    run: Run
+    batches: list[StoredBatch]
+    events: list[HistoryEvent]
+    problems: list[str] = []
+    """What of it could not be read back."""
+
+    @property
+    def entries(self) -> list[bytes]:
+        """Its history, an entry per event."""
+        return [entry for batch in self.batches for entry in batch.entries]
+
+
+class Audit(msgspec.Struct):
+    """A store at one moment."""
+
+    runs: list[StoredRun]
+    ledger: Ledger
+    now_ns: int
+    is_final: bool = False
+    """Nothing more will happen: what was begun must be over."""
+
+    def run_named(self, run_id: str) -> StoredRun | None:
+        """A run by its id."""
+        for stored in self.runs:
+            if stored.run_id == run_id:
+                return stored
+        return None
+
+    def runs_of(self, workflow_id: str) -> list[StoredRun]:
+        """All runs of a workflow, oldest first."""
+        return [stored for stored in self.runs if stored.workflow_id == workflow_id]
+
+
+class Auditor:
+    """Takes audits of one store; what has not changed since the last one is not read again."""
+
+    def __init__(self, store: Store, ledger: Ledger) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._known: dict[RunNumber, StoredRun] = {}
+
+    async def take(self, now_ns: int, *, is_final: bool = False) -> Audit:
+        """Read everything."""
+        last, _, _ = await self._store.last_numbers()
+        runs = []
+        for number in range(1, last + 1):
+            loaded = await self._store.load_number(number)
+            if loaded is None:
+                continue
+            known = self._known.get(number)
+            if known is None or known.version != loaded.version:
+                known = self._known[number] = await self._read(loaded)
+            known.is_current = loaded.is_current
+            runs.append(known)
+        return Audit(runs, self._ledger, now_ns, is_final)
+
+    async def _read(self, loaded: LoadedRun) -> StoredRun:
+        stored = StoredRun(
+            number=loaded.run,
+            workflow_id=loaded.identity.workflow_id,
+            run_id=str(uuid.UUID(bytes=loaded.identity.run_id)),
+            is_current=loaded.is_current,
+            version=loaded.version,
+            run=run_of(loaded),
+            batches=[],
+            events=[],
+        )
+        for batch in await self._store.read_history(loaded.run, 1, BYTES_MAX, BYTES_MAX):
+            try:
+                entries = entries_of(unseal(batch.blob))
+                stored.events.extend(map(_event, entries))
+            except (CorruptBlob, DecodeError, InvariantViolation) as error:
+                stored.problems.append(f"batch {batch.first_event_id}: {error}")
+                continue
+            stored.batches.append(
+                StoredBatch(batch.first_event_id, batch.last_event_id, batch.size_bytes, entries)
+            )
+        return stored
+
+
+def _event(entry: bytes) -> HistoryEvent:
+    position = 1
+    while entry[position] >= 0x80:
+        position += 1
+    return HistoryEvent.FromString(entry[position + 1 :])

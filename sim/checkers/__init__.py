@@ -1,0 +1,51 @@
+"""The invariants, one small file each, named in docs by their ids.
+
+A checker is a function from an `Audit` to texts, one per violation. `CHECKERS` is the table of them
+all; `check_memory` is the one that looks at a living engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from sim.audit import Audit
+from sim.checkers.a1_activities import check as a1
+from sim.checkers.a4_results import check as a4
+from sim.checkers.h1_event_order import check as h1
+from sim.checkers.h2_stable_reads import check as h2
+from sim.checkers.h3_fold import check as h3
+from sim.checkers.h3_memory import check_memory
+from sim.checkers.h4_parses import check as h4
+from sim.checkers.h5_replay import check as h5
+from sim.checkers.h6_acknowledged import check as h6
+from sim.checkers.l1_ends import check as l1
+from sim.checkers.s1_signals import check as s1
+from sim.checkers.t1_timers import check as t1
+from sim.checkers.t2_fire_times import check as t2
+from sim.checkers.w1_runs import check as w1
+from sim.checkers.w2_starts import check as w2
+from sim.checkers.w3_chains import check as w3
+from sim.checkers.w4_workflow_tasks import check as w4
+
+Checker = Callable[[Audit], Iterator[str]]
+
+CHECKERS: dict[str, Checker] = {
+    "H1": h1,
+    "H2": h2,
+    "H3": h3,
+    "H4": h4,
+    "H5": h5,
+    "H6": h6,
+    "W1": w1,
+    "W2": w2,
+    "W3": w3,
+    "W4": w4,
+    "T1": t1,
+    "T2": t2,
+    "A1": a1,
+    "A4": a4,
+    "S1": s1,
+    "L1": l1,
+}
+
+__all__ = ["CHECKERS", "Checker", "check_memory"]

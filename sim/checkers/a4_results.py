@@ -1,0 +1,21 @@
+"""A4: a recorded result was produced by some worker that had the task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sim.audit import Audit
+
+
+def check(audit: Audit) -> Iterator[str]:
+    """Every result that nobody produced."""
+    for stored in audit.runs:
+        for event in stored.events:
+            if not event.HasField("activity_task_completed_event_attributes"):
+                continue
+            attributes = event.activity_task_completed_event_attributes
+            scheduled = stored.events[attributes.scheduled_event_id - 1]
+            name = scheduled.activity_task_scheduled_event_attributes.activity_id
+            produced = audit.ledger.results.get((stored.run_id, name), set())
+            if attributes.result.payloads[0].data not in produced:
+                yield f"{stored.run_id}: nobody produced the result of {name}"

@@ -1,0 +1,71 @@
+"""What kind of world a seed makes: how large, how hostile, how cramped."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+
+from perdure.server.store.faulty import FaultOdds
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A world before it begins."""
+
+    workflows: int
+    clients: int
+    requests: int
+    """Of each client."""
+    pause_seconds_max: float
+    workers: int
+    misbehaviour: float
+    loss: float
+    odds: FaultOdds
+    crashes: tuple[float, ...]
+    """Virtual times near which the engine crashes."""
+    worker_deaths: tuple[float, ...]
+    clock_shifts: tuple[tuple[float, float], ...]
+    """(when, by how many seconds)."""
+    executions_max: int
+    group_writes_max: int
+    duration_seconds: float
+    """When the faults stop, at the latest."""
+
+
+def plan_for(dice: random.Random) -> Plan:
+    """Draw a world. Some have no faults of one kind, so that others are seen alone."""
+    duration = 10.0
+    is_faulty = dice.random() < 0.7
+    rate = dice.choice((0.02, 0.05, 0.1))
+    crashes = dice.choice((0, 1, 1, 2, 3))
+    return Plan(
+        workflows=dice.randint(1, 4),
+        clients=dice.randint(1, 3),
+        requests=dice.randint(3, 14),
+        pause_seconds_max=dice.choice((0.02, 0.3, 1.5, 4.0)),
+        workers=dice.randint(1, 2),
+        misbehaviour=dice.choice((0.0, 0.03, 0.1)),
+        loss=dice.choice((0.0, 0.02, 0.1)),
+        odds=FaultOdds(
+            unavailable=rate,
+            unknown_done=rate,
+            unknown_lost=rate,
+            outage=rate / 2,
+            read_unavailable=rate,
+        )
+        if is_faulty
+        else FaultOdds(),
+        crashes=tuple(sorted(dice.random() * duration for _ in range(crashes))),
+        worker_deaths=tuple(
+            sorted(dice.random() * duration for _ in range(dice.choice((0, 0, 1, 2))))
+        ),
+        clock_shifts=tuple(
+            sorted(
+                (dice.random() * duration, dice.choice((-0.5, -2.0, 0.5, 3.0)))
+                for _ in range(dice.choice((0, 0, 1, 2)))
+            )
+        ),
+        executions_max=dice.choice((2, 3, 1_000)),
+        group_writes_max=dice.choice((1, 2, 500)),
+        duration_seconds=duration,
+    )

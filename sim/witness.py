@@ -1,0 +1,184 @@
+"""H6 and H2 as it happens: each answer, when it leaves the engine, is compared with what is stored.
+
+The witness sees the platter, not the engine: whatever an answer says must be there already. What it
+sees it writes into the ledger.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+from perdure.server.engine.api import (
+    ActivityTaskWithInput,
+    HistoryPage,
+    RunView,
+    WorkflowTaskWithHistory,
+)
+from perdure.server.engine.history import entries_of
+from perdure.server.engine.pipeline import run_of
+from perdure.server.machines.workflow.inputs import StartedActivityTask, WorkflowStarted
+from perdure.server.machines.workflow.state import Run
+from perdure.server.store.codec import unseal
+from perdure.server.store.ports import RunNumber
+from sim.disk import Platter, run_now
+from sim.ledger import Ledger
+
+BYTES_MAX = 1 << 40
+
+
+class Witness:
+    """Compares answers with the store, and keeps the ledger."""
+
+    def __init__(
+        self, platter: Platter, namespace: int, ledger: Ledger, broken: Callable[[str, str], None]
+    ) -> None:
+        self._platter = platter
+        self._namespace = namespace
+        self._ledger = ledger
+        self._broken = broken
+        self._entries: dict[RunNumber, list[bytes]] = {}
+
+    def started(self, request_id: str, workflow_id: str, reply: WorkflowStarted) -> None:
+        """A start was answered."""
+        start = self._ledger.starts[request_id]
+        start.run_ids.append(reply.run_id)
+        start.is_new = start.is_new or reply.is_new
+        if not self._stored_entries(workflow_id, reply.run_id):
+            self._broken("H6", f"start {request_id} was answered before {reply.run_id} was stored")
+
+    def refused(self, workflow_id: str, run_id: str) -> None:
+        """A start was refused because of a run."""
+        if not self._stored_entries(workflow_id, run_id):
+            self._broken("H6", f"a start was refused before {run_id}, its reason, was stored")
+
+    def signaled(self, request_id: str) -> None:
+        """A signal was acknowledged."""
+        signal = self._ledger.signals[request_id]
+        signal.is_acknowledged = True
+        if signal.run_id:
+            named = self._stored_run(signal.workflow_id, signal.run_id)
+            runs = [] if named is None else [named]
+        else:
+            runs = self._stored_runs(signal.workflow_id)
+        if not any(request_id in run.requests for run in runs):
+            self._broken("H6", f"signal {request_id} was acknowledged before it was stored")
+
+    def terminated(self, workflow_id: str, run_id: str) -> None:
+        """A termination was acknowledged."""
+        if not run_id:
+            return
+        self._ledger.terminated.add(run_id)
+        run = self._stored_run(workflow_id, run_id)
+        if run is None or run.is_open:
+            self._broken("H6", f"{run_id} is open, but its termination was acknowledged")
+
+    def read(self, workflow_id: str, page: HistoryPage) -> None:
+        """A page of history was answered."""
+        self._recorded(workflow_id, page.run_id, page.first_event_id, page.history)
+        stored = self._stored_entries(workflow_id, page.run_id)
+        if page.last_event_id > len(stored):
+            self._broken(
+                "H6", f"{page.run_id} is said to have {page.last_event_id} events: {len(stored)}"
+            )
+        run = self._stored_run(workflow_id, page.run_id)
+        if not page.is_open and (run is None or run.is_open):
+            self._broken("H6", f"{page.run_id} is said to be closed before that was stored")
+
+    def described(self, view: RunView) -> None:
+        """A description was answered."""
+        recorded = view.run.recorded
+        stored = self._stored_entries(view.workflow_id, recorded.run_id)
+        if recorded.next_event_id - 1 > len(stored):
+            self._broken(
+                "H6",
+                f"{recorded.run_id} was described with {recorded.next_event_id - 1} events,"
+                f" of which {len(stored)} are stored",
+            )
+
+    def workflow_task(self, ready: WorkflowTaskWithHistory | None) -> None:
+        """A worker gets a workflow task."""
+        if ready is None:
+            return
+        task, token = ready.task, ready.task.token
+        recorded = ready.history
+        if task.unrecorded and not ready.next_event_id:
+            recorded = recorded[: len(recorded) - len(task.unrecorded)]
+        self._recorded(token.workflow_id, token.run_id, task.history_from, recorded)
+        run = self._stored_run(token.workflow_id, token.run_id)
+        if run is None or run.pending.task_stamp < token.stamp:
+            self._broken("H6", f"a task of {token.run_id} was given out before it was stored")
+        elif run.pending.task_stamp == token.stamp and run.is_open and not run.is_task_started:
+            outstanding = run.workflow_task is not None
+            if outstanding:
+                self._broken("H6", f"a task of {token.run_id} was given out, but is not started")
+
+    def activity_task(self, ready: ActivityTaskWithInput | None) -> None:
+        """A worker gets an activity attempt."""
+        if ready is None:
+            return
+        self.activity_started(ready.task)
+        event_id = ready.task.token.scheduled_event_id
+        stored = self._stored_entries(ready.task.token.workflow_id, ready.task.token.run_id)
+        if len(stored) < event_id or not stored[event_id - 1].endswith(ready.scheduled_event):
+            self._broken("H2", f"activity {event_id} came with an event that is not the stored one")
+
+    def activity_started(self, task: StartedActivityTask) -> None:
+        """An attempt is said to have started."""
+        token = task.token
+        run = self._stored_run(token.workflow_id, token.run_id)
+        pending = None if run is None else run.activities.get(token.scheduled_event_id)
+        stored = self._stored_entries(token.workflow_id, token.run_id)
+        if len(stored) < token.scheduled_event_id:
+            self._broken("H6", f"an activity of {token.run_id} was given out before it was stored")
+        elif pending is not None and (pending.attempt.attempt, pending.attempt.stamp) < (
+            token.attempt,
+            token.stamp,
+        ):
+            self._broken("H6", f"an attempt of {token.run_id} was given out before it was stored")
+
+    def completed(self, workflow_id: str, run_id: str, started_event_id: int) -> None:
+        """A workflow task's completion was accepted."""
+        self._ledger.completions[run_id, started_event_id].is_acknowledged = True
+        stored = self._stored_entries(workflow_id, run_id)
+        if len(stored) <= started_event_id:
+            self._broken("H6", f"task {started_event_id} of {run_id} was completed, not stored")
+
+    # ---- what is stored
+
+    def _recorded(self, workflow_id: str, run_id: str, first: int, history: bytes) -> None:
+        entries = entries_of(history)
+        stored = self._stored_entries(workflow_id, run_id)
+        if stored[first - 1 : first - 1 + len(entries)] != entries:
+            self._broken("H6", f"a reader got events of {run_id} from {first} that are not stored")
+        problem = self._ledger.read(run_id, first, entries)
+        if problem:
+            self._broken("H2", problem)
+
+    def _stored_runs(self, workflow_id: str) -> list[Run]:
+        """Newest first."""
+        last, _, _ = run_now(self._platter.last_numbers())
+        found = (run_now(self._platter.load_number(number)) for number in range(last, 0, -1))
+        return [
+            run_of(loaded)
+            for loaded in found
+            if loaded is not None and loaded.identity.workflow_id == workflow_id
+        ]
+
+    def _stored_run(self, workflow_id: str, run_id: str) -> Run | None:
+        key = uuid.UUID(run_id).bytes
+        loaded = run_now(self._platter.load_run(self._namespace, workflow_id, key))
+        return None if loaded is None else run_of(loaded)
+
+    def _stored_entries(self, workflow_id: str, run_id: str) -> list[bytes]:
+        key = uuid.UUID(run_id).bytes
+        loaded = run_now(self._platter.load_run(self._namespace, workflow_id, key))
+        if loaded is None:
+            return []
+        known = self._entries.setdefault(loaded.run, [])
+        batches = run_now(
+            self._platter.read_history(loaded.run, len(known) + 1, BYTES_MAX, BYTES_MAX)
+        )
+        for batch in batches:
+            known.extend(entries_of(unseal(batch.blob)))
+        return known

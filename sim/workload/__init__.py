@@ -1,0 +1,3 @@
+"""What the world does with the service: clients, workers, and the programs that workers run."""
+
+from __future__ import annotations

@@ -1,0 +1,201 @@
+"""A client: starts, signals, cancels, terminates and watches workflows, a few of them, again and
+again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+from temporalio.api.common.v1 import RetryPolicy, WorkflowExecution, WorkflowType
+from temporalio.api.enums.v1 import (
+    TaskQueueKind,
+    WorkflowIdConflictPolicy,
+    WorkflowIdReusePolicy,
+)
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import (
+    RequestCancelWorkflowExecutionRequest,
+    SignalWorkflowExecutionRequest,
+    StartWorkflowExecutionRequest,
+    TerminateWorkflowExecutionRequest,
+)
+
+from perdure.server.engine.api import WorkflowTaskWithHistory
+from perdure.server.machines.errors import Rejected
+from perdure.server.machines.wire import duration
+from sim.ids import SeededIds
+from sim.ledger import Ledger, Signal, Start
+from sim.workload.plans import random_program
+from sim.workload.program import QUEUE, encode
+from sim.workload.service import Service
+
+MILLISECOND_NS = 1_000_000
+EVENTS_PER_READ = 5
+READS_MAX = 12
+_REUSE = (
+    WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+    WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+    WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
+    WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+)
+_CONFLICT = (
+    WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
+    WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
+    WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+    WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING,
+)
+
+EagerWorker = Callable[[WorkflowTaskWithHistory], None]
+"""Who carries out a task that came with the answer to a start."""
+
+
+class Client:
+    """One client process: a fixed number of requests, with pauses."""
+
+    def __init__(
+        self,
+        name: str,
+        service: Service,
+        ledger: Ledger,
+        dice: random.Random,
+        *,
+        workflow_ids: list[str],
+        requests: int,
+        pause_seconds_max: float,
+        run_eagerly: EagerWorker,
+    ) -> None:
+        self.name = name
+        self._service = service
+        self._ledger = ledger
+        self._dice = dice
+        self._ids = SeededIds(dice)
+        self._workflow_ids = workflow_ids
+        self._requests = requests
+        self._pause_seconds_max = pause_seconds_max
+        self._run_eagerly = run_eagerly
+        self._run_ids: dict[str, str] = {}
+        """The newest run of each workflow that this client started."""
+        self._sequence = 0
+
+    async def run(self) -> None:
+        """Make all requests. What the service refuses is an answer too."""
+        for index in range(self._requests):
+            await asyncio.sleep(self._dice.random() ** 2 * self._pause_seconds_max)
+            workflow_id = self._dice.choice(self._workflow_ids)
+            request = self._start if index == 0 else self._choose()
+            try:
+                await request(workflow_id)
+            except Rejected:
+                continue
+
+    def _choose(self) -> Callable[[str], Awaitable[None]]:
+        return self._dice.choices(
+            (
+                self._start,
+                self._signal,
+                self._cancel,
+                self._terminate,
+                self._describe,
+                self._watch,
+                self._reset_sticky,
+            ),
+            (8, 8, 1, 1, 4, 3, 1),
+        )[0]
+
+    async def _start(self, workflow_id: str) -> None:
+        dice = self._dice
+        request = StartWorkflowExecutionRequest(
+            workflow_id=workflow_id,
+            workflow_type=WorkflowType(name="program"),
+            task_queue=TaskQueue(name=QUEUE, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL),
+            identity=self.name,
+            request_id=self._ids.uuid(),
+            workflow_id_reuse_policy=dice.choice(_REUSE),
+            workflow_id_conflict_policy=dice.choice(_CONFLICT),
+            workflow_task_timeout=duration(dice.choice((500, 2_000)) * MILLISECOND_NS),
+            input=encode(random_program(dice)),
+            request_eager_execution=dice.random() < 0.2,
+        )
+        if request.workflow_id_conflict_policy == _CONFLICT[-1]:
+            # The frontend refuses to combine terminating with rejecting.
+            request.workflow_id_reuse_policy = _REUSE[0]
+        if dice.random() < 0.2:
+            request.retry_policy.CopyFrom(
+                RetryPolicy(
+                    initial_interval=duration(500 * MILLISECOND_NS),
+                    backoff_coefficient=2.0,
+                    maximum_interval=duration(5_000 * MILLISECOND_NS),
+                    maximum_attempts=2,
+                )
+            )
+        if dice.random() < 0.2:
+            request.workflow_run_timeout.CopyFrom(duration(6_000 * MILLISECOND_NS))
+        if dice.random() < 0.1:
+            request.workflow_execution_timeout.CopyFrom(duration(9_000 * MILLISECOND_NS))
+            if not request.HasField("workflow_run_timeout"):
+                request.workflow_run_timeout.CopyFrom(request.workflow_execution_timeout)
+        if dice.random() < 0.1:
+            request.workflow_start_delay.CopyFrom(duration(700 * MILLISECOND_NS))
+        self._ledger.starts[request.request_id] = Start(
+            workflow_id, request.workflow_id_reuse_policy, request.workflow_id_conflict_policy
+        )
+        repeats = 2 if dice.random() < 0.1 else 1
+        for _ in range(repeats):
+            reply, task = await self._service.start(request)
+            self._run_ids[workflow_id] = reply.run_id
+            if task is not None:
+                self._run_eagerly(task)
+
+    async def _signal(self, workflow_id: str) -> None:
+        run_id = self._run_id(workflow_id)
+        self._sequence += 1
+        request = SignalWorkflowExecutionRequest(
+            workflow_execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id),
+            signal_name="signal",
+            identity=self.name,
+            request_id=self._ids.uuid(),
+        )
+        self._ledger.signals[request.request_id] = Signal(
+            workflow_id, run_id, self.name, self._sequence
+        )
+        for _ in range(2 if self._dice.random() < 0.2 else 1):
+            await self._service.signal(request)
+
+    async def _cancel(self, workflow_id: str) -> None:
+        execution = WorkflowExecution(workflow_id=workflow_id, run_id=self._run_id(workflow_id))
+        await self._service.cancel(
+            RequestCancelWorkflowExecutionRequest(
+                workflow_execution=execution, identity=self.name, request_id=self._ids.uuid()
+            )
+        )
+
+    async def _terminate(self, workflow_id: str) -> None:
+        execution = WorkflowExecution(workflow_id=workflow_id, run_id=self._run_id(workflow_id))
+        await self._service.terminate(
+            TerminateWorkflowExecutionRequest(
+                workflow_execution=execution, reason="enough", identity=self.name
+            )
+        )
+
+    async def _describe(self, workflow_id: str) -> None:
+        await self._service.describe(workflow_id, self._run_id(workflow_id))
+
+    async def _watch(self, workflow_id: str) -> None:
+        """Follow a run's history, page by page, for a while."""
+        run_id, wanted = self._run_id(workflow_id), 1
+        for _ in range(READS_MAX):
+            page = await self._service.read_history(workflow_id, run_id, wanted, EVENTS_PER_READ)
+            run_id, wanted = page.run_id, page.next_event_id
+            if wanted <= page.last_event_id:
+                continue
+            if not page.is_open:
+                return
+            await self._service.wait_for_events(workflow_id, run_id, wanted - 1)
+
+    async def _reset_sticky(self, workflow_id: str) -> None:
+        await self._service.reset_sticky(workflow_id)
+
+    def _run_id(self, workflow_id: str) -> str:
+        """The run to name: one that this client knows, or whichever is current."""
+        return self._run_ids.get(workflow_id, "") if self._dice.random() < 0.5 else ""

@@ -1,0 +1,336 @@
+"""The engine as clients and workers see it: what an SDK and the frontend do around `EngineApi`.
+
+Every message is copied on its way, since no two processes share one. Calls that may be made again
+are, with the same request id, for as long as the service cannot be reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+from temporalio.api.common.v1 import Payloads
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.workflowservice.v1 import (
+    RequestCancelWorkflowExecutionRequest,
+    RespondWorkflowTaskCompletedRequest,
+    RespondWorkflowTaskFailedRequest,
+    SignalWorkflowExecutionRequest,
+    StartWorkflowExecutionRequest,
+    TerminateWorkflowExecutionRequest,
+)
+
+from perdure.server.engine.api import (
+    ActivityTaskWithInput,
+    HistoryPage,
+    NamespaceRef,
+    Poll,
+    RunView,
+    WorkflowTaskWithHistory,
+)
+from perdure.server.engine.engine import Engine
+from perdure.server.machines.errors import AlreadyStarted
+from perdure.server.machines.workflow.inputs import (
+    CancelActivity,
+    CancelWorkflow,
+    CompleteActivity,
+    CompleteWorkflowTask,
+    FailActivity,
+    FailWorkflowTask,
+    Heartbeat,
+    HeartbeatActivity,
+    Input,
+    Reply,
+    ResetSticky,
+    SignalWorkflow,
+    StartWorkflow,
+    TaskToken,
+    TerminateWorkflow,
+    WorkflowStarted,
+    WorkflowTaskCompleted,
+)
+from sim.network import Network, Unavailable
+from sim.witness import Witness
+
+_T = TypeVar("_T")
+
+NAMESPACE = NamespaceRef(1, "00000000-0000-4000-8000-000000000001", "default")
+RETRY_SECONDS_FIRST = 0.05
+RETRY_SECONDS_MAX = 1.0
+POLL_SECONDS = 6.0
+
+
+class CompletedTask(msgspec.Struct):
+    """What a completion brought back: the next task, and activities to run at once."""
+
+    reply: Reply
+    workflow_task: WorkflowTaskWithHistory | None = None
+    activity_tasks: list[ActivityTaskWithInput] = []
+
+
+class Service:
+    """One per client or worker; they share the network."""
+
+    def __init__(self, network: Network, witness: Witness, dice: random.Random) -> None:
+        self._network = network
+        self._witness = witness
+        self._dice = dice
+
+    # ---- clients
+
+    async def start(
+        self, request: StartWorkflowExecutionRequest
+    ) -> tuple[WorkflowStarted, WorkflowTaskWithHistory | None]:
+        """Start a workflow; with it, when it was asked for, its first task."""
+        workflow_id, request_id = request.workflow_id, request.request_id
+
+        async def serve(
+            engine: Engine,
+        ) -> tuple[WorkflowStarted, WorkflowTaskWithHistory | None]:
+            message = StartWorkflow(StartWorkflowExecutionRequest())
+            message.request.CopyFrom(request)
+            try:
+                reply = await engine.submit(NAMESPACE, workflow_id, message)
+            except AlreadyStarted as refusal:
+                self._witness.refused(workflow_id, refusal.run_id)
+                raise
+            assert isinstance(reply, WorkflowStarted)
+            task = None
+            if reply.eager_task is not None:
+                task = await engine.with_history(NAMESPACE, workflow_id, reply.eager_task)
+            return reply, task
+
+        def answered(result: tuple[WorkflowStarted, WorkflowTaskWithHistory | None]) -> None:
+            self._witness.started(request_id, workflow_id, result[0])
+            self._witness.workflow_task(result[1])
+
+        name = f"start {workflow_id} {request_id}"
+        return await self.insist(lambda: self._network.call(name, serve, answered=answered))
+
+    async def signal(self, request: SignalWorkflowExecutionRequest) -> None:
+        """Send a signal."""
+        execution, request_id = request.workflow_execution, request.request_id
+
+        def message() -> Input:
+            copy = SignalWorkflowExecutionRequest()
+            copy.CopyFrom(request)
+            return SignalWorkflow(execution.run_id, copy)
+
+        await self._submit(
+            f"signal {execution.workflow_id} {request_id}",
+            execution.workflow_id,
+            message,
+            lambda reply: self._witness.signaled(request_id),
+        )
+
+    async def cancel(self, request: RequestCancelWorkflowExecutionRequest) -> None:
+        """Ask a workflow to cancel."""
+        execution = request.workflow_execution
+
+        def message() -> Input:
+            copy = RequestCancelWorkflowExecutionRequest()
+            copy.CopyFrom(request)
+            return CancelWorkflow(execution.run_id, copy)
+
+        await self._submit(f"cancel {execution.workflow_id}", execution.workflow_id, message)
+
+    async def terminate(self, request: TerminateWorkflowExecutionRequest) -> None:
+        """End a workflow."""
+        execution = request.workflow_execution
+
+        def message() -> Input:
+            copy = TerminateWorkflowExecutionRequest()
+            copy.CopyFrom(request)
+            return TerminateWorkflow(execution.run_id, copy)
+
+        await self._submit(
+            f"terminate {execution.workflow_id} {execution.run_id}",
+            execution.workflow_id,
+            message,
+            lambda reply: self._witness.terminated(execution.workflow_id, execution.run_id),
+        )
+
+    async def reset_sticky(self, workflow_id: str) -> None:
+        """Make the next task of a workflow come with its whole history."""
+        await self._submit(f"reset-sticky {workflow_id}", workflow_id, lambda: ResetSticky(""))
+
+    async def describe(self, workflow_id: str, run_id: str) -> RunView:
+        """A run's state."""
+        return await self.insist(
+            lambda: self._network.call(
+                f"describe {workflow_id} {run_id}",
+                lambda engine: engine.describe(NAMESPACE, workflow_id, run_id),
+                answered=self._witness.described,
+            )
+        )
+
+    async def read_history(
+        self,
+        workflow_id: str,
+        run_id: str,
+        first_event_id: int,
+        events_max: int,
+        last_event_id: int | None = None,
+    ) -> HistoryPage:
+        """A page of a run's history."""
+        return await self.insist(
+            lambda: self._network.call(
+                f"read {workflow_id} {run_id} {first_event_id}",
+                lambda engine: engine.read_history(
+                    NAMESPACE,
+                    workflow_id,
+                    run_id,
+                    first_event_id=first_event_id,
+                    events_max=events_max,
+                    last_event_id=last_event_id,
+                ),
+                answered=lambda page: self._witness.read(workflow_id, page),
+            )
+        )
+
+    async def wait_for_events(self, workflow_id: str, run_id: str, after_event_id: int) -> None:
+        """Wait for news of a run, or for the time to be over."""
+        await self.insist(
+            lambda: self._network.call(
+                f"wait {workflow_id} {run_id} {after_event_id}",
+                lambda engine: engine.wait_for_events(
+                    NAMESPACE, workflow_id, run_id, after_event_id, POLL_SECONDS
+                ),
+                waits_seconds=POLL_SECONDS,
+            )
+        )
+
+    # ---- workers
+
+    async def poll_workflow_task(
+        self, poll: Poll, seconds: float
+    ) -> WorkflowTaskWithHistory | None:
+        """The next workflow task, for at most so many seconds; a poll that is given up earlier
+        (by cancelling it) is cancelled in the engine too."""
+        return await self._network.call(
+            f"poll-workflow {poll.queue} {poll.identity}",
+            lambda engine: engine.poll_workflow_task(poll, seconds),
+            waits_seconds=seconds,
+            answered=self._witness.workflow_task,
+        )
+
+    async def poll_activity_task(self, poll: Poll, seconds: float) -> ActivityTaskWithInput | None:
+        """The next activity attempt."""
+        return await self._network.call(
+            f"poll-activity {poll.queue} {poll.identity}",
+            lambda engine: engine.poll_activity_task(poll, seconds),
+            waits_seconds=seconds,
+            answered=self._witness.activity_task,
+        )
+
+    async def complete_workflow_task(
+        self, token: TaskToken, request: RespondWorkflowTaskCompletedRequest
+    ) -> CompletedTask:
+        """Answer a workflow task."""
+        workflow_id = token.workflow_id
+
+        async def serve(engine: Engine) -> CompletedTask:
+            copy = RespondWorkflowTaskCompletedRequest()
+            copy.CopyFrom(request)
+            reply = await engine.submit(NAMESPACE, workflow_id, CompleteWorkflowTask(token, copy))
+            completed = CompletedTask(reply)
+            if isinstance(reply, WorkflowTaskCompleted):
+                if reply.workflow_task is not None:
+                    completed.workflow_task = await engine.with_history(
+                        NAMESPACE, workflow_id, reply.workflow_task
+                    )
+                completed.activity_tasks = [
+                    await engine.with_input(NAMESPACE, workflow_id, task)
+                    for task in reply.activity_tasks
+                ]
+            return completed
+
+        def answered(completed: CompletedTask) -> None:
+            if isinstance(completed.reply, WorkflowTaskCompleted):
+                self._witness.completed(workflow_id, token.run_id, token.started_event_id)
+            self._witness.workflow_task(completed.workflow_task)
+            for task in completed.activity_tasks:
+                self._witness.activity_task(task)
+
+        name = f"complete-task {workflow_id} {token.started_event_id}.{token.attempt}"
+        return await self.insist(lambda: self._network.call(name, serve, answered=answered))
+
+    async def fail_workflow_task(
+        self, token: TaskToken, request: RespondWorkflowTaskFailedRequest
+    ) -> None:
+        """Give up a workflow task."""
+
+        def message() -> Input:
+            copy = RespondWorkflowTaskFailedRequest()
+            copy.CopyFrom(request)
+            return FailWorkflowTask(token, copy)
+
+        name = f"fail-task {token.workflow_id} {token.started_event_id}.{token.attempt}"
+        await self._submit(name, token.workflow_id, message)
+
+    async def complete_activity(
+        self, token: TaskToken, result: Payloads, identity: str, accepted: Callable[[], None]
+    ) -> None:
+        """Report a result."""
+
+        def message() -> Input:
+            copy = Payloads()
+            copy.CopyFrom(result)
+            return CompleteActivity(token, copy, identity)
+
+        name = f"complete-activity {token.workflow_id} {token.scheduled_event_id}.{token.attempt}"
+        await self._submit(name, token.workflow_id, message, lambda reply: accepted())
+
+    async def fail_activity(self, token: TaskToken, failure: Failure, identity: str) -> None:
+        """Report a failure."""
+
+        def message() -> Input:
+            copy = Failure()
+            copy.CopyFrom(failure)
+            return FailActivity(token, copy, identity)
+
+        name = f"fail-activity {token.workflow_id} {token.scheduled_event_id}.{token.attempt}"
+        await self._submit(name, token.workflow_id, message)
+
+    async def cancel_activity(self, token: TaskToken, identity: str) -> None:
+        """Acknowledge a cancellation."""
+        name = f"cancel-activity {token.workflow_id} {token.scheduled_event_id}.{token.attempt}"
+        await self._submit(name, token.workflow_id, lambda: CancelActivity(token, None, identity))
+
+    async def heartbeat(self, token: TaskToken, identity: str) -> bool:
+        """Say that an activity is alive; whether it shall cancel."""
+        name = f"heartbeat {token.workflow_id} {token.scheduled_event_id}.{token.attempt}"
+        reply = await self._submit(
+            name, token.workflow_id, lambda: HeartbeatActivity(token, None, identity)
+        )
+        return isinstance(reply, Heartbeat) and reply.cancel_requested
+
+    # ---- how
+
+    async def insist(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        """Make a call until it is answered."""
+        pause = RETRY_SECONDS_FIRST
+        while True:
+            try:
+                return await call()
+            except Unavailable:
+                await asyncio.sleep(pause * (0.5 + self._dice.random()))
+                pause = min(pause * 2, RETRY_SECONDS_MAX)
+
+    async def _submit(
+        self,
+        name: str,
+        workflow_id: str,
+        message: Callable[[], Input],
+        answered: Callable[[Reply], None] | None = None,
+    ) -> Reply:
+        return await self.insist(
+            lambda: self._network.call(
+                name,
+                lambda engine: engine.submit(NAMESPACE, workflow_id, message()),
+                answered=answered,
+            )
+        )

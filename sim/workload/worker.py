@@ -1,0 +1,296 @@
+"""A worker: polls, replays, answers; and misbehaves as workers do.
+
+It may die with tasks in hand, answer late, twice or never, fail a task, give a poll up, and lose
+its cache. Whatever it does, the histories that it is given must be whole, and what it answers is a
+function of them alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import msgspec
+from temporalio.api.common.v1 import Payload, Payloads
+from temporalio.api.enums.v1 import (
+    CommandType,
+    EventType,
+    TaskQueueKind,
+    WorkflowTaskFailedCause,
+)
+from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
+from temporalio.api.history.v1 import History, HistoryEvent
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import (
+    RespondWorkflowTaskCompletedRequest,
+    RespondWorkflowTaskFailedRequest,
+)
+
+from perdure.server.engine.api import ActivityTaskWithInput, Poll, WorkflowTaskWithHistory
+from perdure.server.machines.errors import Rejected
+from perdure.server.machines.wire import duration
+from sim.ledger import Completion, Ledger
+from sim.network import Unavailable
+from sim.workload.program import QUEUE, ActivityPlan, commands, facts
+from sim.workload.service import NAMESPACE, POLL_SECONDS, CompletedTask, Service
+
+MILLISECOND_NS = 1_000_000
+EVENTS_PER_READ = 7
+"""Small, so that reads have several pages."""
+
+
+class Mood:
+    """How badly workers behave: shared by all, so that the world can calm them down."""
+
+    def __init__(self, chance: float) -> None:
+        self.chance = chance
+        """Of each misbehaviour, each time."""
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(
+        self,
+        name: str,
+        service: Service,
+        ledger: Ledger,
+        dice: random.Random,
+        mood: Mood,
+        *,
+        broken: Callable[[str, str], None],
+        die: Callable[[], None],
+    ) -> None:
+        self.name = name
+        self._service = service
+        self._ledger = ledger
+        self._dice = dice
+        self._mood = mood
+        self._broken = broken
+        self._die = die
+        self._sticky = f"sticky-{name}"
+        self._cache: dict[str, list[HistoryEvent]] = {}
+        """Per run, the events up to the newest task that this worker has completed."""
+
+    async def run(self) -> None:
+        """Poll until the end of the world."""
+        await asyncio.gather(
+            self._workflow_tasks(Poll(NAMESPACE, QUEUE, self.name)),
+            self._workflow_tasks(Poll(NAMESPACE, self._sticky, self.name, sticky_for=QUEUE)),
+            self._activity_tasks(),
+            self._activity_tasks(),
+        )
+
+    def _misbehaves(self) -> bool:
+        return self._mood.chance > 0 and self._dice.random() < self._mood.chance
+
+    # ---- workflow tasks
+
+    async def _workflow_tasks(self, poll: Poll) -> None:
+        while True:
+            task: WorkflowTaskWithHistory | None = None
+            try:
+                async with asyncio.timeout(self._patience()):
+                    task = await self._service.poll_workflow_task(poll, POLL_SECONDS)
+            except TimeoutError:
+                continue
+            except (Unavailable, Rejected):
+                await asyncio.sleep(0.3)
+            while task is not None:
+                task = await self.answer(task)
+
+    def _patience(self) -> float | None:
+        """How long a poll waits before it is given up; None: as long as it lasts."""
+        if self._mood.chance == 0 or self._dice.random() < 0.5:
+            return None
+        return float(self._dice.random() ** 3 * POLL_SECONDS)
+
+    async def answer(self, task: WorkflowTaskWithHistory) -> WorkflowTaskWithHistory | None:
+        """Carry out a workflow task; the next one, when it came with the answer."""
+        token = task.task.token
+        if self._misbehaves():
+            self._die()
+            await asyncio.sleep(0)  # And this is how far it comes.
+        try:
+            events = await self._whole_history(task)
+        except Rejected:
+            return None  # The run is gone, or the task is stale.
+        if self._misbehaves():
+            return None  # It times out.
+        if self._misbehaves():
+            await self._fail(task)
+            return None
+        if self._misbehaves():
+            await asyncio.sleep(self._dice.random() * 6)
+        request = self._completion(events)
+        self._ledger.completions.setdefault(
+            (token.run_id, token.started_event_id),
+            Completion(token.workflow_id, token.run_id, token.started_event_id),
+        )
+        twice = self._misbehaves()
+        completed = await self._complete(task, request)
+        if twice:
+            await self._complete(task, request)
+        if completed is None:
+            return None
+        if not any(command.command_type in _CLOSING for command in request.commands):
+            self._cache[token.run_id] = events
+        for activity in completed.activity_tasks:
+            await self._perform(activity)
+        return completed.workflow_task
+
+    async def _whole_history(self, task: WorkflowTaskWithHistory) -> list[HistoryEvent]:
+        """All events up to the task's start: those that came, after those that are cached or are
+        read."""
+        events = list(History.FromString(task.history).events)
+        token, first = task.task.token, task.task.history_from
+        if first > 1:
+            cached = self._cache.get(token.run_id, [])
+            if len(cached) < first - 1 or self._misbehaves():
+                cached = await self._read(token.workflow_id, token.run_id, first - 1)
+            events = cached[: first - 1] + events
+        if [event.event_id for event in events] != list(range(1, len(events) + 1)):
+            ids = [event.event_id for event in events]
+            self._broken("H5", f"a task of {token.run_id} came with events {ids}")
+        last = events[-1]
+        if (
+            last.event_type != EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED
+            or last.event_id != task.task.started_event_id
+        ):
+            self._broken("H5", f"the history of a task of {token.run_id} does not end with it")
+        return events
+
+    async def _read(self, workflow_id: str, run_id: str, last: int) -> list[HistoryEvent]:
+        events: list[HistoryEvent] = []
+        while len(events) < last:
+            page = await self._service.read_history(
+                workflow_id, run_id, len(events) + 1, EVENTS_PER_READ, last
+            )
+            events.extend(History.FromString(page.history).events)
+        return events
+
+    def _completion(self, events: list[HistoryEvent]) -> RespondWorkflowTaskCompletedRequest:
+        request = RespondWorkflowTaskCompletedRequest(
+            identity=self.name,
+            commands=commands(facts(events)),
+            return_new_workflow_task=self._dice.random() < 0.5,
+            force_create_new_workflow_task=self._misbehaves(),
+        )
+        if self._dice.random() < 0.7:
+            request.sticky_attributes.worker_task_queue.CopyFrom(
+                TaskQueue(
+                    name=self._sticky,
+                    kind=TaskQueueKind.TASK_QUEUE_KIND_STICKY,
+                    normal_name=QUEUE,
+                )
+            )
+            request.sticky_attributes.schedule_to_start_timeout.CopyFrom(
+                duration(2_000 * MILLISECOND_NS)
+            )
+        return request
+
+    async def _complete(
+        self, task: WorkflowTaskWithHistory, request: RespondWorkflowTaskCompletedRequest
+    ) -> CompletedTask | None:
+        try:
+            return await self._service.complete_workflow_task(task.task.token, request)
+        except Rejected:
+            return None
+
+    async def _fail(self, task: WorkflowTaskWithHistory) -> None:
+        cause = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE
+        request = RespondWorkflowTaskFailedRequest(
+            cause=cause, failure=Failure(message="a bug"), identity=self.name
+        )
+        try:
+            await self._service.fail_workflow_task(task.task.token, request)
+        except Rejected:
+            return
+
+    # ---- activities
+
+    async def _activity_tasks(self) -> None:
+        poll = Poll(NAMESPACE, QUEUE, self.name)
+        while True:
+            task: ActivityTaskWithInput | None = None
+            try:
+                async with asyncio.timeout(self._patience()):
+                    task = await self._service.poll_activity_task(poll, POLL_SECONDS)
+            except TimeoutError:
+                continue
+            except (Unavailable, Rejected):
+                await asyncio.sleep(0.3)
+            if task is not None:
+                await self._perform(task)
+
+    async def _perform(self, task: ActivityTaskWithInput) -> None:
+        """Run one attempt as its plan says."""
+        scheduled = HistoryEvent.FromString(task.scheduled_event)
+        attributes = scheduled.activity_task_scheduled_event_attributes
+        plan = msgspec.json.decode(attributes.input.payloads[0].data, type=ActivityPlan)
+        if self._misbehaves():
+            self._die()
+            await asyncio.sleep(0)  # And this is how far it comes.
+        behaviour = plan.attempts[min(task.task.attempt, len(plan.attempts)) - 1]
+        if self._misbehaves():
+            await asyncio.sleep(self._dice.random() * 3)
+        try:
+            await _BEHAVIOURS[behaviour](self, task, attributes.activity_id)
+        except Rejected:
+            return  # It timed out, was cancelled, or its run is over.
+
+    async def _succeed(self, task: ActivityTaskWithInput, activity_id: str) -> None:
+        token = task.task.token
+        await asyncio.sleep(self._dice.random() * 0.2)
+        data = f'"{activity_id} by {self.name} as {task.task.attempt}"'.encode()
+        self._ledger.results.setdefault((token.run_id, activity_id), set()).add(data)
+        if self._misbehaves():
+            token = msgspec.structs.replace(token, scheduled_event_id=0, activity_id=activity_id)
+        result = Payloads(payloads=[Payload(data=data)])
+        for _ in range(2 if self._misbehaves() else 1):
+            await self._service.complete_activity(
+                token,
+                result,
+                self.name,
+                lambda: self._ledger.acknowledged_activities.add((token.run_id, activity_id)),
+            )
+
+    async def _fail_attempt(self, task: ActivityTaskWithInput, activity_id: str) -> None:
+        await self._service.fail_activity(task.task.token, _failure(is_fatal=False), self.name)
+
+    async def _fail_fatally(self, task: ActivityTaskWithInput, activity_id: str) -> None:
+        await self._service.fail_activity(task.task.token, _failure(is_fatal=True), self.name)
+
+    async def _hang(self, task: ActivityTaskWithInput, activity_id: str) -> None:
+        """Forget it: it times out."""
+
+    async def _beat(self, task: ActivityTaskWithInput, activity_id: str) -> None:
+        for _ in range(self._dice.randint(1, 6)):
+            if await self._service.heartbeat(task.task.token, self.name):
+                await self._service.cancel_activity(task.task.token, self.name)
+                return
+            await asyncio.sleep(0.2)
+        await self._succeed(task, activity_id)
+
+
+_CLOSING = (
+    CommandType.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION,
+    CommandType.COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION,
+    CommandType.COMMAND_TYPE_CANCEL_WORKFLOW_EXECUTION,
+    CommandType.COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION,
+)
+_BEHAVIOURS = {
+    "ok": Worker._succeed,
+    "fail": Worker._fail_attempt,
+    "fatal": Worker._fail_fatally,
+    "hang": Worker._hang,
+    "beat": Worker._beat,
+}
+
+
+def _failure(*, is_fatal: bool) -> Failure:
+    return Failure(
+        message="as planned",
+        application_failure_info=ApplicationFailureInfo(type="Planned", non_retryable=is_fatal),
+    )

@@ -1,0 +1,177 @@
+"""The composition root of the embedded home: the engine in your program, no server and no sockets.
+
+    async with perdure.embedded("app.db") as client:
+        async with Worker(client, task_queue="q", workflows=[...], activities=[...]):
+            await client.execute_workflow(...)
+
+One program at a time has a file open; the next one that opens it goes on where the last one
+stopped, however that ended. Whatever task the last one held is known to be dead with it, and goes
+on at once.
+
+By default the engine runs on the event loop that opens it. A program that blocks its loop for long
+gives it a thread of its own: `embedded("app.db", thread=True)`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from perdure.client import Client
+from perdure.converter import DataConverter
+from perdure.server.app import IN_MEMORY, Service, shorten_switch_interval
+from perdure.server.config import DEFAULT_NAMESPACE, Settings
+from perdure.transport.in_process import InProcessTransport
+from perdure.transport.session import ClientSession, ServerSession
+
+if TYPE_CHECKING:
+    from perdure.transport.port import Transport
+
+
+class EmbeddedEngineLost(RuntimeError):
+    """The engine's thread ended while the program was using it."""
+
+
+@asynccontextmanager
+async def embedded(
+    database: str | os.PathLike[str] = IN_MEMORY,
+    *,
+    namespace: str = DEFAULT_NAMESPACE,
+    data_converter: DataConverter = DataConverter.default,
+    identity: str = "",
+    thread: bool = False,
+) -> AsyncIterator[Client]:
+    """A client of an engine in this process, on a SQLite file or in memory (`":memory:"`).
+
+    With `thread`, the engine has a thread and an event loop of its own. Raises StoreInUse when
+    another process has the file open, SchemaTooNew when a newer version wrote it.
+    """
+    settings = Settings(
+        database=os.fspath(database),
+        namespaces=tuple(dict.fromkeys((DEFAULT_NAMESPACE, namespace))),
+    )
+    home = _threaded(settings) if thread else _on_this_loop(settings)
+    async with home as transport:
+        yield Client._over(
+            transport, namespace=namespace, data_converter=data_converter, identity=identity
+        )
+
+
+@asynccontextmanager
+async def _on_this_loop(settings: Settings) -> AsyncIterator[Transport]:
+    async with _opened_service(settings) as service:
+        yield InProcessTransport(service.handlers)
+
+
+@asynccontextmanager
+async def _threaded(settings: Settings) -> AsyncIterator[Transport]:
+    loop = asyncio.get_running_loop()
+    opened: asyncio.Future[_EngineThread] = loop.create_future()
+    ended = asyncio.Event()
+    thread = _EngineThread(settings, loop, opened, ended)
+    thread.start()
+    try:
+        await opened
+        yield thread.connect()
+    finally:
+        thread.stop()
+        await ended.wait()
+
+
+class _EngineThread(threading.Thread):
+    """An engine with an event loop of its own. Calls travel as the messages of a session, all of
+    one turn of a loop at a time, so that crossing threads costs little."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        user_loop: asyncio.AbstractEventLoop,
+        opened: asyncio.Future[_EngineThread],
+        ended: asyncio.Event,
+    ) -> None:
+        super().__init__(name="perdure-engine", daemon=True)
+        self._settings = settings
+        self._user_loop = user_loop
+        self._opened = opened
+        self._ended = ended
+        self._loop: asyncio.AbstractEventLoop
+        self._stopping: asyncio.Event
+        self._receive: Callable[[bytes], None]
+        self._session: ClientSession | None = None
+
+    def connect(self) -> ClientSession:
+        """The program's end of the session."""
+        self._session = ClientSession(self._send_to_engine)
+        return self._session
+
+    def stop(self) -> None:
+        """Have the engine close."""
+        if self._opened.done() and not self._opened.cancelled() and not self._opened.exception():
+            self._call_in_engine(self._stopping.set)
+
+    def run(self) -> None:
+        """The thread."""
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            self._call_in_program(self._fail, error)
+        finally:
+            self._call_in_program(self._end)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        async with _opened_service(self._settings) as service:
+            session = ServerSession(service.handlers, service.open_session(), self._send_to_program)
+            self._receive = session.receive
+            self._call_in_program(self._opened.set_result, self)
+            await self._stopping.wait()
+            await session.close()
+
+    def _send_to_engine(self, message: bytes) -> None:
+        self._call_in_engine(lambda: self._receive(message))
+
+    def _send_to_program(self, message: bytes) -> None:
+        self._call_in_program(self._deliver, message)
+
+    def _deliver(self, message: bytes) -> None:
+        if self._session is not None:
+            self._session.receive(message)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._opened.done():
+            self._opened.set_exception(error)
+
+    def _end(self) -> None:
+        if self._session is not None:
+            self._session.close()
+        self._ended.set()
+
+    def _call_in_engine(self, function: Callable[[], None]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function)
+        except RuntimeError as error:
+            raise EmbeddedEngineLost("the embedded engine has ended") from error
+
+    def _call_in_program(self, function: Callable[..., object], *arguments: object) -> None:
+        if not self._user_loop.is_closed():
+            self._user_loop.call_soon_threadsafe(function, *arguments)
+
+
+@asynccontextmanager
+async def _opened_service(settings: Settings) -> AsyncIterator[Service]:
+    with shorten_switch_interval():
+        service = await Service.open(settings, on_lease_lost=_nothing_to_do)
+        try:
+            await service.engine.lose_held_tasks()
+            yield service
+        finally:
+            await service.close()
+
+
+def _nothing_to_do() -> None:
+    """A file that is locked by this process cannot be taken over by another."""

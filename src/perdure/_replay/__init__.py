@@ -1,0 +1,1 @@
+"""The SDK's pure core: history in, activations out; commands in, completions out. No I/O."""

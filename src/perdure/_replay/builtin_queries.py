@@ -1,0 +1,71 @@
+"""Queries that every workflow answers, for the UI and the command line."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Iterable
+from typing import Any
+
+from temporalio.api.sdk.v1 import (
+    WorkflowDefinition,
+    WorkflowInteractionDefinition,
+    WorkflowMetadata,
+)
+
+from perdure._definitions import QueryDefinition
+from perdure._replay.call_site import lines_of_user
+from perdure._replay.context import WorkflowContext
+
+STACK_TRACE = "__stack_trace"
+METADATA = "__temporal_workflow_metadata"
+
+
+def builtin_queries(context: WorkflowContext) -> dict[str | None, QueryDefinition]:
+    """Their definitions."""
+
+    def stack_trace() -> str:
+        return _stack_trace(context)
+
+    def metadata() -> WorkflowMetadata:
+        return _metadata(context)
+
+    return {
+        name: QueryDefinition(name=name, fn=fn, is_method=False, arg_types=[])
+        for name, fn in ((STACK_TRACE, stack_trace), (METADATA, metadata))
+    }
+
+
+def _stack_trace(context: WorkflowContext) -> str:
+    """Where each task of the workflow waits, in the user's own code."""
+    stacks = []
+    for task in context.tasks:
+        lines = [f"{task.get_name()} waits (most recent call last):"]
+        for site in lines_of_user(task.get_coro()):
+            source = linecache.getline(site.code.co_filename, site.line).strip()
+            lines.append(f'  File "{site.code.co_filename}", line {site.line}, in ')
+            lines[-1] += f"{site.code.co_name}\n    {source}"
+        stacks.append("\n".join(lines))
+    return "\n\n".join(stacks)
+
+
+def _metadata(context: WorkflowContext) -> WorkflowMetadata:
+    """What the workflow can be told and asked, and what it says of itself."""
+    handlers = context.handlers
+    return WorkflowMetadata(
+        definition=WorkflowDefinition(
+            type=context.workflow_type,
+            query_definitions=_interactions(handlers.queries.values()),
+            signal_definitions=_interactions(handlers.signals.values()),
+            update_definitions=_interactions(handlers.updates.values()),
+        ),
+        current_details=context.details,
+    )
+
+
+def _interactions(definitions: Iterable[Any]) -> list[WorkflowInteractionDefinition]:
+    return [
+        WorkflowInteractionDefinition(
+            name=definition.name or "", description=definition.description or ""
+        )
+        for definition in sorted(definitions, key=lambda one: one.name or "")
+    ]

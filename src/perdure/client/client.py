@@ -1,0 +1,476 @@
+"""The client: starts workflows, finds them, and hands out handles on them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Concatenate, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
+
+from temporalio.api.workflowservice.v1 import (
+    CountWorkflowExecutionsRequest,
+    CountWorkflowExecutionsResponse,
+)
+
+from perdure._definitions import workflow_name_and_result_type
+from perdure.client.async_activity import AsyncActivityHandle, AsyncActivityIDReference
+from perdure.client.connection import UNSET, Connection, arguments_of
+from perdure.client.executions import (
+    ListQuery,
+    WorkflowExecutionAsyncIterator,
+    WorkflowExecutionCount,
+)
+from perdure.client.handle import WorkflowHandle
+from perdure.client.starting import Start, StartWorkflowOptions, send_start
+from perdure.common import (
+    Priority,
+    QueryRejectCondition,
+    RetryPolicy,
+    SearchAttributes,
+    TypedSearchAttributes,
+    VersioningOverride,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from perdure.converter import DataConverter
+from perdure.service import (
+    ConnectConfig,
+    KeepAliveConfig,
+    Metadata,
+    RetryConfig,
+    RPCs,
+    ServiceClient,
+    TLSConfig,
+)
+from perdure.transport.port import Transport
+
+SelfType = TypeVar("SelfType")
+ParamType = TypeVar("ParamType")
+ReturnType = TypeVar("ReturnType")
+MultiParam = ParamSpec("MultiParam")
+
+
+class ClientConfig(TypedDict):
+    """What `Client(**config)` takes."""
+
+    service_client: ServiceClient
+    namespace: str
+    data_converter: DataConverter
+    default_workflow_query_reject_condition: QueryRejectCondition | None
+
+
+class Client:
+    """A namespace of a service. Clients of one service client share its connection."""
+
+    def __init__(
+        self,
+        service_client: ServiceClient,
+        *,
+        namespace: str = "default",
+        data_converter: DataConverter = DataConverter.default,
+        default_workflow_query_reject_condition: QueryRejectCondition | None = None,
+    ) -> None:
+        self._connection = Connection(
+            service_client, namespace, data_converter, default_workflow_query_reject_condition
+        )
+
+    @classmethod
+    async def connect(
+        cls,
+        target_host: str,
+        *,
+        namespace: str = "default",
+        api_key: str | None = None,
+        data_converter: DataConverter = DataConverter.default,
+        default_workflow_query_reject_condition: QueryRejectCondition | None = None,
+        tls: bool | TLSConfig | None = None,
+        retry_config: RetryConfig | None = None,
+        keep_alive_config: KeepAliveConfig | None = KeepAliveConfig.default,
+        connect_timeout: timedelta | None = None,
+        rpc_metadata: Metadata | None = None,
+        identity: str | None = None,
+        lazy: bool = False,
+    ) -> Self:
+        """A client of the service at `host:port`. Raises RuntimeError when it cannot be reached.
+
+        With `lazy`, it connects with the first call instead. TLS is used when it is asked for, or
+        when there is an API key and nothing is said of TLS.
+        """
+        service_client = await ServiceClient.connect(
+            ConnectConfig(
+                target_host=target_host,
+                api_key=api_key,
+                tls=tls,
+                retry_config=retry_config,
+                keep_alive_config=keep_alive_config,
+                rpc_metadata=rpc_metadata or {},
+                identity=identity or "",
+                lazy=lazy,
+                connect_timeout=connect_timeout,
+            )
+        )
+        return cls(
+            service_client,
+            namespace=namespace,
+            data_converter=data_converter,
+            default_workflow_query_reject_condition=default_workflow_query_reject_condition,
+        )
+
+    @classmethod
+    def _over(
+        cls,
+        transport: Transport,
+        *,
+        namespace: str = "default",
+        data_converter: DataConverter = DataConverter.default,
+        identity: str = "",
+        retry_config: RetryConfig | None = None,
+    ) -> Self:
+        """A client of the service at the other end of a transport."""
+        config = ConnectConfig(target_host="", identity=identity, retry_config=retry_config)
+        return cls(
+            ServiceClient(config, transport), namespace=namespace, data_converter=data_converter
+        )
+
+    def config(self) -> ClientConfig:
+        """What makes another client like this one: `Client(**client.config())`."""
+        return ClientConfig(
+            service_client=self._connection.service_client,
+            namespace=self._connection.namespace,
+            data_converter=self._connection.data_converter,
+            default_workflow_query_reject_condition=(
+                self._connection.default_workflow_query_reject_condition
+            ),
+        )
+
+    @property
+    def service_client(self) -> ServiceClient:
+        """The service, whatever the namespace."""
+        return self._connection.service_client
+
+    @property
+    def workflow_service(self) -> RPCs:
+        """The RPCs of the workflow service, message in and message out."""
+        return self.service_client.workflow_service
+
+    @property
+    def operator_service(self) -> RPCs:
+        """The RPCs of the operator service, message in and message out."""
+        return self.service_client.operator_service
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of all calls."""
+        return self._connection.namespace
+
+    @property
+    def identity(self) -> str:
+        """Who calls, as histories tell it."""
+        return self._connection.identity
+
+    @property
+    def data_converter(self) -> DataConverter:
+        """How values become payloads."""
+        return self._connection.data_converter
+
+    @property
+    def rpc_metadata(self) -> Metadata:
+        """The headers that go with every call of this connection."""
+        return self.service_client.config.rpc_metadata
+
+    @rpc_metadata.setter
+    def rpc_metadata(self, value: Metadata) -> None:
+        self.service_client.update_rpc_metadata(value)
+
+    @property
+    def api_key(self) -> str | None:
+        """The key that goes with every call of this connection."""
+        return self.service_client.config.api_key
+
+    @api_key.setter
+    def api_key(self, value: str | None) -> None:
+        self.service_client.update_api_key(value)
+
+    @overload
+    async def start_workflow(
+        self,
+        workflow: Callable[[SelfType], Awaitable[ReturnType]],
+        *,
+        id: str,
+        task_queue: str,
+        **options: Unpack[StartWorkflowOptions],
+    ) -> WorkflowHandle[SelfType, ReturnType]: ...
+
+    @overload
+    async def start_workflow(
+        self,
+        workflow: Callable[[SelfType, ParamType], Awaitable[ReturnType]],
+        arg: ParamType,
+        *,
+        id: str,
+        task_queue: str,
+        **options: Unpack[StartWorkflowOptions],
+    ) -> WorkflowHandle[SelfType, ReturnType]: ...
+
+    @overload
+    async def start_workflow(
+        self,
+        workflow: Callable[Concatenate[SelfType, MultiParam], Awaitable[ReturnType]],
+        *,
+        args: Sequence[Any],
+        id: str,
+        task_queue: str,
+        **options: Unpack[StartWorkflowOptions],
+    ) -> WorkflowHandle[SelfType, ReturnType]: ...
+
+    @overload
+    async def start_workflow(
+        self,
+        workflow: str,
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        id: str,
+        task_queue: str,
+        result_type: type[ReturnType] | None = ...,
+        **options: Unpack[StartWorkflowOptions],
+    ) -> WorkflowHandle[Any, Any]: ...
+
+    async def start_workflow(
+        self,
+        workflow: str | Callable[..., Awaitable[Any]],
+        arg: Any = UNSET,
+        *,
+        args: Sequence[Any] = (),
+        id: str,  # noqa: A002 -- the mirrored name
+        task_queue: str,
+        result_type: Any = None,
+        execution_timeout: timedelta | None = None,
+        run_timeout: timedelta | None = None,
+        task_timeout: timedelta | None = None,
+        id_reuse_policy: WorkflowIDReusePolicy = WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        id_conflict_policy: WorkflowIDConflictPolicy = WorkflowIDConflictPolicy.UNSPECIFIED,
+        retry_policy: RetryPolicy | None = None,
+        cron_schedule: str = "",
+        memo: Mapping[str, Any] | None = None,
+        search_attributes: TypedSearchAttributes | SearchAttributes | None = None,
+        static_summary: str | None = None,
+        static_details: str | None = None,
+        start_delay: timedelta | None = None,
+        start_signal: str | None = None,
+        start_signal_args: Sequence[Any] = (),
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+        request_eager_start: bool = False,
+        priority: Priority = Priority.default,
+        versioning_override: VersioningOverride | None = None,
+    ) -> WorkflowHandle[Any, Any]:
+        """Start a workflow, by name or run method. Raises WorkflowAlreadyStartedError or RPCError.
+
+        With `start_signal`, the workflow is signalled, and started first if it is not running.
+        """
+        name, known_type = workflow_name_and_result_type(workflow)
+        response = await send_start(
+            self._connection,
+            Start(
+                workflow=name,
+                args=arguments_of(arg, args),
+                id=id,
+                task_queue=task_queue,
+                execution_timeout=execution_timeout,
+                run_timeout=run_timeout,
+                task_timeout=task_timeout,
+                id_reuse_policy=id_reuse_policy,
+                id_conflict_policy=id_conflict_policy,
+                retry_policy=retry_policy,
+                cron_schedule=cron_schedule,
+                memo=memo,
+                search_attributes=search_attributes,
+                static_summary=static_summary,
+                static_details=static_details,
+                start_delay=start_delay,
+                start_signal=start_signal,
+                start_signal_args=start_signal_args,
+                rpc_metadata=rpc_metadata or {},
+                rpc_timeout=rpc_timeout,
+                request_eager_start=request_eager_start,
+                priority=priority,
+                versioning_override=versioning_override,
+            ),
+        )
+        return WorkflowHandle(
+            self._connection,
+            id,
+            result_run_id=response.run_id,
+            first_execution_run_id=response.first_execution_run_id or response.run_id,
+            result_type=known_type if result_type is None else result_type,
+            start_workflow_response=response,
+        )
+
+    @overload
+    async def execute_workflow(
+        self,
+        workflow: Callable[[SelfType], Awaitable[ReturnType]],
+        *,
+        id: str,
+        task_queue: str,
+        **options: Unpack[StartWorkflowOptions],
+    ) -> ReturnType: ...
+
+    @overload
+    async def execute_workflow(
+        self,
+        workflow: Callable[[SelfType, ParamType], Awaitable[ReturnType]],
+        arg: ParamType,
+        *,
+        id: str,
+        task_queue: str,
+        **options: Unpack[StartWorkflowOptions],
+    ) -> ReturnType: ...
+
+    @overload
+    async def execute_workflow(
+        self,
+        workflow: Callable[Concatenate[SelfType, MultiParam], Awaitable[ReturnType]],
+        *,
+        args: Sequence[Any],
+        id: str,
+        task_queue: str,
+        **options: Unpack[StartWorkflowOptions],
+    ) -> ReturnType: ...
+
+    @overload
+    async def execute_workflow(
+        self,
+        workflow: str,
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        id: str,
+        task_queue: str,
+        result_type: type[ReturnType] | None = ...,
+        **options: Unpack[StartWorkflowOptions],
+    ) -> Any: ...
+
+    async def execute_workflow(
+        self,
+        workflow: Any,
+        arg: Any = UNSET,
+        *,
+        args: Sequence[Any] = (),
+        id: str,  # noqa: A002 -- the mirrored name
+        task_queue: str,
+        result_type: Any = None,
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+        **options: Any,
+    ) -> Any:
+        """`start_workflow`, then the handle's `result`."""
+        handle: WorkflowHandle[Any, Any] = await self.start_workflow(
+            workflow,
+            arg,
+            args=args,
+            id=id,
+            task_queue=task_queue,
+            result_type=result_type,
+            rpc_metadata=rpc_metadata or {},
+            rpc_timeout=rpc_timeout,
+            **options,
+        )
+        return await handle.result(rpc_metadata=rpc_metadata, rpc_timeout=rpc_timeout)
+
+    def get_workflow_handle(
+        self,
+        workflow_id: str,
+        *,
+        run_id: str | None = None,
+        first_execution_run_id: str | None = None,
+        result_type: Any = None,
+    ) -> WorkflowHandle[Any, Any]:
+        """A handle on a workflow by its id. Nothing is asked of the service yet."""
+        return WorkflowHandle(
+            self._connection,
+            workflow_id,
+            run_id=run_id,
+            result_run_id=run_id,
+            first_execution_run_id=first_execution_run_id,
+            result_type=result_type,
+        )
+
+    def get_workflow_handle_for(
+        self,
+        workflow: Callable[Concatenate[SelfType, MultiParam], Awaitable[ReturnType]],
+        workflow_id: str,
+        *,
+        run_id: str | None = None,
+        first_execution_run_id: str | None = None,
+    ) -> WorkflowHandle[SelfType, ReturnType]:
+        """`get_workflow_handle`, with the result's type from the workflow's run method."""
+        _, result_type = workflow_name_and_result_type(workflow)
+        return self.get_workflow_handle(
+            workflow_id,
+            run_id=run_id,
+            first_execution_run_id=first_execution_run_id,
+            result_type=result_type,
+        )
+
+    def list_workflows(
+        self,
+        query: str | None = None,
+        *,
+        limit: int | None = None,
+        page_size: int = 1000,
+        next_page_token: bytes | None = None,
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> WorkflowExecutionAsyncIterator:
+        """The runs that a visibility query finds, for `async for`."""
+        return WorkflowExecutionAsyncIterator(
+            self._connection,
+            ListQuery(
+                query=query,
+                page_size=page_size,
+                next_page_token=next_page_token,
+                limit=limit,
+                rpc_metadata=rpc_metadata or {},
+                rpc_timeout=rpc_timeout,
+            ),
+        )
+
+    async def count_workflows(
+        self,
+        query: str | None = None,
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> WorkflowExecutionCount:
+        """How many runs a visibility query finds."""
+        response = await self._connection.call(
+            "CountWorkflowExecutions",
+            CountWorkflowExecutionsRequest(namespace=self._connection.namespace, query=query or ""),
+            CountWorkflowExecutionsResponse,
+            rpc_metadata or {},
+            rpc_timeout,
+        )
+        return WorkflowExecutionCount._from_response(response)
+
+    def get_async_activity_handle(
+        self,
+        *,
+        workflow_id: str | None = None,
+        run_id: str | None = None,
+        activity_id: str | None = None,
+        task_token: bytes | None = None,
+    ) -> AsyncActivityHandle:
+        """A handle to complete an activity with: by its token, or by its id.
+
+        Raises ValueError unless it is one of the two.
+        """
+        if task_token is not None:
+            if workflow_id is not None or run_id is not None or activity_id is not None:
+                raise ValueError("Task token cannot be present with other IDs")
+            return AsyncActivityHandle(self._connection, task_token)
+        if activity_id is None:
+            raise ValueError("Task token or activity ID must be present")
+        reference = AsyncActivityIDReference(
+            workflow_id=workflow_id, run_id=run_id, activity_id=activity_id
+        )
+        return AsyncActivityHandle(self._connection, reference)

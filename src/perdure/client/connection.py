@@ -1,0 +1,84 @@
+"""A namespace behind a service client: what every part of the client calls through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+from temporalio.api.common.v1 import Payloads
+
+from perdure.common import QueryRejectCondition
+from perdure.converter import DataConverter, WorkflowSerializationContext
+from perdure.service import Metadata, ServiceClient
+
+_Response = TypeVar("_Response", bound=Message)
+
+
+class Unset:
+    """The class of `UNSET`."""
+
+    def __repr__(self) -> str:
+        return "<unset>"
+
+
+UNSET = Unset()
+"""The default of an argument for which None is a value like any other."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where calls go, and how values become payloads."""
+
+    service_client: ServiceClient
+    namespace: str
+    data_converter: DataConverter
+    default_workflow_query_reject_condition: QueryRejectCondition | None
+
+    @property
+    def identity(self) -> str:
+        """Who calls, as histories tell it."""
+        return self.service_client.config.identity
+
+    def converter_for(self, workflow_id: str) -> DataConverter:
+        """The data converter for the values of one workflow."""
+        return self.data_converter.with_context(
+            WorkflowSerializationContext(namespace=self.namespace, workflow_id=workflow_id)
+        )
+
+    async def call(
+        self,
+        rpc: str,
+        request: Message,
+        response_type: type[_Response],
+        metadata: Metadata,
+        timeout: timedelta | None,
+        *,
+        long_poll: bool = False,
+    ) -> _Response:
+        """The answer of an RPC of the workflow service. Raises RPCError."""
+        return await self.service_client.call(
+            rpc,
+            request,
+            response_type,
+            metadata={"temporal-namespace": self.namespace, **metadata},
+            timeout=timeout,
+            long_poll=long_poll,
+        )
+
+
+def arguments_of(arg: Any, args: Sequence[Any]) -> Sequence[Any]:
+    """The arguments of a call, given as one or as several. Raises ValueError for both at once."""
+    if arg is UNSET:
+        return args
+    if args:
+        raise ValueError("Cannot have arg and args")
+    return [arg]
+
+
+async def write(converter: DataConverter, values: Sequence[Any], payloads: Payloads) -> None:
+    """Encode values into a field of a message; no values leave the field unset."""
+    if values:
+        payloads.CopyFrom(await converter.encode_wrapper(values))

@@ -1,0 +1,281 @@
+"""Runs as the service describes, lists and counts them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from temporalio.api.common.v1 import Payload
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.api.workflowservice.v1 import (
+    CountWorkflowExecutionsResponse,
+    DescribeWorkflowExecutionResponse,
+    ListWorkflowExecutionsRequest,
+    ListWorkflowExecutionsResponse,
+)
+
+from perdure.client.connection import UNSET, Connection
+from perdure.client.history import (
+    HistoryQuery,
+    WorkflowHistory,
+    WorkflowHistoryEventAsyncIterator,
+    collected,
+)
+from perdure.client.status import WorkflowExecutionStatus, WorkflowHistoryEventFilterType
+from perdure.common import SearchAttributes, SearchAttributeValue, TypedSearchAttributes
+from perdure.converter import (
+    DataConverter,
+    WorkflowSerializationContext,
+    decode_search_attributes,
+    decode_typed_search_attributes,
+)
+from perdure.service import Metadata
+
+
+@dataclass
+class WorkflowExecution:
+    """What is known of a run without reading its history."""
+
+    close_time: datetime | None
+    execution_time: datetime | None
+    """When it begins to run, after a start delay or a backoff."""
+    history_length: int
+    id: str
+    namespace: str
+    parent_id: str | None
+    parent_run_id: str | None
+    root_id: str | None
+    root_run_id: str | None
+    raw_info: WorkflowExecutionInfo
+    run_id: str
+    search_attributes: SearchAttributes
+    start_time: datetime
+    status: WorkflowExecutionStatus | None
+    task_queue: str
+    typed_search_attributes: TypedSearchAttributes
+    workflow_type: str
+    _data_converter: DataConverter = field(repr=False)
+
+    @classmethod
+    def _from_info(cls, info: WorkflowExecutionInfo, connection: Connection, **more: Any) -> Self:
+        parent = info.parent_execution if info.HasField("parent_execution") else None
+        root = info.root_execution if info.HasField("root_execution") else None
+        known = info.status in WorkflowExecutionStatus._value2member_map_
+        return cls(
+            close_time=_time(info, "close_time"),
+            execution_time=_time(info, "execution_time"),
+            history_length=info.history_length,
+            id=info.execution.workflow_id,
+            namespace=connection.namespace,
+            parent_id=parent.workflow_id if parent is not None else None,
+            parent_run_id=parent.run_id if parent is not None else None,
+            root_id=root.workflow_id if root is not None else None,
+            root_run_id=root.run_id if root is not None else None,
+            raw_info=info,
+            run_id=info.execution.run_id,
+            search_attributes=decode_search_attributes(info.search_attributes),
+            start_time=_utc(info.start_time),
+            status=WorkflowExecutionStatus(info.status) if known else None,
+            task_queue=info.task_queue,
+            typed_search_attributes=decode_typed_search_attributes(info.search_attributes),
+            workflow_type=info.type.name,
+            _data_converter=connection.data_converter,
+            **more,
+        )
+
+    @property
+    def data_converter(self) -> DataConverter:
+        """The data converter for the values of this workflow."""
+        return self._data_converter.with_context(
+            WorkflowSerializationContext(namespace=self.namespace, workflow_id=self.id)
+        )
+
+    async def memo(self) -> Mapping[str, Any]:
+        """The values of the memo, by name."""
+        return {
+            name: (await self.data_converter.decode([payload]))[0]
+            for name, payload in self.raw_info.memo.fields.items()
+        }
+
+    async def memo_value(self, key: str, default: Any = UNSET, *, type_hint: Any = None) -> Any:
+        """One value of the memo, or the default. Raises KeyError when there is neither."""
+        payload = self.raw_info.memo.fields.get(key)
+        if payload is None:
+            if default is UNSET:
+                raise KeyError(f"Memo does not have a value for key {key}")
+            return default
+        hints = None if type_hint is None else [type_hint]
+        return (await self.data_converter.decode([payload], hints))[0]
+
+
+@dataclass
+class WorkflowExecutionDescription(WorkflowExecution):
+    """What the service answers when it is asked for one run."""
+
+    raw_description: DescribeWorkflowExecutionResponse
+
+    @staticmethod
+    def _from_response(
+        response: DescribeWorkflowExecutionResponse, connection: Connection
+    ) -> WorkflowExecutionDescription:
+        return WorkflowExecutionDescription._from_info(
+            response.workflow_execution_info, connection, raw_description=response
+        )
+
+    async def static_summary(self) -> str | None:
+        """The line about this run that was given when it was started."""
+        metadata = self.raw_description.execution_config.user_metadata
+        return await self._text(metadata.summary) if metadata.HasField("summary") else None
+
+    async def static_details(self) -> str | None:
+        """The text about this run that was given when it was started."""
+        metadata = self.raw_description.execution_config.user_metadata
+        return await self._text(metadata.details) if metadata.HasField("details") else None
+
+    async def _text(self, payload: Payload) -> str:
+        text: str = (await self.data_converter.decode([payload], [str]))[0]
+        return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListQuery:
+    """Which runs are wanted."""
+
+    query: str | None
+    page_size: int
+    next_page_token: bytes | None
+    limit: int | None
+    rpc_metadata: Metadata
+    rpc_timeout: timedelta | None
+
+
+class WorkflowExecutionAsyncIterator:
+    """Runs, fetched by pages as they are asked for. Made by `Client.list_workflows`."""
+
+    def __init__(self, connection: Connection, query: ListQuery) -> None:
+        self._connection = connection
+        self._query = query
+        self._next_page_token = query.next_page_token
+        self._page: Sequence[WorkflowExecution] | None = None
+        self._page_index = 0
+        self._yielded = 0
+
+    @property
+    def current_page_index(self) -> int:
+        """The place in the page of the run that comes next."""
+        return self._page_index
+
+    @property
+    def current_page(self) -> Sequence[WorkflowExecution] | None:
+        """The page fetched last; None before the first."""
+        return self._page
+
+    @property
+    def next_page_token(self) -> bytes | None:
+        """Where the next page begins; None before the first and after the last."""
+        return self._next_page_token
+
+    async def fetch_next_page(self, *, page_size: int | None = None) -> None:
+        """Fetch the next page."""
+        size = page_size or self._query.page_size
+        if self._query.limit is not None:
+            size = min(size, max(self._query.limit - self._yielded, 1))
+        response = await self._connection.call(
+            "ListWorkflowExecutions",
+            ListWorkflowExecutionsRequest(
+                namespace=self._connection.namespace,
+                page_size=size,
+                next_page_token=self._next_page_token or b"",
+                query=self._query.query or "",
+            ),
+            ListWorkflowExecutionsResponse,
+            self._query.rpc_metadata,
+            self._query.rpc_timeout,
+        )
+        self._page = [
+            WorkflowExecution._from_info(info, self._connection) for info in response.executions
+        ]
+        self._page_index = 0
+        self._next_page_token = response.next_page_token or None
+
+    def __aiter__(self) -> WorkflowExecutionAsyncIterator:
+        return self
+
+    async def __anext__(self) -> WorkflowExecution:
+        if self._query.limit is not None and self._yielded >= self._query.limit:
+            raise StopAsyncIteration
+        while True:
+            if self._page is None:
+                await self.fetch_next_page()
+            assert self._page is not None
+            if self._page_index < len(self._page):
+                execution = self._page[self._page_index]
+                self._page_index += 1
+                self._yielded += 1
+                return execution
+            if self._next_page_token is None:
+                raise StopAsyncIteration
+            await self.fetch_next_page()
+
+    async def map_histories(
+        self,
+        *,
+        event_filter_type: WorkflowHistoryEventFilterType = (
+            WorkflowHistoryEventFilterType.ALL_EVENT
+        ),
+        skip_archival: bool = False,
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> AsyncIterator[WorkflowHistory]:
+        """The history of each run that is left."""
+        async for execution in self:
+            query = HistoryQuery(
+                id=execution.id,
+                run_id=execution.run_id,
+                event_filter_type=event_filter_type,
+                skip_archival=skip_archival,
+                rpc_metadata=rpc_metadata or {},
+                rpc_timeout=rpc_timeout,
+            )
+            events = WorkflowHistoryEventAsyncIterator(self._connection, query)
+            yield await collected(execution.id, events)
+
+
+@dataclass
+class WorkflowExecutionCountAggregationGroup:
+    """How many runs have the same values of what the query groups by."""
+
+    count: int
+    group_values: Sequence[SearchAttributeValue]
+
+
+@dataclass
+class WorkflowExecutionCount:
+    """How many runs there are; by groups, when the query groups them."""
+
+    count: int
+    groups: Sequence[WorkflowExecutionCountAggregationGroup]
+
+    @staticmethod
+    def _from_response(response: CountWorkflowExecutionsResponse) -> WorkflowExecutionCount:
+        groups = [
+            WorkflowExecutionCountAggregationGroup(
+                count=group.count, group_values=[json.loads(one.data) for one in group.group_values]
+            )
+            for group in response.groups
+        ]
+        return WorkflowExecutionCount(count=response.count, groups=groups)
+
+
+def _time(info: WorkflowExecutionInfo, name: str) -> datetime | None:
+    # mypy knows the field names as literals only
+    present: bool = info.HasField(name)  # type: ignore[arg-type]
+    return _utc(getattr(info, name)) if present else None
+
+
+def _utc(time: Timestamp) -> datetime:
+    return time.ToDatetime(tzinfo=UTC)

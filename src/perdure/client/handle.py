@@ -1,0 +1,376 @@
+"""A handle on one workflow: everything that can be done to it from outside."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+
+from temporalio.api.common.v1 import WorkflowExecution as WorkflowExecutionMessage
+from temporalio.api.workflowservice.v1 import (
+    DescribeWorkflowExecutionRequest,
+    DescribeWorkflowExecutionResponse,
+    RequestCancelWorkflowExecutionRequest,
+    RequestCancelWorkflowExecutionResponse,
+    SignalWorkflowExecutionRequest,
+    SignalWorkflowExecutionResponse,
+    TerminateWorkflowExecutionRequest,
+    TerminateWorkflowExecutionResponse,
+)
+
+from perdure._definitions import (
+    query_name_and_result_type,
+    signal_name,
+    update_name_and_result_type,
+)
+from perdure.client.connection import UNSET, Connection, arguments_of, write
+from perdure.client.executions import WorkflowExecutionDescription
+from perdure.client.history import (
+    HistoryQuery,
+    WorkflowHistory,
+    WorkflowHistoryEventAsyncIterator,
+    collected,
+)
+from perdure.client.queries import Query, ask
+from perdure.client.results import NextRun, outcome_of
+from perdure.client.starting import StartResponse
+from perdure.client.status import WorkflowHistoryEventFilterType, WorkflowUpdateStage
+from perdure.client.updates import Update, WorkflowUpdateHandle, send_update
+from perdure.common import QueryRejectCondition
+from perdure.service import Metadata
+
+SelfType = TypeVar("SelfType")
+ReturnType = TypeVar("ReturnType")
+
+
+class WorkflowHandle(Generic[SelfType, ReturnType]):
+    """A workflow by its id, made by `Client.start_workflow` and `Client.get_workflow_handle`.
+
+    With a run id, every call is meant for that run, otherwise for the current one. The first
+    execution's run id, when it is known, keeps cancel and terminate from a later workflow that has
+    the same id and nothing else in common.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        id: str,  # noqa: A002 -- the mirrored name
+        *,
+        run_id: str | None = None,
+        result_run_id: str | None = None,
+        first_execution_run_id: str | None = None,
+        result_type: Any = None,
+        start_workflow_response: StartResponse | None = None,
+    ) -> None:
+        self._connection = connection
+        self._id = id
+        self._run_id = run_id
+        self._result_run_id = result_run_id
+        self._first_execution_run_id = first_execution_run_id
+        self._result_type = result_type
+        self._start_workflow_response = start_workflow_response
+
+    @property
+    def id(self) -> str:
+        """The id of the workflow."""
+        return self._id
+
+    @property
+    def run_id(self) -> str | None:
+        """The run that all calls are meant for; None means the current one."""
+        return self._run_id
+
+    @property
+    def result_run_id(self) -> str | None:
+        """The run from which `result` starts to wait."""
+        return self._result_run_id
+
+    @property
+    def first_execution_run_id(self) -> str | None:
+        """The first run of the chain that cancel and terminate are meant for."""
+        return self._first_execution_run_id
+
+    async def result(
+        self,
+        *,
+        follow_runs: bool = True,
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> ReturnType:
+        """Wait for the workflow's end, through the runs that follow (retry, cron, continue as new).
+
+        The timeout is that of each poll, not of the whole wait. Raises WorkflowFailureError when
+        the workflow did not complete, WorkflowContinuedAsNewError when it went on in another run
+        that is not to be followed.
+        """
+        converter = self._connection.converter_for(self._id)
+        run_id = self._result_run_id
+        while True:
+            query = HistoryQuery(
+                id=self._id,
+                run_id=run_id,
+                wait_new_event=True,
+                event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT,
+                skip_archival=True,
+                rpc_metadata=rpc_metadata or {},
+                rpc_timeout=rpc_timeout,
+            )
+            async for event in WorkflowHistoryEventAsyncIterator(self._connection, query):
+                outcome = await outcome_of(event, converter, self._result_type, follow_runs)
+                if not isinstance(outcome, NextRun):
+                    result: ReturnType = outcome
+                    return result
+                run_id = outcome.run_id
+                break
+
+    async def cancel(
+        self,
+        *,
+        reason: str = "",
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> None:
+        """Ask the workflow to stop. It may clean up first, or decline."""
+        await self._connection.call(
+            "RequestCancelWorkflowExecution",
+            RequestCancelWorkflowExecutionRequest(
+                namespace=self._connection.namespace,
+                workflow_execution=self._execution(),
+                identity=self._connection.identity,
+                request_id=str(uuid.uuid4()),
+                first_execution_run_id=self._first_execution_run_id or "",
+                reason=reason,
+            ),
+            RequestCancelWorkflowExecutionResponse,
+            rpc_metadata or {},
+            rpc_timeout,
+        )
+
+    async def terminate(
+        self,
+        *args: Any,
+        reason: str | None = None,
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> None:
+        """Stop the workflow at once; it is not told. The arguments are kept as details."""
+        request = TerminateWorkflowExecutionRequest(
+            namespace=self._connection.namespace,
+            workflow_execution=self._execution(),
+            reason=reason or "",
+            identity=self._connection.identity,
+            first_execution_run_id=self._first_execution_run_id or "",
+        )
+        await write(self._connection.converter_for(self._id), args, request.details)
+        await self._connection.call(
+            "TerminateWorkflowExecution",
+            request,
+            TerminateWorkflowExecutionResponse,
+            rpc_metadata or {},
+            rpc_timeout,
+        )
+
+    async def signal(
+        self,
+        signal: str | Callable[..., Any],
+        arg: Any = UNSET,
+        *,
+        args: Sequence[Any] = (),
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> None:
+        """Send a signal, by its name or its handler. It is stored when this returns."""
+        request = SignalWorkflowExecutionRequest(
+            namespace=self._connection.namespace,
+            workflow_execution=self._execution(),
+            signal_name=signal_name(signal),
+            identity=self._connection.identity,
+            request_id=str(uuid.uuid4()),
+        )
+        converter = self._connection.converter_for(self._id)
+        await write(converter, arguments_of(arg, args), request.input)
+        await self._connection.call(
+            "SignalWorkflowExecution",
+            request,
+            SignalWorkflowExecutionResponse,
+            rpc_metadata or {},
+            rpc_timeout,
+        )
+
+    async def query(
+        self,
+        query: str | Callable[..., Any],
+        arg: Any = UNSET,
+        *,
+        args: Sequence[Any] = (),
+        result_type: Any = None,
+        reject_condition: QueryRejectCondition | None = None,
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> Any:
+        """Ask the workflow, by the name of a query or its handler.
+
+        Raises WorkflowQueryRejectedError, WorkflowQueryFailedError or RPCError.
+        """
+        name, known_type = query_name_and_result_type(query)
+        return await ask(
+            self._connection,
+            Query(
+                workflow_id=self._id,
+                run_id=self._run_id,
+                name=name,
+                args=arguments_of(arg, args),
+                result_type=known_type if result_type is None else result_type,
+                reject_condition=reject_condition,
+                rpc_metadata=rpc_metadata or {},
+                rpc_timeout=rpc_timeout,
+            ),
+        )
+
+    async def execute_update(
+        self,
+        update: str | Callable[..., Any],
+        arg: Any = UNSET,
+        *,
+        args: Sequence[Any] = (),
+        id: str | None = None,  # noqa: A002 -- the mirrored name
+        result_type: Any = None,
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> Any:
+        """Send an update and wait for its result. Raises WorkflowUpdateFailedError or RPCError."""
+        handle = await self.start_update(
+            update,
+            arg,
+            wait_for_stage=WorkflowUpdateStage.COMPLETED,
+            args=args,
+            id=id,
+            result_type=result_type,
+            rpc_metadata=rpc_metadata,
+            rpc_timeout=rpc_timeout,
+        )
+        return await handle.result(rpc_metadata=rpc_metadata, rpc_timeout=rpc_timeout)
+
+    async def start_update(
+        self,
+        update: str | Callable[..., Any],
+        arg: Any = UNSET,
+        *,
+        wait_for_stage: WorkflowUpdateStage,
+        args: Sequence[Any] = (),
+        id: str | None = None,  # noqa: A002 -- the mirrored name
+        result_type: Any = None,
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> WorkflowUpdateHandle[Any]:
+        """Send an update and wait until it is accepted, or completed."""
+        if wait_for_stage is WorkflowUpdateStage.ADMITTED:
+            raise ValueError("ADMITTED wait stage not supported")
+        name, known_type = update_name_and_result_type(update)
+        return await send_update(
+            self._connection,
+            Update(
+                workflow_id=self._id,
+                run_id=self._run_id,
+                first_execution_run_id=self._first_execution_run_id,
+                name=name,
+                args=arguments_of(arg, args),
+                id=id,
+                result_type=known_type if result_type is None else result_type,
+                wait_for_stage=wait_for_stage,
+                rpc_metadata=rpc_metadata or {},
+                rpc_timeout=rpc_timeout,
+            ),
+        )
+
+    def get_update_handle(
+        self,
+        id: str,  # noqa: A002 -- the mirrored name
+        *,
+        workflow_run_id: str | None = None,
+        result_type: Any = None,
+    ) -> WorkflowUpdateHandle[Any]:
+        """The handle of an update that was sent before."""
+        return WorkflowUpdateHandle(
+            self._connection,
+            id,
+            self._id,
+            workflow_run_id=workflow_run_id or self._run_id,
+            result_type=result_type,
+        )
+
+    def get_update_handle_for(
+        self,
+        update: Callable[..., Any],
+        id: str,  # noqa: A002 -- the mirrored name
+        *,
+        workflow_run_id: str | None = None,
+    ) -> WorkflowUpdateHandle[Any]:
+        """`get_update_handle`, with the result's type from the update's handler."""
+        _, result_type = update_name_and_result_type(update)
+        return self.get_update_handle(id, workflow_run_id=workflow_run_id, result_type=result_type)
+
+    async def describe(
+        self, *, rpc_metadata: Metadata | None = None, rpc_timeout: timedelta | None = None
+    ) -> WorkflowExecutionDescription:
+        """What the service knows of the workflow."""
+        response = await self._connection.call(
+            "DescribeWorkflowExecution",
+            DescribeWorkflowExecutionRequest(
+                namespace=self._connection.namespace, execution=self._execution()
+            ),
+            DescribeWorkflowExecutionResponse,
+            rpc_metadata or {},
+            rpc_timeout,
+        )
+        return WorkflowExecutionDescription._from_response(response, self._connection)
+
+    async def fetch_history(
+        self,
+        *,
+        event_filter_type: WorkflowHistoryEventFilterType = (
+            WorkflowHistoryEventFilterType.ALL_EVENT
+        ),
+        skip_archival: bool = False,
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> WorkflowHistory:
+        """All events up to now."""
+        events = self.fetch_history_events(
+            event_filter_type=event_filter_type,
+            skip_archival=skip_archival,
+            rpc_metadata=rpc_metadata,
+            rpc_timeout=rpc_timeout,
+        )
+        return await collected(self._id, events)
+
+    def fetch_history_events(
+        self,
+        *,
+        page_size: int | None = None,
+        next_page_token: bytes | None = None,
+        wait_new_event: bool = False,
+        event_filter_type: WorkflowHistoryEventFilterType = (
+            WorkflowHistoryEventFilterType.ALL_EVENT
+        ),
+        skip_archival: bool = False,
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> WorkflowHistoryEventAsyncIterator:
+        """The events, one by one; with `wait_new_event`, until the run is closed."""
+        query = HistoryQuery(
+            id=self._id,
+            run_id=self._run_id,
+            page_size=page_size,
+            next_page_token=next_page_token,
+            wait_new_event=wait_new_event,
+            event_filter_type=event_filter_type,
+            skip_archival=skip_archival,
+            rpc_metadata=rpc_metadata or {},
+            rpc_timeout=rpc_timeout,
+        )
+        return WorkflowHistoryEventAsyncIterator(self._connection, query)
+
+    def _execution(self) -> WorkflowExecutionMessage:
+        return WorkflowExecutionMessage(workflow_id=self._id, run_id=self._run_id or "")

@@ -1,0 +1,80 @@
+"""How the values of a program become payloads, and payloads values again.
+
+A *payload converter* maps values to payloads (JSON, by default), a *payload codec* payloads to
+payloads (encryption, compression), a *failure converter* exceptions to failures; a *data converter*
+is one of each.
+"""
+
+from __future__ import annotations
+
+from perdure.converter.context import (
+    ActivitySerializationContext,
+    NexusSerializationContext,
+    SerializationContext,
+    WithSerializationContext,
+    WorkflowSerializationContext,
+)
+from perdure.converter.data_converter import DataConverter, default
+from perdure.converter.defaults import DefaultPayloadConverter
+from perdure.converter.encodings import (
+    BinaryNullPayloadConverter,
+    BinaryPlainPayloadConverter,
+    BinaryProtoPayloadConverter,
+    JSONProtoPayloadConverter,
+)
+from perdure.converter.failure_converter import (
+    DefaultFailureConverter,
+    DefaultFailureConverterWithEncodedAttributes,
+    FailureConverter,
+)
+from perdure.converter.json_plain import AdvancedJSONEncoder, JSONPlainPayloadConverter
+from perdure.converter.payload_codec import PayloadCodec
+from perdure.converter.payload_converter import (
+    CompositePayloadConverter,
+    EncodingPayloadConverter,
+    PayloadConverter,
+)
+from perdure.converter.search_attributes import (
+    decode_search_attributes,
+    decode_typed_search_attributes,
+    encode_search_attribute_values,
+    encode_search_attributes,
+    encode_typed_search_attribute_value,
+)
+from perdure.converter.type_hints import (
+    JSONTypeConverter,
+    JSONTypeConverterUnhandled,
+    value_to_type,
+)
+
+__all__ = [
+    "ActivitySerializationContext",
+    "AdvancedJSONEncoder",
+    "BinaryNullPayloadConverter",
+    "BinaryPlainPayloadConverter",
+    "BinaryProtoPayloadConverter",
+    "CompositePayloadConverter",
+    "DataConverter",
+    "DefaultFailureConverter",
+    "DefaultFailureConverterWithEncodedAttributes",
+    "DefaultPayloadConverter",
+    "EncodingPayloadConverter",
+    "FailureConverter",
+    "JSONPlainPayloadConverter",
+    "JSONProtoPayloadConverter",
+    "JSONTypeConverter",
+    "JSONTypeConverterUnhandled",
+    "NexusSerializationContext",
+    "PayloadCodec",
+    "PayloadConverter",
+    "SerializationContext",
+    "WithSerializationContext",
+    "WorkflowSerializationContext",
+    "decode_search_attributes",
+    "decode_typed_search_attributes",
+    "default",
+    "encode_search_attribute_values",
+    "encode_search_attributes",
+    "encode_typed_search_attribute_value",
+    "value_to_type",
+]

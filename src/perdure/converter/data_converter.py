@@ -1,0 +1,96 @@
+"""The data converter: payload converter, codec and failure converter as one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from temporalio.api.common.v1 import Payload, Payloads
+from temporalio.api.failure.v1 import Failure
+
+from perdure.converter.context import SerializationContext, WithSerializationContext, in_context
+from perdure.converter.defaults import DefaultPayloadConverter
+from perdure.converter.failure_converter import DefaultFailureConverter, FailureConverter
+from perdure.converter.payload_codec import PayloadCodec
+from perdure.converter.payload_converter import PayloadConverter
+
+
+@dataclass(frozen=True)
+class DataConverter(WithSerializationContext):
+    """How values become payloads. The converters are given as classes, without arguments, so that
+    each process and each workflow can make its own."""
+
+    payload_converter_class: type[PayloadConverter] = DefaultPayloadConverter
+    payload_codec: PayloadCodec | None = None
+    failure_converter_class: type[FailureConverter] = DefaultFailureConverter
+    payload_converter: PayloadConverter = dataclasses.field(init=False)
+    failure_converter: FailureConverter = dataclasses.field(init=False)
+
+    default: ClassVar[DataConverter]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "payload_converter", self.payload_converter_class())
+        object.__setattr__(self, "failure_converter", self.failure_converter_class())
+
+    async def encode(self, values: Sequence[Any]) -> list[Payload]:
+        """Converted, then encoded."""
+        payloads = self.payload_converter.to_payloads(values)
+        if self.payload_codec is None or not payloads:
+            return payloads
+        return await self.payload_codec.encode(payloads)
+
+    async def decode(
+        self, payloads: Sequence[Payload], type_hints: list[Any] | None = None
+    ) -> list[Any]:
+        """Decoded, then converted."""
+        if self.payload_codec is not None and payloads:
+            payloads = await self.payload_codec.decode(payloads)
+        return self.payload_converter.from_payloads(payloads, type_hints)
+
+    async def encode_wrapper(self, values: Sequence[Any]) -> Payloads:
+        """`encode` as a `Payloads` message."""
+        return Payloads(payloads=await self.encode(values))
+
+    async def decode_wrapper(
+        self, payloads: Payloads | None, type_hints: list[Any] | None = None
+    ) -> list[Any]:
+        """`decode` of a message that may be missing or empty."""
+        if payloads is None or not payloads.payloads:
+            return []
+        return await self.decode(payloads.payloads, type_hints)
+
+    async def encode_failure(self, exception: BaseException, failure: Failure) -> None:
+        """Describe an exception in an empty failure, its payloads encoded."""
+        self.failure_converter.to_failure(exception, self.payload_converter, failure)
+        if self.payload_codec is not None:
+            await self.payload_codec.encode_failure(failure)
+
+    async def decode_failure(self, failure: Failure) -> BaseException:
+        """The exception that a failure describes. The failure itself stays as it is."""
+        if self.payload_codec is not None:
+            decoded = Failure()
+            decoded.CopyFrom(failure)
+            await self.payload_codec.decode_failure(decoded)
+            failure = decoded
+        return self.failure_converter.from_failure(failure, self.payload_converter)
+
+    def with_context(self, context: SerializationContext) -> Self:
+        """The data converter whose parts know the context; `self` when none wants to."""
+        parts = (self.payload_converter, self.payload_codec, self.failure_converter)
+        converter, codec, failure_converter = (in_context(part, context) for part in parts)
+        if (converter, codec, failure_converter) == parts:
+            return self
+        copied = dataclasses.replace(self, payload_codec=codec)
+        object.__setattr__(copied, "payload_converter", converter)
+        object.__setattr__(copied, "failure_converter", failure_converter)
+        return copied
+
+
+DataConverter.default = DataConverter()
+
+
+def default() -> DataConverter:
+    """`DataConverter.default`."""
+    return DataConverter.default

@@ -1,0 +1,417 @@
+"""Calls to the service: which errors there are, what is tried again, and with which headers.
+
+A `ServiceClient` turns messages into bytes for a `Transport` and answers into messages. It tries
+again what failed for a passing reason, with the same bytes, and so with the same request id: the
+service tells a repeated request from a new one by that id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import IntEnum
+from typing import Any, Protocol, TypeVar, cast
+
+from google.protobuf import message_factory
+from google.protobuf.message import Message
+from temporalio.api.common.v1 import GrpcStatus
+from temporalio.api.operatorservice.v1 import service_pb2 as operator_service_pb2
+from temporalio.api.workflowservice.v1 import (
+    GetSystemInfoRequest,
+    GetSystemInfoResponse,
+    PollWorkflowTaskQueueResponse,
+)
+from temporalio.api.workflowservice.v1 import service_pb2 as workflow_service_pb2
+
+from perdure import __version__
+from perdure.exceptions import PerdureError
+from perdure.transport.connection_options import KeepAliveConfig, TLSConfig
+from perdure.transport.grpc_client import GrpcTransport
+from perdure.transport.grpc_session import GrpcSessionTransport
+from perdure.transport.port import CallFailed, Code, Transport
+
+__all__ = [
+    "ConnectConfig",
+    "KeepAliveConfig",
+    "RPCError",
+    "RPCStatusCode",
+    "RetryConfig",
+    "ServiceClient",
+    "TLSConfig",
+]
+
+WORKFLOW_SERVICE = workflow_service_pb2.DESCRIPTOR.services_by_name["WorkflowService"]
+OPERATOR_SERVICE = operator_service_pb2.DESCRIPTOR.services_by_name["OperatorService"]
+
+CALL_TIMEOUT_SECONDS = 30.0
+"""A call that does not wait for anything has been lost after this long."""
+LONG_POLL_TIMEOUT_SECONDS = 70.0
+"""The service itself ends a long poll after about a minute."""
+
+Metadata = Mapping[str, str | bytes]
+_Response = TypeVar("_Response", bound=Message)
+
+
+class RPCStatusCode(IntEnum):
+    """gRPC's status codes."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+class RPCError(PerdureError):
+    """A call ended with a status other than OK."""
+
+    def __init__(self, message: str, status: RPCStatusCode, raw_grpc_status: bytes) -> None:
+        super().__init__(message)
+        self._message = message
+        self._status = status
+        self._raw_grpc_status = raw_grpc_status
+
+    @property
+    def message(self) -> str:
+        """What the service said."""
+        return self._message
+
+    @property
+    def status(self) -> RPCStatusCode:
+        """Which kind of failure it was."""
+        return self._status
+
+    @property
+    def raw_grpc_status(self) -> bytes:
+        """The serialised google.rpc.Status, with the typed details."""
+        return self._raw_grpc_status
+
+    @property
+    def grpc_status(self) -> GrpcStatus:
+        """The status with its typed details."""
+        return GrpcStatus.FromString(self._raw_grpc_status)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._message, self._status, self._raw_grpc_status)
+
+
+@dataclass
+class RetryConfig:
+    """When calls that failed for a passing reason are tried again.
+
+    Waits `initial_interval_millis * multiplier ** n`, at most `max_interval_millis`, give or take
+    the share `randomization_factor`; gives up after `max_retries` retries, or when another wait
+    would end later than `max_elapsed_time_millis` (None: no such limit) after the first attempt.
+    """
+
+    initial_interval_millis: int = 100
+    randomization_factor: float = 0.2
+    multiplier: float = 1.5
+    max_interval_millis: int = 5000
+    max_elapsed_time_millis: int | None = 10000
+    max_retries: int = 10
+
+    def wait_seconds(self, retries: int) -> float:
+        """How long to wait after so many retries."""
+        wait = min(
+            self.initial_interval_millis * self.multiplier**retries, self.max_interval_millis
+        )
+        spread = self.randomization_factor * (2 * random.random() - 1)
+        return wait * (1 + spread) / 1000
+
+    def gives_up(self, retries: int, elapsed_seconds: float) -> bool:
+        """Whether there is no further attempt when that much time will have passed."""
+        limit = self.max_elapsed_time_millis
+        return retries >= self.max_retries or (limit is not None and elapsed_seconds * 1000 > limit)
+
+
+THROTTLED = RetryConfig(
+    initial_interval_millis=1000,
+    multiplier=2.0,
+    max_interval_millis=10000,
+    max_elapsed_time_millis=None,
+    max_retries=10,
+)
+"""A service that refuses for lack of resources is given more time."""
+
+PASSING = frozenset(
+    {
+        Code.UNKNOWN,
+        Code.RESOURCE_EXHAUSTED,
+        Code.ABORTED,
+        Code.OUT_OF_RANGE,
+        Code.INTERNAL,
+        Code.UNAVAILABLE,
+        Code.DATA_LOSS,
+    }
+)
+"""What may succeed when it is tried again."""
+
+_TOO_LARGE = "message larger than max"
+"""A RESOURCE_EXHAUSTED with these words will never pass."""
+
+
+@dataclass
+class ConnectConfig:
+    """Where the service is and how to speak to it."""
+
+    target_host: str
+    api_key: str | None = None
+    tls: bool | TLSConfig | None = None
+    """None means: exactly when there is an API key."""
+    retry_config: RetryConfig | None = None
+    keep_alive_config: KeepAliveConfig | None = KeepAliveConfig.default
+    rpc_metadata: Metadata = field(default_factory=dict)
+    identity: str = ""
+    lazy: bool = False
+    connect_timeout: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        self.identity = self.identity or f"{os.getpid()}@{socket.gethostname()}"
+
+
+class EagerWorkflowSlot(Protocol):
+    """A place in a worker, reserved for the first task of a workflow that is being started."""
+
+    def fill(self, task: PollWorkflowTaskQueueResponse) -> None:
+        """Run the task here."""
+
+    def release(self) -> None:
+        """The service gave no task: free the place."""
+
+
+class ServiceClient:
+    """The service over one transport. All clients of one connection share it."""
+
+    def __init__(self, config: ConnectConfig, transport: Transport) -> None:
+        self.config = config
+        self.transport = transport
+        self.workflow_service = RPCs(self, WORKFLOW_SERVICE)
+        self.operator_service = RPCs(self, OPERATOR_SERVICE)
+        self.eager_workflow_slots: dict[
+            tuple[str, str], Callable[[], EagerWorkflowSlot | None]
+        ] = {}
+        """By namespace and task queue: the workers of this connection that take eager starts."""
+        self._headers: dict[str, str | bytes] = {}
+        self.update_rpc_metadata(config.rpc_metadata)
+
+    @staticmethod
+    async def connect(config: ConnectConfig) -> ServiceClient:
+        """A client of the service over a session, or over gRPC where there are none. Unless lazy,
+        it has answered when this returns.
+
+        Raises RuntimeError when it cannot be reached.
+        """
+        tls = config.api_key is not None if config.tls is None else config.tls
+        unary = GrpcTransport(config.target_host, tls=tls, keep_alive=config.keep_alive_config)
+        transport = GrpcSessionTransport(unary)
+        client = ServiceClient(config, transport)
+        if config.lazy:
+            return client
+        try:
+            await client.check_connection()
+        except RPCError as error:
+            await transport.close()
+            raise RuntimeError(f"Failed client connect: {error.status.name}: {error}") from error
+        return client
+
+    async def check_connection(self) -> GetSystemInfoResponse:
+        """What the service can do. Old services that do not say so can do nothing special."""
+        try:
+            return await self.call(
+                "GetSystemInfo",
+                GetSystemInfoRequest(),
+                GetSystemInfoResponse,
+                retry=False,
+                timeout=self.config.connect_timeout,
+            )
+        except RPCError as error:
+            if error.status is RPCStatusCode.UNIMPLEMENTED:
+                return GetSystemInfoResponse()
+            raise
+
+    async def call(
+        self,
+        rpc: str,
+        request: Message,
+        response_type: type[_Response],
+        *,
+        retry: bool = True,
+        metadata: Metadata | None = None,
+        timeout: timedelta | None = None,
+        long_poll: bool = False,
+    ) -> _Response:
+        """The answer of an RPC of the workflow service. Raises RPCError.
+
+        Without a timeout of its own, a long poll that ended without an answer is begun anew for
+        ever; other calls give up as the retry configuration says.
+        """
+        method = f"/{WORKFLOW_SERVICE.full_name}/{rpc}"
+        return await self.call_method(
+            method,
+            request,
+            response_type,
+            retry=retry,
+            metadata=metadata,
+            timeout=timeout,
+            long_poll=long_poll,
+        )
+
+    async def call_method(
+        self,
+        method: str,
+        request: Message,
+        response_type: type[_Response],
+        *,
+        retry: bool,
+        metadata: Metadata | None,
+        timeout: timedelta | None,
+        long_poll: bool = False,
+    ) -> _Response:
+        """`call` for a method by its full name."""
+        headers = {**self._headers, **_lower(metadata)} if metadata else self._headers
+        attempts = _Attempts(self.config.retry_config or RetryConfig(), retry, timeout, long_poll)
+        encoded = request.SerializeToString()
+        while True:
+            try:
+                # The port speaks of text; gRPC also carries bytes, under names that end in -bin.
+                answer = await self.transport.call(
+                    method, encoded, cast(Mapping[str, str], headers), attempts.time_left()
+                )
+                return response_type.FromString(answer)
+            except CallFailed as failed:
+                if not attempts.go_on_after(failed):
+                    raise _error(failed) from None
+                wait = attempts.wait_seconds
+            await asyncio.sleep(wait)
+
+    def update_rpc_metadata(self, metadata: Metadata) -> None:
+        """Replace the headers that go with every call."""
+        self.config.rpc_metadata = metadata
+        self._headers = {
+            "client-name": "perdure-python",
+            "client-version": __version__,
+            **_lower(metadata),
+        }
+        if self.config.api_key is not None:
+            self._headers.setdefault("authorization", f"Bearer {self.config.api_key}")
+
+    def update_api_key(self, api_key: str | None) -> None:
+        """Replace the key that goes with every call."""
+        self.config.api_key = api_key
+        self.update_rpc_metadata(self.config.rpc_metadata)
+
+    async def close(self) -> None:
+        """Give up the connection, when the transport has one of its own."""
+        close = getattr(self.transport, "close", None)
+        if close is not None:
+            await close()
+
+
+class RPCs:
+    """A service's methods by their names in snake case: `service.get_system_info(request)`."""
+
+    def __init__(self, client: ServiceClient, service: Any) -> None:
+        self._client = client
+        self._methods: dict[str, Any] = {_snake(method.name): method for method in service.methods}
+        self._service_name: str = service.full_name
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = self._methods.get(name)
+        if method is None:
+            raise AttributeError(f"{self._service_name} has no method {name}")
+        response_type = message_factory.GetMessageClass(method.output_type)
+
+        async def call(
+            request: Message,
+            *,
+            retry: bool = False,
+            metadata: Metadata | None = None,
+            timeout: timedelta | None = None,
+        ) -> Any:
+            return await self._client.call_method(
+                f"/{self._service_name}/{method.name}",
+                request,
+                response_type,
+                retry=retry,
+                metadata=metadata,
+                timeout=timeout,
+            )
+
+        return call
+
+
+class _Attempts:
+    """One call's attempts so far, and whether there is another."""
+
+    def __init__(
+        self, retries: RetryConfig, retry: bool, timeout: timedelta | None, long_poll: bool
+    ) -> None:
+        self._retries = retries
+        self._retry = retry
+        self._long_poll = long_poll
+        self._started = time.monotonic()
+        self._deadline = None if timeout is None else self._started + timeout.total_seconds()
+        self._count = 0
+        self.wait_seconds = 0.0
+        """How long to wait before the attempt that `go_on_after` allowed."""
+
+    def time_left(self) -> float:
+        """How long the next attempt may take."""
+        if self._deadline is not None:
+            return max(self._deadline - time.monotonic(), 0.001)
+        return LONG_POLL_TIMEOUT_SECONDS if self._long_poll else CALL_TIMEOUT_SECONDS
+
+    def go_on_after(self, failed: CallFailed) -> bool:
+        """Whether the call is tried again."""
+        if not self._retry:
+            return False
+        if self._long_poll and self._deadline is None and failed.code is Code.DEADLINE_EXCEEDED:
+            self.wait_seconds = 0.0
+            return True
+        if failed.code not in PASSING or _TOO_LARGE in failed.message:
+            return False
+        throttled = failed.code is Code.RESOURCE_EXHAUSTED
+        config = THROTTLED if throttled else self._retries
+        self.wait_seconds = config.wait_seconds(self._count)
+        then = time.monotonic() + self.wait_seconds
+        if self._deadline is not None and then >= self._deadline:
+            return False
+        if not self._long_poll and config.gives_up(self._count, then - self._started):
+            return False
+        self._count += 1
+        return True
+
+
+def _error(failed: CallFailed) -> RPCError:
+    details = failed.details
+    if not details:
+        details = GrpcStatus(code=int(failed.code), message=failed.message).SerializeToString()
+    return RPCError(failed.message, RPCStatusCode(int(failed.code)), details)
+
+
+def _lower(metadata: Metadata) -> dict[str, str | bytes]:
+    """Header names are in lower case on the wire, and gRPC refuses others."""
+    return {name.lower(): value for name, value in metadata.items()}
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)[1:]

@@ -1,0 +1,217 @@
+"""Events, effects and replies as lines of a play: everything that is set is shown, in few words.
+
+Hidden are only sizes in bytes (the laws check them) and what every play has the same (the workflow
+id). Times count from the beginning of the play; ids that the machine made are #1, #2...
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+from temporalio.api.history.v1 import History, HistoryEvent
+
+from perdure.server.machines.ports import SECOND_NS
+from perdure.server.machines.workflow import changes, inputs
+from perdure.server.machines.workflow.effects import Effect, OfferTask, SendMessage, TaskKind
+from perdure.server.machines.workflow.state import AttemptState, Status
+from perdure.server.machines.workflow.turn import Segment
+from tests.machines.world import BEGIN_NS, type_name
+
+HIDDEN = frozenset(("history_size_bytes", "workflow_id"))
+SHORT = {"workflow_task_completed_event_id": "completed", "identity": "by"}
+_MADE_ID = re.compile(r"0{8}-0{4}-0{4}-0{4}-0*(\d+)")
+
+
+def shown(text: str) -> str:
+    """A line with the ids that the machine made shortened."""
+    return _MADE_ID.sub(r"#\1", text)
+
+
+def length(length_ns: int) -> str:
+    """A duration."""
+    return f"{length_ns / SECOND_NS:g}s"
+
+
+def moment(time_ns: int) -> str:
+    """A time, from the beginning of the play."""
+    return f"+{length(time_ns - BEGIN_NS)}" if time_ns else "never"
+
+
+def segment_lines(segment: Segment, now_ns: int) -> Iterator[str]:
+    """What was done to one run, in order."""
+    if segment.is_new:
+        yield f"run {segment.run.recorded.run_id}"
+    steps = list(reversed(segment.steps))
+    for batch in segment.batches:
+        for event in History.FromString(batch.entries).events:
+            while steps and steps[-1][0] <= event.event_id:
+                yield from change_lines(steps.pop()[1])
+            yield event_line(event, now_ns)
+    while steps:
+        yield from change_lines(steps.pop()[1])
+
+
+def event_line(event: HistoryEvent, now_ns: int) -> str:
+    """One event, on one line."""
+    name = "".join(word.capitalize() for word in type_name(event).split("_"))
+    parts = [f"{event.event_id} {name}" if event.event_id else name]
+    time_ns = event.event_time.seconds * SECOND_NS + event.event_time.nanos
+    if time_ns != now_ns:
+        parts.append(f"@{moment(time_ns)}")
+    attributes = getattr(event, str(event.WhichOneof("attributes")))
+    parts.extend(_fields(attributes))
+    for extra in ("user_metadata", "links"):
+        value = getattr(event, extra)
+        if value and value != type(value)():
+            parts.append(f"{extra}={_value(value) if isinstance(value, Message) else len(value)}")
+    return " ".join(parts)
+
+
+def change_lines(change: changes.Change) -> Iterator[str]:
+    """A change of what is pending, where a reader wants to see it."""
+    match change:
+        case changes.TaskScheduled(transient=task) if task is not None:
+            yield (
+                f"transient task {task.scheduled_event_id} attempt={task.attempt}"
+                f" timeout={length(task.start_to_close_ns)}"
+            )
+        case changes.StickySet(queue="", timeout_ns=_):
+            yield "not sticky"
+        case changes.StickySet(queue=queue, timeout_ns=timeout_ns):
+            yield f"sticky {queue} {length(timeout_ns)}"
+        case changes.EventBuffered(event=content):
+            event = HistoryEvent.FromString(content)
+            yield "buffer " + event_line(event, 0)
+        case changes.BufferedDropped():
+            yield "drop the buffered event"
+        case changes.AttemptChanged(scheduled_event_id=event_id, attempt=attempt):
+            state = AttemptState(attempt.state).name.lower()
+            yield (
+                f"activity {event_id} attempt={attempt.attempt} {state}"
+                f" since={moment(attempt.scheduled_time_ns)}"
+            )
+        case changes.WakeArmed(wake_at_ns=wake_at_ns):
+            yield f"wake {moment(wake_at_ns)}"
+        case _:
+            return
+
+
+def effect_line(effect: Effect) -> str:
+    """An effect."""
+    if isinstance(effect, SendMessage):
+        return f"send {type(effect.message).__name__} to {effect.workflow_id}"
+    what = str(effect.scheduled_event_id) if effect.scheduled_event_id else "workflow task"
+    if not isinstance(effect, OfferTask):
+        return f"withdraw {what}"
+    kind = "" if effect.kind is TaskKind.WORKFLOW else "activity "
+    line = f"offer {kind}{what} on {effect.queue} stamp={effect.stamp}"
+    if effect.priority != 3:
+        line += f" priority={effect.priority}"
+    if effect.sticky_for:
+        line += f" sticky_for={effect.sticky_for}"
+    return line
+
+
+def reply_lines(reply: inputs.Reply, now_ns: int) -> Iterator[str]:
+    """An answer."""
+    match reply:
+        case inputs.WorkflowStarted():
+            how = "started" if reply.is_new else "exists"
+            yield f"= {how} {reply.run_id} first={reply.first_execution_run_id}" + (
+                "" if reply.status == Status.RUNNING else f" {Status(reply.status).name.lower()}"
+            )
+            if reply.eager_task is not None:
+                yield from _task_lines(reply.eager_task, now_ns)
+        case inputs.StartedWorkflowTask():
+            yield from _task_lines(reply, now_ns)
+        case inputs.StartedActivityTask():
+            yield _activity_line(reply)
+        case inputs.WorkflowTaskCompleted():
+            yield "= completed"
+            if reply.workflow_task is not None:
+                yield from _task_lines(reply.workflow_task, now_ns)
+            for task in reply.activity_tasks:
+                yield _activity_line(task)
+        case inputs.RefusedWorkflowTask():
+            yield f"= refused{' (not found)' if reply.is_not_found else ''}: {reply.message}"
+        case inputs.Heartbeat():
+            yield f"= heartbeat{', shall cancel' if reply.cancel_requested else ''}"
+        case inputs.Done():
+            yield "= done"
+
+
+def _task_lines(task: inputs.StartedWorkflowTask, now_ns: int) -> Iterator[str]:
+    yield (
+        f"= task {task.token.scheduled_event_id}/{task.started_event_id} attempt={task.attempt}"
+        f" stamp={task.token.stamp} previous={task.previous_started_event_id}"
+        f" events {task.history_from}..{task.history_to}"
+    )
+    for event in History.FromString(task.unrecorded).events:
+        yield f"  unrecorded {event_line(event, now_ns)}"
+
+
+def _activity_line(task: inputs.StartedActivityTask) -> str:
+    return (
+        f"= activity task {task.token.scheduled_event_id} {task.activity_type}"
+        f" attempt={task.attempt} stamp={task.token.stamp}"
+    )
+
+
+def _fields(message: Message) -> Iterator[str]:
+    for field, value in message.ListFields():
+        if field.name in HIDDEN:
+            continue
+        name = SHORT.get(field.name, field.name.removesuffix("_event_id"))
+        yield f"{name}={_field(field, value)}"
+
+
+def _field(field: FieldDescriptor, value: Any) -> str:
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        return "{" + " ".join(f"{key}={_scalar(value[key])}" for key in sorted(value)) + "}"
+    if field.is_repeated:
+        return "[" + ", ".join(_one(field, item) for item in value) + "]"
+    return _one(field, value)
+
+
+def _one(field: FieldDescriptor, value: Any) -> str:
+    if field.enum_type is None:
+        return _scalar(value)
+    prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", field.enum_type.name).upper() + "_"
+    return str(field.enum_type.values_by_number[value].name).removeprefix(prefix)
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, Message):
+        return _value(value)
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, str):
+        return value if re.fullmatch(r"[^\s=\[\]{}]+", value) else repr(value)
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}"
+
+
+def _value(message: Message) -> str:
+    found: Any = message
+    match message.DESCRIPTOR.name:
+        case "Duration":
+            return length(found.seconds * SECOND_NS + found.nanos)
+        case "Timestamp":
+            return moment(found.seconds * SECOND_NS + found.nanos)
+        case "Payload":
+            return str(found.data.decode())
+        case "Payloads":
+            return ",".join(payload.data.decode() for payload in found.payloads)
+        case "WorkflowType" | "ActivityType":
+            return str(found.name)
+        case "TaskQueue":
+            kind = {0: "(?)", 1: "", 2: f"(sticky of {found.normal_name})"}[found.kind]
+            return f"{found.name}{kind}"
+        case "Memo" | "SearchAttributes":
+            inner = found.fields if message.DESCRIPTOR.name == "Memo" else found.indexed_fields
+            return "{" + " ".join(f"{key}={_value(inner[key])}" for key in sorted(inner)) + "}"
+        case _:
+            return "{" + " ".join(_fields(message)) + "}"

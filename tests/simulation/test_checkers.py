@@ -1,0 +1,258 @@
+"""Each checker finds the violation that is planted for it, and none in a world that went well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from temporalio.api.enums.v1 import EventType, WorkflowIdReusePolicy
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.history.v1 import HistoryEvent
+
+from perdure.server.machines.workflow.state import Status
+from sim.audit import Audit, StoredRun
+from sim.checkers import CHECKERS
+from sim.ledger import Signal
+from sim.world import run_seed
+
+ROUND = range(40)
+"""Seeds among which each planted violation finds a world to be planted in."""
+
+Plant = Callable[[Audit], bool]
+"""Plants a violation; whether the world had a place for it."""
+
+
+@pytest.fixture(scope="module")
+def seeds() -> list[int]:
+    return [seed for seed in ROUND if not run_seed(seed).broken]
+
+
+def find(audit: Audit, event_type: EventType.ValueType) -> tuple[StoredRun, HistoryEvent] | None:
+    for stored in audit.runs:
+        for event in stored.events:
+            if event.event_type == event_type:
+                return stored, event
+    return None
+
+
+def swap_times(audit: Audit) -> bool:
+    found = find(audit, EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
+    if found is not None:
+        found[1].event_time.seconds -= 3_600
+    return found is not None
+
+
+def gap_in_batches(audit: Audit) -> bool:
+    del audit.runs[0].batches[0]
+    return True
+
+
+def other_bytes_read(audit: Audit) -> bool:
+    reads = audit.ledger.reads
+    for seen in reads.values():
+        seen[0] += b"\0"
+    return bool(reads)
+
+
+def state_beside_the_history(audit: Audit) -> bool:
+    audit.runs[0].run.recorded.signals += 1
+    return True
+
+
+def bytes_beside_the_head(audit: Audit) -> bool:
+    audit.runs[0].batches[-1].size_bytes += 1
+    return True
+
+
+def unreadable_batch(audit: Audit) -> bool:
+    audit.runs[0].problems.append("batch 1: damaged")
+    return True
+
+
+def deep_failure(audit: Audit) -> bool:
+    found = find(audit, EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED)
+    if found is None:
+        return False
+    failure: Failure = found[1].activity_task_failed_event_attributes.failure
+    for _ in range(25):
+        failure = failure.cause
+        failure.message = "because"
+    return True
+
+
+def another_command(audit: Audit) -> bool:
+    found = find(audit, EventType.EVENT_TYPE_TIMER_STARTED)
+    if found is not None:
+        found[1].timer_started_event_attributes.timer_id = "other"
+    return found is not None
+
+
+def lost_completion(audit: Audit) -> bool:
+    completions = audit.ledger.completions
+    if not completions:
+        return False
+    key, completion = completions.popitem()
+    completion.is_acknowledged = True
+    completions[key[0], 1_000] = completion
+    return True
+
+
+def lost_termination(audit: Audit) -> bool:
+    completed = [s for s in audit.runs if s.run.recorded.status == Status.COMPLETED]
+    audit.ledger.terminated.update(stored.run_id for stored in completed)
+    return bool(completed)
+
+
+def lost_result(audit: Audit) -> bool:
+    stored = audit.runs[0]
+    stored.run.recorded.status = Status.RUNNING
+    audit.ledger.acknowledged_activities.add((stored.run_id, "nowhere"))
+    return True
+
+
+def event_after_the_close(audit: Audit) -> bool:
+    events = audit.runs[0].events
+    events.append(HistoryEvent(event_type=EventType.EVENT_TYPE_MARKER_RECORDED))
+    return True
+
+
+def second_open_run(audit: Audit) -> bool:
+    stored = audit.runs[0]
+    twin = msgspec.structs.replace(stored, run_id="twin", number=1_000, is_current=True)
+    audit.runs.append(twin)
+    return True
+
+
+def duplicate_against_its_policy(audit: Audit) -> bool:
+    for workflow_id in {stored.workflow_id for stored in audit.runs}:
+        for later in audit.runs_of(workflow_id)[1:]:
+            start = audit.ledger.starts.get(later.run.pending.start_request_id)
+            if start is not None:
+                start.reuse_policy = WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
+                return True
+    return False
+
+
+def lost_start(audit: Audit) -> bool:
+    next(iter(audit.ledger.starts.values())).run_ids.append("nowhere")
+    return True
+
+
+def start_made_twice(audit: Audit) -> bool:
+    stored = audit.runs[-1]
+    audit.runs.append(msgspec.structs.replace(stored, run_id="twin"))
+    return True
+
+
+def lost_successor(audit: Audit) -> bool:
+    found = find(audit, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW)
+    if found is None:
+        return False
+    attributes = found[1].workflow_execution_continued_as_new_event_attributes
+    audit.runs = [s for s in audit.runs if s.run_id != attributes.new_execution_run_id]
+    return True
+
+
+def two_tasks(audit: Audit) -> bool:
+    scheduled = HistoryEvent(event_type=EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED)
+    audit.runs[0].events[1:1] = [scheduled, scheduled]
+    return True
+
+
+def news_without_a_task(audit: Audit) -> bool:
+    stored = audit.runs[0]
+    stored.run.recorded.status = Status.RUNNING
+    stored.run.pending.is_first_task_scheduled = True
+    stored.events.append(HistoryEvent(event_type=EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED))
+    return True
+
+
+def timer_fired_twice(audit: Audit) -> bool:
+    found = find(audit, EventType.EVENT_TYPE_TIMER_FIRED)
+    if found is not None:
+        found[0].events.append(found[1])
+    return found is not None
+
+
+def timer_fired_early(audit: Audit) -> bool:
+    found = find(audit, EventType.EVENT_TYPE_TIMER_FIRED)
+    if found is not None:
+        found[1].event_time.seconds -= 60
+    return found is not None
+
+
+def activity_over_twice(audit: Audit) -> bool:
+    found = find(audit, EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED)
+    if found is not None:
+        found[0].events.append(found[1])
+    return found is not None
+
+
+def result_of_nobody(audit: Audit) -> bool:
+    found = find(audit, EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED)
+    audit.ledger.results.clear()
+    return found is not None
+
+
+def lost_signal(audit: Audit) -> bool:
+    audit.ledger.signals["lost"] = Signal(
+        audit.runs[0].workflow_id, "", "client", 1, is_acknowledged=True
+    )
+    return True
+
+
+def doubled_signal(audit: Audit) -> bool:
+    found = find(audit, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)
+    if found is not None:
+        found[0].events.append(found[1])
+    return found is not None
+
+
+def endless_run(audit: Audit) -> bool:
+    audit.runs[0].run.recorded.status = Status.RUNNING
+    return audit.is_final
+
+
+@pytest.mark.parametrize(
+    ("invariant", "plant"),
+    [
+        ("H1", swap_times),
+        ("H1", gap_in_batches),
+        ("H2", other_bytes_read),
+        ("H3", state_beside_the_history),
+        ("H3", bytes_beside_the_head),
+        ("H4", unreadable_batch),
+        ("H4", deep_failure),
+        ("H5", another_command),
+        ("H6", lost_completion),
+        ("H6", lost_termination),
+        ("H6", lost_result),
+        ("W1", event_after_the_close),
+        ("W1", second_open_run),
+        ("W1", duplicate_against_its_policy),
+        ("W2", lost_start),
+        ("W2", start_made_twice),
+        ("W3", lost_successor),
+        ("W4", two_tasks),
+        ("W4", news_without_a_task),
+        ("T1", timer_fired_twice),
+        ("T2", timer_fired_early),
+        ("A1", activity_over_twice),
+        ("A4", result_of_nobody),
+        ("S1", lost_signal),
+        ("S1", doubled_signal),
+        ("L1", endless_run),
+    ],
+)
+def test_a_planted_violation_is_found(invariant: str, plant: Plant, seeds: list[int]) -> None:
+    check = CHECKERS[invariant]
+    for seed in seeds:
+        audit = run_seed(seed).audit
+        if not audit.runs:
+            continue
+        assert list(check(audit)) == []
+        if plant(audit):
+            assert list(check(audit)) != []
+            return
+    pytest.fail("no world had a place for the violation")
