@@ -33,9 +33,11 @@ logger = logging.getLogger(__name__)
 
 UNKNOWN_RETRY_SECONDS = 0.05
 """Pause between two questions about a commit of unknown outcome."""
-GATHER_SECONDS = 0.001
+GATHER_SECONDS = 0.003
 """Under load, how long turns are gathered before they are sealed: a commit costs nearly the same
-for one as for ten."""
+for one workflow as for ten."""
+BUSY_WRITES = 4
+"""A group of so many workflows means load."""
 WRITES_PER_GROUP_MAX = 500
 """Workflows in one group: a bound on the time that a commit takes, and so on everybody's
 latency."""
@@ -174,7 +176,7 @@ class Committer:
             while self._open.writes or self._open.acknowledged:
                 await asyncio.sleep(GATHER_SECONDS if self._is_busy else 0)
                 group = self._next_group()
-                self._is_busy = len(group.writes) > 1
+                self._is_busy = len(group.writes) >= BUSY_WRITES
                 self._in_flight = group
                 await self._commit(group)
                 self._in_flight = None

@@ -11,7 +11,7 @@ one.
 
 from __future__ import annotations
 
-from temporalio.api.enums.v1 import EventType, HistoryEventFilterType
+from temporalio.api.enums.v1 import event_type_pb2, workflow_pb2
 from temporalio.api.history.v1 import History, HistoryEvent
 from temporalio.api.workflowservice.v1 import (
     GetWorkflowExecutionHistoryRequest,
@@ -40,7 +40,7 @@ CLIENTS_WITHOUT_UNRECORDED = frozenset(("temporal-cli", "temporal-ui"))
 FOLLOWS_RUNS = "follows-next-run-id"
 
 _HISTORY = GetWorkflowExecutionHistoryResponse.HISTORY_FIELD_NUMBER
-_CLOSE_EVENT = HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT
+_CLOSE_EVENT = workflow_pb2.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT
 
 
 async def get_workflow_execution_history(
@@ -142,15 +142,15 @@ def _follows_runs(caller: Caller) -> bool:
 
 
 _OUTCOMES: dict[int, tuple[str, str]] = {
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: (
+    event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: (
         "workflow_execution_completed_event_attributes",
         "result",
     ),
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: (
+    event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: (
         "workflow_execution_failed_event_attributes",
         "failure",
     ),
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT: (
+    event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT: (
         "workflow_execution_timed_out_event_attributes",
         "",
     ),
@@ -168,7 +168,7 @@ def _as_continued(history: bytes) -> bytes:
     continued = HistoryEvent(
         event_id=event.event_id,
         event_time=event.event_time,
-        event_type=EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW,
+        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW,
         version=event.version,
         task_id=event.task_id,
     )

@@ -8,7 +8,7 @@ without its history, and the history is appended as one length-delimited field.
 from __future__ import annotations
 
 from temporalio.api.common.v1 import Payloads, Priority, RetryPolicy
-from temporalio.api.enums.v1 import TaskQueueKind
+from temporalio.api.enums.v1 import task_queue_pb2
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueResponse,
@@ -49,7 +49,7 @@ def workflow_task(ready: WorkflowTaskWithHistory) -> bytes:
     response.workflow_execution.run_id = token.run_id
     response.workflow_type.name = task.workflow_type
     response.workflow_execution_task_queue.name = task.task_queue
-    response.workflow_execution_task_queue.kind = TaskQueueKind.TASK_QUEUE_KIND_NORMAL
+    response.workflow_execution_task_queue.kind = task_queue_pb2.TASK_QUEUE_KIND_NORMAL
     if ready.next_event_id:
         response.next_page_token = encode_history_token(
             HistoryToken(token.run_id, ready.next_event_id, task.history_to, task.unrecorded)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from temporalio.api.common.v1 import Link
-from temporalio.api.enums.v1 import EventType, WorkflowIdConflictPolicy, WorkflowIdReusePolicy
+from temporalio.api.enums.v1 import event_type_pb2, workflow_pb2
 from temporalio.api.workflowservice.v1 import (
     StartWorkflowExecutionRequest,
     StartWorkflowExecutionResponse,
@@ -30,9 +30,9 @@ from perdure.server.machines.workflow.inputs import StartWorkflow, WorkflowStart
 from perdure.transport import Caller
 
 _EAGER_TASK = StartWorkflowExecutionResponse.EAGER_WORKFLOW_TASK_FIELD_NUMBER
-_REUSE_TERMINATE = WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING
-_ATTACHED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED
-_CONFLICT_TERMINATE = WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
+_REUSE_TERMINATE = workflow_pb2.WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING
+_ATTACHED = event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED
+_CONFLICT_TERMINATE = workflow_pb2.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
 
 
 async def start_workflow_execution(
@@ -57,17 +57,11 @@ def _default_policies(request: StartWorkflowExecutionRequest) -> None:
     if not request.workflow_id_conflict_policy:
         if request.workflow_id_reuse_policy == _REUSE_TERMINATE:
             request.workflow_id_conflict_policy = _CONFLICT_TERMINATE
-            request.workflow_id_reuse_policy = (
-                WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
-            )
+            request.workflow_id_reuse_policy = workflow_pb2.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
         else:
-            request.workflow_id_conflict_policy = (
-                WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_FAIL
-            )
+            request.workflow_id_conflict_policy = workflow_pb2.WORKFLOW_ID_CONFLICT_POLICY_FAIL
     if not request.workflow_id_reuse_policy:
-        request.workflow_id_reuse_policy = (
-            WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
-        )
+        request.workflow_id_reuse_policy = workflow_pb2.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
 
 
 def _check(request: StartWorkflowExecutionRequest, limits: Limits, namespace: str) -> None:
@@ -139,7 +133,7 @@ def _check_policies(request: StartWorkflowExecutionRequest) -> None:
         )
     if (
         conflict == _CONFLICT_TERMINATE
-        and reuse == WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
+        and reuse == workflow_pb2.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
     ):
         raise InvalidArgument(
             "Invalid WorkflowIDReusePolicy: WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE cannot be"
@@ -193,7 +187,7 @@ async def _respond(
         event.request_id_ref.event_type = _ATTACHED
     else:
         event.event_ref.event_id = 1
-        event.event_ref.event_type = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
+        event.event_ref.event_type = event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
     response = StartWorkflowExecutionResponse(
         run_id=reply.run_id,
         first_execution_run_id=reply.first_execution_run_id,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.common.v1 import Link, Priority, SearchAttributes, WorkflowExecution
-from temporalio.api.enums.v1 import EventType, TaskQueueKind, WorkerVersioningMode
+from temporalio.api.enums.v1 import deployment_pb2, event_type_pb2, task_queue_pb2
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueRequest,
@@ -91,8 +91,8 @@ def check_queue(request_has_it: bool, queue: TaskQueue, limits: Limits) -> None:
     """A task queue must have a usable name; one without a kind becomes a normal one, in place."""
     if not request_has_it:
         raise InvalidArgument("taskQueue is not set")
-    if queue.kind == TaskQueueKind.TASK_QUEUE_KIND_UNSPECIFIED:
-        queue.kind = TaskQueueKind.TASK_QUEUE_KIND_NORMAL
+    if queue.kind == task_queue_pb2.TASK_QUEUE_KIND_UNSPECIFIED:
+        queue.kind = task_queue_pb2.TASK_QUEUE_KIND_NORMAL
     if not queue.name:
         raise InvalidArgument("missing task queue name")
     if is_too_long(queue.name, limits.id_length_max) or is_too_long(
@@ -125,10 +125,10 @@ def check_worker_version(
         else request.worker_version_capabilities
     )
     options = request.deployment_options
-    is_versioned = (
-        options.worker_versioning_mode == WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED
+    is_versioned = options.worker_versioning_mode == deployment_pb2.WORKER_VERSIONING_MODE_VERSIONED
+    is_unnamed_sticky = (
+        queue.kind == task_queue_pb2.TASK_QUEUE_KIND_STICKY and not queue.normal_name
     )
-    is_unnamed_sticky = queue.kind == TaskQueueKind.TASK_QUEUE_KIND_STICKY and not queue.normal_name
     if is_unnamed_sticky and (stamp.use_versioning or request.HasField("deployment_options")):
         raise InvalidArgument(
             "NormalName must be set on sticky queue when UseVersioning is true"
@@ -180,7 +180,7 @@ def _check_link(link: Link) -> None:
             raise InvalidArgument(f"{kind} link must not have an empty {_FIELD_WORDS[field]}")
     if variant == "workflow_event":
         reference = link.workflow_event.event_ref
-        if reference.event_id and reference.event_type == EventType.EVENT_TYPE_UNSPECIFIED:
+        if reference.event_id and reference.event_type == event_type_pb2.EVENT_TYPE_UNSPECIFIED:
             raise InvalidArgument(
                 "workflow event link ref cannot have an unspecified event type"
                 " and a non-zero event ID"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from temporalio.api.common.v1 import WorkerVersionStamp
-from temporalio.api.enums.v1 import TaskQueueKind
+from temporalio.api.enums.v1 import task_queue_pb2
 from temporalio.api.failure.v1 import Failure, ServerFailureInfo
 from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueRequest,
@@ -74,7 +74,7 @@ def poll_of(
         queue=queue.name,
         identity=request.identity,
         sticky_for=(
-            queue.normal_name if queue.kind == TaskQueueKind.TASK_QUEUE_KIND_STICKY else ""
+            queue.normal_name if queue.kind == task_queue_pb2.TASK_QUEUE_KIND_STICKY else ""
         ),
         worker_version=(
             WorkerVersionStamp(build_id=build_id).SerializeToString() if build_id else b""
