@@ -15,10 +15,11 @@ CODE := $(wildcard src tests sim bench examples)
 TESTS ?= tests
 PYTEST_ARGS ?= -n auto
 
-.PHONY: help install test tidy check format format-check lint types bench clean
+.PHONY: help install demo test tidy check format format-check lint types bench clean
 .DEFAULT_GOAL := help
 
 help:
+	@echo "make demo     see workflows run, survive a crash, and finish"
 	@echo "make test     run the tests          (TESTS=path, PYTEST_ARGS='-n auto')"
 	@echo "make check    what CI runs: format, lint, types, tidy, tests"
 	@echo "make format   format the code and apply safe fixes"
@@ -34,6 +35,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 		--no-build-isolation -e '.[dev]'
 	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/python -m examples.demo
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) $(TESTS)
@@ -62,9 +66,16 @@ format: $(STAMP)
 	@$(BIN)/ruff check --fix $(CODE)
 	@$(BIN)/ruff format $(CODE)
 
-bench: $(STAMP)
+# The other peers are optional: without them their rows say how to get them.
+PEERS := .venv-bench/.installed
+
+$(PEERS): bench/peers.txt
+	-@$(PYTHON) -m venv .venv-bench \
+		&& .venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r $< && touch $@
+
+bench: $(STAMP) $(PEERS)
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf $(VENV) .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -26,10 +27,15 @@ from perdure.converter import DataConverter
 from perdure.server.app import IN_MEMORY, Service, shorten_switch_interval
 from perdure.server.config import DEFAULT_NAMESPACE, Settings
 from perdure.transport.in_process import InProcessTransport
+from perdure.transport.port import CallFailed, Code
 from perdure.transport.session import ClientSession, ServerSession
 
 if TYPE_CHECKING:
     from perdure.transport.port import Transport
+
+TICK_SECONDS = 0.25
+STALL_SECONDS = 1.0
+"""A program whose loop leaves no mark for this long is blocked."""
 
 
 class EmbeddedEngineLost(RuntimeError):
@@ -64,7 +70,11 @@ async def embedded(
 @asynccontextmanager
 async def _on_this_loop(settings: Settings) -> AsyncIterator[Transport]:
     async with _opened_service(settings) as service:
-        yield InProcessTransport(service.handlers)
+        transport = InProcessTransport(service.handlers)
+        try:
+            yield transport
+        finally:
+            transport.close(_block_ended())
 
 
 @asynccontextmanager
@@ -75,11 +85,14 @@ async def _threaded(settings: Settings) -> AsyncIterator[Transport]:
     thread = _EngineThread(settings, loop, opened, ended)
     thread.start()
     try:
-        await opened
+        await asyncio.shield(opened)
         yield thread.connect()
     finally:
+        if not opened.done():
+            await asyncio.wait([opened])  # It can only be told to close when it is open.
         thread.stop()
         await ended.wait()
+        thread.join()  # Saying so was the last thing that it did.
 
 
 class _EngineThread(threading.Thread):
@@ -102,15 +115,19 @@ class _EngineThread(threading.Thread):
         self._stopping: asyncio.Event
         self._receive: Callable[[bytes], None]
         self._session: ClientSession | None = None
+        self._program_ticked_seconds = time.monotonic()
 
     def connect(self) -> ClientSession:
         """The program's end of the session."""
         self._session = ClientSession(self._send_to_engine)
+        self._tick()
         return self._session
 
     def stop(self) -> None:
         """Have the engine close."""
-        if self._opened.done() and not self._opened.cancelled() and not self._opened.exception():
+        if self._session is not None:
+            self._session.close(_block_ended())
+        if not self._opened.exception():
             self._call_in_engine(self._stopping.set)
 
     def run(self) -> None:
@@ -128,6 +145,7 @@ class _EngineThread(threading.Thread):
         async with _opened_service(self._settings) as service:
             session = ServerSession(service.handlers, service.open_session(), self._send_to_program)
             self._receive = session.receive
+            service.engine.wakeups.hold_while(self._program_stands_still)
             self._call_in_program(self._opened.set_result, self)
             await self._stopping.wait()
             await session.close()
@@ -137,6 +155,16 @@ class _EngineThread(threading.Thread):
 
     def _send_to_program(self, message: bytes) -> None:
         self._call_in_program(self._deliver, message)
+
+    def _tick(self) -> None:
+        """Leave marks of time while the program's loop runs. When they stop, its workers have
+        stopped too: what they have done is still to be told, and has not timed out."""
+        self._program_ticked_seconds = time.monotonic()
+        if self._session is not None and not self._session.is_closed:
+            self._user_loop.call_later(TICK_SECONDS, self._tick)
+
+    def _program_stands_still(self) -> bool:
+        return time.monotonic() - self._program_ticked_seconds > STALL_SECONDS
 
     def _deliver(self, message: bytes) -> None:
         if self._session is not None:
@@ -165,12 +193,20 @@ class _EngineThread(threading.Thread):
 @asynccontextmanager
 async def _opened_service(settings: Settings) -> AsyncIterator[Service]:
     with shorten_switch_interval():
-        service = await Service.open(settings, on_lease_lost=_nothing_to_do)
+        service = await Service.open(settings, on_lease_lost=_nothing_to_do, workers_are_dead=True)
         try:
-            await service.engine.lose_held_tasks()
             yield service
         finally:
             await service.close()
+
+
+def _block_ended() -> CallFailed:
+    """Of a kind that is not tried again."""
+    return CallFailed(
+        Code.FAILED_PRECONDITION,
+        "the embedded engine is closed: the `async with perdure.embedded(...)` block of this client"
+        " has ended",
+    )
 
 
 def _nothing_to_do() -> None:

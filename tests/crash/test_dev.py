@@ -20,12 +20,14 @@ from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueResponse,
     PollWorkflowTaskQueueRequest,
     PollWorkflowTaskQueueResponse,
+    StartWorkflowExecutionResponse,
 )
 
 from perdure.server.store.sqlite import open_sqlite
-from tests.crash.connection import Connection
+from tests.crash.connection import Connection, ServerAway
 from tests.crash.reading import NAMESPACE
 from tests.crash.server_process import ServerProcess, dev_command
+from tests.frontend.client import start_request
 
 pytestmark = pytest.mark.crash
 
@@ -110,6 +112,26 @@ async def test_a_database_in_use_is_refused_by_name_of_its_process(tmp_path: Pat
         assert f"{database} is in use by process {server.pid}" in one_line(said)
         # The first one goes on undisturbed.
         assert await asyncio.to_thread(server.stop) == 0
+
+
+async def test_a_server_whose_database_another_one_takes_over_ends_as_a_failure(
+    tmp_path: Path,
+) -> None:
+    database = tmp_path / "perdure.db"
+    with ServerProcess(dev_command(0, database)) as server:
+        await asyncio.to_thread(server.wait_ready)
+        # Somebody took it for a left-over.
+        database.with_name(f"{database.name}.lock").unlink()
+        with ServerProcess(dev_command(0, database)) as other:
+            await asyncio.to_thread(other.wait_ready)
+            connection = Connection(server.port)
+            request = start_request(workflow_id="too-late")
+            with pytest.raises(ServerAway):
+                await connection.call(request, StartWorkflowExecutionResponse)
+            await connection.close()
+            assert await asyncio.to_thread(server.wait) == 1
+            assert f"another server has taken over {database}" in server.said()
+            assert await asyncio.to_thread(other.stop) == 0
 
 
 async def test_a_database_of_a_newer_schema_is_refused(tmp_path: Path) -> None:

@@ -161,3 +161,43 @@ async def test_an_engine_that_closes_writes_what_it_has_decided(house: House) ->
     assert await polled is None
     with pytest.raises(EngineStopped):
         await house.start("x")
+
+
+@simulated
+async def test_a_description_waits_for_what_was_decided_while_it_waited(house: House) -> None:
+    await house.start("w")
+    house.wire.hold()
+    first = spawn(house.signal("w"))
+    await turns()
+    describing = spawn(house.run("w"))
+    await turns()
+    second = spawn(house.signal("w"))
+    await turns()
+    house.wire.release()
+    house.wire.hold()  # Only the commit that waits goes on.
+    await turns()
+    assert first.done()
+    assert none_done([describing, second])
+    house.wire.release()
+    assert (await describing).recorded.signals == 2
+    await second
+
+
+@simulated
+async def test_a_reader_of_history_sees_no_further_than_what_is_durable(house: House) -> None:
+    await house.start("w")
+    house.wire.hold()
+    first = spawn(house.signal("w"))
+    await turns()
+    reading = spawn(house.types("w"))
+    await turns()
+    second = spawn(house.signal("w"))
+    await turns()
+    house.wire.release()
+    house.wire.hold()  # Only the commit that waits goes on.
+    assert (await reading).count("WORKFLOW_EXECUTION_SIGNALED") == 1
+    assert first.done()
+    assert none_done([second])
+    house.wire.release()
+    await second
+    assert (await house.types("w")).count("WORKFLOW_EXECUTION_SIGNALED") == 2

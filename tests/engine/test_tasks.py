@@ -7,10 +7,12 @@ import asyncio
 import pytest
 from temporalio.api.history.v1 import History
 
-from perdure.server.engine.api import Poll
+from perdure.server.engine import history as history_module
+from perdure.server.engine.api import EngineUnavailable, Poll
 from perdure.server.machines.queue import queue as queue_module
 from perdure.server.machines.workflow import inputs
 from perdure.server.matching import queues as queues_module
+from perdure.server.store.faulty import FaultOdds
 from tests.engine.house import NAMESPACE, House, simulated, spawn, turns
 from tests.machines import requests
 from tests.machines.world import type_name
@@ -176,3 +178,40 @@ async def test_a_long_history_travels_in_parts(house: House) -> None:
     )
     rest = History.FromString(page.history).events
     assert [event.event_id for event in [*events, *rest]] == list(range(1, 304))
+
+
+@simulated
+async def test_a_task_is_not_lost_whenever_its_poll_goes_away(house: House) -> None:
+    was_given = set()
+    for moment in range(25):
+        name = f"w{moment}"
+        house.wire.hold()
+        polled, starting = spawn(house.poll()), spawn(house.start(name))
+        await turns()
+        house.wire.release()
+        await turns(moment)
+        was_given.add(polled.done())
+        polled.cancel()
+        await starting
+        before = asyncio.get_running_loop().time()
+        task = polled.result() if polled.done() and not polled.cancelled() else await house.take()
+        assert task is not None
+        assert task.task.token.workflow_id == name
+        assert asyncio.get_running_loop().time() - before < 1, "at once, not after its timeout"
+        await house.complete(task, "done bye")
+    assert was_given == {True, False}, "polls went away before and after they were given a task"
+
+
+@simulated
+async def test_a_task_whose_history_cannot_be_read_is_offered_again(house: House) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history_module, "TAIL_BYTES_MAX", 0)
+        polled = spawn(house.poll())
+        await turns()
+        house.faults.odds = FaultOdds(read_unavailable=1.0)
+        await house.start("w")
+        with pytest.raises(EngineUnavailable):
+            await polled
+        house.faults.odds = FaultOdds()
+        task = await house.take()
+    assert task.task.attempt == 1

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
+import grpc
+import msgspec
 import pytest
 import pytest_asyncio
 from temporalio.api.enums.v1 import EventType, TaskQueueKind
@@ -27,6 +30,7 @@ from perdure.transport import CallFailed, Code
 from perdure.transport.grpc_client import GrpcTransport
 from perdure.transport.grpc_server import GrpcServer
 from perdure.transport.grpc_session import GrpcSessionTransport
+from perdure.transport.session import METHOD
 from tests.frontend.client import NAMESPACE, SERVICE, Client
 from tests.frontend.test_tasks import schedule_activity
 
@@ -176,3 +180,18 @@ async def test_the_sticky_queue_of_a_lost_worker_gets_no_more_tasks(
     async with asyncio.timeout(SOON_SECONDS):
         again: PollWorkflowTaskQueueResponse = await client.poll_workflow_task()
     assert again.started_event_id
+
+
+async def test_a_peer_that_speaks_nonsense_is_told_so(
+    address: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with grpc.aio.insecure_channel(address) as channel:
+        for nonsense in (b"\xff", msgspec.msgpack.encode([[0]]), msgspec.msgpack.encode([[1]])):
+            opened: Any = channel.stream_stream(METHOD, None, None)
+            stream = opened(timeout=10)
+            await stream.write(nonsense)
+            with pytest.raises(grpc.aio.AioRpcError, match="not a session: ") as refused:
+                async for _ in stream:
+                    pass
+            assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert not caplog.records

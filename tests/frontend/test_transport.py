@@ -21,7 +21,8 @@ from perdure.transport import (
     InProcessTransport,
     Transport,
 )
-from perdure.transport.grpc_server import DETAILS_HEADER, BindFailed, GrpcServer
+from perdure.transport.grpc_server import DETAILS_HEADER, GrpcServer
+from perdure.transport.listening import BindFailed
 from perdure.transport.port import REQUEST_BYTES_MAX
 
 METHOD = "/a.Service/"

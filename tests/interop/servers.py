@@ -20,6 +20,8 @@ from temporalio.client import Client
 NAMESPACE = "default"
 START_TIMEOUT_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 15.0
+OPTIONS_VARIABLE = "PERDURE_DEV_OPTIONS"
+"""An environment variable with further options for our server, to run the suite with them."""
 
 
 def _executable(name: str) -> str:
@@ -57,6 +59,7 @@ def our_server() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="perdure-interop-") as directory:
         command = [_executable("perdure"), "dev", "--port", str(port)]
         command += ["--db", str(Path(directory, "interop.db"))]
+        command += os.environ.get(OPTIONS_VARIABLE, "").split()
         with _running(command, port) as address:
             yield address
 

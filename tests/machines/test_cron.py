@@ -219,3 +219,23 @@ def test_the_backoff_of_the_next_run(
 ) -> None:
     expected = None if backoff_s is None else backoff_s * SECOND_NS
     assert cron_backoff_ns(schedule, ns(start), ns(close)) == expected
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        "*/1," * 300_000 + "1 * * * *",
+        "9" * 5_000 + " * * * *",
+        "@every " + "1ns" * 300_000,
+        "@every 1." + "9" * 5_000 + "h",
+    ],
+)
+def test_a_schedule_that_is_too_long_to_be_read_at_once_is_refused(schedule: str) -> None:
+    assert validate(schedule) == INVALID
+
+
+def test_an_interval_is_at_most_a_century_so_that_its_time_can_be_stored() -> None:
+    now_ns = 1_700_000_000 * SECOND_NS
+    backoff_ns = cron_backoff_ns("@every 2540000h", now_ns, now_ns)
+    assert backoff_ns == 100 * 365 * 24 * 3600 * SECOND_NS
+    assert now_ns + backoff_ns < 2**63

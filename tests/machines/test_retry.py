@@ -13,7 +13,7 @@ from temporalio.api.failure.v1 import (
     TimeoutFailureInfo,
 )
 
-from perdure.server.machines.activity.failures import truncated
+from perdure.server.machines.activity.failures import complete_timeout, timed_out, truncated
 from perdure.server.machines.activity.retry import (
     exponential_delay,
     is_retryable,
@@ -21,8 +21,9 @@ from perdure.server.machines.activity.retry import (
     validate,
     with_defaults,
 )
-from perdure.server.machines.ports import SECOND_NS
+from perdure.server.machines.ports import DEFAULT_LIMITS, SECOND_NS
 from perdure.server.machines.workflow.state import RetryPolicy
+from sim.checkers.h4_parses import failure_depth
 from tests.machines.activity_world import application_failure, seconds
 
 NOW = 1_000 * SECOND_NS
@@ -259,4 +260,14 @@ def test_a_truncated_failure_is_no_deeper_than_what_can_be_parsed() -> None:
     short = truncated(failure, 100_000)
     while short.HasField("cause"):
         short, depth = short.cause, depth + 1
-    assert depth == 20
+    assert depth + 2 == DEFAULT_LIMITS.failure_depth_max, "it will be the cause of another one"
+
+
+def test_a_timeout_that_tells_of_a_deep_failure_is_no_deeper_than_what_can_be_parsed() -> None:
+    last = Failure(message="root")
+    for depth in range(DEFAULT_LIMITS.failure_depth_max - 1):
+        last = Failure(message=str(depth), cause=last)
+    kind = TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE
+    timeout = complete_timeout(timed_out(kind), b"", last.SerializeToString())
+    assert 1 + failure_depth(timeout) == DEFAULT_LIMITS.failure_depth_max
+    assert timeout.cause.message == last.message

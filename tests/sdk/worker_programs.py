@@ -80,7 +80,8 @@ async def go_on_from_heartbeat() -> list[str]:
     """Reports how far it is, fails, and goes on from there."""
     done = list(activity.info().heartbeat_details)
     if len(done) < 2:
-        activity.heartbeat(*done, f"step {len(done)}")
+        activity.heartbeat(*done)
+        activity.heartbeat(*done, f"step {len(done)}")  # too soon to be sent by itself
         raise ApplicationError("again")
     return done
 
@@ -147,6 +148,18 @@ async def wait_for_ever() -> None:
 async def complete_elsewhere() -> None:
     """Somebody else completes it."""
     activity.raise_complete_async()
+
+
+@activity.defn
+async def say_much(size: int) -> str:
+    """So many letters."""
+    return "x" * size
+
+
+@activity.defn
+def die() -> None:
+    """Ends its process."""
+    os._exit(1)
 
 
 def warm_up() -> None:
@@ -310,6 +323,18 @@ class Counts:
 
 
 @workflow.defn
+class SaysMuch:
+    """Its result is too large for the service, unless something can be done about it."""
+
+    size = 3_000_000
+
+    @workflow.run
+    async def run(self) -> str:
+        """So many letters."""
+        return "x" * SaysMuch.size
+
+
+@workflow.defn
 class Blocks:
     """Does not let go of the thread, the first time."""
 
@@ -369,3 +394,18 @@ class Crowd:
         self.most = max(self.most, self.now)
         await asyncio.sleep(0.05)
         self.now -= 1
+
+
+class Gate:
+    """What an activity waits for; each test brings its own."""
+
+    opened = asyncio.Event()
+    passed = 0
+
+
+@activity.defn
+async def pass_gate() -> str:
+    """Waits for the gate."""
+    await Gate.opened.wait()
+    Gate.passed += 1
+    return "passed"

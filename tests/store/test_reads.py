@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from perdure.server.store.codec import seal
@@ -169,6 +171,21 @@ async def test_started_runs_are_the_visible_open_ones(store: Store, fence: Fence
     assert await store.started_runs(2, 1) == [5]
     await store.commit(group(fence, change(5, visibility=shown(1, 7))))
     assert await store.started_runs(0, 10) == [2, 9]
+
+
+async def test_runs_with_held_tasks_are_found_by_their_last_write(
+    store: Store, fence: Fence
+) -> None:
+    held: dict[str, Any] = {"wake_at_ns": 7, "may_hold_tasks": True}
+    await store.commit(
+        group(fence, start(5, **held), start(2, **held), start(3, wake_at_ns=7), start(9, **held))
+    )
+    assert await store.runs_with_held_tasks(SHARD, 0, 10) == [2, 5, 9]
+    assert await store.runs_with_held_tasks(SHARD, 2, 1) == [5]
+    assert await store.runs_with_held_tasks(SHARD + 1, 0, 10) == []
+    # Always written: a later write that does not say so has let them go.
+    await store.commit(group(fence, change(5, wake_at_ns=7), change(3, **held)))
+    assert await store.runs_with_held_tasks(SHARD, 0, 10) == [2, 3, 9]
 
 
 async def test_namespaces_keep_their_number(store: Store) -> None:

@@ -17,6 +17,7 @@ from perdure.server.config import (
     LogLevel,
     Settings,
     SettingsError,
+    TransportKind,
     parse_overrides,
 )
 
@@ -28,6 +29,7 @@ LEVELS = {
     LogLevel.NEVER: logging.CRITICAL + 1,
 }
 EXIT_CANNOT_START = 1
+EXIT_TAKEN_OVER = 1
 EXIT_USAGE = 2
 PORT_MAX = 65_535
 
@@ -42,6 +44,9 @@ def dev(
         [], "--namespace", "-n", help="A namespace to have besides 'default' (may be repeated)."
     ),
     log_level: LogLevel = typer.Option(LogLevel.WARNING, help="How much to log."),
+    transport: TransportKind = typer.Option(
+        TransportKind.GRPCIO, help="What speaks gRPC: our own server, or that of grpcio."
+    ),
     dynamic_config_value: list[str] = typer.Option(
         [], help="A limit, as KEY=JSON with Temporal's name for it (may be repeated)."
     ),
@@ -57,6 +62,7 @@ def dev(
             namespaces=tuple(dict.fromkeys((DEFAULT_NAMESPACE, *namespace))),
             log_level=log_level,
             limits=parse_overrides(dynamic_config_value),
+            transport=transport,
         )
     except SettingsError as error:
         _fail(str(error), EXIT_USAGE)
@@ -73,20 +79,29 @@ def dev(
 async def _serve(settings: Settings) -> None:
     from perdure.server.app import Server
     from perdure.server.store.ports import StoreError
-    from perdure.transport.grpc_server import BindFailed
+    from perdure.transport.listening import BindFailed
 
     stopping = asyncio.Event()
+    is_lost = False
+
+    def lose() -> None:
+        nonlocal is_lost
+        is_lost = True
+        stopping.set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     try:
-        server = await Server.start(settings, on_lease_lost=stopping.set)
+        server = await Server.start(settings, on_lease_lost=lose)
     except (StoreError, BindFailed) as error:
         _fail(str(error), EXIT_CANNOT_START)
     where = "in memory" if settings.database == ":memory:" else f"in {settings.database}"
     typer.echo(f"perdure listens on {settings.host}:{server.port}, keeps its data {where}")
     await stopping.wait()
     await server.stop()
+    if is_lost:
+        _fail(f"another server has taken over {settings.database}", EXIT_TAKEN_OVER)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -6,14 +6,20 @@ import typer
 
 from perdure import __version__
 from perdure.cli.dev import dev
+from perdure.cli.worker import worker
+from perdure.cli.workflow import workflows
 
 app = typer.Typer(
     name="perdure",
     help="Durable execution: code that must finish.",
     no_args_is_help=True,
     add_completion=False,
+    # A traceback of ours is for a bug report: whole, plain, and without local variables.
+    pretty_exceptions_enable=False,
 )
 app.command()(dev)
+app.command()(worker)
+app.add_typer(workflows)
 
 
 @app.callback(invoke_without_command=True)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from perdure.server.config import Settings
+from perdure.server.config import Settings, TransportKind
 from perdure.server.engine.api import NamespaceRef
 from perdure.server.engine.clock import SystemClock
 from perdure.server.engine.engine import Engine
@@ -22,6 +22,7 @@ from perdure.server.store.memory import MemoryStore
 from perdure.server.store.ports import Store, VisibilityRow
 from perdure.server.store.sqlite import open_sqlite
 from perdure.transport.grpc_server import GrpcServer
+from perdure.transport.http2 import Http2Server
 from perdure.transport.port import Handler
 
 SHARD = 1
@@ -29,6 +30,10 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 GARBAGE_THRESHOLDS = (50_000, 20, 100)
 """Cycles are rare here: nearly everything is freed when its last reference goes."""
 IN_MEMORY = ":memory:"
+TRANSPORTS: dict[TransportKind, type[GrpcServer | Http2Server]] = {
+    TransportKind.NATIVE: Http2Server,
+    TransportKind.GRPCIO: GrpcServer,
+}
 
 
 class Service:
@@ -44,10 +49,16 @@ class Service:
 
     @classmethod
     async def open(
-        cls, settings: Settings, on_lease_lost: Callable[[], None], store: Store | None = None
+        cls,
+        settings: Settings,
+        on_lease_lost: Callable[[], None],
+        store: Store | None = None,
+        *,
+        workers_are_dead: bool = False,
     ) -> Service:
         """Open the store (unless it is given one, which becomes its own) and recover.
 
+        `workers_are_dead`: all workers lived and died with the last service on this store.
         Raises StoreInUse, SchemaTooNew, StoreUnavailable.
         """
         store = open_store(settings.database) if store is None else store
@@ -65,6 +76,7 @@ class Service:
                 project=visibility_row,
                 namespace_of=lambda number: namespace_ref(namespaces, number),
                 on_lease_lost=on_lease_lost,
+                workers_are_dead=workers_are_dead,
             )
         except BaseException:
             await store.close()
@@ -93,7 +105,9 @@ class Service:
 class Server:
     """A service that listens: started by `start`, ended by `stop`."""
 
-    def __init__(self, settings: Settings, service: Service, transport: GrpcServer) -> None:
+    def __init__(
+        self, settings: Settings, service: Service, transport: GrpcServer | Http2Server
+    ) -> None:
         self._settings = settings
         self._service = service
         self._transport = transport
@@ -106,7 +120,7 @@ class Server:
     ) -> Server:
         """Open the service and listen. Raises what `Service.open` raises, and BindFailed."""
         service = await Service.open(settings, on_lease_lost, store)
-        transport = GrpcServer(
+        transport = TRANSPORTS[settings.transport](
             service.handlers,
             host=settings.host,
             port=settings.port,

@@ -9,6 +9,7 @@ from enum import Enum
 
 import msgspec
 
+from perdure.server.machines.durations import DURATION_SECONDS_MAX
 from perdure.server.machines.ports import DEFAULT_LIMITS, MINUTE_NS, SECOND_NS, Limits
 
 DEFAULT_PORT = 7233
@@ -29,6 +30,13 @@ class LogLevel(Enum):
     NEVER = "never"
 
 
+class TransportKind(Enum):
+    """Which of two servers speaks gRPC: our own, or that of the grpcio package."""
+
+    NATIVE = "native"
+    GRPCIO = "grpcio"
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a server is started with. `database` is a path, or `:memory:`; `port` 0 takes a free
     one."""
@@ -39,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     namespaces: tuple[str, ...] = (DEFAULT_NAMESPACE,)
     log_level: LogLevel = LogLevel.WARNING
     limits: Limits = DEFAULT_LIMITS
+    transport: TransportKind = TransportKind.GRPCIO
     stop_grace_seconds: float = 1.0
     """How long calls may go on after the server was told to stop."""
 
@@ -104,19 +113,19 @@ def parse_overrides(overrides: Iterable[str], limits: Limits = DEFAULT_LIMITS) -
 
 
 def _count(key: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**63:
         raise SettingsError(f"{key}: {value!r} is not a whole number above 0")
     return value
 
 
 def _duration_ns(key: str, value: object) -> int:
-    length_ns = 0
+    length_ns = 0.0
     if isinstance(value, str):
         parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smh])", value)
         if "".join(number + unit for number, unit in parts) == value:
-            length_ns = sum(round(float(number) * UNITS_NS[unit]) for number, unit in parts)
+            length_ns = sum(float(number) * UNITS_NS[unit] for number, unit in parts)
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        length_ns = round(value * SECOND_NS)
-    if length_ns <= 0:
+        length_ns = float(value) * SECOND_NS
+    if not 1 <= length_ns <= DURATION_SECONDS_MAX * SECOND_NS:
         raise SettingsError(f'{key}: {value!r} is not a duration such as "1m30s"')
-    return length_ns
+    return round(length_ns)

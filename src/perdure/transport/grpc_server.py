@@ -21,6 +21,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from grpc_reflection.v1alpha._async import ReflectionServicer
 
+from perdure.transport.listening import BindFailed
 from perdure.transport.port import (
     REQUEST_BYTES_MAX,
     RESPONSE_BYTES_MAX,
@@ -37,6 +38,9 @@ CORE_REQUEST_BYTES_MAX = 64 * 1024 * 1024
 
 PENDING_CALLS_MAX = 100_000
 """Calls that may wait for the event loop to come to them."""
+
+OUTGOING_MESSAGES_MAX = 1_000
+"""Messages of a session that wait until its peer reads: beyond these, it is not listened to."""
 
 DETAILS_HEADER = "grpc-status-details-bin"
 REFLECTION_SERVICE = "grpc.reflection.v1.ServerReflection"
@@ -67,10 +71,6 @@ CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.Status
 
 ServeStream = Callable[[AsyncIterator[bytes], "aio.ServicerContext[bytes, bytes]"], Awaitable[None]]
 Serve = Callable[[bytes, "aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
-
-
-class BindFailed(Exception):
-    """The address cannot be listened on."""
 
 
 class GrpcServer:
@@ -168,12 +168,17 @@ class _Caller:
 
 def _adapted(handler: Handler) -> Serve:
     async def serve(request: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
-        if len(request) > REQUEST_BYTES_MAX:
-            await _abort(context, too_large(len(request)))
-        try:
-            return await handler(request, _Caller(context))
-        except CallFailed as failure:
-            await _abort(context, failure)
+        failure = too_large(len(request))
+        if len(request) <= REQUEST_BYTES_MAX:
+            try:
+                return await handler(request, _Caller(context))
+            except CallFailed as refusal:
+                failure = refusal
+        # The core ties what abort raises, and so this frame, into a cycle: it must hold nothing
+        # large, since cycles are seldom looked for.
+        request = b""
+        failure.__traceback__ = failure.__cause__ = failure.__context__ = None
+        await _abort(context, failure)
         return b""  # Not reached: abort raises.
 
     return serve
@@ -191,7 +196,10 @@ def _serving_sessions(handlers: Mapping[str, Handler], open_state: OpenState) ->
         try:
             async for message in requests:
                 session.receive(message)
+                if outgoing.qsize() > OUTGOING_MESSAGES_MAX:
+                    await outgoing.join()
         except msgspec.MsgspecError as error:
+            await outgoing.join()  # The core takes no status while it is writing a message.
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"not a session: {error}")
         finally:
             writing.cancel()
@@ -210,6 +218,7 @@ async def _write(
     """Write messages as fast as the peer reads them."""
     while True:
         await context.write(await outgoing.get())
+        outgoing.task_done()
 
 
 def _refusing(failure: CallFailed) -> ServeStream:

@@ -23,6 +23,7 @@ class InProcessTransport:
     def __init__(self, handlers: Mapping[str, Handler]) -> None:
         self._handlers = handlers
         self._services = services_of(handlers)
+        self._end: CallFailed | None = None
 
     async def call(
         self,
@@ -34,7 +35,7 @@ class InProcessTransport:
         """The serialised response of `/package.Service/Method`. Raises CallFailed."""
         handler = self._handlers.get(method)
         if handler is None:
-            raise unknown_method(method, self._services)
+            raise self._end or unknown_method(method, self._services)
         if len(request) > REQUEST_BYTES_MAX:
             raise too_large(len(request))
         if timeout_seconds is None:
@@ -48,6 +49,10 @@ class InProcessTransport:
             if not limit.expired():
                 raise
             raise CallFailed(Code.DEADLINE_EXCEEDED, "context deadline exceeded") from None
+
+    def close(self, end: CallFailed) -> None:
+        """Refuse all calls from now on. Those under way are the service's to end."""
+        self._handlers, self._end = {}, end
 
 
 class _Caller:

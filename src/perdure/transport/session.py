@@ -96,12 +96,11 @@ class ServerSession:
     def receive(self, message: bytes) -> None:
         """Take a message. Raises msgspec.MsgspecError for one that is none."""
         for frame in _decode(message):
-            if frame[0] == CALL:
+            kind = frame[0] if frame else None
+            if kind == CALL:
                 self._call(frame)
-            elif frame[0] == FORGET:
-                task = self._calls.get(frame[1])
-                if task is not None:
-                    task.cancel()
+            elif kind == FORGET:
+                self._forget(frame)
 
     async def close(self) -> None:
         """The stream has ended: nobody wants the answers any more."""
@@ -111,8 +110,38 @@ class ServerSession:
         await asyncio.gather(*calls, return_exceptions=True)
         await self._state.close()
 
+    def _forget(self, frame: list[Any]) -> None:
+        match frame[1:2]:
+            case [int() as number]:
+                task = self._calls.get(number)
+                if task is not None:
+                    task.cancel()
+            case _:
+                raise msgspec.ValidationError("a frame does not say which call to forget")
+
     def _call(self, frame: list[Any]) -> None:
-        number, method, request, seconds, headers = frame[1:6]
+        match frame[1:6]:
+            case [
+                int() as number,
+                str() as method,
+                bytes() as request,
+                int() | float() | None as seconds,
+                dict() | None as headers,
+            ]:
+                if number in self._calls:
+                    raise msgspec.ValidationError(f"call {number} is made twice")
+                self._begin(number, method, request, seconds, headers)
+            case _:
+                raise msgspec.ValidationError("a frame is no call")
+
+    def _begin(
+        self,
+        number: int,
+        method: str,
+        request: bytes,
+        seconds: float | None,
+        headers: dict[Any, Any] | None,
+    ) -> None:
         handler = self._handlers.get(method)
         if handler is None:
             self._refuse(number, unknown_method(method, self._services))
@@ -149,7 +178,12 @@ class ClientSession:
         self._answers: dict[int, asyncio.Future[bytes]] = {}
         self._last_number = 0
         self._loop = asyncio.get_running_loop()
-        self.is_closed = False
+        self._end: CallFailed | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the stream has ended."""
+        return self._end is not None
 
     async def call(
         self,
@@ -159,8 +193,8 @@ class ClientSession:
         timeout_seconds: float | None = None,
     ) -> bytes:
         """The serialised response of `/package.Service/Method`. Raises CallFailed."""
-        if self.is_closed:
-            raise _lost()
+        if self._end is not None:
+            raise _copy(self._end)
         self._last_number += 1
         number = self._last_number
         answer: asyncio.Future[bytes] = self._loop.create_future()
@@ -174,7 +208,7 @@ class ClientSession:
         finally:
             if timer is not None:
                 timer.cancel()
-            if self._answers.pop(number, None) is not None and not self.is_closed:
+            if self._answers.pop(number, None) is not None and self._end is None:
                 self._out.put(FORGET, number)
 
     def receive(self, message: bytes) -> None:
@@ -189,13 +223,15 @@ class ClientSession:
                 if answer is not None and not answer.done():
                     answer.set_exception(CallFailed(Code(frame[2]), frame[3], frame[4]))
 
-    def close(self) -> None:
-        """The stream has ended: calls under way have failed."""
-        self.is_closed = True
+    def close(self, end: CallFailed | None = None) -> None:
+        """The stream has ended: calls under way have failed, as will later ones. Unless told
+        otherwise, they failed as UNAVAILABLE; what is told first counts."""
+        if self._end is None:
+            self._end = end or CallFailed(Code.UNAVAILABLE, "the session with the service was lost")
         answers, self._answers = self._answers, {}
         for answer in answers.values():
             if not answer.done():
-                answer.set_exception(_lost())
+                answer.set_exception(_copy(self._end))
 
     @staticmethod
     def _expire(answer: asyncio.Future[bytes]) -> None:
@@ -211,7 +247,7 @@ class _SessionCaller:
         loop: asyncio.AbstractEventLoop,
         session: SessionState,
         seconds: float | None,
-        headers: Mapping[str, str] | None,
+        headers: Mapping[Any, Any] | None,
     ) -> None:
         self._loop = loop
         self._headers = headers or {}
@@ -224,11 +260,13 @@ class _SessionCaller:
         return max(0.0, self._deadline - self._loop.time())
 
     def header(self, name: str) -> str:
-        return self._headers.get(name, "")
+        value = self._headers.get(name)
+        return value if isinstance(value, str) else ""
 
 
-def _lost() -> CallFailed:
-    return CallFailed(Code.UNAVAILABLE, "the session with the service was lost")
+def _copy(failure: CallFailed) -> CallFailed:
+    """A failure of its own for each caller: raising one that others hold changes its traceback."""
+    return CallFailed(failure.code, failure.message, failure.details)
 
 
 OpenState = Callable[[], SessionState]

@@ -12,13 +12,15 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from perdure.server.engine.api import EngineUnavailable, NamespaceRef, Poll
+from msgspec import MsgspecError
+
+from perdure.server.engine.api import EngineStopped, EngineUnavailable, NamespaceRef, Poll
 from perdure.server.engine.clock import Clock
 from perdure.server.engine.directory import RunDirectory
 from perdure.server.engine.execution import Execution
 from perdure.server.engine.pipeline import Pipeline
 from perdure.server.engine.sealing import PendingRun, PendingWrite
-from perdure.server.machines.errors import Rejected
+from perdure.server.machines.errors import InvariantViolation, Rejected
 from perdure.server.machines.ports import SECOND_NS, Ids
 from perdure.server.machines.queue.queue import Task
 from perdure.server.machines.workflow.effects import OfferTask, TaskKind
@@ -34,7 +36,7 @@ from perdure.server.machines.workflow.inputs import (
 )
 from perdure.server.matching.poll import WaitingPoll
 from perdure.server.matching.queues import Queues
-from perdure.server.store.ports import QueueKey, RunNumber, StoreUnavailable
+from perdure.server.store.ports import CorruptBlob, QueueKey, RunNumber, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +82,11 @@ class Dispatcher:
         if waiting is None:
             return
         message = self._start_message(offer.kind, offer.run_id, offer, waiting.poll)
-        reply, write = self._pipeline.decide(execution, namespace, message)
+        try:
+            reply, write = self._pipeline.decide(execution, namespace, message)
+        except (Rejected, InvariantViolation, EngineStopped):
+            self._wait_on(key, waiting)
+            raise
         assert write is not None, "starting a task changes its run"
         assert isinstance(reply, (StartedWorkflowTask, StartedActivityTask))
         self._deliver_when_durable(namespace, execution.key[1], reply, waiting, write, key)
@@ -107,9 +113,19 @@ class Dispatcher:
         try:
             found: tuple[str, Started] | None = await waiting.result
             return found
+        except asyncio.CancelledError:
+            result = waiting.result
+            if not result.cancelled() and result.exception() is None and result.result():
+                # The caller went away just when it was given a task.
+                self.take_back(poll.namespace, *result.result())
+            raise
         finally:
             timer.cancel()
             self._queues.remove_poll(key, waiting)
+
+    def take_back(self, namespace: NamespaceRef, workflow_id: str, started: Started) -> None:
+        """A task was given to a poll whose caller does not get it: it is on offer again."""
+        self._spawn(self._put_back(namespace, workflow_id, started))
 
     def _expire(self, key: QueueKey, waiting: WaitingPoll[Poll]) -> None:
         """The poll's time is over: it is answered, unless a task is on its way to it."""
@@ -141,6 +157,10 @@ class Dispatcher:
             if not waiting.result.done():
                 waiting.result.set_exception(EngineUnavailable(str(error)))
             return None
+        except (InvariantViolation, CorruptBlob, MsgspecError):
+            # What is wrong with this workflow is no reason to keep the poll from others' tasks.
+            self._wait_on(key, waiting)
+            raise
         assert write is not None, "starting a task changes its run"
         assert isinstance(reply, (StartedWorkflowTask, StartedActivityTask))
         self._deliver_when_durable(namespace, workflow_id, reply, waiting, write, key)
@@ -196,7 +216,7 @@ class Dispatcher:
                 self._wait_on(key, waiting)
                 self._spawn(self._look_again(key))
             elif waiting.result.done():
-                self._spawn(self._put_back(namespace, workflow_id, started))
+                self.take_back(namespace, workflow_id, started)
             else:
                 waiting.result.set_result((workflow_id, started))
 
@@ -220,7 +240,7 @@ class Dispatcher:
             await self._pipeline.submit(namespace, workflow_id, message)
         except Rejected:
             return  # It was completed, timed out or closed meanwhile: nothing is owed to anybody.
-        except EngineUnavailable as error:
+        except (EngineUnavailable, EngineStopped) as error:
             logger.warning("an undelivered task waits for its timeout: %s", error)
 
     # ---- publishing

@@ -13,8 +13,11 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from msgspec import MsgspecError
+
 from perdure.server.engine.api import (
     ActivityTaskWithInput,
+    EngineStopped,
     EngineUnavailable,
     HistoryPage,
     NamespaceRef,
@@ -26,7 +29,7 @@ from perdure.server.engine.api import (
 from perdure.server.engine.cache import ExecutionCache
 from perdure.server.engine.clock import Clock
 from perdure.server.engine.committer import Committer
-from perdure.server.engine.directory import RunDirectory, RunNames
+from perdure.server.engine.directory import RunDirectory
 from perdure.server.engine.dispatcher import Dispatcher
 from perdure.server.engine.execution import Execution
 from perdure.server.engine.flight_recorder import FlightRecorder
@@ -36,7 +39,7 @@ from perdure.server.engine.reader import HistoryReader
 from perdure.server.engine.sealing import Outgoing, PendingRun, Projection
 from perdure.server.engine.waiters import Waiters
 from perdure.server.engine.wakeups import Wakeups
-from perdure.server.machines.errors import NotFound, Rejected
+from perdure.server.machines.errors import InvariantViolation, NotFound, Rejected
 from perdure.server.machines.ports import Ids, Limits
 from perdure.server.machines.workflow.codec import copy_run
 from perdure.server.machines.workflow.decide import not_found_text
@@ -53,15 +56,28 @@ from perdure.server.machines.workflow.inputs import (
 from perdure.server.machines.workflow.state import AttemptState, Run
 from perdure.server.machines.workflow.workflow_task import unrecorded_events
 from perdure.server.matching.queues import Queues
-from perdure.server.store.ports import Fence, RunNumber, Store, StoreUnavailable
+from perdure.server.store.ports import CorruptBlob, Fence, RunNumber, Store, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
 PAGE_RUNS = 500
 """Runs looked at together."""
 WAKE_RETRY_SECONDS = 0.2
+ASKED_ID_LENGTH_MAX = 4_000
+"""Longer workflow ids than this (or than ids may be, if that is more) are not looked up: what does
+not exist is remembered too, and must not fill the memory."""
 HISTORY_TASK_EVENTS_MAX = 256
 """Events that travel with a workflow task; a worker asks for the rest."""
+
+
+UNDELIVERED = (
+    asyncio.CancelledError,
+    EngineUnavailable,
+    InvariantViolation,
+    NotFound,
+    CorruptBlob,
+)
+"""Why a started task does not reach its poll, after all."""
 
 
 class Engine:
@@ -82,8 +98,10 @@ class Engine:
         executions_max: int,
     ) -> None:
         self._store = store
+        self._shard = fence.shard
         self._clock = clock
         self._namespace_of = namespace_of
+        self._id_length_max = max(limits.id_length_max, ASKED_ID_LENGTH_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
         self.recorder = FlightRecorder()
         self.cache = ExecutionCache(executions_max)
@@ -135,8 +153,13 @@ class Engine:
         namespace_of: Callable[[int], NamespaceRef],
         on_lease_lost: Callable[[], None],
         executions_max: int = 20_000,
+        workers_are_dead: bool = False,
     ) -> Engine:
-        """Take the shard over and go on where it stopped."""
+        """Take the shard over and go on where it stopped.
+
+        `workers_are_dead`: the workers lived and died with the last engine of the shard, so the
+        tasks that they held go on at once.
+        """
         fence = await store.acquire(shard)
         engine = cls(
             store,
@@ -152,21 +175,22 @@ class Engine:
         )
         await engine.queues.recover()
         engine.outbox.recover()
+        if workers_are_dead:
+            # First of all: what was held when its time ran out was lost, and has not timed out.
+            await engine._lose_held_tasks()
         engine.wakeups.start()
         return engine
 
-    async def lose_held_tasks(self) -> None:
-        """Whoever held tasks of this shard before it was opened is known to be dead: its tasks go
-        on at once. Only for an engine whose workers live and die with its process."""
+    async def _lose_held_tasks(self) -> None:
         after: RunNumber = 0
-        while page := await self._store.started_runs(after, PAGE_RUNS):
+        while page := await self._store.runs_with_held_tasks(self._shard, after, PAGE_RUNS):
             after = page[-1]
-            for number in page:
-                names = await self.directory.find(number)
-                if names is not None:
-                    await self._lose_tasks_of(number, names)
+            await asyncio.gather(*map(self._lose_tasks_of, page))
 
-    async def _lose_tasks_of(self, number: RunNumber, names: RunNames) -> None:
+    async def _lose_tasks_of(self, number: RunNumber) -> None:
+        names = await self.directory.find(number)
+        if names is None:
+            return
         namespace, (_, workflow_id, run_id) = self._namespace_of(names[0]), names
         execution = await self.pipeline.execution(namespace, workflow_id)
         run = execution.workflow.run
@@ -187,7 +211,7 @@ class Engine:
         """Stop deciding, write what was decided, and wake whoever waits."""
         await self.wakeups.stop()
         self.queues.withdraw_polls(lambda waiting: True)
-        self.waiters.notify_all()
+        self.waiters.stop()
         await self.committer.stop()
         for task in list(self._tasks):
             task.cancel()
@@ -197,6 +221,7 @@ class Engine:
 
     async def submit(self, namespace: NamespaceRef, workflow_id: str, message: Input) -> Reply:
         """Decide on an input and answer when the decision is durable."""
+        self._check_id(workflow_id)
         return await self.pipeline.submit(namespace, workflow_id, message)
 
     async def poll_workflow_task(
@@ -208,7 +233,11 @@ class Engine:
             return None
         workflow_id, task = found
         assert isinstance(task, StartedWorkflowTask)
-        return await self.with_history(poll.namespace, workflow_id, task)
+        try:
+            return await self.with_history(poll.namespace, workflow_id, task)
+        except UNDELIVERED:
+            self.dispatcher.take_back(poll.namespace, workflow_id, task)
+            raise
 
     async def poll_activity_task(
         self, poll: Poll, timeout_seconds: float
@@ -219,7 +248,11 @@ class Engine:
             return None
         workflow_id, task = found
         assert isinstance(task, StartedActivityTask)
-        return await self.with_input(poll.namespace, workflow_id, task)
+        try:
+            return await self.with_input(poll.namespace, workflow_id, task)
+        except UNDELIVERED:
+            self.dispatcher.take_back(poll.namespace, workflow_id, task)
+            raise
 
     async def with_history(
         self, namespace: NamespaceRef, workflow_id: str, task: StartedWorkflowTask
@@ -370,11 +403,17 @@ class Engine:
     async def _settled(self, namespace: NamespaceRef, workflow_id: str) -> Execution:
         """The workflow in memory, with nothing newly lost: everything decided when this was called
         is durable."""
+        self._check_id(workflow_id)
         while True:
             execution = await self.pipeline.execution(namespace, workflow_id)
             await self.committer.settle(execution)
             if not execution.is_dropped:
                 return execution
+
+    def _check_id(self, workflow_id: str) -> None:
+        """Nothing has an id that is too long. Raises NotFound."""
+        if len(workflow_id) > self._id_length_max:
+            raise NotFound(not_found_text(f"{workflow_id[:100]}...", ""))
 
     async def _other_run(
         self, namespace: NamespaceRef, workflow_id: str, run_id: str
@@ -410,11 +449,15 @@ class Engine:
                         self._namespace_of(namespace), workflow_id, WakeUp(run_id)
                     )
                 return
-            except Rejected:
+            except (Rejected, EngineStopped):
                 return
             except (EngineUnavailable, StoreUnavailable) as error:
                 logger.warning("a wake-up has to wait: %s", error)
                 await asyncio.sleep(WAKE_RETRY_SECONDS)
+            except (InvariantViolation, CorruptBlob, MsgspecError):
+                # Something is wrong with this run: the wake-ups of all others must go on.
+                logger.exception("run %d cannot be woken up", number)
+                return
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -9,11 +9,13 @@ from collections import deque
 from perdure.server.machines.errors import InvariantViolation
 
 TAIL_BYTES_MAX = 64 * 1024
-"""History kept in memory per cached workflow: what is older is read from the store."""
+"""History kept in memory per cached workflow: what is older is read from the store, and so is a
+batch that is larger than this."""
 
 
 class HistoryTail:
-    """The newest batches of a run, contiguous up to its last event."""
+    """The newest batches of a run, contiguous up to its last event; none when the last one is too
+    large."""
 
     __slots__ = ("_batches", "_bytes")
 
@@ -29,7 +31,7 @@ class HistoryTail:
             )
         self._batches.append((first_event_id, last_event_id, entries))
         self._bytes += len(entries)
-        while self._bytes > TAIL_BYTES_MAX and len(self._batches) > 1:
+        while self._bytes > TAIL_BYTES_MAX:
             self._bytes -= len(self._batches.popleft()[2])
 
     def read(self, first_event_id: int, last_event_id: int) -> bytes | None:

@@ -67,7 +67,7 @@ from perdure.server.machines.workflow.from_workflows.answers import answer_to, i
 from perdure.server.machines.workflow.inputs import Reply
 from perdure.server.machines.workflow.messages import Command, Message
 from perdure.server.store.codec import unseal
-from perdure.server.store.ports import OutboxRow, Store, StoreUnavailable
+from perdure.server.store.ports import CorruptBlob, OutboxRow, Store, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -177,6 +177,10 @@ class Outbox:
             except (EngineUnavailable, StoreUnavailable) as error:
                 logger.warning("messages to %r have to wait: %s", key[1], error)
                 lane.has_failed = True
+            except CorruptBlob:
+                logger.exception("messages to %r cannot be delivered", key[1])
+                self._waiting -= len(lane.waiting)
+                lane.waiting.clear()
         del self._lanes[key]
 
     async def _deliver_next(self, lane: _Lane) -> None:
@@ -189,8 +193,8 @@ class Outbox:
             await self._deliver(outgoing)
         except (EngineUnavailable, StoreUnavailable) as error:
             self._settle(outgoing, error)
-        except InvariantViolation:
-            # A bug of ours: the row stays, for a version that can deliver it.
+        except (InvariantViolation, CorruptBlob):
+            # A bug of ours, or of the disk: the row stays, for a version that can deliver it.
             logger.exception("message %d cannot be delivered", outgoing.sequence)
 
     def _is_crowded(self, execution: Execution) -> bool:
@@ -298,7 +302,11 @@ class Outbox:
                 if row.sequence in known:
                     continue
                 await self._wait_for_room()
-                self._enqueue(_outgoing(row))
+                try:
+                    self._enqueue(_outgoing(row))
+                except CorruptBlob:
+                    logger.exception("message %d cannot be read", row.sequence)
+                    self._known.add(row.sequence)
             if rows:
                 continue
             if not self._has_news:

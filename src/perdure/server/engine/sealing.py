@@ -17,6 +17,7 @@ import msgspec
 from perdure.server.engine.api import NamespaceRef
 from perdure.server.engine.execution import Execution
 from perdure.server.machines.workflow.codec import encode_head, encode_record, record_key
+from perdure.server.machines.workflow.deadlines import may_hold_tasks
 from perdure.server.machines.workflow.effects import OfferTask
 from perdure.server.machines.workflow.evolve import Touched
 from perdure.server.machines.workflow.messages import Message
@@ -148,6 +149,7 @@ class PendingWrite:
             turn=turn,
             head=seal(encode_head(run)),
             wake_at_ns=run.pending.wake_at_ns or None,
+            may_hold_tasks=may_hold_tasks(run),
             history=[
                 HistoryBatch(
                     batch.first_event_id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from perdure.server.engine.api import EngineStopped
 from perdure.server.engine.execution import Execution, ExecutionKey
 
 _Waiting = dict[ExecutionKey, dict[asyncio.Future[None], None]]
@@ -16,6 +17,7 @@ class Waiters:
     def __init__(self) -> None:
         self._for_news: _Waiting = {}
         self._for_close: _Waiting = {}
+        self._is_stopped = False
 
     def notify(self, key: ExecutionKey, *, is_closed: bool) -> None:
         """Wake whoever waits for this workflow."""
@@ -29,7 +31,8 @@ class Waiters:
         self, execution: Execution, timeout_seconds: float, *, for_close: bool = False
     ) -> None:
         """Return at the next news of the workflow (or close of a run), or when the time is over.
-        The workflow stays in memory meanwhile."""
+        The workflow stays in memory meanwhile. Raises EngineStopped."""
+        self._check_running()
         everybody = self._for_close if for_close else self._for_news
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
@@ -45,11 +48,17 @@ class Waiters:
             waiting.pop(future, None)
             if not waiting and everybody.get(execution.key) is waiting:
                 del everybody[execution.key]
+        self._check_running()
 
-    def notify_all(self) -> None:
-        """Wake everybody, since the engine stops."""
+    def stop(self) -> None:
+        """The engine stops: there will be no more news."""
+        self._is_stopped = True
         for key in {*self._for_news, *self._for_close}:
             self.notify(key, is_closed=True)
+
+    def _check_running(self) -> None:
+        if self._is_stopped:
+            raise EngineStopped("the engine has stopped")
 
 
 def _wake(future: asyncio.Future[None]) -> None:

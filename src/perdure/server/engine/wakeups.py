@@ -6,7 +6,8 @@ comes too early, or for a run that is closed, is harmless.
 
 The stall rule: when the loop was blocked or the process was stopped, work that was done meanwhile
 is waiting to be read. It is all decided before any deadline that passed during the stall, so that
-work which was done in time never times out.
+work which was done in time never times out. The same holds when the engine runs and its workers,
+which live in another loop of the process, stand still: `hold_while` tells it.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ class Wakeups:
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._ticked_ns = 0
         self._grace_ends_ns = 0
+        self._workers_stand_still: Callable[[], bool] = _never
+        self._is_holding = False
         self.stalls = 0
 
     def start(self) -> None:
@@ -65,6 +68,10 @@ class Wakeups:
         self._ticked_ns = self._clock.now_ns()
         loop = asyncio.get_running_loop()
         self._tasks = (loop.create_task(self._tick()), loop.create_task(self._run()))
+
+    def hold_while(self, workers_stand_still: Callable[[], bool]) -> None:
+        """Fire nothing while this is so, nor right afterwards."""
+        self._workers_stand_still = workers_stand_still
 
     async def stop(self) -> None:
         """Fire no more."""
@@ -89,6 +96,9 @@ class Wakeups:
     async def _run(self) -> None:
         while True:
             now_ns = self._clock.now_ns()
+            if self._must_hold(now_ns):
+                await asyncio.sleep(TICK_SECONDS)
+                continue
             if self._has_stalled(now_ns) or now_ns < self._grace_ends_ns:
                 await asyncio.sleep(GRACE_SECONDS)
                 continue
@@ -108,6 +118,12 @@ class Wakeups:
             now_ns = self._clock.now_ns()
             self._has_stalled(now_ns)
             self._ticked_ns = now_ns
+
+    def _must_hold(self, now_ns: int) -> bool:
+        was_holding, self._is_holding = self._is_holding, self._workers_stand_still()
+        if was_holding and not self._is_holding:
+            self._grace_ends_ns = now_ns + int(GRACE_SECONDS * SECOND_NS)
+        return self._is_holding
 
     def _has_stalled(self, now_ns: int) -> bool:
         """Whether the process stood still just now; said once for each time."""
@@ -162,3 +178,7 @@ class Wakeups:
             if run not in self._armed:
                 self._armed[run] = wake_at_ns
                 heapq.heappush(self._heap, (wake_at_ns, run))
+
+
+def _never() -> bool:
+    return False

@@ -41,6 +41,7 @@ from perdure.server.frontend.validation import (
     long_poll_seconds,
 )
 from perdure.server.machines import durations
+from perdure.server.machines.activity.failures import cut_causes
 from perdure.server.machines.errors import InvalidArgument, InvariantViolation, NotFound
 from perdure.server.machines.workflow.inputs import (
     CancelActivity,
@@ -222,6 +223,7 @@ async def _fail(
     if request.HasField("failure") and not failure.HasField("application_failure_info"):
         raise InvalidArgument("Failure must have ApplicationFailureInfo.")
     _check_retry_delays(failure)
+    cut_causes(failure, services.limits.failure_depth_max)
     cut = []
     details = request.last_heartbeat_details if request.HasField("last_heartbeat_details") else None
     if _is_too_large(services, details):

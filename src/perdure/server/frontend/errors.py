@@ -132,6 +132,12 @@ BUGS: tuple[type[Exception], ...] = (CorruptBlob,)
 """These have a base in the table, but are answered as INTERNAL, since trying again does not
 help."""
 
+MESSAGE_BYTES_MAX = 1500
+DETAILS_BYTES_MAX = 3000
+"""A status travels in trailers, of which clients take 8 KiB in all: where a message repeats what it
+was sent (an id of 100 KB), more would reach its caller as another error, which it tries again for
+ever."""
+
 INTERNAL_MESSAGE = "something went wrong, please retry"
 """What went wrong inside is for the log: a message could carry somebody's data."""
 
@@ -144,10 +150,18 @@ def failure_of(error: Exception, method: str) -> CallFailed:
     if row is None:
         logger.critical("%s failed by a bug", method, exc_info=error)
         return CallFailed(Code.INTERNAL, INTERNAL_MESSAGE)
-    message = row.message if row.message is not None else str(error)
+    message = _shortened(row.message if row.message is not None else str(error))
     if row.detail is None:
         return CallFailed(row.code, message)
-    return CallFailed(row.code, message, _status(row.code, message, row.detail(error)))
+    details = _status(row.code, message, row.detail(error))
+    return CallFailed(row.code, message, details if len(details) <= DETAILS_BYTES_MAX else b"")
+
+
+def _shortened(message: str) -> str:
+    encoded = message.encode(errors="replace")
+    if len(encoded) <= MESSAGE_BYTES_MAX:
+        return message
+    return encoded[:MESSAGE_BYTES_MAX].decode(errors="ignore") + "..."
 
 
 def _row_of(kind: type[Exception]) -> Row | None:

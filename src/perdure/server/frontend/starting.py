@@ -22,6 +22,7 @@ from perdure.server.frontend.validation import (
     is_too_long,
 )
 from perdure.server.machines.activity import retry
+from perdure.server.machines.activity.failures import cut_causes
 from perdure.server.machines.errors import InvalidArgument, InvariantViolation
 from perdure.server.machines.ports import Limits
 from perdure.server.machines.schedule import cron
@@ -96,6 +97,7 @@ def _check(request: StartWorkflowExecutionRequest, limits: Limits, namespace: st
         )
     check_links(request.links)
     _check_unbuilt(request)
+    cut_causes(request.continued_failure, limits.failure_depth_max)
     if request.input.ByteSize() > limits.blob_size_bytes_max:
         raise InvalidArgument("Blob data size exceeds limit.")
     if request.memo.ByteSize() > limits.memo_size_bytes_max:

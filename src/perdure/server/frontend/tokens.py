@@ -6,19 +6,25 @@ grow, so it stays valid whatever is written in between.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from perdure.server.machines.errors import InvalidArgument
 from perdure.server.machines.workflow.inputs import TaskToken
 from perdure.server.store.ports import VisibilityCursor
 
+_EventId = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_RowInteger = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""What a store can compare a column with: a client may have made a token up."""
+
 
 class HistoryToken(msgspec.Struct, array_like=True, frozen=True):
     """Where a history goes on: with `next_event_id` of a run."""
 
     run_id: str
-    next_event_id: int
-    last_event_id: int = 0
+    next_event_id: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+    last_event_id: _EventId = 0
     """Where it must end, for the history of a workflow task; 0 for wherever it ends by then."""
     unrecorded: bytes = b""
     """Entries that follow the last event of a workflow task's history."""
@@ -27,9 +33,9 @@ class HistoryToken(msgspec.Struct, array_like=True, frozen=True):
 class ListToken(msgspec.Struct, array_like=True, frozen=True):
     """The last row of a page of a list."""
 
-    close_time_ns: int
-    start_time_ns: int
-    run: int
+    close_time_ns: _RowInteger
+    start_time_ns: _RowInteger
+    run: _RowInteger
 
 
 _encode = msgspec.msgpack.Encoder().encode

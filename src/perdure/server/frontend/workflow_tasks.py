@@ -90,6 +90,8 @@ async def respond_workflow_task_completed(
     namespace, token = services.bind_token(request.task_token, request.namespace)
     check_identity(request.identity, services.limits)
     check_worker_version(request, request.sticky_attributes.worker_task_queue)
+    if request.sticky_attributes.worker_task_queue.name:
+        check_queue(True, request.sticky_attributes.worker_task_queue, services.limits)
     reply = await services.engine.submit(
         namespace, token.workflow_id, CompleteWorkflowTask(token, request)
     )
@@ -124,6 +126,7 @@ async def respond_workflow_task_failed(
     """A worker could not carry out its task."""
     namespace, token = services.bind_token(request.task_token, request.namespace)
     check_identity(request.identity, services.limits)
+    failures.cut_causes(request.failure, services.limits.failure_depth_max)
     if request.failure.ByteSize() > services.limits.blob_size_bytes_max:
         request.failure.CopyFrom(too_large(request.failure))
     await services.engine.submit(namespace, token.workflow_id, FailWorkflowTask(token, request))

@@ -56,6 +56,7 @@ class _Run(msgspec.Struct):
     turn: int
     head: bytes
     wake_at_ns: int | None
+    may_hold_tasks: bool
     visibility: VisibilityRow | None
     records: dict[tuple[int, bytes], bytes]
     history: dict[int, HistoryBatch]
@@ -161,7 +162,7 @@ class MemoryStore:
         number = write.run
         if write.insert is not None:
             identity = write.insert
-            run = _Run(shard, identity, 0, 0, b"", None, None, {}, {})
+            run = _Run(shard, identity, 0, 0, b"", None, False, None, {}, {})
             self._runs[number] = run
             self._numbers[identity.namespace, identity.workflow_id, identity.run_id] = number
         else:
@@ -170,6 +171,7 @@ class MemoryStore:
         if write.wake_at_ns is not None and write.wake_at_ns != run.wake_at_ns:
             heapq.heappush(self._wakes[run.shard], (write.wake_at_ns, number))
         run.wake_at_ns = write.wake_at_ns
+        run.may_hold_tasks = write.may_hold_tasks
         for kind_and_key in write.records_deleted:
             run.records.pop(kind_and_key, None)
         for record in write.records_put:
@@ -305,6 +307,20 @@ class MemoryStore:
             number
             for number, run in self._runs.items()
             if number > after and run.visibility is not None and run.visibility.close_time_ns == 0
+        )
+        return heapq.nsmallest(limit, later)
+
+    async def runs_with_held_tasks(
+        self, shard: int, after: RunNumber, limit: int
+    ) -> list[RunNumber]:
+        """Runs with a higher number that workers may hold tasks of, in order."""
+        later = (
+            number
+            for number, run in self._runs.items()
+            if number > after
+            and run.shard == shard
+            and run.may_hold_tasks
+            and run.wake_at_ns is not None
         )
         return heapq.nsmallest(limit, later)
 

@@ -154,6 +154,8 @@ class RunWrite(msgspec.Struct):
     insert: RunIdentity | None = None
     wake_at_ns: int | None = None
     """When the run must be looked at again; None when nothing is due ever. Always written."""
+    may_hold_tasks: bool = False
+    """Whether workers may hold tasks of the run, which then has a wake-up. Always written."""
     records_put: list[Record] = []
     records_deleted: list[RecordName] = []
     history: list[HistoryBatch] = []
@@ -343,6 +345,13 @@ class Store(Protocol):
     async def started_runs(self, after: RunNumber, limit: int) -> list[RunNumber]:
         """Open runs (close_time_ns 0 in visibility) with a higher number, in order: for audits and
         scavenging."""
+        ...
+
+    async def runs_with_held_tasks(
+        self, shard: int, after: RunNumber, limit: int
+    ) -> list[RunNumber]:
+        """Runs with a higher number that workers may hold tasks of, and that have a wake-up, in
+        order. Runs without are passed over fast, however many they are."""
         ...
 
     async def namespaces(self) -> list[NamespaceRow]:

@@ -323,7 +323,7 @@ def _beaten(attempt: Attempt, now_ns: int, identity: str, details: Payloads | No
     return _replace(
         attempt,
         heartbeat_time_ns=now_ns,
-        heartbeat_details=b"" if details is None else details.SerializeToString(),
+        heartbeat_details=b"" if details is None else details.SerializeToString(deterministic=True),
         last_identity=identity or attempt.last_identity,
     )
 

@@ -7,6 +7,7 @@ from temporalio.api.enums.v1 import TimeoutType, workflow_pb2
 from temporalio.api.failure.v1 import Failure, ServerFailureInfo, TimeoutFailureInfo
 
 from perdure.server.machines.activity.retry import TIMEOUT_NAMES
+from perdure.server.machines.ports import DEFAULT_LIMITS
 
 SOURCE = "Server"
 NO_TIME_LEFT = (
@@ -15,8 +16,9 @@ NO_TIME_LEFT = (
 )
 WORKER_LOST = "the worker that ran the activity was lost"
 TOO_LONG = "Failure exceeds size limit."
-DEPTH_MAX = 20
-"""Causes of causes that a shortened failure keeps."""
+DEPTH_MAX = DEFAULT_LIMITS.failure_depth_max
+WRAPPED_CAUSES_MAX = DEPTH_MAX - 2
+"""Causes that a failure keeps which is itself the cause of another one."""
 
 _STRING_OVERHEAD = 4
 _APPLICATION_OVERHEAD = 8
@@ -67,7 +69,19 @@ def complete_timeout(failure: Failure, heartbeat_details: bytes, last_failure: b
         )
     if last_failure:
         failure.cause.CopyFrom(Failure.FromString(last_failure))
+        cut_causes(failure, DEPTH_MAX)
     return failure
+
+
+def cut_causes(failure: Failure, depth_max: int) -> None:
+    """Keep, in place, no more than `depth_max` failures of a chain of causes: protobuf serialises
+    chains so deep that nobody can parse the event which has them.
+    """
+    for _ in range(depth_max - 1):
+        if not failure.HasField("cause"):
+            return
+        failure = failure.cause
+    failure.ClearField("cause")
 
 
 def kept(failure: Failure, size_max: int) -> bytes:
@@ -75,16 +89,16 @@ def kept(failure: Failure, size_max: int) -> bytes:
     `size_max` bytes.
     """
     if failure.ByteSize() <= size_max:
-        return failure.SerializeToString()
+        return failure.SerializeToString(deterministic=True)
     shortened = Failure(
         message=TOO_LONG,
         server_failure_info=ServerFailureInfo(),
         cause=truncated(failure, size_max),
     )
-    return shortened.SerializeToString()
+    return shortened.SerializeToString(deterministic=True)
 
 
-def truncated(failure: Failure, size_max: int, depth_max: int = DEPTH_MAX) -> Failure:
+def truncated(failure: Failure, size_max: int, causes_max: int = WRAPPED_CAUSES_MAX) -> Failure:
     """The most important parts of a failure, in about `size_max` bytes: kind, source, message,
     stack trace, causes.
     """
@@ -102,8 +116,8 @@ def truncated(failure: Failure, size_max: int, depth_max: int = DEPTH_MAX) -> Fa
     result.source, left = _cut(failure.source, left)
     result.message, left = _cut(failure.message, left)
     result.stack_trace, left = _cut(failure.stack_trace, left)
-    if failure.HasField("cause") and left > _CAUSE_OVERHEAD and depth_max > 0:
-        result.cause.CopyFrom(truncated(failure.cause, left - _CAUSE_OVERHEAD, depth_max - 1))
+    if failure.HasField("cause") and left > _CAUSE_OVERHEAD and causes_max > 0:
+        result.cause.CopyFrom(truncated(failure.cause, left - _CAUSE_OVERHEAD, causes_max - 1))
     return result
 
 

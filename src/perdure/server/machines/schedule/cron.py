@@ -19,8 +19,11 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from perdure.server.machines.durations import DURATION_SECONDS_MAX
 from perdure.server.machines.wire import SECOND_NS
 
+LENGTH_MAX = 1000
+"""Characters of a schedule: reading one must cost no more than a decision may."""
 SEARCH_YEARS_MAX = 5
 """A schedule that has no time within so many years (30 February) has none."""
 INVALID = "invalid CronSchedule."
@@ -135,7 +138,9 @@ def validate(schedule: str) -> str | None:
 
 
 def parse(schedule: str) -> Calendar | Every:
-    """Read a schedule. Raises ValueError when it is none."""
+    """Read a schedule; intervals are cut to a hundred years. Raises ValueError when it is none."""
+    if len(schedule) > LENGTH_MAX:
+        raise _Malformed(f"longer than {LENGTH_MAX} characters")
     zone: tzinfo = UTC
     if schedule.startswith(("TZ=", "CRON_TZ=")):
         setting, space, schedule = schedule.partition(" ")
@@ -144,7 +149,8 @@ def parse(schedule: str) -> Calendar | Every:
         zone = _zone(setting.partition("=")[2])
         schedule = schedule.strip()
     if schedule.startswith("@every "):
-        return Every(max(1, _duration_ns(schedule.removeprefix("@every ")) // SECOND_NS))
+        seconds = _duration_ns(schedule.removeprefix("@every ")) // SECOND_NS
+        return Every(min(max(1, seconds), DURATION_SECONDS_MAX))
     if schedule.startswith("@"):
         if schedule not in _DESCRIPTORS:
             raise _Malformed(f"unrecognized descriptor {schedule}")

@@ -25,6 +25,8 @@ from perdure.server.machines.workflow.messages import Parent
 from perdure.server.machines.workflow.state import AttemptState, BlobName, Run
 from perdure.server.machines.workflow.turn import Turn
 
+HISTORY_TOO_LARGE = "Workflow history size exceeds limit."
+HISTORY_TOO_LONG = "Workflow history count exceeds limit."
 CONTINUE_AS_NEW_INTERVAL_NS = 1 * SECOND_NS
 """Runs of a chain begin no faster than this (Temporal's history.workflowIdReuseMinimalInterval)."""
 
@@ -109,6 +111,25 @@ def close(turn: Turn, event: HistoryEvent) -> None:
         turn.change(changes.BufferTaken())
     turn.change(changes.TaskClosed(next_attempt=1))
     turn.segment.visibility_changed = True
+
+
+def limit_history(turn: Turn) -> None:
+    """A run whose history has outgrown its limits is ended, so that it cannot grow for ever."""
+    run, limits = turn.run, turn.limits
+    if run.recorded.history_size_bytes > limits.history_size_bytes_max:
+        reason = HISTORY_TOO_LARGE
+    elif run.recorded.next_event_id - 1 > limits.history_count_max:
+        reason = HISTORY_TOO_LONG
+    else:
+        return
+    if run.is_open:
+        terminate(turn, reason)
+
+
+def terminate(turn: Turn, reason: str) -> None:
+    """End the run on the service's own account."""
+    workflow_task.force_close(turn)
+    close(turn, events.workflow_terminated(reason, None, workflow_task.HISTORY_SERVICE))
 
 
 def continue_as_new(
@@ -264,7 +285,7 @@ def _begin(turn: Turn, event: HistoryEvent, request_id: str) -> Run:
         or event.links
         or attributes.completion_callbacks
     ):
-        turn.change(changes.StartEventKept(event.SerializeToString()))
+        turn.change(changes.StartEventKept(event.SerializeToString(deterministic=True)))
     return run
 
 

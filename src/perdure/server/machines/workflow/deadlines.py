@@ -17,6 +17,8 @@ from perdure.server.machines.workflow.state import (
 
 NEVER = 0
 """No deadline, as a time."""
+LOOKED_AT_MAX = 64
+"""A run with more pending activities is not looked through at each turn."""
 
 
 def earliest(*times_ns: int) -> int:
@@ -119,3 +121,13 @@ def wake_at_of_touched(run: Run, touched: set[tuple[RecordKind, int | str]]) -> 
         elif kind is RecordKind.TIMER and key in run.timers:
             times.append(timer_deadline(run.timers[key]))
     return earliest(*times)
+
+
+def may_hold_tasks(run: Run) -> bool:
+    """Whether a worker may hold a task of the run: one that times out."""
+    if not run.is_open:
+        return False
+    if run.is_task_started or len(run.activities) > LOOKED_AT_MAX:
+        return True
+    started = AttemptState.STARTED
+    return any(pending.attempt.state == started for pending in run.activities.values())

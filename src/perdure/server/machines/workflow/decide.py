@@ -13,7 +13,7 @@ import msgspec
 
 from perdure.server.machines.errors import InvariantViolation, NotFound
 from perdure.server.machines.ports import Ids, Limits
-from perdure.server.machines.workflow import inputs, messages, workflow_task
+from perdure.server.machines.workflow import chain, inputs, messages, workflow_task
 from perdure.server.machines.workflow.effects import Effect
 from perdure.server.machines.workflow.from_clients import (
     cancel,
@@ -80,6 +80,7 @@ def decide(
     reply = TABLE[phase, type(message)](turn, message)
     if turn.workflow.run is not None:
         workflow_task.limit_buffer(turn)
+        chain.limit_history(turn)
     turn.finish()
     check_turn(turn)
     return Decision(turn.segments, turn.effects, reply)

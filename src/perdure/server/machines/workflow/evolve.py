@@ -114,12 +114,12 @@ def run_from_start(event: HistoryEvent, size: int, touched: Touched) -> Run:
     )
     run = Run(recorded=recorded, pending=Pending())
     if attributes.HasField("memo") and attributes.memo.fields:
-        _put_blob(run, BlobName.MEMO, attributes.memo.SerializeToString(), touched)
+        _put_blob(run, BlobName.MEMO, _stable(attributes.memo), touched)
     if attributes.HasField("search_attributes") and attributes.search_attributes.indexed_fields:
         _put_blob(
             run,
             BlobName.SEARCH_ATTRIBUTES,
-            attributes.search_attributes.SerializeToString(),
+            _stable(attributes.search_attributes),
             touched,
         )
     return run

@@ -58,7 +58,7 @@ def report_close(turn: Turn, event: HistoryEvent) -> None:
             child_run_id=recorded.run_id,
             first_run_id=recorded.first_execution_run_id,
             event_type=event.event_type,
-            attributes=attributes.SerializeToString(),
+            attributes=attributes.SerializeToString(deterministic=True),
         ),
     )
 

@@ -37,7 +37,8 @@ between batches."""
 
 
 class Batch(msgspec.Struct):
-    """Consecutive events of one turn: `entries` is a serialised History."""
+    """Consecutive events of one turn: `entries` is a serialised History, once the turn is
+    finished."""
 
     first_event_id: int
     last_event_id: int
@@ -70,6 +71,9 @@ class Turn:
         self.limits = limits
         self.segments: list[Segment] = []
         self.effects: list[Effect] = []
+        self._open_batch: Batch | None = None
+        self._open_entries: list[bytes] = []
+        """Of the open batch: joined once, since a turn may record a hundred thousand events."""
         if workflow.run is not None:
             self._open_segment(workflow.run, is_new=False)
 
@@ -124,7 +128,9 @@ class Turn:
         """Keep an event, with its time, until the workflow task closes or the turn flushes the
         buffer."""
         event.event_time.CopyFrom(timestamp(self.now_ns if time_ns is None else time_ns))
-        self.change(changes.EventBuffered(event.event_type, event.SerializeToString()))
+        self.change(
+            changes.EventBuffered(event.event_type, event.SerializeToString(deterministic=True))
+        )
 
     def change(self, change: changes.Change) -> None:
         """Apply a change of what is pending."""
@@ -136,6 +142,7 @@ class Turn:
 
     def finish(self) -> None:
         """Count the turn, and arm the wake-ups that it made necessary."""
+        self._close_batch()
         for segment in self.segments:
             if not segment.batches and not segment.steps:
                 continue
@@ -160,14 +167,22 @@ class Turn:
         event.event_id = event_id
         event.task_id = event_id
         event.event_time.CopyFrom(timestamp(time_ns))
-        return history_entry(event.SerializeToString())
+        # Maps have no order of their own: without one, the same decision has other bytes each time.
+        return history_entry(event.SerializeToString(deterministic=True))
 
     def _append(self, event_type: int, event_id: int, entry: bytes) -> None:
         batches = self.segment.batches
         closes_task = event_type in _BATCH_OPENERS
         if batches and not closes_task:
-            batch = batches[-1]
-            batch.entries += entry
-            batch.last_event_id = event_id
+            batches[-1].last_event_id = event_id
         else:
-            batches.append(Batch(event_id, event_id, closes_task, entry))
+            self._close_batch()
+            self._open_batch = Batch(event_id, event_id, closes_task, b"")
+            batches.append(self._open_batch)
+        self._open_entries.append(entry)
+
+    def _close_batch(self) -> None:
+        if self._open_batch is not None:
+            self._open_batch.entries = b"".join(self._open_entries)
+            self._open_batch = None
+            self._open_entries.clear()

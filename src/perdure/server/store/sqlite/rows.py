@@ -124,7 +124,7 @@ class Rows:
             identity = merged.insert
             self.run_max = max(self.run_max, number)
             self.turn_max = max(self.turn_max, merged.turn_max)
-            state = (last.version, last.turn, last.wake_at_ns)
+            state = (last.version, last.turn, last.wake_at_ns, last.may_hold_tasks)
             if identity is not None:
                 key = workflow_hash(identity.namespace, identity.workflow_id)
                 self.inserts.append(

@@ -30,16 +30,18 @@ UPDATE perdure_run SET is_current = 1 WHERE run = ?;
 
 -- name: insert_run
 INSERT INTO perdure_run (
-    run, shard, namespace, is_current, version, turn, wake_at_ns, workflow_hash, workflow_id, run_id, head,
-    status, start_time_ns, close_time_ns, workflow_type, reserve
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, zeroblob(48));
+    run, shard, namespace, is_current, version, turn, wake_at_ns, may_hold_tasks, workflow_hash, workflow_id, run_id,
+    head, status, start_time_ns, close_time_ns, workflow_type, reserve
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, zeroblob(48));
 
 -- name: update_run
-UPDATE perdure_run SET version = ?, turn = ?, wake_at_ns = ?, head = ?, reserve = NULL WHERE run = ?;
+UPDATE perdure_run
+SET version = ?, turn = ?, wake_at_ns = ?, may_hold_tasks = ?, head = ?, reserve = NULL
+WHERE run = ?;
 
 -- name: update_visible_run
 UPDATE perdure_run
-SET version = ?, turn = ?, wake_at_ns = ?, head = ?, reserve = NULL,
+SET version = ?, turn = ?, wake_at_ns = ?, may_hold_tasks = ?, head = ?, reserve = NULL,
     status = ?, start_time_ns = ?, close_time_ns = ?, workflow_type = ?
 WHERE run = ?;
 
@@ -130,8 +132,11 @@ ORDER BY priority, ready_at_ns, run, event_id LIMIT ?;
 SELECT sequence, run, content FROM perdure_outbox WHERE sequence > ? ORDER BY sequence LIMIT ?;
 
 -- name: started_runs
-SELECT run FROM perdure_run INDEXED BY perdure_run_started
-WHERE close_time_ns = 0 AND run > ? ORDER BY run LIMIT ?;
+SELECT run FROM perdure_run WHERE close_time_ns = 0 AND run > ? ORDER BY run LIMIT ?;
+
+-- name: runs_with_held_tasks
+SELECT run FROM perdure_run INDEXED BY perdure_run_wake
+WHERE shard = ? AND wake_at_ns IS NOT NULL AND may_hold_tasks = 1 AND run > ? ORDER BY run LIMIT ?;
 
 -- name: list_open
 SELECT close_time_ns, start_time_ns, run, namespace, workflow_id, run_id, head FROM perdure_run

@@ -229,6 +229,13 @@ class SqliteStore:
         """Open runs with a higher number, in order."""
         return [row[0] for row in await self._all("started_runs", (after, limit))]
 
+    async def runs_with_held_tasks(
+        self, shard: int, after: RunNumber, limit: int
+    ) -> list[RunNumber]:
+        """Runs with a higher number that workers may hold tasks of, in order."""
+        rows = await self._all("runs_with_held_tasks", (shard, after, limit))
+        return [row[0] for row in rows]
+
     async def namespaces(self) -> list[NamespaceRow]:
         """All of them, by number."""
         return [NamespaceRow(*row) for row in await self._all("namespaces", ())]

@@ -10,8 +10,9 @@ from temporalio.api.enums.v1 import (
     task_queue_pb2,
 )
 
-from perdure.server.machines import search_attributes
+from perdure.server.machines import durations, search_attributes
 from perdure.server.machines.activity import retry
+from perdure.server.machines.activity.failures import cut_causes
 from perdure.server.machines.schedule import cron
 from perdure.server.machines.wire import duration, duration_ns
 from perdure.server.machines.workflow import chain
@@ -56,14 +57,14 @@ def check(context: CheckContext, command: Command) -> None:
         )
     for field in ("WorkflowRunTimeout", "WorkflowTaskTimeout", "BackoffStartInterval"):
         value = getattr(attributes, snake_case(field))
-        if duration_ns(value) < 0:
-            raise _refused(attributes, "negative duration", f"Invalid {field} on")
+        if (problem := durations.problem_of(value)) is not None:
+            raise _refused(attributes, problem, f"Invalid {field} on")
+        durations.cap(value)
     _default_timeouts(context, attributes)
     limits = context.limits
     if attributes.HasField("retry_policy"):
         retry.with_defaults(attributes.retry_policy)
-        problem = retry.validate(attributes.retry_policy)
-        if problem is not None:
+        if (problem := retry.validate(attributes.retry_policy)) is not None:
             raise _refused(attributes, problem, "invalid WorkflowRetryPolicy on")
     if attributes.cron_schedule:
         problem = cron.validate(attributes.cron_schedule)
@@ -74,6 +75,7 @@ def check(context: CheckContext, command: Command) -> None:
         raise _refused(
             attributes, problem, "invalid SearchAttributes on", cause=_BAD_SEARCH_ATTRIBUTES
         )
+    cut_causes(attributes.failure, limits.failure_depth_max)
     if attributes.input.ByteSize() > limits.blob_size_bytes_max:
         raise CommandRefused(
             _BAD,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from temporalio.api.command.v1 import Command
 from temporalio.api.enums.v1 import failed_cause_pb2
 
+from perdure.server.machines.activity.failures import cut_causes
 from perdure.server.machines.workflow import chain, events
 from perdure.server.machines.workflow.commands.closing import check_may_close
 from perdure.server.machines.workflow.commands.context import (
@@ -29,6 +30,7 @@ def check(context: CheckContext, command: Command) -> None:
     attributes = command.fail_workflow_execution_command_attributes
     if not attributes.HasField("failure"):
         raise CommandRefused(_BAD, "Failure is not set on FailWorkflowExecutionCommand.")
+    cut_causes(attributes.failure, context.limits.failure_depth_max)
     if attributes.failure.ByteSize() > context.limits.blob_size_bytes_max:
         raise CommandRefused(
             _BAD,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from temporalio.api.command.v1 import Command
 from temporalio.api.enums.v1 import failed_cause_pb2
 
+from perdure.server.machines.activity.failures import cut_causes
 from perdure.server.machines.workflow import events
 from perdure.server.machines.workflow.commands.context import (
     ApplyContext,
@@ -35,6 +36,7 @@ def check(context: CheckContext, command: Command) -> None:
             f" MarkerName={attributes.marker_name} Length={len(attributes.marker_name.encode())}"
             f" Limit={context.limits.id_length_max}",
         )
+    cut_causes(attributes.failure, context.limits.failure_depth_max)
     if attributes.ByteSize() > context.limits.blob_size_bytes_max:
         raise CommandRefused(
             _BAD, "RecordMarkerCommandAttributes.Details exceeds size limit.", terminate=True

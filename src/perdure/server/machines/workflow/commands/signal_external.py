@@ -64,7 +64,7 @@ def apply(turn: Turn, context: ApplyContext, command: Command) -> None:
             run_id=attributes.execution.run_id,
             source=Source(turn.workflow.workflow_id, run_id, event_id),
             request_id=request_id_of(run_id, event_id),
-            signal=initiated.SerializeToString(),
+            signal=initiated.SerializeToString(deterministic=True),
         ),
     )
 

@@ -106,7 +106,7 @@ def apply(turn: Turn, context: ApplyContext, command: Command) -> None:
     )
     turn.send(
         attributes.workflow_id,
-        StartChild(parent, request.SerializeToString(), attributes.control),
+        StartChild(parent, request.SerializeToString(deterministic=True), attributes.control),
     )
 
 

@@ -11,8 +11,8 @@ from temporalio.api.enums.v1 import CommandType, command_type_pb2, failed_cause_
 from temporalio.api.failure.v1 import Failure, ServerFailureInfo
 from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest
 
+from perdure.server.machines.durations import capped_ns
 from perdure.server.machines.errors import InvalidArgument, NotFound
-from perdure.server.machines.wire import duration_ns
 from perdure.server.machines.workflow import chain, changes, events, workflow_task
 from perdure.server.machines.workflow.commands import COMMANDS
 from perdure.server.machines.workflow.commands.context import (
@@ -56,6 +56,10 @@ def running(
         workflow_task.time_out_started(turn)
         workflow_task.schedule(turn)
         return RefusedWorkflowTask(HEARTBEAT_TIMED_OUT, is_not_found=True)
+    if turn.run.recorded.next_event_id + len(request.commands) > turn.limits.history_count_max:
+        # Not even looked at, as on the real server: so a completion costs no more than a history.
+        chain.terminate(turn, chain.HISTORY_TOO_LONG)
+        return RefusedWorkflowTask(chain.HISTORY_TOO_LONG)
     try:
         _check(turn, task, request)
     except CommandRefused as refusal:
@@ -188,7 +192,7 @@ def _complete(
 
 def _set_sticky(turn: Turn, request: RespondWorkflowTaskCompletedRequest) -> None:
     queue = request.sticky_attributes.worker_task_queue.name
-    timeout_ns = duration_ns(request.sticky_attributes.schedule_to_start_timeout)
+    timeout_ns = max(0, capped_ns(request.sticky_attributes.schedule_to_start_timeout))
     pending = turn.run.pending
     if (pending.sticky_queue, pending.sticky_timeout_ns) != (queue, timeout_ns):
         turn.change(changes.StickySet(queue, timeout_ns))

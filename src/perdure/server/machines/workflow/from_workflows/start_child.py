@@ -35,7 +35,9 @@ def started(message: StartChild, run_id: str) -> ChildStarted:
         run_id=message.parent.run_id,
         initiated_event_id=message.parent.initiated_event_id,
         child_run_id=run_id,
-        header=request.header.SerializeToString() if request.HasField("header") else None,
+        header=request.header.SerializeToString(deterministic=True)
+        if request.HasField("header")
+        else None,
     )
 
 

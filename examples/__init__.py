@@ -1,0 +1,3 @@
+"""Programs to read first. Each runs by itself: `python -m examples.greeting`."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""The smallest workflow: one activity, one result."""
+
+from __future__ import annotations

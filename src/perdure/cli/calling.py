@@ -1,0 +1,90 @@
+"""From a command to the server and back, with what goes wrong as one line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from perdure.cli.exits import fail
+
+if TYPE_CHECKING:
+    from perdure.client import Client, RPCError
+
+CONNECT_TIMEOUT: Final = timedelta(seconds=5)
+"""A server that is up answers within milliseconds; nobody wants to wait for one that is not."""
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Which server, and which namespace of it."""
+
+    address: str
+    namespace: str
+
+
+def call(target: Target, action: Callable[[Client], Awaitable[_Result]]) -> _Result:
+    """Connect, do it, and end the command with one clear line when it is refused."""
+    return asyncio.run(_call(target, action))
+
+
+async def _call(target: Target, action: Callable[[Client], Awaitable[_Result]]) -> _Result:
+    from perdure.client import RPCError
+    from perdure.exceptions import WorkflowAlreadyStartedError
+
+    client = await connected(target)
+    try:
+        return await action(client)
+    except WorkflowAlreadyStartedError as error:
+        fail(
+            f"workflow {error.workflow_id!r} has been started already (run {error.run_id}): choose "
+            "another --workflow-id, or say with --id-reuse-policy or --id-conflict-policy what to "
+            "do about it"
+        )
+    except RPCError as error:
+        fail(_explained(error, target))
+    finally:
+        await client.service_client.close()
+
+
+async def connected(target: Target) -> Client:
+    """A client whose server has answered. Ends the command when none does."""
+    from perdure.client import Client, RPCError
+
+    try:
+        return await Client.connect(
+            target.address, namespace=target.namespace, connect_timeout=CONNECT_TIMEOUT
+        )
+    except RuntimeError as error:
+        cause = error.__cause__
+        if not isinstance(cause, RPCError):
+            raise
+        fail(_explained(cause, target))
+
+
+def _explained(error: RPCError, target: Target) -> str:
+    """What was wrong, and what to do."""
+    from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
+
+    from perdure.client import RPCStatusCode
+
+    if error.status in (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED):
+        return (
+            f"no server answers at {target.address}: start one with `perdure dev`, or say with "
+            "--address or PERDURE_ADDRESS where it is"
+        )
+    if error.status is RPCStatusCode.NOT_FOUND:
+        details = error.grpc_status.details
+        if any(one.Is(NamespaceNotFoundFailure.DESCRIPTOR) for one in details):
+            return (
+                f"there is no namespace {target.namespace!r} at {target.address}: choose one with "
+                "--namespace, or start the server with it (`perdure dev --namespace ...`)"
+            )
+        if "already completed" in error.message:
+            return f"{error.message} (`perdure workflow show` tells how)"
+        return f"{error.message} (`perdure workflow list` shows what there is)"
+    return f"{error.message} ({error.status.name})"

@@ -1,0 +1,27 @@
+"""`perdure workflow`: start workflows, watch them, act on them."""
+
+from __future__ import annotations
+
+import typer
+
+from perdure.cli.workflow.acting import cancel, signal, terminate
+from perdure.cli.workflow.describe import describe
+from perdure.cli.workflow.listing import list_runs
+from perdure.cli.workflow.result import result
+from perdure.cli.workflow.show import show
+from perdure.cli.workflow.start import start
+
+workflows = typer.Typer(
+    name="workflow",
+    help="Start workflows, watch them, act on them.",
+    no_args_is_help=True,
+)
+workflows.command("start", help="Start a workflow and print its id.")(start)
+workflows.command("execute", help="Start a workflow and wait for its result.")(start)
+workflows.command("result")(result)
+workflows.command("list")(list_runs)
+workflows.command("describe")(describe)
+workflows.command("show")(show)
+workflows.command("signal")(signal)
+workflows.command("cancel")(cancel)
+workflows.command("terminate")(terminate)

@@ -1,0 +1,200 @@
+"""One attempt of an activity: its function, its heartbeats, its cancellation, its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.common.v1 import Payload
+from temporalio.api.workflowservice.v1 import PollActivityTaskQueueResponse
+
+from perdure.activity import ActivityCancellationDetails, Info, _Context, _Flag
+from perdure.client import Client
+from perdure.common import Priority, RetryPolicy
+from perdure.converter import (
+    ActivitySerializationContext,
+    CompositePayloadConverter,
+    DataConverter,
+    WithSerializationContext,
+)
+from perdure.exceptions import CancelledError
+from perdure.worker.heartbeats import Heartbeats, interval_of
+from perdure.worker.port import TaskSource
+from perdure.worker.thread_activity import ThreadCancellation
+
+
+class ActivityAttempt:
+    """What is kept of an attempt while it runs."""
+
+    def __init__(
+        self,
+        task: PollActivityTaskQueueResponse,
+        *,
+        source: TaskSource,
+        client: Client,
+        task_queue: str,
+        heartbeat_interval: timedelta,
+        heartbeat_interval_max: timedelta,
+        worker_shutdown: _Flag,
+        gives_context: bool,
+    ) -> None:
+        self.task = task
+        self.data_converter = client.data_converter
+        if gives_context:
+            self.data_converter = _in_context(
+                self.data_converter, client.namespace, task_queue, task
+            )
+        self.worker_shutdown = worker_shutdown
+        self.cancellation: ActivityCancellationDetails | None = None
+        self.thread_cancellation: ThreadCancellation | None = None
+        self.heartbeat_details: Sequence[Any] = ()
+        self.heartbeats = Heartbeats(
+            source=source,
+            task_token=task.task_token,
+            interval_seconds=interval_of(
+                task.heartbeat_timeout.ToTimedelta(), heartbeat_interval, heartbeat_interval_max
+            ),
+            codec=self.data_converter.payload_codec,
+            asked_to_stop=self.cancel,
+            failed=self._heartbeat_failed,
+        )
+        self.heartbeat_error: Exception | None = None
+        """What is wrong with the details that the function reported."""
+        self.context: _Context | None = None
+        self.running: asyncio.Task[None] | None = None
+        """The task to cancel when the function is async."""
+        self.done = False
+        """The function has ended: nothing may interrupt the report of its outcome."""
+        self._client = client
+        self._task_queue = task_queue
+        self._loop = asyncio.get_running_loop()
+        self._thread_id = threading.get_ident()
+        self._on_cancel: list[Callable[[], None]] = []
+
+    def make_context(self, *, is_async: bool, shield: ThreadCancellation | None) -> _Context:
+        """What the functions of `perdure.activity` reach."""
+        self.context = _Context(
+            info=self.info,
+            heartbeat=self.heartbeat,
+            cancelled=_Flag(awaitable=is_async),
+            worker_shutdown=self.worker_shutdown,
+            payload_converter=lambda: self.data_converter.payload_converter,
+            shield=None if shield is None else shield.shielded,
+            client=self._client if is_async else None,
+        )
+        self.thread_cancellation = shield
+        return self.context
+
+    def check_not_cancelled(self) -> None:
+        """Raises CancelledError when the function need not even begin."""
+        if self.cancellation is not None:
+            raise CancelledError("Cancelled before it began")
+
+    def on_cancel(self, act: Callable[[], None]) -> None:
+        """Has something done besides when the attempt is asked to stop."""
+        self._on_cancel.append(act)
+        if self.cancellation is not None:
+            act()
+
+    def heartbeat(self, details: Sequence[Any]) -> None:
+        """Reports details, from whichever thread. Raises what their conversion raises."""
+        payloads: Sequence[Payload] = self.data_converter.payload_converter.to_payloads(details)
+        if threading.get_ident() == self._thread_id:
+            self.heartbeats.record(payloads)
+        else:
+            self._loop.call_soon_threadsafe(self.heartbeats.record, payloads)
+
+    def cancel(self, details: ActivityCancellationDetails) -> None:
+        """Asks the function to stop; only the first time counts."""
+        if self.done or self.cancellation is not None:
+            return
+        self.cancellation = details
+        if self.context is not None:
+            self.context.cancellation_details = details
+            self.context.cancelled.set()
+        for act in self._on_cancel:
+            act()
+        if self.thread_cancellation is not None:
+            self.thread_cancellation.cancel()
+        if self.running is not None:
+            self.running.cancel("Activity cancelled")
+
+    def _heartbeat_failed(self, error: Exception) -> None:
+        self.heartbeat_error = error
+        self.cancel(ActivityCancellationDetails())
+
+    def info(self) -> Info:
+        """What the activity can know of itself."""
+        task = self.task
+        execution = task.workflow_execution
+        has_policy = task.HasField("retry_policy")
+        return Info(
+            activity_id=task.activity_id,
+            activity_type=task.activity_type.name,
+            attempt=task.attempt,
+            current_attempt_scheduled_time=_time(task.current_attempt_scheduled_time),
+            heartbeat_details=self.heartbeat_details,
+            heartbeat_timeout=_limit(task.heartbeat_timeout),
+            is_local=False,
+            namespace=task.workflow_namespace or self._client.namespace,
+            schedule_to_close_timeout=_limit(task.schedule_to_close_timeout),
+            scheduled_time=_time(task.scheduled_time),
+            start_to_close_timeout=_limit(task.start_to_close_timeout),
+            started_time=_time(task.started_time),
+            task_queue=self._task_queue,
+            task_token=task.task_token,
+            workflow_id=execution.workflow_id or None,
+            workflow_namespace=task.workflow_namespace or None,
+            workflow_run_id=execution.run_id or None,
+            workflow_type=task.workflow_type.name or None,
+            priority=Priority.from_proto(task.priority),
+            retry_policy=RetryPolicy.from_proto(task.retry_policy) if has_policy else None,
+            activity_run_id=None if execution.workflow_id else task.activity_run_id,
+        )
+
+
+def asks_for_context(converter: DataConverter) -> bool:
+    """Whether any part of a data converter wants to be told what it converts."""
+    parts = (converter.payload_converter, converter.payload_codec, converter.failure_converter)
+    return any(_asks(part) for part in parts)
+
+
+def _asks(part: Any) -> bool:
+    if (
+        isinstance(part, CompositePayloadConverter)
+        and type(part).with_context is CompositePayloadConverter.with_context
+    ):
+        return any(_asks(encoding) for encoding in part.converters.values())
+    return isinstance(part, WithSerializationContext)
+
+
+def _in_context(
+    converter: DataConverter,
+    namespace: str,
+    task_queue: str,
+    task: PollActivityTaskQueueResponse,
+) -> DataConverter:
+    return converter.with_context(
+        ActivitySerializationContext(
+            namespace=task.workflow_namespace or namespace,
+            activity_id=task.activity_id,
+            activity_type=task.activity_type.name,
+            activity_task_queue=task_queue,
+            workflow_id=task.workflow_execution.workflow_id or None,
+            workflow_type=task.workflow_type.name or None,
+            is_local=False,
+        )
+    )
+
+
+def _time(timestamp: Any) -> datetime:
+    time: datetime = timestamp.ToDatetime(UTC)
+    return time
+
+
+def _limit(duration: Duration) -> timedelta | None:
+    return duration.ToTimedelta() or None

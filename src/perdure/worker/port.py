@@ -1,0 +1,100 @@
+"""The port of the worker: where its tasks come from, and where its answers go.
+
+Nothing is decided behind it. Who the worker is (namespace, identity, build, sticky queue) is the
+source's to add, so requests hold only what their task is about. Calls raise RPCError when the
+service refused, or stayed away for longer than it makes sense to wait.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from temporalio.api.workflowservice.v1 import (
+    GetWorkflowExecutionHistoryRequest,
+    GetWorkflowExecutionHistoryResponse,
+    PollActivityTaskQueueResponse,
+    PollWorkflowTaskQueueResponse,
+    RecordActivityTaskHeartbeatRequest,
+    RecordActivityTaskHeartbeatResponse,
+    RespondActivityTaskCanceledRequest,
+    RespondActivityTaskCompletedRequest,
+    RespondActivityTaskFailedRequest,
+    RespondQueryTaskCompletedRequest,
+    RespondWorkflowTaskCompletedRequest,
+    RespondWorkflowTaskCompletedResponse,
+    RespondWorkflowTaskFailedRequest,
+)
+
+
+@dataclass(frozen=True)
+class PayloadLimits:
+    """What the service takes; beyond it, it ends the workflow. Zero means that it did not say."""
+
+    payloads_bytes_max: int = 0
+    """Of the values of one field: an input, a result, details."""
+
+
+class TaskSource(Protocol):
+    """What a worker needs of the service."""
+
+    async def open(self) -> PayloadLimits:
+        """Get ready to give tasks."""
+        ...
+
+    async def next_workflow_task(self) -> PollWorkflowTaskQueueResponse | None:
+        """The next task of the worker's own (sticky) queue or of its task queue.
+
+        None when there was none in time. Several calls may wait at once.
+        """
+        ...
+
+    async def next_activity_task(self) -> PollActivityTaskQueueResponse | None:
+        """The next activity; None when there was none in time."""
+        ...
+
+    async def history_page(
+        self, request: GetWorkflowExecutionHistoryRequest
+    ) -> GetWorkflowExecutionHistoryResponse:
+        """More of a history."""
+        ...
+
+    async def complete_workflow_task(
+        self, request: RespondWorkflowTaskCompletedRequest, *, sticky: bool
+    ) -> RespondWorkflowTaskCompletedResponse:
+        """Commands. `sticky`: the next task of the run is to come to this very worker."""
+        ...
+
+    async def fail_workflow_task(self, request: RespondWorkflowTaskFailedRequest) -> None:
+        """The task cannot be completed."""
+        ...
+
+    async def answer_query(self, request: RespondQueryTaskCompletedRequest) -> None:
+        """The answer to a task that was only a query."""
+        ...
+
+    async def complete_activity(self, request: RespondActivityTaskCompletedRequest) -> None:
+        """A result."""
+        ...
+
+    async def fail_activity(self, request: RespondActivityTaskFailedRequest) -> None:
+        """A failure."""
+        ...
+
+    async def cancel_activity(self, request: RespondActivityTaskCanceledRequest) -> None:
+        """The activity has stopped, since it was asked to."""
+        ...
+
+    async def heartbeat(
+        self, request: RecordActivityTaskHeartbeatRequest
+    ) -> RecordActivityTaskHeartbeatResponse:
+        """The activity is alive; the answer says whether it should be."""
+        ...
+
+    async def stop_giving(self) -> bool:
+        """Tell the service that the worker goes.
+
+        Answers go on to be taken. True: calls that wait for tasks will end by themselves; they may
+        bring a last one. False: cancel them.
+        """
+        ...

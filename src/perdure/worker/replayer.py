@@ -1,0 +1,157 @@
+"""Replays histories with the code as it is now: does it still do what they say?"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
+from temporalio.api.history.v1 import HistoryEvent
+
+from perdure._replay.api import HistoryGap, RunnerOptions, TaskFailure, WorkflowActivation
+from perdure._replay.errors import NondeterminismError
+from perdure._replay.runner import UnknownWorkflowError, WorkflowRunner
+from perdure.client import WorkflowHistory
+from perdure.converter import DataConverter, WorkflowSerializationContext
+from perdure.worker.codec import transform_all
+from perdure.worker.runners import SandboxedWorkflowRunner
+from perdure.worker.runners import WorkflowRunner as WayToRun
+from perdure.worker.workflow_definitions import WorkflowDefinitions
+
+_STARTED = EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED
+_COMPLETED = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+_NON_DETERMINISTIC = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR
+
+
+@dataclass(frozen=True)
+class WorkflowReplayResult:
+    """What came of one history; no failure: the code does what it says."""
+
+    history: WorkflowHistory
+    replay_failure: Exception | None
+
+
+@dataclass(frozen=True)
+class WorkflowReplayResults:
+    """The failures of several histories, by run id."""
+
+    replay_failures: Mapping[str, Exception]
+
+
+class Replayer:
+    """Replays histories of some workflows. Nothing is sent anywhere."""
+
+    def __init__(
+        self,
+        *,
+        workflows: Sequence[type],
+        workflow_runner: WayToRun = SandboxedWorkflowRunner(),  # noqa: B008 -- frozen
+        namespace: str = "ReplayNamespace",
+        data_converter: DataConverter = DataConverter.default,
+        build_id: str | None = None,
+        workflow_failure_exception_types: Sequence[type[BaseException]] = (),
+    ) -> None:
+        """Takes what the worker that ran the workflows was given."""
+        if not workflows:
+            raise ValueError("At least one workflow must be specified")
+        definitions = WorkflowDefinitions(workflows)
+        self._data_converter = data_converter
+        self._options = RunnerOptions(
+            definitions=definitions.find,
+            registered=definitions.names,
+            payload_converter=data_converter.payload_converter,
+            failure_converter=data_converter.failure_converter,
+            namespace=namespace,
+            task_queue=f"replay-{build_id}",
+            failure_exception_types=workflow_failure_exception_types,
+            build_id=build_id or "",
+            guard=workflow_runner.guarded,
+        )
+
+    async def replay_workflow(
+        self, history: WorkflowHistory, *, raise_on_replay_failure: bool = True
+    ) -> WorkflowReplayResult:
+        """Replays one history. Raises NondeterminismError when the code does something else."""
+        failure = await self._replay(history)
+        if failure is not None and raise_on_replay_failure:
+            raise failure
+        return WorkflowReplayResult(history, failure)
+
+    async def replay_workflows(
+        self, histories: AsyncIterator[WorkflowHistory], *, raise_on_replay_failure: bool = True
+    ) -> WorkflowReplayResults:
+        """Replays several histories, such as `client.list_workflows(...).map_histories()`."""
+        failures: dict[str, Exception] = {}
+        async with self.workflow_replay_iterator(histories) as results:
+            async for result in results:
+                if result.replay_failure is None:
+                    continue
+                if raise_on_replay_failure:
+                    raise result.replay_failure
+                failures[result.history.run_id] = result.replay_failure
+        return WorkflowReplayResults(failures)
+
+    @asynccontextmanager
+    async def workflow_replay_iterator(
+        self, histories: AsyncIterator[WorkflowHistory]
+    ) -> AsyncIterator[AsyncIterator[WorkflowReplayResult]]:
+        """The results one by one, for `async with` and then `async for`."""
+        async with aclosing(self._results(histories)) as results:
+            yield results
+
+    async def _results(self, histories: AsyncIterator[WorkflowHistory]) -> Any:
+        async for history in histories:
+            yield WorkflowReplayResult(history, await self._replay(history))
+
+    async def _replay(self, history: WorkflowHistory) -> Exception | None:
+        task = _task_of(history, await self._decoded(history))
+        try:
+            runner = WorkflowRunner(self._options, task)
+        except UnknownWorkflowError as error:
+            return error
+        try:
+            outcome = runner.activate(task)
+        except HistoryGap as error:
+            return error
+        finally:
+            runner.evict()
+        if not isinstance(outcome, TaskFailure):
+            return None
+        if outcome.cause == _NON_DETERMINISTIC:
+            return NondeterminismError(outcome.failure.message)
+        failed = RuntimeError(f"The workflow's code failed: {outcome.failure.message}")
+        failed.__cause__ = outcome.exception
+        return failed
+
+    async def _decoded(self, history: WorkflowHistory) -> Sequence[HistoryEvent]:
+        if self._data_converter.payload_codec is None:
+            return history.events
+        context = WorkflowSerializationContext(
+            namespace=self._options.namespace, workflow_id=history.workflow_id
+        )
+        codec = self._data_converter.with_context(context).payload_codec
+        assert codec is not None
+        copies = [HistoryEvent.FromString(event.SerializeToString()) for event in history.events]
+        await transform_all(copies, codec.decode)
+        return copies
+
+
+def _task_of(history: WorkflowHistory, events: Sequence[HistoryEvent]) -> WorkflowActivation:
+    """A task that makes a runner go through all that workers have done."""
+    run_id = history.run_id  # raises when the first event is no start
+    started = [event.event_id for event in events if event.event_type == _STARTED]
+    completed = [
+        event.workflow_task_completed_event_attributes.started_event_id
+        for event in events
+        if event.event_type == _COMPLETED
+    ]
+    return WorkflowActivation(
+        run_id=run_id,
+        workflow_id=history.workflow_id,
+        workflow_type=events[0].workflow_execution_started_event_attributes.workflow_type.name,
+        events=events,
+        previous_started_event_id=max(completed, default=0),
+        started_event_id=max(started, default=0),
+    )

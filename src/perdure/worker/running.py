@@ -1,0 +1,253 @@
+"""A worker while it runs: wires its parts, and takes them down in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from datetime import timedelta
+from typing import Final
+
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.workflowservice.v1 import (
+    PollActivityTaskQueueResponse,
+    PollWorkflowTaskQueueResponse,
+)
+
+from perdure._replay.api import RunnerOptions
+from perdure.worker.activity_definitions import ActivityDefinitions
+from perdure.worker.activity_worker import ActivityWorker
+from perdure.worker.config import TASKS_MAX, WorkerConfig, activity_polls, workflow_polls
+from perdure.worker.deadlock import DeadlockWatch
+from perdure.worker.polling import Pollers, Rate
+from perdure.worker.port import TaskSource
+from perdure.worker.slots import Slots
+from perdure.worker.unary import UnaryTaskSource, WorkerIdentity
+from perdure.worker.workflow_definitions import WorkflowDefinitions
+from perdure.worker.workflow_worker import WorkflowWorker
+
+LAST_TASKS_SECONDS: Final = 5.0
+"""How long polls may take to end by themselves; answers come at once, so this is a network's
+worst case."""
+
+DEADLOCK_SECONDS: Final = 2.0
+"""So long may the code of a workflow keep the thread to itself."""
+
+_WORKFLOW = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
+_ACTIVITY = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
+
+
+class RunningWorker:
+    """The parts of one worker, on the event loop on which it was made."""
+
+    def __init__(
+        self,
+        config: WorkerConfig,
+        workflows: WorkflowDefinitions,
+        activities: ActivityDefinitions,
+        build_id: str,
+    ) -> None:
+        self._config = config
+        self._build_id = build_id
+        self._loop = asyncio.get_running_loop()
+        self._source: TaskSource = UnaryTaskSource(
+            config["client"].service_client, self._identity()
+        )
+        self._workflow_slots = Slots(config["max_concurrent_workflow_tasks"] or TASKS_MAX)
+        self._activity_slots = Slots(config["max_concurrent_activities"] or TASKS_MAX)
+        self._watch = None if config["debug_mode"] else DeadlockWatch(DEADLOCK_SECONDS)
+        self._activity_worker = self._make_activity_worker(activities)
+        self._workflow_worker = self._make_workflow_worker(workflows)
+        self._workflow_pollers: Pollers[PollWorkflowTaskQueueResponse] | None = None
+        self._activity_pollers: Pollers[PollActivityTaskQueueResponse] | None = None
+
+    # Life
+
+    async def open(self) -> None:
+        """Begins to take tasks. Raises RPCError when the service will not have this worker."""
+        limits = await self._source.open()
+        if self._activity_worker is not None:
+            self._activity_worker.limits = limits
+            await self._activity_worker.open()
+        if self._workflow_worker is not None:
+            self._workflow_worker.limits = limits
+            self._start_workflow_polls(self._workflow_worker)
+        if self._activity_worker is not None and not self._config["no_remote_activities"]:
+            self._start_activity_polls(self._activity_worker)
+
+    async def failed(self) -> None:
+        """Waits until the worker cannot go on, and raises why."""
+        failures = [pollers.failure for pollers in self._pollers()]
+        if self._activity_worker is not None:
+            failures.append(self._activity_worker.broken)
+        done, _ = await asyncio.wait(failures, return_when=asyncio.FIRST_COMPLETED)
+        for failure in done:
+            failure.result()
+
+    async def close(self) -> None:
+        """Takes no more tasks, finishes those it has, and frees what it holds."""
+        self._offer_eager_starts(False)
+        if self._activity_worker is not None:
+            self._activity_worker.announce_shutdown()
+        # A poll that the service ends must not be begun anew, as if the worker stayed.
+        for pollers in self._pollers():
+            pollers.stop_polling()
+        polls_end = await self._source.stop_giving()
+        seconds = LAST_TASKS_SECONDS if polls_end else 0.0
+        graceful = self._config["graceful_shutdown_timeout"]
+        deadline = self._loop.time() + graceful.total_seconds()
+        await asyncio.gather(
+            *(pollers.close(polls_end_within_seconds=seconds) for pollers in self._pollers())
+        )
+        finishing = []
+        if self._workflow_worker is not None:
+            finishing.append(self._workflow_worker.finish())
+        if self._activity_worker is not None:
+            left = timedelta(seconds=max(0.0, deadline - self._loop.time()))
+            finishing.append(self._activity_worker.finish(left))
+        await asyncio.gather(*finishing)
+        if self._watch is not None and self._workflow_worker is not None:
+            self._watch.stop()
+
+    def _pollers(
+        self,
+    ) -> list[Pollers[PollWorkflowTaskQueueResponse] | Pollers[PollActivityTaskQueueResponse]]:
+        both = (self._workflow_pollers, self._activity_pollers)
+        return [pollers for pollers in both if pollers is not None]
+
+    # Parts
+
+    def _identity(self) -> WorkerIdentity:
+        config = self._config
+        client = config["client"]
+        identity = config["identity"] or client.identity
+        types = ((_WORKFLOW,) if config["workflows"] else ()) + (
+            (_ACTIVITY,) if config["activities"] and not config["no_remote_activities"] else ()
+        )
+        keeps_runs = bool(config["workflows"]) and config["max_cached_workflows"] > 0
+        return WorkerIdentity(
+            namespace=client.namespace,
+            task_queue=config["task_queue"],
+            identity=identity,
+            build_id=self._build_id,
+            instance_key=str(uuid.uuid4()),
+            sticky_queue=f"{identity}-{uuid.uuid4().hex}" if keeps_runs else None,
+            sticky_schedule_to_start_timeout=config["sticky_queue_schedule_to_start_timeout"],
+            workflow_polls_normal_share=config["nonsticky_to_sticky_poll_ratio"],
+            activities_per_second_of_queue=config["max_task_queue_activities_per_second"],
+            task_types=types,
+        )
+
+    def _make_activity_worker(self, definitions: ActivityDefinitions) -> ActivityWorker | None:
+        config = self._config
+        if not config["activities"]:
+            return None
+        return ActivityWorker(
+            source=self._source,
+            client=config["client"],
+            slots=self._activity_slots,
+            definitions=definitions,
+            executor=config["activity_executor"],
+            shared_state_manager=config["shared_state_manager"],
+            task_queue=config["task_queue"],
+            threads_max=config["max_concurrent_activities"] or TASKS_MAX,
+            heartbeat_interval=config["default_heartbeat_throttle_interval"],
+            heartbeat_interval_max=config["max_heartbeat_throttle_interval"],
+        )
+
+    def _make_workflow_worker(self, definitions: WorkflowDefinitions) -> WorkflowWorker | None:
+        config = self._config
+        if not config["workflows"]:
+            return None
+        client = config["client"]
+        converter = client.data_converter
+        eager = (
+            config["disable_eager_activity_execution"]
+            or config["no_remote_activities"]
+            or config["max_activities_per_second"] is not None
+        )
+        return WorkflowWorker(
+            source=self._source,
+            slots=self._workflow_slots,
+            options=RunnerOptions(
+                definitions=definitions.find,
+                registered=definitions.names,
+                payload_converter=converter.payload_converter,
+                failure_converter=converter.failure_converter,
+                namespace=client.namespace,
+                task_queue=config["task_queue"],
+                failure_exception_types=config["workflow_failure_exception_types"],
+                disable_eager_activity_execution=config["disable_eager_activity_execution"],
+                build_id=self._build_id,
+                patch_activation_callback=config["patch_activation_callback"],
+                guard=config["workflow_runner"].guarded,
+            ),
+            data_converter=converter,
+            runs_kept_max=config["max_cached_workflows"],
+            eager_activities=None if eager else self._activity_worker,
+            eager_activities_max=config["max_eager_activity_reservations_per_workflow_task"],
+            watch=self._watch,
+        )
+
+    # Polls
+
+    def _start_workflow_polls(self, worker: WorkflowWorker) -> None:
+        if self._watch is not None:
+            self._watch.start()
+        self._offer_eager_starts(True)
+        count, count_max = workflow_polls(self._config)
+        self._workflow_pollers = Pollers(
+            name="workflow task",
+            count=count,
+            count_max=count_max,
+            slots=self._workflow_slots,
+            next_task=self._source.next_workflow_task,
+            accept=worker.accept,
+        )
+        self._workflow_pollers.start()
+
+    def _start_activity_polls(self, worker: ActivityWorker) -> None:
+        per_second = self._config["max_activities_per_second"]
+        count, count_max = activity_polls(self._config)
+        self._activity_pollers = Pollers(
+            name="activity",
+            count=count,
+            count_max=count_max,
+            slots=self._activity_slots,
+            next_task=self._source.next_activity_task,
+            accept=worker.accept,
+            permit=None if per_second is None else Rate(per_second).permit,
+        )
+        self._activity_pollers.start()
+
+    # Eager starts
+
+    def _offer_eager_starts(self, offer: bool) -> None:
+        client = self._config["client"]
+        slots = client.service_client.eager_workflow_slots
+        place = (client.namespace, self._config["task_queue"])
+        if offer:
+            slots[place] = self._reserve_eager_start
+        elif slots.get(place) == self._reserve_eager_start:
+            del slots[place]
+
+    def _reserve_eager_start(self) -> _EagerStart | None:
+        worker = self._workflow_worker
+        if worker is None or asyncio.get_running_loop() is not self._loop:
+            return None
+        return (
+            _EagerStart(worker, self._workflow_slots) if self._workflow_slots.try_take() else None
+        )
+
+
+class _EagerStart:
+    """A place for the first task of a workflow that a client of this process starts."""
+
+    def __init__(self, worker: WorkflowWorker, slots: Slots) -> None:
+        self._worker = worker
+        self._slots = slots
+
+    def fill(self, task: PollWorkflowTaskQueueResponse) -> None:
+        self._worker.accept(task)
+
+    def release(self) -> None:
+        self._slots.give_back()

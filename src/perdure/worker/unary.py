@@ -1,0 +1,276 @@
+"""The worker's port over unary calls: long polls for tasks, a call for each answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import DoubleValue
+from temporalio.api.common.v1 import (
+    MeteringMetadata,
+    WorkerVersionCapabilities,
+    WorkerVersionStamp,
+)
+from temporalio.api.enums.v1 import TaskQueueKind, TaskQueueType
+from temporalio.api.taskqueue.v1 import StickyExecutionAttributes, TaskQueue, TaskQueueMetadata
+from temporalio.api.workflowservice.v1 import (
+    DescribeNamespaceRequest,
+    DescribeNamespaceResponse,
+    GetWorkflowExecutionHistoryRequest,
+    GetWorkflowExecutionHistoryResponse,
+    PollActivityTaskQueueRequest,
+    PollActivityTaskQueueResponse,
+    PollWorkflowTaskQueueRequest,
+    PollWorkflowTaskQueueResponse,
+    RecordActivityTaskHeartbeatRequest,
+    RecordActivityTaskHeartbeatResponse,
+    RespondActivityTaskCanceledRequest,
+    RespondActivityTaskCanceledResponse,
+    RespondActivityTaskCompletedRequest,
+    RespondActivityTaskCompletedResponse,
+    RespondActivityTaskFailedRequest,
+    RespondActivityTaskFailedResponse,
+    RespondQueryTaskCompletedRequest,
+    RespondQueryTaskCompletedResponse,
+    RespondWorkflowTaskCompletedRequest,
+    RespondWorkflowTaskCompletedResponse,
+    RespondWorkflowTaskFailedRequest,
+    RespondWorkflowTaskFailedResponse,
+    ShutdownWorkerRequest,
+    ShutdownWorkerResponse,
+)
+
+from perdure.service import LONG_POLL_TIMEOUT_SECONDS, RPCError, ServiceClient
+from perdure.worker.port import PayloadLimits
+
+_Response = TypeVar("_Response", bound=Message)
+_POLL_TIMEOUT = timedelta(seconds=LONG_POLL_TIMEOUT_SECONDS)
+_SHUTDOWN_TIMEOUT = timedelta(seconds=5)
+
+_COMPLETED_METADATA = RespondWorkflowTaskCompletedRequest(
+    metering_metadata=MeteringMetadata(),
+    capabilities=RespondWorkflowTaskCompletedRequest.Capabilities(
+        discard_speculative_workflow_task_with_events=True
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerIdentity:
+    """Who the worker is, and which tasks it wants."""
+
+    namespace: str
+    task_queue: str
+    identity: str
+    build_id: str
+    instance_key: str
+    """Tells this worker from all others, past and present."""
+    sticky_queue: str | None
+    """None: no run is kept."""
+    sticky_schedule_to_start_timeout: timedelta
+    workflow_polls_normal_share: float
+    """This share of the polls for workflow tasks, but at least one, is at the task queue; the
+    others are at the sticky queue."""
+    activities_per_second_of_queue: float | None
+    task_types: tuple[TaskQueueType.ValueType, ...]
+
+
+class UnaryTaskSource:
+    """Tasks of a service that knows unary calls only."""
+
+    def __init__(self, service: ServiceClient, worker: WorkerIdentity) -> None:
+        self._service = service
+        self._worker = worker
+        self._metadata = {"temporal-namespace": worker.namespace}
+        self._normal_polls = 0
+        self._workflow_polls = 0
+        self._polls_end_by_themselves = False
+        self._prepare_polls()
+        self._prepare_answers()
+
+    def _prepare_polls(self) -> None:
+        worker = self._worker
+        normal = TaskQueue(name=worker.task_queue, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL)
+        sticky = TaskQueue(
+            name=worker.sticky_queue or "",
+            kind=TaskQueueKind.TASK_QUEUE_KIND_STICKY,
+            normal_name=worker.task_queue,
+        )
+        capabilities = WorkerVersionCapabilities(build_id=worker.build_id)
+        common: dict[str, Any] = {
+            "namespace": worker.namespace,
+            "identity": worker.identity,
+            "worker_version_capabilities": capabilities,
+            "worker_instance_key": worker.instance_key,
+        }
+        self._poll_normal = PollWorkflowTaskQueueRequest(task_queue=normal, **common)
+        self._poll_sticky = PollWorkflowTaskQueueRequest(task_queue=sticky, **common)
+        self._poll_activity = PollActivityTaskQueueRequest(task_queue=normal, **common)
+        if worker.activities_per_second_of_queue is not None:
+            self._poll_activity.task_queue_metadata.CopyFrom(
+                TaskQueueMetadata(
+                    max_tasks_per_second=DoubleValue(value=worker.activities_per_second_of_queue)
+                )
+            )
+        self._sticky_attributes = StickyExecutionAttributes(worker_task_queue=sticky)
+        self._sticky_attributes.schedule_to_start_timeout.FromTimedelta(
+            worker.sticky_schedule_to_start_timeout
+        )
+
+    def _prepare_answers(self) -> None:
+        worker = self._worker
+        names: dict[str, Any] = {"namespace": worker.namespace, "identity": worker.identity}
+        stamp = WorkerVersionStamp(build_id=worker.build_id)
+        self._completed = RespondWorkflowTaskCompletedRequest(
+            **names,
+            worker_version_stamp=stamp,
+            worker_instance_key=worker.instance_key,
+            return_new_workflow_task=True,
+        )
+        self._completed.MergeFrom(_COMPLETED_METADATA)
+        self._failed = RespondWorkflowTaskFailedRequest(**names, worker_version=stamp)
+        self._activity_completed = RespondActivityTaskCompletedRequest(
+            **names, worker_version=stamp
+        )
+        self._activity_failed = RespondActivityTaskFailedRequest(**names, worker_version=stamp)
+        self._activity_canceled = RespondActivityTaskCanceledRequest(**names, worker_version=stamp)
+        self._heartbeat = RecordActivityTaskHeartbeatRequest(**names)
+
+    # Tasks
+
+    async def open(self) -> PayloadLimits:
+        """Ask what the service can do. Raises RPCError when the namespace does not exist."""
+        response = await self._call(
+            "DescribeNamespace",
+            DescribeNamespaceRequest(namespace=self._worker.namespace),
+            DescribeNamespaceResponse,
+        )
+        capabilities = response.namespace_info.capabilities
+        self._polls_end_by_themselves = capabilities.worker_poll_complete_on_shutdown
+        return PayloadLimits(response.namespace_info.limits.blob_size_limit_error)
+
+    async def next_workflow_task(self) -> PollWorkflowTaskQueueResponse | None:
+        """Polls the task queue as long as too few do, else the sticky queue."""
+        self._workflow_polls += 1
+        share = self._workflow_polls * self._worker.workflow_polls_normal_share
+        normal = self._worker.sticky_queue is None or self._normal_polls < max(1, int(share))
+        self._normal_polls += normal
+        try:
+            task = await self._poll(
+                "PollWorkflowTaskQueue",
+                self._poll_normal if normal else self._poll_sticky,
+                PollWorkflowTaskQueueResponse,
+            )
+        finally:
+            self._workflow_polls -= 1
+            self._normal_polls -= normal
+        return task if task.task_token else None
+
+    async def next_activity_task(self) -> PollActivityTaskQueueResponse | None:
+        """Polls the task queue."""
+        task = await self._poll(
+            "PollActivityTaskQueue", self._poll_activity, PollActivityTaskQueueResponse
+        )
+        return task if task.task_token else None
+
+    async def history_page(
+        self, request: GetWorkflowExecutionHistoryRequest
+    ) -> GetWorkflowExecutionHistoryResponse:
+        """More of a history."""
+        request.namespace = self._worker.namespace
+        return await self._call(
+            "GetWorkflowExecutionHistory", request, GetWorkflowExecutionHistoryResponse
+        )
+
+    async def stop_giving(self) -> bool:
+        """Say that the worker goes. A service that cannot be reached will notice by itself."""
+        worker = self._worker
+        request = ShutdownWorkerRequest(
+            namespace=worker.namespace,
+            identity=worker.identity,
+            sticky_task_queue=worker.sticky_queue or "",
+            reason="graceful shutdown",
+            worker_instance_key=worker.instance_key,
+            task_queue=worker.task_queue,
+            task_queue_types=worker.task_types,
+        )
+        try:
+            await self._service.call(
+                "ShutdownWorker",
+                request,
+                ShutdownWorkerResponse,
+                retry=False,
+                metadata=self._metadata,
+                timeout=_SHUTDOWN_TIMEOUT,
+            )
+        except RPCError:
+            return False
+        return self._polls_end_by_themselves
+
+    # Answers
+
+    async def complete_workflow_task(
+        self, request: RespondWorkflowTaskCompletedRequest, *, sticky: bool
+    ) -> RespondWorkflowTaskCompletedResponse:
+        """Commands."""
+        request.MergeFrom(self._completed)
+        if sticky:
+            request.sticky_attributes.CopyFrom(self._sticky_attributes)
+        return await self._call(
+            "RespondWorkflowTaskCompleted", request, RespondWorkflowTaskCompletedResponse
+        )
+
+    async def fail_workflow_task(self, request: RespondWorkflowTaskFailedRequest) -> None:
+        """The task cannot be completed."""
+        request.MergeFrom(self._failed)
+        await self._call("RespondWorkflowTaskFailed", request, RespondWorkflowTaskFailedResponse)
+
+    async def answer_query(self, request: RespondQueryTaskCompletedRequest) -> None:
+        """The answer to a task that was only a query."""
+        request.namespace = self._worker.namespace
+        await self._call("RespondQueryTaskCompleted", request, RespondQueryTaskCompletedResponse)
+
+    async def complete_activity(self, request: RespondActivityTaskCompletedRequest) -> None:
+        """A result."""
+        request.MergeFrom(self._activity_completed)
+        await self._call(
+            "RespondActivityTaskCompleted", request, RespondActivityTaskCompletedResponse
+        )
+
+    async def fail_activity(self, request: RespondActivityTaskFailedRequest) -> None:
+        """A failure."""
+        request.MergeFrom(self._activity_failed)
+        await self._call("RespondActivityTaskFailed", request, RespondActivityTaskFailedResponse)
+
+    async def cancel_activity(self, request: RespondActivityTaskCanceledRequest) -> None:
+        """The activity has stopped."""
+        request.MergeFrom(self._activity_canceled)
+        await self._call(
+            "RespondActivityTaskCanceled", request, RespondActivityTaskCanceledResponse
+        )
+
+    async def heartbeat(
+        self, request: RecordActivityTaskHeartbeatRequest
+    ) -> RecordActivityTaskHeartbeatResponse:
+        """The activity is alive."""
+        request.MergeFrom(self._heartbeat)
+        return await self._call(
+            "RecordActivityTaskHeartbeat", request, RecordActivityTaskHeartbeatResponse
+        )
+
+    # Calls
+
+    async def _poll(self, rpc: str, request: Message, response_type: type[_Response]) -> _Response:
+        return await self._service.call(
+            rpc,
+            request,
+            response_type,
+            retry=False,
+            metadata=self._metadata,
+            timeout=_POLL_TIMEOUT,
+        )
+
+    async def _call(self, rpc: str, request: Message, response_type: type[_Response]) -> _Response:
+        return await self._service.call(rpc, request, response_type, metadata=self._metadata)

@@ -1,0 +1,398 @@
+"""The workflow side of a worker: tasks in, their completions out.
+
+A run that is kept is given the events that follow its last task. When it is not kept (any more),
+or what it is given does not follow, its history is read from its first event and replayed. Tasks of
+one run are worked on one after another, those of different runs side by side; the code itself runs
+on the event loop, one activation at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+from temporalio.api.command.v1 import Command
+from temporalio.api.enums.v1 import CommandType, QueryResultType, WorkflowTaskFailedCause
+from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.query.v1 import WorkflowQueryResult
+from temporalio.api.workflowservice.v1 import (
+    GetWorkflowExecutionHistoryRequest,
+    PollActivityTaskQueueResponse,
+    PollWorkflowTaskQueueResponse,
+    RespondQueryTaskCompletedRequest,
+    RespondWorkflowTaskCompletedRequest,
+    RespondWorkflowTaskFailedRequest,
+)
+
+from perdure._replay.api import (
+    HistoryGap,
+    QueryAnswer,
+    RunnerOptions,
+    TaskFailure,
+    WorkflowActivation,
+    WorkflowCompletion,
+)
+from perdure._replay.runner import (
+    UnknownWorkflowError,
+    WorkflowRunner,
+    unknown_workflow_failure,
+)
+from perdure.converter import DataConverter, PayloadCodec, WorkflowSerializationContext
+from perdure.service import RPCError, RPCStatusCode
+from perdure.worker.cache import CachedRun, RunCache
+from perdure.worker.codec import transform_all
+from perdure.worker.deadlock import DeadlockError, DeadlockWatch
+from perdure.worker.limits import PayloadsTooLargeError, check_payloads, is_too_large
+from perdure.worker.port import PayloadLimits, TaskSource
+from perdure.worker.slots import Slots
+
+_log = logging.getLogger("perdure.worker")
+
+REPORT_DELAY_SECONDS: Final = 0.2
+REPORT_DELAY_SECONDS_MAX: Final = 5.0
+"""The service hands a failed task out again at once, from its second attempt on without a trace in
+the history, so reporting further failures is put off; by less than the task's timeout."""
+
+_SCHEDULE_ACTIVITY = CommandType.COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK
+_UNHANDLED = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE
+_PAYLOADS_TOO_LARGE = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_PAYLOADS_TOO_LARGE
+_MESSAGE_TOO_LARGE = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_GRPC_MESSAGE_TOO_LARGE
+
+_STALE = frozenset({RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT})
+"""The task is no longer this worker's, or something happened meanwhile that its code must see."""
+
+
+class EagerActivities(Protocol):
+    """Places for activities that come along with the answer to a workflow task."""
+
+    def try_reserve(self) -> bool:
+        """Takes a place, if one is free."""
+        ...
+
+    def release(self) -> None:
+        """Gives a reserved place back."""
+        ...
+
+    def accept(self, task: PollActivityTaskQueueResponse) -> None:
+        """Begins the activity, in a reserved place."""
+        ...
+
+
+class WorkflowWorker:
+    """Works on workflow tasks."""
+
+    def __init__(
+        self,
+        *,
+        source: TaskSource,
+        slots: Slots,
+        options: RunnerOptions,
+        data_converter: DataConverter,
+        runs_kept_max: int,
+        eager_activities: EagerActivities | None,
+        eager_activities_max: int,
+        watch: DeadlockWatch | None,
+    ) -> None:
+        self._source = source
+        self._slots = slots
+        self._options = options
+        self._data_converter = data_converter
+        self._cache = RunCache(runs_kept_max)
+        self._sticky = runs_kept_max > 0
+        self._eager_activities = eager_activities
+        self._eager_activities_max = eager_activities_max
+        self._watch = watch
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+        self.limits = PayloadLimits()
+        """What the service takes, once it has said so."""
+
+    def accept(self, task: PollWorkflowTaskQueueResponse) -> None:
+        """Works on a task, in a place that was taken for it."""
+        name = f"perdure workflow task {task.workflow_execution.workflow_id}"
+        working = asyncio.create_task(self._work(task), name=name)
+        self._tasks.add(working)
+        working.add_done_callback(self._tasks.discard)
+
+    async def finish(self) -> None:
+        """Waits for the tasks that are being worked on, and lets go of all runs."""
+        self._stopping.set()
+        self._eager_activities = None
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._cache.clear()
+
+    async def _work(self, first: PollWorkflowTaskQueueResponse) -> None:
+        """The task, and those that come along with the answers to it."""
+        run = self._cache.enter(first.workflow_execution.run_id)
+        history_bytes = 0
+        task: PollWorkflowTaskQueueResponse | None = first
+        try:
+            async with run.lock:
+                while task is not None:
+                    history_bytes = _history_bytes(task)
+                    task = await self._answer(run, task)
+        except RPCError as error:
+            run.evict()
+            level = logging.DEBUG if error.status in _STALE else logging.WARNING
+            _log.log(
+                level,
+                "Workflow task of %s not answered: %s: %s",
+                first.workflow_execution.workflow_id,
+                error.status.name,
+                error.message,
+            )
+        finally:
+            self._cache.leave(run, history_bytes)
+            self._slots.give_back()
+
+    async def _answer(
+        self, run: CachedRun, task: PollWorkflowTaskQueueResponse
+    ) -> PollWorkflowTaskQueueResponse | None:
+        """Answers one task; the task that came in return."""
+        codec = self._codec_for(task)
+        outcome = await self._outcome(run, task, codec)
+        if isinstance(outcome, WorkflowCompletion):
+            try:
+                return await self._complete(run, task, outcome, codec)
+            except PayloadsTooLargeError as error:
+                outcome = _failure(_PAYLOADS_TOO_LARGE, error.message, error.type or "", error)
+            except RPCError as error:
+                if not is_too_large(error):
+                    raise
+                outcome = _failure(_MESSAGE_TOO_LARGE, "GRPC Message too large", "", error)
+        match outcome:
+            case QueryAnswer():
+                await self._answer_query(task, outcome.result, codec)
+            case TaskFailure():
+                run.evict()
+                await self._fail(task, outcome, codec)
+        return None
+
+    # Activation
+
+    async def _outcome(
+        self, run: CachedRun, task: PollWorkflowTaskQueueResponse, codec: PayloadCodec | None
+    ) -> WorkflowCompletion | QueryAnswer | TaskFailure:
+        events = list(task.history.events)
+        if task.next_page_token:
+            events += await self._history(task, task.next_page_token)
+        if run.runner is None or _begins_anew(run.runner, events):
+            run.evict()
+            if not events or events[0].event_id != 1:
+                events = await self._whole_history(task, events)
+        if codec is not None:
+            await transform_all([*events, *_queries(task)], codec.decode)
+        return self._activate(run, _activation_of(task, events))
+
+    def _activate(
+        self, run: CachedRun, activation: WorkflowActivation
+    ) -> WorkflowCompletion | QueryAnswer | TaskFailure:
+        if run.runner is None:
+            try:
+                run.runner = WorkflowRunner(self._options, activation)
+            except UnknownWorkflowError as error:
+                return unknown_workflow_failure(self._options, error)
+        runner = run.runner
+        try:
+            if self._watch is None:
+                return runner.activate(activation)
+            return self._watch.run(lambda: runner.activate(activation))
+        except (DeadlockError, HistoryGap) as error:
+            return _failure(_UNHANDLED, str(error), "", error)
+
+    # History
+
+    async def _whole_history(
+        self, task: PollWorkflowTaskQueueResponse, known: Sequence[HistoryEvent]
+    ) -> list[HistoryEvent]:
+        """From the first event to the last of the task, which may not be in the history yet."""
+        events = await self._history(task, b"")
+        last = task.started_event_id or task.previous_started_event_id
+        if last:
+            events = [event for event in events if event.event_id <= last]
+        last_read = events[-1].event_id if events else 0
+        return events + [event for event in known if event.event_id > last_read]
+
+    async def _history(
+        self, task: PollWorkflowTaskQueueResponse, token: bytes
+    ) -> list[HistoryEvent]:
+        """What follows a page, or the first page and what follows it."""
+        events: list[HistoryEvent] = []
+        while True:
+            request = GetWorkflowExecutionHistoryRequest(
+                execution=task.workflow_execution, next_page_token=token
+            )
+            response = await self._source.history_page(request)
+            events.extend(response.history.events)
+            token = response.next_page_token
+            if not token:
+                return events
+
+    # Answers
+
+    async def _complete(
+        self,
+        run: CachedRun,
+        task: PollWorkflowTaskQueueResponse,
+        completion: WorkflowCompletion,
+        codec: PayloadCodec | None,
+    ) -> PollWorkflowTaskQueueResponse | None:
+        request = RespondWorkflowTaskCompletedRequest(
+            task_token=task.task_token,
+            commands=completion.commands,
+            sdk_metadata=completion.sdk_metadata,
+            query_results=completion.query_results,
+        )
+        if codec is not None:
+            results = [request.query_results[key] for key in request.query_results]
+            await transform_all([*request.commands, *results], codec.encode)
+        check_payloads(request.commands, self.limits)
+        reserved = self._reserve_for(request.commands)
+        started = 0
+        try:
+            response = await self._source.complete_workflow_task(request, sticky=self._sticky)
+            for activity in response.activity_tasks[:reserved]:
+                assert self._eager_activities is not None
+                self._eager_activities.accept(activity)
+                started += 1
+        finally:
+            for _ in range(reserved - started):
+                assert self._eager_activities is not None
+                self._eager_activities.release()
+        if completion.closed or response.reset_history_event_id:
+            run.evict()
+        return response.workflow_task if response.HasField("workflow_task") else None
+
+    def _reserve_for(self, commands: Sequence[Command]) -> int:
+        """Places for the activities that the service may start at once, and marks those."""
+        reserved = 0
+        for command in commands:
+            if command.command_type != _SCHEDULE_ACTIVITY:
+                continue
+            attributes = command.schedule_activity_task_command_attributes
+            if not attributes.request_eager_execution:
+                continue
+            if (
+                self._eager_activities is not None
+                and reserved < self._eager_activities_max
+                and attributes.task_queue.name == self._options.task_queue
+                and self._eager_activities.try_reserve()
+            ):
+                reserved += 1
+            else:
+                attributes.request_eager_execution = False
+        return reserved
+
+    async def _answer_query(
+        self,
+        task: PollWorkflowTaskQueueResponse,
+        result: WorkflowQueryResult,
+        codec: PayloadCodec | None,
+    ) -> None:
+        if codec is not None:
+            await transform_all([result], codec.encode)
+        request = RespondQueryTaskCompletedRequest(
+            task_token=task.task_token,
+            completed_type=result.result_type,
+            error_message=result.error_message,
+        )
+        if result.HasField("answer"):
+            request.query_result.CopyFrom(result.answer)
+        if result.HasField("failure"):
+            request.failure.CopyFrom(result.failure)
+        await self._source.answer_query(request)
+
+    async def _fail(
+        self,
+        task: PollWorkflowTaskQueueResponse,
+        failed: TaskFailure,
+        codec: PayloadCodec | None,
+    ) -> None:
+        _log.warning(
+            "Workflow task of %s (%s, attempt %d) failed: %s",
+            task.workflow_execution.workflow_id,
+            task.workflow_type.name,
+            task.attempt,
+            failed.failure.message,
+            exc_info=failed.exception,
+        )
+        if codec is not None:
+            await codec.encode_failure(failed.failure)
+        if task.HasField("query"):
+            result = WorkflowQueryResult(
+                result_type=QueryResultType.QUERY_RESULT_TYPE_FAILED,
+                error_message=failed.failure.message,
+                failure=failed.failure,
+            )
+            await self._answer_query(task, result, None)
+            return
+        if task.attempt > 1:
+            await self._wait_before_report(task.attempt)
+        request = RespondWorkflowTaskFailedRequest(
+            task_token=task.task_token, cause=failed.cause, failure=failed.failure
+        )
+        await self._source.fail_workflow_task(request)
+
+    async def _wait_before_report(self, attempt: int) -> None:
+        seconds = min(REPORT_DELAY_SECONDS * 2 ** (attempt - 2), REPORT_DELAY_SECONDS_MAX)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+    def _codec_for(self, task: PollWorkflowTaskQueueResponse) -> PayloadCodec | None:
+        if self._data_converter.payload_codec is None:
+            return None
+        context = WorkflowSerializationContext(
+            namespace=self._options.namespace, workflow_id=task.workflow_execution.workflow_id
+        )
+        return self._data_converter.with_context(context).payload_codec
+
+
+def _failure(
+    cause: WorkflowTaskFailedCause.ValueType, message: str, kind: str, error: Exception
+) -> TaskFailure:
+    info = ApplicationFailureInfo(type=kind)
+    failure = Failure(message=message, application_failure_info=info)
+    return TaskFailure(cause=cause, failure=failure, exception=error)
+
+
+def _activation_of(
+    task: PollWorkflowTaskQueueResponse, events: Sequence[HistoryEvent]
+) -> WorkflowActivation:
+    return WorkflowActivation(
+        run_id=task.workflow_execution.run_id,
+        workflow_id=task.workflow_execution.workflow_id,
+        workflow_type=task.workflow_type.name,
+        events=events,
+        previous_started_event_id=task.previous_started_event_id,
+        started_event_id=task.started_event_id,
+        attempt=task.attempt,
+        query=task.query if task.HasField("query") else None,
+        queries=task.queries,
+    )
+
+
+def _begins_anew(runner: WorkflowRunner, events: Sequence[HistoryEvent]) -> bool:
+    """Whether the events are not those that follow what the runner has seen."""
+    return bool(events) and events[0].event_id != runner.last_event_id + 1
+
+
+def _queries(task: PollWorkflowTaskQueueResponse) -> list[Any]:
+    queries: list[Any] = [task.queries[key] for key in task.queries]
+    if task.HasField("query"):
+        queries.append(task.query)
+    return queries
+
+
+def _history_bytes(task: PollWorkflowTaskQueueResponse) -> int:
+    """The size of the history, as its last event tells."""
+    events = task.history.events
+    if not events:
+        return 0
+    return events[-1].workflow_task_started_event_attributes.history_size_bytes

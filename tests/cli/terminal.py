@@ -1,0 +1,72 @@
+"""Runs commands in this process, as a person would at a terminal."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from typer.testing import CliRunner
+
+from perdure.cli.main import app
+
+QUEUE = "cli"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What came of a command."""
+
+    exit_code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one JSON value that was printed."""
+        return json.loads(self.out)
+
+    @property
+    def json_lines(self) -> list[Any]:
+        """The JSON values that were printed, one a line."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+class Terminal:
+    """`workflow` commands for one server."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def run(self, line: str, *more: str, stdin: str | None = None) -> Said:
+        """Run `perdure` with the arguments in a line, and some that need no quotes."""
+        environment = {"PERDURE_ADDRESS": self._address, "TERM": "dumb", "NO_COLOR": "1"}
+        result = CliRunner().invoke(
+            app, [*shlex.split(line), *more], input=stdin, env=environment, prog_name="perdure"
+        )
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Said(result.exit_code, result.stdout, result.stderr)
+
+    def ok(self, line: str, *more: str) -> Said:
+        """`run` what must succeed."""
+        said = self.run(line, *more)
+        assert (said.exit_code, said.err) == (0, ""), said
+        return said
+
+    def refused(self, line: str, *more: str) -> str:
+        """`run` what must be refused with one line; the line."""
+        said = self.run(line, *more)
+        assert said.exit_code == 1
+        assert said.out == ""
+        assert said.err.count("\n") == 1
+        assert said.err.startswith("perdure: ")
+        return said.err.strip().removeprefix("perdure: ")
+
+    def started(self, workflow: str, *more: str, queue: str = QUEUE) -> str:
+        """Start a workflow; its id."""
+        workflow_id = f"{workflow}-{uuid.uuid4()}"
+        self.ok(f"workflow start --type {workflow} -t {queue} -w {workflow_id}", *more)
+        return workflow_id

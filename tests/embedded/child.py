@@ -1,0 +1,67 @@
+"""A program that is killed: `python -m tests.embedded.child WHERE`, with WHERE a file for an engine
+of its own, or the HOST:PORT of a server.
+
+It starts workflows whose tasks it then holds, and says `holds` when it does. With a third argument
+it only works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import perdure
+from perdure.client import Client
+from perdure.worker import Worker
+from tests.embedded import programs
+from tests.sdk.looking import until
+
+
+async def hold_tasks(client: Client) -> None:
+    """Return when all but the workflow task is held; that one blocks the loop."""
+    for name, attempts_max in (("retried", 0), ("once", 1)):
+        handle = await client.start_workflow(
+            programs.Holding.run, attempts_max, id=name, task_queue=programs.QUEUE
+        )
+
+        async def has_heartbeat() -> bool:
+            pending = (await handle.describe()).raw_description.pending_activities  # noqa: B023
+            return any(activity.heartbeat_details.payloads for activity in pending)
+
+        await until(has_heartbeat)
+    await client.start_workflow(programs.Sleeping.run, id="sleeping", task_queue=programs.QUEUE)
+    print("holds", flush=True)
+    programs.Pause.is_wanted = True
+    await client.start_workflow(programs.Thinking.run, id="thinking", task_queue=programs.QUEUE)
+
+
+async def work(client: Client, *, starts: bool) -> None:
+    """Until it is killed."""
+    async with Worker(
+        client,
+        task_queue=programs.QUEUE,
+        workflows=programs.WORKFLOWS,
+        activities=programs.ACTIVITIES,
+        activity_executor=ThreadPoolExecutor(2),
+        debug_mode=True,  # what blocks is not to be noticed
+        identity="the first",
+    ):
+        if starts:
+            await hold_tasks(client)
+        else:
+            print("works", flush=True)
+        await asyncio.get_running_loop().create_future()
+
+
+async def main(where: str, *, starts: bool) -> None:
+    """Work on a file, or for a server."""
+    if ":" in where:
+        await work(await Client.connect(where), starts=starts)
+    else:
+        async with perdure.embedded(where) as client:
+            await work(client, starts=starts)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], starts=len(sys.argv) < 3))

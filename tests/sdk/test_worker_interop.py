@@ -1,0 +1,193 @@
+"""Rule: programs written for the official SDK do the same with ours, on either server.
+
+The programs are those of the interop tests. Each is run by the official SDK against the real
+server, and by ours, with only the imports changed, against both; what they observe (histories,
+descriptions, answers) is compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import fcntl
+import json
+import logging
+import re
+import time
+import traceback
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perdure.client import Client
+from tests.interop.programs import PROGRAMS
+from tests.interop.runs import (
+    PROGRAM_TIMEOUT_SECONDS,
+    PROGRAMS_AT_ONCE,
+    Outcome,
+    difference,
+    run_against,
+)
+from tests.interop.servers import server
+from tests.interop.stage import CLIENT_IDENTITY
+from tests.sdk.translated import PREFIX, translated
+
+pytestmark = pytest.mark.interop
+
+NOT_YET = {
+    "local_activities": "there are no local activities yet",
+    "local_activity_heartbeat": "there are no local activities yet",
+    "external_signal": "there are no handles on other workflows yet",
+    "external_cancel": "there are no handles on other workflows yet",
+    "child_outcomes": "there are no child workflows yet",
+    "child_described": "there are no child workflows yet",
+    "child_chains": "there are no child workflows yet",
+    "child_signalled": "there are no child workflows yet",
+    "child_ids_taken": "there are no child workflows yet",
+    "child_cancellations": "there are no child workflows yet",
+}
+"""Programs that need what our SDK does not have."""
+
+NOT_OURS = {
+    "signal_races_completion": "holds a thread of workflow code up, of which ours has none",
+    "child_defaults": "shows how long it is until a time of the year",
+}
+
+BY_HAND = frozenset(
+    name
+    for name, program in PROGRAMS.items()
+    if program.__module__.endswith((".refusals", ".commands", ".listing"))
+)
+"""Programs that call the service by hand: the server's business, which other tests look at."""
+
+COMPARED = [name for name in PROGRAMS if name not in {*NOT_YET, *NOT_OURS, *BY_HAND}]
+
+FRAME = re.compile(r'  File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<name>.*)\n(?:    .*\n)*')
+NONDETERMINISM = "[TMPRL1100] Nondeterminism error"
+
+SIDES = {"official": "real", "ours": "real", "ours on ours": "ours"}
+Outcomes = dict[str, dict[str, Outcome]]
+
+
+@pytest.fixture(scope="module")
+def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    """What each selected program observed, by side and program; run once for all processes."""
+    directory = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        directory = directory.parent
+    kept = Path(directory, "sdk-interop-outcomes.json")
+    names = [
+        str(item.callspec.params["program"])
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.function is test_ours_equals_the_official_one
+    ]
+    with Path(directory, "sdk-interop-outcomes.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            kept.write_text(json.dumps(run_all_sides(dict.fromkeys(names))))
+    return {
+        side: {name: Outcome(**fields) for name, fields in of_side.items()}
+        for side, of_side in json.loads(kept.read_text()).items()
+    }
+
+
+def run_all_sides(names: Iterable[str]) -> dict[str, dict[str, dict[str, object]]]:
+    """Each side in a thread with an event loop of its own."""
+    loggers = [logging.getLogger(name) for name in ("temporalio", "perdure")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)  # programs fail on purpose
+    names = list(names)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(len(SIDES)) as pool:
+            running = {
+                side: pool.submit(
+                    run_against if side == "official" else run_ours_against, target, names
+                )
+                for side, target in SIDES.items()
+            }
+            return {
+                side: {name: asdict(outcome) for name, outcome in of_side.result().items()}
+                for side, of_side in running.items()
+            }
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def run_ours_against(target: str, names: Iterable[str]) -> dict[str, Outcome]:
+    """Runs programs, translated to our SDK, against a server."""
+    with server(target) as address:
+        return asyncio.run(_run_ours(address, names))
+
+
+async def _run_ours(address: str, names: Iterable[str]) -> dict[str, Outcome]:
+    client = await Client.connect(address, identity=CLIENT_IDENTITY)
+    room = asyncio.Semaphore(PROGRAMS_AT_ONCE)
+
+    async def run(name: str) -> tuple[str, Outcome]:
+        async with room:
+            return name, await _run_one(client, name)
+
+    try:
+        return dict(await asyncio.gather(*(run(name) for name in names)))
+    finally:
+        await client.service_client.close()
+
+
+async def _run_one(client: Client, name: str) -> Outcome:
+    official = PROGRAMS[name]
+    program = getattr(translated(official.__module__), official.__name__)
+    stage = translated("tests.interop.stage").Stage(client, name)
+    began = time.monotonic()
+    error = None
+    try:
+        async with asyncio.timeout(PROGRAM_TIMEOUT_SECONDS):
+            await program(stage)
+    except Exception:  # a named boundary: the program's own test reports it
+        error = traceback.format_exc()
+    return Outcome(stage.observations, error, time.monotonic() - began)
+
+
+def comparable(observed: Any) -> Any:
+    """Without what an SDK may say in its own words.
+
+    - Stack traces keep the frames of the program: the SDKs' own are neither's business.
+    - The report of a non-determinism keeps its heading: ours says more.
+    """
+    if isinstance(observed, dict):
+        return {
+            key: _frames_of_programs(value) if key == "stack_trace" else comparable(value)
+            for key, value in observed.items()
+        }
+    if isinstance(observed, list):
+        return [comparable(value) for value in observed]
+    if isinstance(observed, str) and observed.startswith(NONDETERMINISM):
+        return NONDETERMINISM
+    return observed.replace(PREFIX, "") if isinstance(observed, str) else observed
+
+
+def _frames_of_programs(trace: str) -> list[str]:
+    return [
+        frame.group()
+        for frame in FRAME.finditer(trace)
+        if "/tests/interop/programs/" in frame.group("file")
+    ]
+
+
+@pytest.mark.parametrize("program", COMPARED)
+@pytest.mark.parametrize("side", ["ours", "ours on ours"])
+def test_ours_equals_the_official_one(side: str, program: str, outcomes: Outcomes) -> None:
+    official, ours = outcomes["official"][program], outcomes[side][program]
+    assert not official.error, f"{program} fails with the official SDK\n{official.error}"
+    observed = comparable(official.observations), comparable(ours.observations)
+    diff = difference(*observed, "the official SDK", side)
+    assert not ours.error, f"{program} fails with our SDK\n{ours.error}\n{diff}"
+    assert not diff, f"{program}: what was observed differs\n{diff}"
+
+
+def test_every_program_that_is_left_out_exists() -> None:
+    assert {*NOT_YET, *NOT_OURS} <= set(PROGRAMS)
