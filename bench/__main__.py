@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as ProgressBars
 
+from bench.hellos import HOMES, measure_hellos
 from bench.measure import measure_peer
 from bench.plan import Plan
 from bench.report import print_report, write_json
-from bench.results import PeerResult
+from bench.results import HelloResult, PeerResult
 from bench.servers import PEERS, Peer, is_installed
 
 WORKFLOWS: Final = 10_000
@@ -56,6 +57,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--only", choices=("ours", "real"), help="measure one of the servers")
     parser.add_argument(
         "--in-memory", choices=("yes", "no"), default="yes", help="also without a database file"
+    )
+    parser.add_argument(
+        "--hellos",
+        choices=("also", "only", "none"),
+        default="also",
+        help="our own SDK in every home, beside the official SDK on servers",
     )
     parser.add_argument("--workflows", type=int, metavar="N", help="how many hellos")
     parser.add_argument(
@@ -110,6 +117,20 @@ def measure_all(
     return results
 
 
+def measure_homes(plan: Plan, arguments: argparse.Namespace, console: Console) -> list[HelloResult]:
+    """Measure one home after another, never two at once."""
+    with (
+        tempfile.TemporaryDirectory(dir=arguments.directory, prefix="bench-") as root,
+        ProgressBars(TextColumn("{task.description}"), BarColumn(), console=console) as bars,
+    ):
+        return [
+            measure_hellos(
+                home, plan.workflows, plan.start_ups, Path(root) / str(number), Bars(bars)
+            )
+            for number, home in enumerate(HOMES)
+        ]
+
+
 def main() -> None:
     """Measure, print, and write the JSON file if asked for."""
     arguments = parse_arguments()
@@ -122,10 +143,13 @@ def main() -> None:
         start_ups=START_UPS,
         audit_sample=arguments.audit_sample,
     )
-    results = measure_all(chosen_peers(arguments, console), plan, arguments, console)
-    print_report(console, results)
+    hellos = [] if arguments.hellos == "none" else measure_homes(plan, arguments, console)
+    results: list[PeerResult] = []
+    if arguments.hellos != "only":
+        results = measure_all(chosen_peers(arguments, console), plan, arguments, console)
+    print_report(console, results, hellos)
     if arguments.json is not None:
-        write_json(arguments.json, plan, results)
+        write_json(arguments.json, plan, results, hellos)
 
 
 if __name__ == "__main__":

@@ -55,12 +55,14 @@ class Child:
 
 
 @contextmanager
-def running(module: str, *arguments: str, directory: Path) -> Iterator[Child]:
+def running(
+    module: str, *arguments: str, directory: Path, python: str = sys.executable
+) -> Iterator[Child]:
     """Run a module as a process until the block ends; the end of its input asks it to stop."""
     errors = directory / f"{module}.stderr"
     with errors.open("a") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [python, "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,

@@ -6,37 +6,25 @@ import json
 import os
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
+from bench.goals import Goal
+from bench.hello_report import hello_goals, print_hellos
 from bench.plan import Plan
-from bench.results import PeerResult, WorkloadResult
+from bench.results import HelloResult, PeerResult, WorkloadResult
 from bench.worker import CONCURRENT_TASKS_MAX, POLLERS
 
 MEBIBYTE: Final = 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Goal:
-    """A number of ours that should not exceed a limit; `measured` is None if it is not known."""
-
-    title: str
-    limit: float
-    unit: str
-    measured: float | None
-
-    @property
-    def verdict(self) -> str:
-        if self.measured is None:
-            return "not measured"
-        return "met" if self.measured <= self.limit else "missed"
-
-
-def print_report(console: Console, results: Sequence[PeerResult]) -> None:
+def print_report(
+    console: Console, results: Sequence[PeerResult], hellos: Sequence[HelloResult]
+) -> None:
     """Print every table that has something to show."""
     for build in (
         _start_up_table,
@@ -44,15 +32,19 @@ def print_report(console: Console, results: Sequence[PeerResult]) -> None:
         _space_table,
         _audit_table,
         _long_poll_table,
-        _goal_table,
     ):
         table = build(results)
         if table.row_count:
             console.print(table)
     _print_problems(console, results)
+    if hellos:
+        print_hellos(console, hellos)
+    console.print(_goal_table([*goals(results), *hello_goals(hellos)]))
 
 
-def write_json(path: Path, plan: Plan, results: Sequence[PeerResult]) -> None:
+def write_json(
+    path: Path, plan: Plan, results: Sequence[PeerResult], hellos: Sequence[HelloResult]
+) -> None:
     """Write all numbers, with the machine and the settings that they belong to."""
     document = {
         "machine": {
@@ -67,7 +59,11 @@ def write_json(path: Path, plan: Plan, results: Sequence[PeerResult]) -> None:
         },
         "plan": asdict(plan),
         "peers": [asdict(result) for result in results],
-        "goals": [asdict(goal) | {"verdict": goal.verdict} for goal in goals(results)],
+        "hellos": [asdict(result) for result in hellos],
+        "goals": [
+            asdict(goal) | {"verdict": goal.verdict}
+            for goal in (*goals(results), *hello_goals(hellos))
+        ],
     }
     path.write_text(json.dumps(document, indent=2) + "\n")
 
@@ -240,10 +236,10 @@ def _long_poll_table(results: Sequence[PeerResult]) -> Table:
     return table
 
 
-def _goal_table(results: Sequence[PeerResult]) -> Table:
-    table = _table("Goals (our server, file)", "goal", "at most", "measured", "")
+def _goal_table(every: Sequence[Goal]) -> Table:
+    table = _table("Goals", "goal", "at most", "measured", "")
     colours = {"met": "green", "missed": "red", "not measured": "yellow"}
-    for goal in goals(results):
+    for goal in every:
         table.add_row(
             goal.title,
             f"{goal.limit:,g} {goal.unit}",

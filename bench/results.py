@@ -63,6 +63,38 @@ class WorkloadResult:
 
 
 @dataclass(frozen=True)
+class HelloPhaseResult:
+    """Hellos in one home at one concurrency; CPU is user and system time per workflow, by
+    process."""
+
+    concurrency: int
+    load: LoadResult
+    per_second: float
+    cpu_ms: dict[str, float]
+    reference_cpu_ms: float
+    """Of a fixed piece of work, just before: see `processes.reference_cpu_ms`."""
+
+    @property
+    def total_cpu_ms(self) -> float:
+        """Of all processes."""
+        return sum(self.cpu_ms.values())
+
+
+@dataclass
+class HelloResult:
+    """Everything measured on one home; `missing` says how to get one that is not installed, `error`
+    why the rest is not there."""
+
+    home: str
+    is_ours: bool
+    missing: str = ""
+    first_result_ms: list[float] = field(default_factory=list)
+    phases: list[HelloPhaseResult] = field(default_factory=list)
+    audit: AuditResult | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
 class LongPollClientResult:
     """What the polling client saw: how its polls ended, and how long the two bursts took."""
 

@@ -140,7 +140,7 @@ class House:
         self.engine: Engine
         self.wire: Wire
 
-    async def open(self, *, executions_max: int = 20_000) -> Engine:
+    async def open(self, *, executions_max: int = 20_000, workers_are_dead: bool = False) -> Engine:
         """Open an engine on the store."""
         self.wire = Wire(self.faults)
         self.engine = await Engine.open(
@@ -153,13 +153,14 @@ class House:
             namespace_of=lambda number: NAMESPACE,
             on_lease_lost=self._lost_lease,
             executions_max=executions_max,
+            workers_are_dead=workers_are_dead,
         )
         return self.engine
 
-    async def crash(self) -> None:
+    async def crash(self, *, workers_are_dead: bool = False) -> None:
         """The process is gone: what was not durable never was. Another engine opens."""
         self.wire.cut()
-        await self.open()
+        await self.open(workers_are_dead=workers_are_dead)
 
     def _lost_lease(self) -> None:
         self.leases_lost += 1

@@ -48,7 +48,7 @@ from perdure.transport.http2.requests import (
     check_trailers,
     request_of,
 )
-from perdure.transport.http2.sending import Sending
+from perdure.transport.http2.sending import CREDIT_OF_CALL, Sending
 from perdure.transport.http2.streams import Stream
 
 STREAM_WINDOW_BYTES = 1024 * 1024
@@ -62,7 +62,7 @@ HEADER_BLOCK_BYTES_MAX = 64 * 1024
 HEADER_BLOCK_FRAMES_MAX = 64
 GAPS_MAX = 100
 CONTROL_FRAMES_MAX = 10_000
-"""Frames of a period that bring no request on, and that no answer accounts for."""
+"""Frames of a period that bring no request on, and that no call accounts for."""
 RAPID_RESETS_MAX = 20_000
 """Streams that are opened and given up within a period."""
 
@@ -75,6 +75,7 @@ DRAIN_PING = b"draining"
 """The probe whose answer says that the peer knows of the coming end of the connection."""
 HTTP_1_METHODS = frozenset({b"GE", b"PO", b"PU", b"HE", b"OP", b"DE", b"PA", b"CO", b"TR"})
 """How requests of HTTP/1.1 begin."""
+HTTP_1_INITIALS = frozenset(method[:1] for method in HTTP_1_METHODS)
 HTTP_1_REFUSAL = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 38\r\n"
     b"connection: close\r\n\r\nThis port speaks gRPC over HTTP/2 only"
@@ -170,7 +171,7 @@ class Connection(Sending, Generic[Head]):
         """Begin a new period."""
         self._period += 1
         self._rapid_resets = 0
-        # What answers account for may take a while to arrive.
+        # What calls account for may take a while to arrive.
         self._control_frames = min(self._control_frames, 0) // 2
 
     def drain(self) -> None:
@@ -248,8 +249,9 @@ class Connection(Sending, Generic[Head]):
             self._put(frames.settings(ANNOUNCED))
             self._put(frames.window_update(0, CONNECTION_WINDOW_BYTES - WINDOW_DEFAULT))
             return len(PREFACE)
-        if not PREFACE.startswith(data):
-            if len(data) > 1 and data[:2] in HTTP_1_METHODS:
+        is_undecided = PREFACE.startswith(data) or data in HTTP_1_INITIALS
+        if not is_undecided:
+            if data[:2] in HTTP_1_METHODS:
                 self._put(HTTP_1_REFUSAL)
                 raise ConnectionFailed(ErrorCode.HTTP_1_1_REQUIRED, "not HTTP/2")
             raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "not HTTP/2")
@@ -286,13 +288,13 @@ class Connection(Sending, Generic[Head]):
     def _on_data(self, flags: int, stream_id: int, payload: bytes) -> None:
         size = len(payload)
         self._credit_connection(size)
+        data = _unpadded(payload) if flags & Flag.PADDED else payload
         stream = self._streams.get(stream_id)
         if stream is None:
             self._check_stray(stream_id)
             return
         if not stream.is_remote_open:
             raise StreamFailed(stream_id, ErrorCode.STREAM_CLOSED)
-        data = _unpadded(payload) if flags & Flag.PADDED else payload
         is_last = flags & Flag.END_STREAM != 0
         if stream.bytes_expected is not None:
             stream.bytes_expected -= len(data)
@@ -368,6 +370,7 @@ class Connection(Sending, Generic[Head]):
         if stream_id > self._last_stream_id + 2 and len(self._gaps) < GAPS_MAX:
             self._gaps.append(range(self._last_stream_id + 2, stream_id))
         self._last_stream_id = stream_id
+        self._control_frames -= CREDIT_OF_CALL
         stream = Stream(stream_id, send_window=self._send_window_initial, period=self._period)
         self._streams[stream_id] = stream
         stream.is_remote_open = not is_last

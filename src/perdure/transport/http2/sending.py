@@ -26,10 +26,11 @@ from perdure.transport.http2.streams import Stream
 ABANDONED_MAX = 10_000
 """Streams of which is remembered that we ended them before the peer did: what it had sent by then
 may still arrive."""
-CREDIT_OF_ANSWER = 8
+CREDIT_OF_CALL = 8
 CREDIT_OF_FRAME = 2
-"""Control frames that a peer may send for each answer, and each waiting frame of data, that it got:
-some give leave for each of them by itself, and measure the line with pings."""
+"""Control frames that a peer may send for each request, for each answer, and for each frame of
+waiting data that it got: some give leave for each of them by itself, and measure the line with
+pings."""
 FLUSH_BYTES = 1024 * 1024
 """Data that is handed to the socket at a time."""
 _EMPTY_TABLE = b"\x20"
@@ -49,7 +50,7 @@ class Sending:
         self._abandoned: dict[int, None] = {}
         self._period = 0
         self._control_frames = 0
-        """Frames of the period that brought no request on, less those that answers account for."""
+        """Frames of the period that brought no request on, less those that calls account for."""
         self._send_window = WINDOW_DEFAULT
         self._send_window_initial = WINDOW_DEFAULT
         self._frame_bytes_max = FRAME_BYTES_DEFAULT
@@ -166,7 +167,7 @@ class Sending:
     def _finish(self, stream: Stream) -> None:
         """Our answer is complete; a peer that is still sending is told that nobody listens."""
         del self._streams[stream.id]
-        self._control_frames -= CREDIT_OF_ANSWER
+        self._control_frames -= CREDIT_OF_CALL
         if stream.is_remote_open:
             self._abandon(stream.id)
             self._put(frames.reset(stream.id, ErrorCode.NO_ERROR))
