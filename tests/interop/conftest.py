@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.runs import Outcome, run_against
+from tests.interop.runs import Outcome, Sides, run_against, settled
 
 TARGETS = ("real", "ours")
-Outcomes = dict[str, dict[str, Outcome]]
+Outcomes = Sides
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,8 @@ def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     with Path(directory, "interop-outcomes.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not kept.exists():
-            kept.write_text(json.dumps(_run_both(_selected(request.session))))
+            sides = settled(_run_both, _selected(request.session), _differ)
+            kept.write_text(json.dumps(sides, default=asdict))
     return {
         target: {program: Outcome(**fields) for program, fields in of_target.items()}
         for target, of_target in json.loads(kept.read_text()).items()
@@ -46,7 +47,12 @@ def _selected(session: pytest.Session) -> list[str]:
     ]
 
 
-def _run_both(names: list[str]) -> dict[str, dict[str, dict[str, object]]]:
+def _differ(outcomes: dict[str, Outcome]) -> bool:
+    real, ours = (outcomes[target] for target in TARGETS)
+    return bool(real.error or ours.error) or real.observations != ours.observations
+
+
+def _run_both(names: list[str]) -> Sides:
     # Programs fail on purpose, and the SDK says so.
     logger = logging.getLogger("temporalio")
     level = logger.level
@@ -54,9 +60,6 @@ def _run_both(names: list[str]) -> dict[str, dict[str, dict[str, object]]]:
     try:
         with concurrent.futures.ThreadPoolExecutor(len(TARGETS)) as pool:
             sides = {target: pool.submit(run_against, target, names) for target in TARGETS}
-            return {
-                target: {name: asdict(outcome) for name, outcome in side.result().items()}
-                for target, side in sides.items()
-            }
+            return {target: side.result() for target, side in sides.items()}
     finally:
         logger.setLevel(level)

@@ -6,7 +6,7 @@ import asyncio
 import difflib
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,10 @@ from tests.interop.stage import Stage, connect
 PROGRAM_TIMEOUT_SECONDS = 45.0
 # Each has workers with pollers of their own; more at once only makes both servers late.
 PROGRAMS_AT_ONCE = 12
+
+
+Sides = dict[str, dict[str, "Outcome"]]
+"""Outcomes by side and program."""
 
 
 @dataclass(frozen=True)
@@ -68,3 +72,21 @@ def difference(a: Any, b: Any, name_a: str, name_b: str) -> str:
         return ""
     lines_a, lines_b = as_text(a).splitlines(), as_text(b).splitlines()
     return "\n".join(difflib.unified_diff(lines_a, lines_b, name_a, name_b, n=6, lineterm=""))
+
+
+def settled(
+    run_sides: Callable[[list[str]], Sides],
+    names: list[str],
+    differ: Callable[[dict[str, Outcome]], bool],
+) -> Sides:
+    """What each side observed; a program on which the sides differ is run once more.
+
+    Programs live in real time: on a machine that stalls for a second, whichever side was just then
+    at work misses a timeout that the other one keeps.
+    """
+    sides = run_sides(names)
+    again = [name for name in names if differ({side: of[name] for side, of in sides.items()})]
+    if again:
+        for side, outcomes in run_sides(again).items():
+            sides[side].update(outcomes)
+    return sides

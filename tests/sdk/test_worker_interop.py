@@ -28,8 +28,10 @@ from tests.interop.runs import (
     PROGRAM_TIMEOUT_SECONDS,
     PROGRAMS_AT_ONCE,
     Outcome,
+    Sides,
     difference,
     run_against,
+    settled,
 )
 from tests.interop.servers import server
 from tests.interop.stage import CLIENT_IDENTITY
@@ -69,7 +71,7 @@ FRAME = re.compile(r'  File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<name>.
 NONDETERMINISM = "[TMPRL1100] Nondeterminism error"
 
 SIDES = {"official": "real", "ours": "real", "ours on ours": "ours"}
-Outcomes = dict[str, dict[str, Outcome]]
+Outcomes = Sides
 
 
 @pytest.fixture(scope="module")
@@ -87,20 +89,29 @@ def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     with Path(directory, "sdk-interop-outcomes.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not kept.exists():
-            kept.write_text(json.dumps(run_all_sides(dict.fromkeys(names))))
+            sides = settled(run_all_sides, list(dict.fromkeys(names)), differ)
+            kept.write_text(json.dumps(sides, default=asdict))
     return {
         side: {name: Outcome(**fields) for name, fields in of_side.items()}
         for side, of_side in json.loads(kept.read_text()).items()
     }
 
 
-def run_all_sides(names: Iterable[str]) -> dict[str, dict[str, dict[str, object]]]:
+def differ(outcomes: dict[str, Outcome]) -> bool:
+    """Whether the sides are not of one mind about a program."""
+    official = comparable(outcomes["official"].observations)
+    return any(
+        outcome.error or comparable(outcome.observations) != official
+        for outcome in outcomes.values()
+    )
+
+
+def run_all_sides(names: list[str]) -> Sides:
     """Each side in a thread with an event loop of its own."""
     loggers = [logging.getLogger(name) for name in ("temporalio", "perdure")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)  # programs fail on purpose
-    names = list(names)
     try:
         with concurrent.futures.ThreadPoolExecutor(len(SIDES)) as pool:
             running = {
@@ -109,10 +120,7 @@ def run_all_sides(names: Iterable[str]) -> dict[str, dict[str, dict[str, object]
                 )
                 for side, target in SIDES.items()
             }
-            return {
-                side: {name: asdict(outcome) for name, outcome in of_side.result().items()}
-                for side, of_side in running.items()
-            }
+            return {side: of_side.result() for side, of_side in running.items()}
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

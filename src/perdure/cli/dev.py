@@ -45,7 +45,7 @@ def dev(
     ),
     log_level: LogLevel = typer.Option(LogLevel.WARNING, help="How much to log."),
     transport: TransportKind = typer.Option(
-        TransportKind.GRPCIO, help="What speaks gRPC: our own server, or that of grpcio."
+        TransportKind.NATIVE, help="What speaks gRPC: our own server, or that of grpcio."
     ),
     dynamic_config_value: list[str] = typer.Option(
         [], help="A limit, as KEY=JSON with Temporal's name for it (may be repeated)."

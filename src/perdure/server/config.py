@@ -47,7 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     namespaces: tuple[str, ...] = (DEFAULT_NAMESPACE,)
     log_level: LogLevel = LogLevel.WARNING
     limits: Limits = DEFAULT_LIMITS
-    transport: TransportKind = TransportKind.GRPCIO
+    transport: TransportKind = TransportKind.NATIVE
     stop_grace_seconds: float = 1.0
     """How long calls may go on after the server was told to stop."""
 
