@@ -69,6 +69,23 @@ async def test_a_refusal_waits_for_what_it_rests_on(house: House) -> None:
 
 
 @simulated
+async def test_a_refusal_by_a_run_just_superseded_waits_for_its_end(house: House) -> None:
+    first = await house.start("w")
+    task = await house.take()
+    house.wire.hold()
+    continued = spawn(house.complete(task, "continue"))
+    await turns()
+    signal = inputs.SignalWorkflow(first.run_id, requests.signal("go", {}))
+    too_late = spawn(house.submit("w", signal))
+    await asyncio.sleep(60)
+    assert none_done([continued, too_late])
+    house.wire.release()
+    await continued
+    with pytest.raises(NotFound, match="already completed"):
+        await too_late
+
+
+@simulated
 async def test_a_repeated_signal_waits_for_the_first(house: House) -> None:
     await house.start("w")
     house.wire.hold()

@@ -65,8 +65,10 @@ async def test_a_store_that_is_open_cannot_be_opened_again_until_it_is_closed(
     tmp_path: Path,
 ) -> None:
     store = open_sqlite(tmp_path / "perdure.db")
-    with pytest.raises(StoreInUse):
-        open_sqlite(tmp_path / "perdure.db")
+    (tmp_path / "link.db").symlink_to(tmp_path / "perdure.db")
+    for name in ("perdure.db", "link.db"):
+        with pytest.raises(StoreInUse):
+            open_sqlite(tmp_path / name)
     await store.close()
     await open_sqlite(tmp_path / "perdure.db").close()
 

@@ -263,6 +263,7 @@ class Outbox:
             write.when_durable(lambda error: self._settle(outgoing, error))
             return None
         if isinstance(came, Rejected):
+            await self._settled(execution)
             try:
                 other = await self._pipeline.decide_on_other_run(execution, namespace, message)
                 came = other or came

@@ -20,10 +20,10 @@ from perdure.server.engine.committer import Committer
 from perdure.server.engine.execution import Execution, ExecutionKey
 from perdure.server.engine.flight_recorder import FlightRecorder
 from perdure.server.engine.sealing import Outgoing, PendingRun, PendingWrite
-from perdure.server.machines.errors import InvariantViolation, NotFound, Rejected
+from perdure.server.machines.errors import InvariantViolation, Rejected
 from perdure.server.machines.ports import Ids, Limits
 from perdure.server.machines.workflow.codec import decode_run
-from perdure.server.machines.workflow.decide import Decision, decide, not_found_text, run_named_by
+from perdure.server.machines.workflow.decide import Decision, decide, run_named_by
 from perdure.server.machines.workflow.effects import OfferTask, SendMessage, WithdrawTask
 from perdure.server.machines.workflow.inputs import Input, Reply, StartWorkflow
 from perdure.server.machines.workflow.state import Run, Workflow
@@ -88,12 +88,14 @@ class Pipeline:
             try:
                 reply, write = self.decide(execution, namespace, message)
             except Rejected as refusal:
-                other = await self.decide_on_other_run(execution, namespace, message)
-                if other is not None:
-                    return other
                 await self._committer.settle(execution)
                 if execution.is_dropped:
                     continue  # What the refusal rested on was lost: decide anew.
+                other = await self.decide_on_other_run(execution, namespace, message)
+                if other is not None:
+                    return other
+                if execution.is_dropped:
+                    continue
                 raise refusal
             if write is None:
                 await self._committer.settle(execution)
@@ -286,7 +288,7 @@ class Pipeline:
         self, execution: Execution, namespace: NamespaceRef, message: Input
     ) -> Reply | None:
         """An input may name a run that is over while another has its workflow id: it is decided on
-        as what it is, closed."""
+        as what it is, closed. What closed it must be durable by now."""
         run_id = run_named_by(message)
         current = execution.workflow.run
         if not run_id or isinstance(message, StartWorkflow):
@@ -294,7 +296,7 @@ class Pipeline:
         if current is None or current.recorded.run_id == run_id:
             return None
         found = await self.load_other_run(namespace, execution.key[1], run_id)
-        if found is None:
+        if found is None or found[1].is_open:
             return None
         workflow = Workflow(
             namespace=namespace.name,
@@ -302,8 +304,6 @@ class Pipeline:
             workflow_id=execution.key[1],
             run=found[1],
         )
-        if found[1].is_open:
-            raise NotFound(not_found_text(execution.key[1], run_id))
         decision = decide(workflow, message, self._clock.now_ns(), self._ids, self._limits)
         if decision.has_changes:
             raise InvariantViolation("a decision changes a run that is over")

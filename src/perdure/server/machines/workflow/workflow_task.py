@@ -127,6 +127,9 @@ def start(
     if run.pending.is_task_undelivered:
         turn.change(changes.TaskRedelivered(turn.now_ns))
         return started_reply(turn.workflow, is_sticky=False)
+    if run.pending.sticky_queue and run.pending.sticky_worker_unavailable:
+        # It comes from the normal queue: a failure of this attempt is not the sticky worker's.
+        turn.change(changes.StickySet("", 0))
     if run.pending.transient_task is None:
         _record_started(turn, task, request_id, identity, worker_version)
         turn.change(changes.TaskStarted(None, turn.now_ns))

@@ -24,7 +24,7 @@ class LockFile:
         """Take the lock of `database`, or raise StoreInUse that names the process which has it."""
         if os.path.isdir(database):  # It never becomes a database: leave no lock beside it.
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        path = f"{database}.lock"
+        path = f"{os.path.realpath(database)}.lock"  # one lock, whatever link leads to the file
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
