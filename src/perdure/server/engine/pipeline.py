@@ -89,13 +89,13 @@ class Pipeline:
                 reply, write = self.decide(execution, namespace, message)
             except Rejected as refusal:
                 await self._committer.settle(execution)
-                if execution.is_dropped:
-                    continue  # What the refusal rested on was lost: decide anew.
-                other = await self.decide_on_other_run(execution, namespace, message)
+                other = None
+                if not execution.is_dropped:
+                    other = await self.decide_on_other_run(execution, namespace, message)
                 if other is not None:
                     return other
                 if execution.is_dropped:
-                    continue
+                    continue  # What the refusal rested on was lost: decide anew.
                 raise refusal
             if write is None:
                 await self._committer.settle(execution)
