@@ -39,6 +39,24 @@ async def test_a_timer_beyond_the_horizon_is_not_in_memory_and_fires_in_time(hou
 
 
 @simulated
+async def test_what_is_armed_while_the_store_is_read_fires_in_time(house: House) -> None:
+    read = house.faults.due
+
+    async def slowly(shard: int, until_ns: int, limit: int) -> list[tuple[int, int]]:
+        rows = await read(shard, until_ns, limit)
+        await asyncio.sleep(2)
+        return rows
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(house.faults, "due", slowly)
+        await house.crash()
+        await house.start("w")
+        begin_ns = house.clock.now_ns()
+        await house.complete(await house.take(), "timer t 1s")
+        assert await _elapsed(house, begin_ns) < 4
+
+
+@simulated
 async def test_a_nearer_deadline_replaces_a_farther_one(house: House) -> None:
     await house.start("w", run_timeout="300s")
     await house.complete(await house.take(), "timer t 20s")

@@ -165,10 +165,12 @@ class Wakeups:
         """Bring the wake-ups of the near future into memory; when they are very many, only the
         earliest."""
         until_ns = now_ns + HORIZON_NS
+        horizon_ns, self._horizon_ns = self._horizon_ns, until_ns  # for what is armed meanwhile
         try:
             rows = await self._store.due(self._shard, until_ns, PAGE * 10)
         except StoreUnavailable as error:
             logger.warning("wake-ups cannot be read now: %s", error)
+            self._horizon_ns = horizon_ns
             await asyncio.sleep(RETRY_SECONDS)
             return
         if len(rows) >= PAGE * 10:
