@@ -130,6 +130,17 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -
     assert path.read_bytes() == content
 
 
+def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "shop.db"
+    connection = apsw.Connection(str(path))
+    connection.execute("CREATE TABLE orders (number INTEGER)")
+    connection.close()
+    content = path.read_bytes()
+    with pytest.raises(StoreUnavailable, match="another program"):
+        open_sqlite(path)
+    assert path.read_bytes() == content
+
+
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="missing"):
         open_sqlite(tmp_path / "missing" / "perdure.db")

@@ -77,6 +77,7 @@ def open_writer(path: str, settings: SqliteSettings) -> apsw.Connection:
     with ExitStack() as undo:
         connection = apsw.Connection(path, vfs=settings.vfs, statementcachesize=64)
         undo.callback(connection.close, True)
+        _refuse_foreign(connection, path)
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         mode = connection.pragma("journal_mode", "wal")
@@ -128,6 +129,15 @@ def migrate(
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+
+
+def _refuse_foreign(connection: apsw.Connection, path: str) -> None:
+    if connection.table_exists(None, "perdure_schema"):
+        return
+    if connection.execute("SELECT count(*) FROM sqlite_schema").get:
+        raise StoreUnavailable(
+            f"{path} is the database of another program; name another file, or one that is new"
+        )
 
 
 def _version(connection: apsw.Connection) -> int:
