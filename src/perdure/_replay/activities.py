@@ -28,7 +28,6 @@ _Result = TypeVar("_Result")
 
 # `workflow.VersioningIntent`
 COMPATIBLE = 1
-DEFAULT_VERSION = 2
 
 
 # Not frozen, which would make each four times as dear.

@@ -21,12 +21,6 @@ def failure_lines(failure: Failure) -> list[str]:
     return [_line(chain[0]), *(f"caused by {_line(cause)}" for cause in chain[1:])]
 
 
-def root_cause(failure: Failure) -> str:
-    """The last of the causes."""
-    *_, last = _chain(failure)
-    return _line(last)
-
-
 def enum_words(name: str, prefix: str) -> str:
     """`maximum attempts reached` of `RETRY_STATE_MAXIMUM_ATTEMPTS_REACHED`."""
     return name.removeprefix(prefix).replace("_", " ").lower()
