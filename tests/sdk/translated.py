@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+import threading
 from types import ModuleType
 
 PREFIX = "perdure_programs."
@@ -18,10 +19,18 @@ _ALONG = re.compile(r"\bfrom (tests\.interop\.(?:stage|programs\.\w+)) import\b"
 # Ours has no core with a runtime of its own.
 _RUNTIME = re.compile(r"^from temporalio\.runtime import .*$", re.MULTILINE)
 
+_LOADING = threading.RLock()
+"""Two sides of a comparison load from two threads, and a module half loaded must not be seen."""
+
 
 def translated(name: str) -> ModuleType:
     """The module of that name, its imports of the official SDK replaced by ours, and so in the
     modules of the interop tests that it imports. Loaded once."""
+    with _LOADING:
+        return _translated(name)
+
+
+def _translated(name: str) -> ModuleType:
     known = sys.modules.get(PREFIX + name)
     if known is not None:
         return known
