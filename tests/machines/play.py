@@ -13,6 +13,7 @@ The inputs (`[...]` holds the commands of a completion, separated by semicolons)
     complete [...] [KEY=VALUE...]    sticky=QUEUE:5s force new_task token=NAME build=ID
     fail_task cause=NAME             undelivered       sticky_unavailable      reset_sticky
     signal NAME                      cancel            terminate
+    signal_with_start NAME [KEY=VALUE...]    of the start, as above
     poll_activity ID                 complete_activity ID RESULT
     undelivered_activity ID          lost_activity ID
     fail_activity ID MESSAGE         cancel_activity ID                        heartbeat ID DETAILS
@@ -182,6 +183,13 @@ def _signal(play: Play, words: list[str], options: dict[str, str], commands: str
     return play.decide(inputs.SignalWorkflow(run_id, requests.signal(words[0], options)))
 
 
+def _signal_with_start(
+    play: Play, words: list[str], options: dict[str, str], commands: str
+) -> Iterator[str]:
+    start = inputs.StartWorkflow(requests.start(options))
+    return play.decide(inputs.SignalWithStart(start, requests.signal(words[0], options)))
+
+
 def _cancel(play: Play, words: list[str], options: dict[str, str], commands: str) -> Iterator[str]:
     run_id = requests.made_id(options.pop("run", ""))
     return play.decide(inputs.CancelWorkflow(run_id, requests.cancel(options)))
@@ -301,6 +309,7 @@ SCENES: dict[str, Scene] = {
     "sticky_unavailable": _sticky_unavailable,
     "reset_sticky": _reset_sticky,
     "signal": _signal,
+    "signal_with_start": _signal_with_start,
     "cancel": _cancel,
     "terminate": _terminate,
     "poll_activity": _poll_activity,

@@ -116,6 +116,10 @@ MESSAGES: dict[type, Callable[[World], inputs.Input]] = {
     inputs.SignalWorkflow: lambda world: inputs.SignalWorkflow(
         run_id(world), requests.signal("go", {})
     ),
+    inputs.SignalWithStart: lambda world: inputs.SignalWithStart(
+        inputs.StartWorkflow(requests.start({"request": "other"})),
+        requests.signal("go", {"request": "other"}),
+    ),
     inputs.CancelWorkflow: lambda world: inputs.CancelWorkflow(run_id(world), requests.cancel({})),
     inputs.TerminateWorkflow: lambda world: inputs.TerminateWorkflow(
         run_id(world), requests.terminate({})

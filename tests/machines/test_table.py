@@ -49,6 +49,10 @@ OUTCOMES: dict[type, dict[Phase, type]] = {
         ABSENT: NotFound, DELAYED: Done, IDLE: Done,
         SCHEDULED: Done, STARTED: Done, CLOSED: NotFound,
     },
+    inputs.SignalWithStart: {
+        ABSENT: WorkflowStarted, DELAYED: WorkflowStarted, IDLE: WorkflowStarted,
+        SCHEDULED: WorkflowStarted, STARTED: WorkflowStarted, CLOSED: WorkflowStarted,
+    },
     inputs.CancelWorkflow: {
         ABSENT: NotFound, DELAYED: Done, IDLE: Done,
         SCHEDULED: Done, STARTED: Done, CLOSED: Done,
@@ -153,7 +157,7 @@ def test_the_pair_comes_to_what_the_table_says(phase: Phase, kind: type) -> None
         assert type(world.decide(message(world, kind)).reply) is expected
 
 
-STARTS = (inputs.StartWorkflow, messages.StartChild)
+STARTS = (inputs.StartWorkflow, inputs.SignalWithStart, messages.StartChild)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in INPUTS if kind not in (*STARTS, inputs.WakeUp)])

@@ -192,7 +192,9 @@ def _extended_info(run: Run) -> WorkflowExecutionExtendedInfo:
     if run.pending.start_request_id:
         start = info.request_id_infos[run.pending.start_request_id]
         start.event_type = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
-        start.event_id = 1
+        # A signal that came with the start has the same request id, and the later event.
+        signalled = run.requests.get(run.pending.start_request_id)
+        start.event_id = signalled.event_id if signalled is not None else 1
     for noted in run.requests.values():
         if noted.event_type in LISTED_REQUESTS:
             entry = info.request_id_infos[noted.request_id]

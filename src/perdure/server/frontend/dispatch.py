@@ -23,6 +23,7 @@ from perdure.server.frontend import (
     histories,
     listing,
     namespaces,
+    signalling_with_start,
     starting,
     switched_off,
     system,
@@ -50,6 +51,9 @@ RPCS: dict[str, Rpc] = {
     "DescribeNamespace": namespaces.describe_namespace,
     "ListNamespaces": namespaces.list_namespaces,
     "StartWorkflowExecution": starting.start_workflow_execution,
+    "SignalWithStartWorkflowExecution": (
+        signalling_with_start.signal_with_start_workflow_execution
+    ),
     "SignalWorkflowExecution": controlling.signal_workflow_execution,
     "RequestCancelWorkflowExecution": controlling.request_cancel_workflow_execution,
     "TerminateWorkflowExecution": controlling.terminate_workflow_execution,

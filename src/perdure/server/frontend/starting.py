@@ -41,9 +41,9 @@ async def start_workflow_execution(
 ) -> bytes:
     """Start a run, or answer with the one that the policies of the request lead to."""
     namespace = services.bind(request.namespace)
-    _default_policies(request)
+    default_policies(request)
     _check(request, services.limits, namespace.name)
-    _default_times(request, services.limits)
+    default_times(request, services.limits)
     if not request.request_id:
         request.request_id = services.ids.uuid()
     reply = await services.engine.submit(namespace, request.workflow_id, StartWorkflow(request))
@@ -52,7 +52,7 @@ async def start_workflow_execution(
     return await _respond(services, namespace, request.workflow_id, request.request_id, reply)
 
 
-def _default_policies(request: StartWorkflowExecutionRequest) -> None:
+def default_policies(request: StartWorkflowExecutionRequest) -> None:
     """Fill in the policies; the deprecated reuse policy becomes the conflict policy that replaced
     it."""
     if not request.workflow_id_conflict_policy:
@@ -78,16 +78,16 @@ def _check(request: StartWorkflowExecutionRequest, limits: Limits, namespace: st
         retry.with_defaults(request.retry_policy)
         if problem := retry.validate(request.retry_policy):
             raise InvalidArgument(problem)
-    _check_schedule(request)
+    check_schedule(request)
     if not request.workflow_type.name:
         raise InvalidArgument("WorkflowType is not set on request.")
     if is_too_long(request.workflow_type.name, length_max):
         raise InvalidArgument("WorkflowType length exceeds limit.")
     check_user_queue(request.HasField("task_queue"), request.task_queue, limits)
-    _check_timeouts(request)
+    check_timeouts(request)
     if is_too_long(request.request_id, length_max):
         raise InvalidArgument("RequestId length exceeds limit.")
-    _check_policies(request)
+    check_policies(request)
     check_search_attributes(request.search_attributes, namespace)
     check_priority(request.priority)
     if request.completion_callbacks:
@@ -96,15 +96,23 @@ def _check(request: StartWorkflowExecutionRequest, limits: Limits, namespace: st
             f"invalid url: url does not match any configured callback address: {url}"
         )
     check_links(request.links)
-    _check_unbuilt(request)
+    check_unbuilt(request)
     cut_causes(request.continued_failure, limits.failure_depth_max)
+    check_sizes(request, limits)
+
+
+def check_sizes(request: StartWorkflowExecutionRequest, limits: Limits) -> None:
+    """Input and memo must not be too large."""
     if request.input.ByteSize() > limits.blob_size_bytes_max:
         raise InvalidArgument("Blob data size exceeds limit.")
     if request.memo.ByteSize() > limits.memo_size_bytes_max:
         raise InvalidArgument("Memo size exceeds limit.")
 
 
-def _check_schedule(request: StartWorkflowExecutionRequest) -> None:
+def check_schedule(request: StartWorkflowExecutionRequest) -> None:
+    """A cron schedule must be one, and goes with no delay."""
+    if problem := cron.validate(request.cron_schedule):
+        raise InvalidArgument(problem)
     if request.cron_schedule and request.HasField("workflow_start_delay"):
         raise InvalidArgument("CronSchedule and WorkflowStartDelay may not be used together.")
     if request.HasField("workflow_start_delay"):
@@ -112,11 +120,10 @@ def _check_schedule(request: StartWorkflowExecutionRequest) -> None:
             request.workflow_start_delay,
             "An invalid WorkflowStartDelaySeconds is set on request.",
         )
-    if problem := cron.validate(request.cron_schedule):
-        raise InvalidArgument(problem)
 
 
-def _check_timeouts(request: StartWorkflowExecutionRequest) -> None:
+def check_timeouts(request: StartWorkflowExecutionRequest) -> None:
+    """Timeouts must be durations."""
     for field, words in (
         ("workflow_execution_timeout", "WorkflowExecutionTimeoutSeconds"),
         ("workflow_run_timeout", "WorkflowRunTimeoutSeconds"),
@@ -126,7 +133,8 @@ def _check_timeouts(request: StartWorkflowExecutionRequest) -> None:
             check_duration(getattr(request, field), f"An invalid {words} is set on request.")
 
 
-def _check_policies(request: StartWorkflowExecutionRequest) -> None:
+def check_policies(request: StartWorkflowExecutionRequest) -> None:
+    """Policies must not contradict each other."""
     reuse, conflict = request.workflow_id_reuse_policy, request.workflow_id_conflict_policy
     if reuse == _REUSE_TERMINATE:
         raise InvalidArgument(
@@ -147,7 +155,7 @@ def _check_policies(request: StartWorkflowExecutionRequest) -> None:
         raise InvalidArgument("attaching request ID is required for attaching completion callbacks")
 
 
-def _check_unbuilt(request: StartWorkflowExecutionRequest) -> None:
+def check_unbuilt(request: StartWorkflowExecutionRequest) -> None:
     """What would silently not happen is refused."""
     if request.HasField("time_skipping_config"):
         raise Unimplemented("The Time-Skipping feature is not enabled for namespace.")
@@ -155,7 +163,7 @@ def _check_unbuilt(request: StartWorkflowExecutionRequest) -> None:
         raise Unimplemented("Versioning overrides are not built yet.")
 
 
-def _default_times(request: StartWorkflowExecutionRequest, limits: Limits) -> None:
+def default_times(request: StartWorkflowExecutionRequest, limits: Limits) -> None:
     """The run timeout is at most the execution timeout; the task timeout has a default and at most
     the run timeout."""
     execution_ns = duration_ns(request.workflow_execution_timeout)

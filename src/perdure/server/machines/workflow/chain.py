@@ -13,7 +13,10 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent, WorkflowExecutionStartedEventAttributes
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import ResetPointInfo, ResetPoints
-from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
+from temporalio.api.workflowservice.v1 import (
+    SignalWorkflowExecutionRequest,
+    StartWorkflowExecutionRequest,
+)
 
 from perdure.server.machines.activity.retry import next_retry
 from perdure.server.machines.ports import SECOND_NS
@@ -32,9 +35,13 @@ CONTINUE_AS_NEW_INTERVAL_NS = 1 * SECOND_NS
 
 
 def first_run(
-    turn: Turn, request: StartWorkflowExecutionRequest, run_id: str, parent: Parent | None = None
+    turn: Turn,
+    request: StartWorkflowExecutionRequest,
+    run_id: str,
+    parent: Parent | None = None,
+    signal: SignalWorkflowExecutionRequest | None = None,
 ) -> Run:
-    """Begin a chain, as a client or a parent asked."""
+    """Begin a chain, as a client or a parent asked; a signal comes before its first task."""
     backoff_ns = first_backoff_ns(request, turn.now_ns)
     attributes = WorkflowExecutionStartedEventAttributes(
         workflow_type=request.workflow_type,
@@ -81,6 +88,8 @@ def first_run(
         request.links,
     )
     run = _begin(turn, event, request.request_id)
+    if signal is not None:
+        turn.record(events.workflow_signaled(signal))
     if not backoff_ns:
         workflow_task.schedule(turn, is_offered=not request.request_eager_execution)
     return run

@@ -19,6 +19,7 @@ from perdure.server.machines.workflow.from_clients import (
     cancel,
     reset_sticky,
     signal,
+    signal_with_start,
     start,
     terminate,
 )
@@ -88,7 +89,7 @@ def decide(
 
 def run_named_by(message: inputs.Input) -> str:
     """The run that an input is for; "" when it is for whichever is current."""
-    if isinstance(message, inputs.StartWorkflow):
+    if isinstance(message, inputs.StartWorkflow | inputs.SignalWithStart):
         return ""
     token = getattr(message, "token", None)
     run_id: str = token.run_id if token is not None else message.run_id  # type: ignore[union-attr]
@@ -131,6 +132,12 @@ def _rows(
 TABLE: dict[tuple[Phase, type], Decider] = {
     **_rows(inputs.StartWorkflow, start.absent, start.running, start.closed),
     **_rows(inputs.SignalWorkflow, _no_such_workflow, signal.running, signal.closed),
+    **_rows(
+        inputs.SignalWithStart,
+        signal_with_start.absent,
+        signal_with_start.running,
+        signal_with_start.closed,
+    ),
     **_rows(inputs.CancelWorkflow, _no_such_workflow, cancel.running, cancel.closed),
     **_rows(inputs.TerminateWorkflow, _no_such_workflow, terminate.running, terminate.closed),
     **_rows(inputs.ResetSticky, _no_such_workflow, reset_sticky.running, reset_sticky.closed),

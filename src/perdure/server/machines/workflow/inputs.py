@@ -54,6 +54,13 @@ class SignalWorkflow(msgspec.Struct):
     request: SignalWorkflowExecutionRequest
 
 
+class SignalWithStart(msgspec.Struct):
+    """Signal the open run, or start one that has the signal from the beginning."""
+
+    start: StartWorkflow
+    signal: SignalWorkflowExecutionRequest
+
+
 class CancelWorkflow(msgspec.Struct):
     """Ask the workflow to cancel."""
 
@@ -193,6 +200,7 @@ class WakeUp(msgspec.Struct):
 Input = (
     StartWorkflow
     | SignalWorkflow
+    | SignalWithStart
     | CancelWorkflow
     | TerminateWorkflow
     | ResetSticky

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.api.enums.v1 import event_type_pb2, workflow_pb2
-from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
+from temporalio.api.workflowservice.v1 import (
+    SignalWorkflowExecutionRequest,
+    StartWorkflowExecutionRequest,
+)
 
 from perdure.server.machines.errors import AlreadyStarted
 from perdure.server.machines.workflow import chain, changes, events, workflow_task
@@ -25,7 +28,7 @@ UNSUCCESSFUL = frozenset((Status.FAILED, Status.CANCELED, Status.TERMINATED, Sta
 
 def absent(turn: Turn, message: StartWorkflow) -> WorkflowStarted:
     """Nothing has this workflow id yet."""
-    return _start(turn, message)
+    return begin(turn, message)
 
 
 def closed(turn: Turn, message: StartWorkflow) -> WorkflowStarted:
@@ -33,6 +36,13 @@ def closed(turn: Turn, message: StartWorkflow) -> WorkflowStarted:
     request, run = message.request, turn.run
     if _is_repeat(run, request):
         return _repeated(turn, request)
+    check_reuse(turn, request)
+    return begin(turn, message)
+
+
+def check_reuse(turn: Turn, request: StartWorkflowExecutionRequest) -> None:
+    """Raises AlreadyStarted when the reuse policy forbids another run after the closed one."""
+    run = turn.run
     policy = request.workflow_id_reuse_policy
     where = f"WorkflowId: {turn.workflow.workflow_id}, RunId: {run.recorded.run_id}."
     if policy == workflow_pb2.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE:
@@ -50,7 +60,6 @@ def closed(turn: Turn, message: StartWorkflow) -> WorkflowStarted:
             f"Workflow execution already finished successfully. {where} "
             "Workflow Id reuse policy: allow duplicate workflow Id if last run failed.",
         )
-    return _start(turn, message)
 
 
 def running(turn: Turn, message: StartWorkflow) -> WorkflowStarted:
@@ -58,13 +67,9 @@ def running(turn: Turn, message: StartWorkflow) -> WorkflowStarted:
     request, run = message.request, turn.run
     if _is_repeat(run, request):
         return _repeated(turn, request)
+    if is_to_replace(request):
+        return replace(turn, message)
     policy = request.workflow_id_conflict_policy
-    is_terminate_reuse = (
-        request.workflow_id_reuse_policy
-        == workflow_pb2.WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING
-    )
-    if is_terminate_reuse or policy == workflow_pb2.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING:
-        return _replace(turn, message)
     if policy == workflow_pb2.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING:
         return _use_existing(turn, request)
     raise _already_started(
@@ -74,15 +79,31 @@ def running(turn: Turn, message: StartWorkflow) -> WorkflowStarted:
     )
 
 
-def _start(turn: Turn, message: StartWorkflow, run_id: str = "") -> WorkflowStarted:
+def is_to_replace(request: StartWorkflowExecutionRequest) -> bool:
+    """Whether an open run has to give way."""
+    return (
+        request.workflow_id_reuse_policy
+        == workflow_pb2.WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING
+        or request.workflow_id_conflict_policy
+        == workflow_pb2.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
+    )
+
+
+def begin(
+    turn: Turn,
+    message: StartWorkflow,
+    run_id: str = "",
+    signal: SignalWorkflowExecutionRequest | None = None,
+) -> WorkflowStarted:
+    """Begin the first run of a chain; a signal that comes with it is in its first task."""
     request = message.request
-    run = chain.first_run(turn, request, run_id or turn.ids.uuid(), message.parent)
+    run = chain.first_run(turn, request, run_id or turn.ids.uuid(), message.parent, signal)
     eager_task = None
     if request.request_eager_execution and run.workflow_task is not None:
         eager_task = workflow_task.start(
             turn, request_id=request.request_id, identity=request.identity
         )
-    return _answer(run, is_new=True, eager_task=eager_task)
+    return answer(run, is_new=True, eager_task=eager_task)
 
 
 def _use_existing(turn: Turn, request: StartWorkflowExecutionRequest) -> WorkflowStarted:
@@ -96,11 +117,13 @@ def _use_existing(turn: Turn, request: StartWorkflowExecutionRequest) -> Workflo
         )
         if not turn.record_or_buffer(event) and options.attach_request_id:
             turn.change(changes.RequestNoted(request.request_id, event.event_type))
-        return _answer(turn.run, is_new=False, is_attached=options.attach_request_id)
-    return _answer(turn.run, is_new=False)
+        return answer(turn.run, is_new=False, is_attached=options.attach_request_id)
+    return answer(turn.run, is_new=False)
 
 
-def _replace(turn: Turn, message: StartWorkflow) -> WorkflowStarted:
+def replace(
+    turn: Turn, message: StartWorkflow, signal: SignalWorkflowExecutionRequest | None = None
+) -> WorkflowStarted:
     """Terminate the open run and start the new one in the same turn."""
     run_id = turn.ids.uuid()
     workflow_task.force_close(turn)
@@ -118,7 +141,7 @@ def _replace(turn: Turn, message: StartWorkflow) -> WorkflowStarted:
             "TerminateIfRunning WorkflowIdReusePolicy", details, workflow_task.HISTORY_SERVICE
         ),
     )
-    return _start(turn, message, run_id)
+    return begin(turn, message, run_id, signal)
 
 
 def _is_repeat(run: Run, request: StartWorkflowExecutionRequest) -> bool:
@@ -135,7 +158,7 @@ def _repeated(turn: Turn, request: StartWorkflowExecutionRequest) -> WorkflowSta
     still the first attempt."""
     run = turn.run
     if run.pending.start_request_id != request.request_id:
-        return _answer(run, is_new=False, is_attached=True)
+        return answer(run, is_new=False, is_attached=True)
     task = run.workflow_task
     eager_task = None
     if (
@@ -145,16 +168,17 @@ def _repeated(turn: Turn, request: StartWorkflowExecutionRequest) -> WorkflowSta
         and task.attempt == 1
     ):
         eager_task = workflow_task.started_reply(turn.workflow, is_sticky=False)
-    return _answer(run, is_new=True, eager_task=eager_task)
+    return answer(run, is_new=True, eager_task=eager_task)
 
 
-def _answer(
+def answer(
     run: Run,
     *,
     is_new: bool,
     eager_task: StartedWorkflowTask | None = None,
     is_attached: bool = False,
 ) -> WorkflowStarted:
+    """What a start is told of the run that it led to."""
     return WorkflowStarted(
         run_id=run.recorded.run_id,
         first_execution_run_id=run.recorded.first_execution_run_id,
