@@ -12,9 +12,11 @@ from temporalio.api.errordetails.v1 import (
     NamespaceNotFoundFailure,
     NotFoundFailure,
     PermissionDeniedFailure,
+    QueryFailedFailure,
     ResourceExhaustedFailure,
     ServerVersionNotSupportedFailure,
     WorkflowExecutionAlreadyStartedFailure,
+    WorkflowNotReadyFailure,
 )
 
 from perdure.server.engine.api import EngineStopped, EngineUnavailable
@@ -48,6 +50,8 @@ EXPECTED: list[tuple[Exception, Code, type[Message] | None]] = [
         Code.ALREADY_EXISTS,
         WorkflowExecutionAlreadyStartedFailure,
     ),
+    (errors.WorkflowNotReady("m"), Code.FAILED_PRECONDITION, WorkflowNotReadyFailure),
+    (errors.QueryFailed("m"), Code.INVALID_ARGUMENT, QueryFailedFailure),
     (NamespaceNotFound("n"), Code.NOT_FOUND, NamespaceNotFoundFailure),
     (NamespaceAlreadyExists("n"), Code.ALREADY_EXISTS, NamespaceAlreadyExistsFailure),
     (PermissionDenied("m"), Code.PERMISSION_DENIED, PermissionDeniedFailure),

@@ -26,7 +26,7 @@ from perdure.server.machines.ports import DEFAULT_LIMITS, SECOND_NS, Limits
 from perdure.server.machines.wire import duration
 from perdure.server.machines.workflow import inputs
 from perdure.server.machines.workflow.decide import decide
-from perdure.server.machines.workflow.effects import OfferTask, SendMessage, TaskKind, WithdrawTask
+from perdure.server.machines.workflow.effects import OfferTask, TaskKind, WithdrawTask
 from perdure.server.machines.workflow.state import AttemptState, PendingActivity, Run, Workflow
 
 BEGIN_NS = 1_700_000_000 * SECOND_NS
@@ -84,7 +84,7 @@ class World:
         """Take a decision, and check the kind of its reply."""
         decision = decide(self.workflow, message, self.now_ns, self.ids, self.limits)
         self.effects = [
-            effect for effect in decision.effects if not isinstance(effect, SendMessage)
+            effect for effect in decision.effects if isinstance(effect, OfferTask | WithdrawTask)
         ]
         for segment in decision.segments:
             for batch in segment.batches:

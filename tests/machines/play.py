@@ -11,9 +11,11 @@ The inputs (`[...]` holds the commands of a completion, separated by semicolons)
     start [eager] [KEY=VALUE...]     type queue request delay run_timeout execution_timeout ...
     poll [as=NAME]                   a worker takes the workflow task that is on offer
     complete [...] [KEY=VALUE...]    sticky=QUEUE:5s force new_task token=NAME build=ID
+                                     answer=ID:TEXT fail_query=ID:TEXT
     fail_task cause=NAME             undelivered       sticky_unavailable      reset_sticky
     signal NAME                      cancel            terminate
     signal_with_start NAME [KEY=VALUE...]    of the start, as above
+    query NAME [reject=CONDITION]    forget_query ID
     poll_activity ID                 complete_activity ID RESULT
     undelivered_activity ID          lost_activity ID
     fail_activity ID MESSAGE         cancel_activity ID                        heartbeat ID DETAILS
@@ -202,6 +204,20 @@ def _terminate(
     return play.decide(inputs.TerminateWorkflow(run_id, requests.terminate(options)))
 
 
+def _query(play: Play, words: list[str], options: dict[str, str], commands: str) -> Iterator[str]:
+    run_id = requests.made_id(options.pop("run", ""))
+    return play.decide(
+        inputs.QueryWorkflow(run_id, requests.query(words[0]), requests.reject_condition(options))
+    )
+
+
+def _forget_query(
+    play: Play, words: list[str], options: dict[str, str], commands: str
+) -> Iterator[str]:
+    run_id = play.world.run.recorded.run_id
+    return play.decide(inputs.ForgetQuery(run_id, requests.made_id(words[0])))
+
+
 def _poll_activity(
     play: Play, words: list[str], options: dict[str, str], commands: str
 ) -> Iterator[str]:
@@ -312,6 +328,8 @@ SCENES: dict[str, Scene] = {
     "signal_with_start": _signal_with_start,
     "cancel": _cancel,
     "terminate": _terminate,
+    "query": _query,
+    "forget_query": _forget_query,
     "poll_activity": _poll_activity,
     "undelivered_activity": _undelivered_activity,
     "lost_activity": _lost_activity,

@@ -13,10 +13,17 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from temporalio.api.history.v1 import History, HistoryEvent
+from temporalio.api.query.v1 import WorkflowQuery, WorkflowQueryResult
 
 from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.workflow import changes, inputs
-from perdure.server.machines.workflow.effects import Effect, OfferTask, SendMessage, TaskKind
+from perdure.server.machines.workflow.effects import (
+    Effect,
+    OfferTask,
+    SendMessage,
+    SettleQuery,
+    TaskKind,
+)
 from perdure.server.machines.workflow.state import AttemptState, Status
 from perdure.server.machines.workflow.turn import Segment
 from tests.machines.world import BEGIN_NS, type_name
@@ -104,6 +111,8 @@ def effect_line(effect: Effect) -> str:
     """An effect."""
     if isinstance(effect, SendMessage):
         return f"send {type(effect.message).__name__} to {effect.workflow_id}"
+    if isinstance(effect, SettleQuery):
+        return f"settle query {effect.query_id}: {_query_outcome(effect)}"
     what = str(effect.scheduled_event_id) if effect.scheduled_event_id else "workflow task"
     if not isinstance(effect, OfferTask):
         return f"withdraw {what}"
@@ -114,6 +123,12 @@ def effect_line(effect: Effect) -> str:
     if effect.sticky_for:
         line += f" sticky_for={effect.sticky_for}"
     return line
+
+
+def _query_outcome(effect: SettleQuery) -> str:
+    if effect.result is None:
+        return effect.refusal or "ask directly"
+    return " ".join(_fields(WorkflowQueryResult.FromString(effect.result)))
 
 
 def reply_lines(reply: inputs.Reply, now_ns: int) -> Iterator[str]:
@@ -140,6 +155,13 @@ def reply_lines(reply: inputs.Reply, now_ns: int) -> Iterator[str]:
             yield f"= refused{' (not found)' if reply.is_not_found else ''}: {reply.message}"
         case inputs.Heartbeat():
             yield f"= heartbeat{', shall cancel' if reply.cancel_requested else ''}"
+        case inputs.QueryWaits():
+            yield f"= query {reply.query_id} waits"
+        case inputs.AskDirectly():
+            sticky = f" sticky={reply.sticky_queue}" if reply.sticky_queue else ""
+            yield f"= ask {reply.run_id} on {reply.task_queue}{sticky}"
+        case inputs.QueryRejected():
+            yield f"= query rejected: {Status(reply.status).name.lower()}"
         case inputs.Done():
             yield "= done"
 
@@ -150,6 +172,8 @@ def _task_lines(task: inputs.StartedWorkflowTask, now_ns: int) -> Iterator[str]:
         f" stamp={task.token.stamp} previous={task.previous_started_event_id}"
         f" events {task.history_from}..{task.history_to}"
     )
+    for query_id, query in task.queries.items():
+        yield f"  query {query_id}: {WorkflowQuery.FromString(query).query_type}"
     for event in History.FromString(task.unrecorded).events:
         yield f"  unrecorded {event_line(event, now_ns)}"
 

@@ -19,12 +19,15 @@ from temporalio.api.common.v1 import (
 )
 from temporalio.api.enums.v1 import (
     CommandType,
+    QueryRejectCondition,
     WorkflowIdConflictPolicy,
     WorkflowIdReusePolicy,
     WorkflowTaskFailedCause,
+    query_pb2,
     task_queue_pb2,
 )
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
+from temporalio.api.query.v1 import WorkflowQuery, WorkflowQueryResult
 from temporalio.api.taskqueue.v1 import StickyExecutionAttributes, TaskQueue
 from temporalio.api.workflowservice.v1 import (
     RequestCancelWorkflowExecutionRequest,
@@ -197,7 +200,30 @@ def completion(
         )
     if "build" in options:
         request.worker_version_stamp.CopyFrom(WorkerVersionStamp(build_id=options["build"]))
+    for option, result_type in (("answer", 1), ("fail_query", 2)):
+        if option in options:
+            query_id, _, text = options[option].partition(":")
+            request.query_results[made_id(query_id)].CopyFrom(_query_result(result_type, text))
     return request
+
+
+def _query_result(result_type: int, text: str) -> WorkflowQueryResult:
+    result = WorkflowQueryResult(result_type=result_type)  # type: ignore[arg-type]
+    if result_type == query_pb2.QUERY_RESULT_TYPE_ANSWERED:
+        result.answer.CopyFrom(payloads(text))
+    else:
+        result.error_message = text
+    return result
+
+
+def query(name: str) -> bytes:
+    """A query without arguments."""
+    return WorkflowQuery(query_type=name).SerializeToString()
+
+
+def reject_condition(options: Options) -> int:
+    """Which runs a query must not be asked of."""
+    return _number(QueryRejectCondition, options.get("reject"))
 
 
 def split_commands(line: str) -> tuple[str, str]:

@@ -70,6 +70,12 @@ def task_stamp(world: World) -> int:
     return run.pending.task_stamp if run is not None else 1
 
 
+def query_id(world: World) -> str:
+    """A query that waits, or one that never was."""
+    volatile = world.workflow.volatile
+    return min(volatile.queries) if volatile is not None else "no query"
+
+
 def task_token(world: World) -> inputs.TaskToken:
     """The token of the outstanding workflow task; what it would be, when there is none."""
     run = world.workflow.run
@@ -124,6 +130,8 @@ MESSAGES: dict[type, Callable[[World], inputs.Input]] = {
     inputs.TerminateWorkflow: lambda world: inputs.TerminateWorkflow(
         run_id(world), requests.terminate({})
     ),
+    inputs.QueryWorkflow: lambda world: inputs.QueryWorkflow(run_id(world), requests.query("q")),
+    inputs.ForgetQuery: lambda world: inputs.ForgetQuery(run_id(world), query_id(world)),
     inputs.ResetSticky: lambda world: inputs.ResetSticky(run_id(world)),
     inputs.StartWorkflowTask: lambda world: inputs.StartWorkflowTask(
         run_id(world), task_stamp(world), world.ids.uuid(), "worker"

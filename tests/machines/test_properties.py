@@ -14,7 +14,7 @@ from perdure.server.machines.workflow import inputs
 from perdure.server.machines.workflow.decide import Decision
 from perdure.server.machines.workflow.state import AttemptState, Phase
 from tests.machines import requests
-from tests.machines.stages import activity_token, message, run_id, task_token
+from tests.machines.stages import activity_token, message, query_id, run_id, task_token
 from tests.machines.world import World, check_folds, type_name
 
 IS_LONG = bool(os.environ.get("PERDURE_LONG_TESTS"))
@@ -107,6 +107,12 @@ class Workflows(RuleBasedStateMachine):
     def meddle(self, kind: type) -> None:
         self._send(message(self.world, kind))
 
+    @rule(kind=st.sampled_from([*[inputs.QueryWorkflow] * 3, inputs.ForgetQuery]))
+    def ask(self, kind: type) -> None:
+        before = self.world.types()
+        self._send(message(self.world, kind))
+        assert self.world.types() == before, "Q1: a query is in the history"
+
     # ---- workers
 
     @rule()
@@ -133,6 +139,7 @@ class Workflows(RuleBasedStateMachine):
         options=st.sampled_from(STICKY),
         words=st.sampled_from([[], ["force"], ["force", "new_task"], ["new_task"]]),
         polls=st.booleans(),
+        answers=st.booleans(),
     )
     def complete(
         self,
@@ -141,9 +148,12 @@ class Workflows(RuleBasedStateMachine):
         options: dict[str, str],
         words: list[str],
         polls: bool,
+        answers: bool,
     ) -> None:
         if polls:
             self.poll()
+        if answers:
+            options = {**options, "answer": f"{query_id(self.world)}:yes"}
         text = "; ".join([*commands, closing])
         self._send(
             inputs.CompleteWorkflowTask(

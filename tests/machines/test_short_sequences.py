@@ -10,7 +10,7 @@ from perdure.server.machines.errors import Rejected
 from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.workflow import inputs
 from tests.machines import requests
-from tests.machines.stages import complete, message, task_token
+from tests.machines.stages import complete, message, query_id, task_token
 from tests.machines.world import World
 
 Step = Callable[[World], object]
@@ -44,6 +44,28 @@ TASKS: dict[str, Step] = {
     "cancel": _send(inputs.CancelWorkflow),
     "terminate": _send(inputs.TerminateWorkflow),
     "start": _send(inputs.StartWorkflow),
+    "advance": _advance,
+}
+
+
+def _answer(world: World) -> None:
+    options = {"answer": f"{query_id(world)}:yes"}
+    request = requests.completion("timer t 5s", [], options)
+    world.decide(inputs.CompleteWorkflowTask(task_token(world), request))
+
+
+QUERIES: dict[str, Step] = {
+    "query": _send(inputs.QueryWorkflow),
+    "forget": _send(inputs.ForgetQuery),
+    "poll": _send(inputs.StartWorkflowTask),
+    "undelivered": _send(inputs.WorkflowTaskUndelivered),
+    "complete": lambda world: complete(world, "timer t 5s", sticky="mine:5s"),
+    "answer": _answer,
+    "done": lambda world: complete(world, "done bye"),
+    "continue": lambda world: complete(world, "continue again"),
+    "fail": _send(inputs.FailWorkflowTask),
+    "signal": _send(inputs.SignalWorkflow),
+    "terminate": _send(inputs.TerminateWorkflow),
     "advance": _advance,
 }
 ACTIVITIES: dict[str, Step] = {
@@ -92,6 +114,10 @@ def _started(options: dict[str, str]) -> World:
 )
 def test_no_four_steps_of_a_workflow_break_a_law(options: dict[str, str]) -> None:
     assert _walk(_started(options), TASKS, 4, ()) > 1000
+
+
+def test_no_four_steps_of_a_workflow_with_queries_break_a_law() -> None:
+    assert _walk(_started({}), QUERIES, 4, ()) > 1000
 
 
 def test_no_five_steps_of_a_running_activity_break_a_law() -> None:

@@ -15,8 +15,10 @@ from perdure.server.machines.errors import (
 from perdure.server.machines.workflow import inputs, messages
 from perdure.server.machines.workflow.decide import OPEN, TABLE
 from perdure.server.machines.workflow.inputs import (
+    AskDirectly,
     Done,
     Heartbeat,
+    QueryWaits,
     StartedWorkflowTask,
     WorkflowStarted,
     WorkflowTaskCompleted,
@@ -60,6 +62,14 @@ OUTCOMES: dict[type, dict[Phase, type]] = {
     inputs.TerminateWorkflow: {
         ABSENT: NotFound, DELAYED: Done, IDLE: Done,
         SCHEDULED: Done, STARTED: Done, CLOSED: NotFound,
+    },
+    inputs.QueryWorkflow: {
+        ABSENT: NotFound, DELAYED: QueryWaits, IDLE: AskDirectly,
+        SCHEDULED: QueryWaits, STARTED: QueryWaits, CLOSED: AskDirectly,
+    },
+    inputs.ForgetQuery: {
+        ABSENT: NotFound, DELAYED: Done, IDLE: Done,
+        SCHEDULED: Done, STARTED: Done, CLOSED: Done,
     },
     inputs.ResetSticky: {
         ABSENT: NotFound, DELAYED: Done, IDLE: Done,

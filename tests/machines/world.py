@@ -29,6 +29,7 @@ from perdure.server.machines.workflow.decide import Decision, decide
 from perdure.server.machines.workflow.effects import (
     OfferTask,
     SendMessage,
+    SettleQuery,
     TaskKind,
     WithdrawTask,
 )
@@ -179,12 +180,13 @@ class World:
                 else:
                     stored.records[kind, record_key(kind, key)] = content
         for effect in decision.effects:
-            rows = self.runs[effect.run_id].rows
             match effect:
                 case OfferTask():
-                    rows[effect.scheduled_event_id] = effect
+                    self.runs[effect.run_id].rows[effect.scheduled_event_id] = effect
                 case WithdrawTask():
-                    rows.pop(effect.scheduled_event_id, None)
+                    self.runs[effect.run_id].rows.pop(effect.scheduled_event_id, None)
+                case SettleQuery():
+                    pass
                 case SendMessage():
                     self.sent.append(effect)
 
@@ -198,6 +200,10 @@ class World:
             self._check_run(segment)
         open_runs = [run_id for run_id, stored in self.runs.items() if stored.decode().is_open]
         current = self.workflow.run
+        volatile = self.workflow.volatile
+        assert volatile is None or (not volatile.is_empty and current and current.is_open), (
+            "Q1: nothing can wait for a workflow task any more"
+        )
         assert open_runs == ([current.recorded.run_id] if current and current.is_open else []), (
             "W1: more than the current run is open"
         )
@@ -365,11 +371,11 @@ def _entry_size(event: HistoryEvent) -> int:
 
 def _copy_workflow(workflow: Workflow) -> Workflow:
     run = None if workflow.run is None else copy_run(workflow.run)
-    return msgspec.structs.replace(workflow, run=run)
+    return msgspec.structs.replace(workflow, run=run, volatile=copy.deepcopy(workflow.volatile))
 
 
 def _workflow_bytes(workflow: Workflow) -> object:
-    return None if workflow.run is None else run_bytes(workflow.run)
+    return None if workflow.run is None else (run_bytes(workflow.run), workflow.volatile)
 
 
 def _decision_bytes(decision: Decision) -> object:

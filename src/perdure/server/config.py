@@ -66,6 +66,7 @@ COUNTS: dict[str, str] = {
     "limit.numPendingCancelRequests.error": "pending_cancels_max",
     "history.parentClosePolicyThreshold": "parent_close_batch",
     "history.maximumSignalsPerExecution": "signals_max",
+    "history.MaxBufferedQueryCount": "queries_max",
     "history.maximumBufferedEventsBatch": "buffered_events_max",
     "history.maximumBufferedEventsSizeInBytes": "buffered_bytes_max",
     "limit.maxIDLength": "id_length_max",

@@ -1,4 +1,5 @@
-"""The workflows in memory: least recently used ones go first, pinned ones never."""
+"""The workflows in memory: least recently used ones go first; those that are pinned, or have a
+volatile part, never."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ EXECUTIONS_MAX = 20_000
 
 
 class ExecutionCache:
-    """A bounded map. It may exceed its bound only by what is pinned, and by the newest: whoever has
+    """A bounded map. It may exceed its bound only by what must stay, and by the newest: whoever has
     just loaded that must find it."""
 
     def __init__(self, executions_max: int = EXECUTIONS_MAX) -> None:
@@ -41,7 +42,7 @@ class ExecutionCache:
 
     def discard(self, execution: Execution) -> None:
         """Let go of one that must not be used any more."""
-        execution.is_dropped = True
+        execution.drop()
         if self._executions.get(execution.key) is execution:
             del self._executions[execution.key]
 
@@ -54,7 +55,7 @@ class ExecutionCache:
         """Look at the oldest few; pinned ones move to the young end, so that this stays cheap."""
         for _ in range(min(2 * excess + 8, len(self._executions))):
             key, execution = next(iter(self._executions.items()))
-            if execution.pins or execution is newest:
+            if execution.pins or execution.workflow.volatile is not None or execution is newest:
                 self._executions.move_to_end(key)
                 continue
             execution.is_dropped = True

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
 
+from perdure.server.engine.api import EngineUnavailable
 from perdure.server.engine.history import HistoryTail
 from perdure.server.machines.workflow.state import Workflow
 from perdure.server.store.ports import RunNumber
@@ -29,6 +31,7 @@ class Execution:
         "rows",
         "tail",
         "version",
+        "waiting",
         "workflow",
     )
 
@@ -50,3 +53,14 @@ class Execution:
         """Event ids of the current run whose dispatch rows are stored."""
         self.may_have_rows = False
         """Whether rows may be stored that are not in `rows`, since it was loaded."""
+        self.waiting: dict[str, asyncio.Future[Any]] = {}
+        """Who waits for something of the volatile part, by its id."""
+
+    def drop(self) -> None:
+        """It must not be used any more, and its volatile part is lost: whoever waits may try
+        again."""
+        self.is_dropped = True
+        waiting, self.waiting = self.waiting, {}
+        for future in waiting.values():
+            if not future.done():
+                future.set_exception(EngineUnavailable("what was waited for was lost; try again"))

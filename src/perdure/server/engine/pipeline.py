@@ -24,7 +24,12 @@ from perdure.server.machines.errors import InvariantViolation, Rejected
 from perdure.server.machines.ports import Ids, Limits
 from perdure.server.machines.workflow.codec import decode_run
 from perdure.server.machines.workflow.decide import Decision, decide, run_named_by
-from perdure.server.machines.workflow.effects import OfferTask, SendMessage, WithdrawTask
+from perdure.server.machines.workflow.effects import (
+    OfferTask,
+    SendMessage,
+    SettleQuery,
+    WithdrawTask,
+)
 from perdure.server.machines.workflow.inputs import Input, Reply, StartWorkflow
 from perdure.server.machines.workflow.state import Run, Workflow
 from perdure.server.store.codec import unseal
@@ -188,6 +193,8 @@ class Pipeline:
                     self._withdraw(execution, write, effect)
                 case SendMessage():
                     self._send(write, effect)
+                case SettleQuery():
+                    _settle_query(execution, write, effect)
         # Only now may polls have them: what was offered may have been withdrawn in the same turn.
         for pending, offer in offers:
             if pending.offers.get(offer.scheduled_event_id) is offer:
@@ -308,6 +315,17 @@ class Pipeline:
         if decision.has_changes:
             raise InvariantViolation("a decision changes a run that is over")
         return decision.reply
+
+
+def _settle_query(execution: Execution, write: PendingWrite, effect: SettleQuery) -> None:
+    """Whoever waits for the query hears of it when what it rests on is durable."""
+
+    def settle(error: Exception | None) -> None:
+        future = execution.waiting.pop(effect.query_id, None)
+        if error is None and future is not None and not future.done():
+            future.set_result(effect)
+
+    write.when_durable(settle)
 
 
 def run_of(loaded: LoadedRun) -> Run:

@@ -21,10 +21,13 @@ from temporalio.api.errordetails.v1 import (
     NamespaceNotFoundFailure,
     NotFoundFailure,
     PermissionDeniedFailure,
+    QueryFailedFailure,
     ResourceExhaustedFailure,
     ServerVersionNotSupportedFailure,
     WorkflowExecutionAlreadyStartedFailure,
+    WorkflowNotReadyFailure,
 )
+from temporalio.api.failure.v1 import Failure
 
 from perdure.server.engine.api import EngineStopped, EngineUnavailable
 from perdure.server.machines import errors
@@ -91,6 +94,12 @@ def _resource_exhausted(error: errors.ResourceExhausted) -> Message:
     )
 
 
+def _query_failed(error: errors.QueryFailed) -> Message:
+    if not error.failure:
+        return QueryFailedFailure()
+    return QueryFailedFailure(failure=Failure.FromString(error.failure))
+
+
 def _client_version(error: ClientVersionNotSupported) -> Message:
     return ClientVersionNotSupportedFailure(
         client_version=error.version, client_name=error.name, supported_versions=error.supported
@@ -109,6 +118,8 @@ TABLE: dict[type[Exception], Row] = {
     errors.NotFound: Row(Code.NOT_FOUND, lambda error: NotFoundFailure()),
     errors.ResourceExhausted: Row(Code.RESOURCE_EXHAUSTED, _resource_exhausted),
     errors.AlreadyStarted: Row(Code.ALREADY_EXISTS, _already_started),
+    errors.WorkflowNotReady: Row(Code.FAILED_PRECONDITION, lambda error: WorkflowNotReadyFailure()),
+    errors.QueryFailed: Row(Code.INVALID_ARGUMENT, _query_failed),
     NamespaceNotFound: Row(
         Code.NOT_FOUND, lambda error: NamespaceNotFoundFailure(namespace=error.namespace)
     ),

@@ -16,6 +16,18 @@ class FailedPrecondition(Rejected):
     """The state of the workflow does not allow it."""
 
 
+class WorkflowNotReady(Rejected):
+    """The workflow cannot answer as it stands: its workflow task fails, or there was none yet."""
+
+
+class QueryFailed(Rejected):
+    """The workflow's worker answered a query with a failure (serialised; b"" when it gave none)."""
+
+    def __init__(self, message: str, failure: bytes = b"") -> None:
+        super().__init__(message)
+        self.failure = failure
+
+
 class NotFound(Rejected):
     """What the request names does not exist, or is no longer outstanding."""
 

@@ -40,6 +40,7 @@ class Limits(msgspec.Struct, frozen=True):
     signals_max: int = 10_000  # history.maximumSignalsPerExecution
     buffered_events_max: int = 100  # history.maximumBufferedEventsBatch
     buffered_bytes_max: int = 2 * 1024 * 1024  # history.maximumBufferedEventsSizeInBytes
+    queries_max: int = 1  # history.MaxBufferedQueryCount
     id_length_max: int = 1000  # limit.maxIDLength
     workflow_task_timeout_ns: int = 10 * SECOND_NS  # history.defaultWorkflowTaskTimeout
     workflow_task_timeout_ns_max: int = 120 * SECOND_NS  # system.maxWorkflowTaskStartToCloseTimeout

@@ -22,7 +22,14 @@ from perdure.server.machines.activity.retry import next_retry
 from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.schedule.cron import cron_backoff_ns
 from perdure.server.machines.wire import duration, duration_ns, timestamp
-from perdure.server.machines.workflow import changes, deadlines, events, family, workflow_task
+from perdure.server.machines.workflow import (
+    changes,
+    deadlines,
+    events,
+    family,
+    queries,
+    workflow_task,
+)
 from perdure.server.machines.workflow.effects import WithdrawTask
 from perdure.server.machines.workflow.messages import Parent
 from perdure.server.machines.workflow.state import AttemptState, BlobName, Run
@@ -116,6 +123,7 @@ def close(turn: Turn, event: HistoryEvent) -> None:
     family.close_children(turn)
     turn.record(event)
     family.report_close(turn, event)
+    queries.unblock(turn)
     if run.buffered:
         turn.change(changes.BufferTaken())
     turn.change(changes.TaskClosed(next_attempt=1))

@@ -17,6 +17,7 @@ from perdure.server.machines.workflow import chain, inputs, messages, workflow_t
 from perdure.server.machines.workflow.effects import Effect
 from perdure.server.machines.workflow.from_clients import (
     cancel,
+    query,
     reset_sticky,
     signal,
     signal_with_start,
@@ -140,6 +141,8 @@ TABLE: dict[tuple[Phase, type], Decider] = {
     ),
     **_rows(inputs.CancelWorkflow, _no_such_workflow, cancel.running, cancel.closed),
     **_rows(inputs.TerminateWorkflow, _no_such_workflow, terminate.running, terminate.closed),
+    **_rows(inputs.QueryWorkflow, _no_such_workflow, query.running, query.closed),
+    **_rows(inputs.ForgetQuery, _no_such_workflow, query.forget, query.forget),
     **_rows(inputs.ResetSticky, _no_such_workflow, reset_sticky.running, reset_sticky.closed),
     **_rows(inputs.StartWorkflowTask, _stale, task_dispatch.start, _stale),
     **_rows(inputs.WorkflowTaskUndelivered, _stale, _stale, _stale),

@@ -1,7 +1,8 @@
 """Every side effect that a decision can ask for, on one page.
 
-All of them are rows of the commit of their turn, or can be made again from what it wrote; what a
-lost one would have done, its durable twin does later.
+Nearly all are rows of the commit of their turn, or can be made again from what it wrote; what a
+lost one would have done, its durable twin does later. `SettleQuery` has no twin: who waits for the
+answer of a query is told to try again.
 """
 
 from __future__ import annotations
@@ -53,4 +54,13 @@ class SendMessage(msgspec.Struct, frozen=True):
     message: Message
 
 
-Effect = OfferTask | WithdrawTask | SendMessage
+class SettleQuery(msgspec.Struct, frozen=True):
+    """A waiting query has its answer: a serialised WorkflowQueryResult, or why that is refused.
+    With neither, it may be asked of a worker directly."""
+
+    query_id: str
+    result: bytes | None = None
+    refusal: str = ""
+
+
+Effect = OfferTask | WithdrawTask | SendMessage | SettleQuery

@@ -75,6 +75,21 @@ class TerminateWorkflow(msgspec.Struct):
     request: TerminateWorkflowExecutionRequest
 
 
+class QueryWorkflow(msgspec.Struct):
+    """Ask the workflow something: a serialised WorkflowQuery, which its worker answers."""
+
+    run_id: str
+    query: bytes
+    reject_condition: int = 0
+
+
+class ForgetQuery(msgspec.Struct):
+    """Nobody waits for the answer of a query any more."""
+
+    run_id: str
+    query_id: str
+
+
 class ResetSticky(msgspec.Struct):
     """Forget which worker has the run in its cache."""
 
@@ -203,6 +218,8 @@ Input = (
     | SignalWithStart
     | CancelWorkflow
     | TerminateWorkflow
+    | QueryWorkflow
+    | ForgetQuery
     | ResetSticky
     | StartWorkflowTask
     | WorkflowTaskUndelivered
@@ -247,6 +264,8 @@ class StartedWorkflowTask(msgspec.Struct):
     unrecorded: bytes
     """Entries of a serialised History for the scheduled and started events of a transient
     attempt."""
+    queries: dict[str, bytes] = {}
+    """Serialised WorkflowQueries that wait for this task, by their ids."""
 
 
 class StartedActivityTask(msgspec.Struct):
@@ -300,6 +319,29 @@ class Heartbeat(msgspec.Struct):
     cancel_requested: bool
 
 
+class QueryWaits(msgspec.Struct):
+    """The query waits for a workflow task; `SettleQuery` will name it."""
+
+    query_id: str
+
+
+class AskDirectly(msgspec.Struct):
+    """The query may be asked of a worker now: on the sticky queue, if there is one, else on the
+    normal one."""
+
+    run_id: str
+    task_queue: str
+    sticky_queue: str
+    sticky_timeout_ns: int
+    is_open: bool
+
+
+class QueryRejected(msgspec.Struct):
+    """The caller does not want an answer of a run with this status."""
+
+    status: int
+
+
 Reply = (
     Done
     | StartedWorkflowTask
@@ -308,4 +350,7 @@ Reply = (
     | WorkflowTaskCompleted
     | RefusedWorkflowTask
     | Heartbeat
+    | QueryWaits
+    | AskDirectly
+    | QueryRejected
 )

@@ -20,6 +20,8 @@ import enum
 
 import msgspec
 
+from perdure.server.machines.workflow.volatile import Volatile
+
 
 class Status(enum.IntEnum):
     """Temporal's WorkflowExecutionStatus."""
@@ -348,6 +350,8 @@ class Workflow(msgspec.Struct):
     run: Run | None = None
     retention_ns: int = 0
     """How long the namespace keeps closed runs: reset points of a closed run expire with it."""
+    volatile: Volatile | None = None
+    """What dies with the process; None while there is nothing."""
 
     @property
     def phase(self) -> Phase:

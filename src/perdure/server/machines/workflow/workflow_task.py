@@ -23,7 +23,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 
 from perdure.server.machines.ports import SECOND_NS, Limits
 from perdure.server.machines.wire import duration, history_entry, timestamp
-from perdure.server.machines.workflow import changes, events
+from perdure.server.machines.workflow import changes, events, queries
 from perdure.server.machines.workflow.effects import OfferTask, TaskKind, WithdrawTask
 from perdure.server.machines.workflow.inputs import StartedWorkflowTask, TaskToken
 from perdure.server.machines.workflow.state import Run, Workflow, WorkflowTask
@@ -181,6 +181,7 @@ def started_reply(workflow: Workflow, *, is_sticky: bool) -> StartedWorkflowTask
         history_from=seen + 1 if is_sticky else 1,
         history_to=recorded.next_event_id - 1,
         unrecorded=unrecorded_events(run, is_for_worker=True),
+        queries=queries.waiting(workflow),
     )
 
 

@@ -13,7 +13,7 @@ from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedReques
 
 from perdure.server.machines.durations import capped_ns
 from perdure.server.machines.errors import InvalidArgument, NotFound
-from perdure.server.machines.workflow import chain, changes, events, workflow_task
+from perdure.server.machines.workflow import chain, changes, events, queries, workflow_task
 from perdure.server.machines.workflow.commands import COMMANDS
 from perdure.server.machines.workflow.commands.context import (
     ApplyContext,
@@ -174,6 +174,7 @@ def _complete(
     )
     turn.change(changes.TaskClosed(next_attempt=1))
     _set_sticky(turn, request)
+    queries.settle(turn, request.query_results)
     context = ApplyContext(completed_event_id, request.identity, request)
     for command in request.commands:
         COMMANDS[command.command_type].apply(turn, context, command)
@@ -187,6 +188,8 @@ def _complete(
     next_task = None
     if request.force_create_new_workflow_task or run.buffered or context.needs_new_task:
         next_task = _next_task(turn, request, heartbeat_since_ns)
+    else:
+        queries.unblock(turn)
     return WorkflowTaskCompleted(workflow_task=next_task, activity_tasks=activity_tasks)
 
 

@@ -1,0 +1,23 @@
+"""What of a workflow dies with the process: the queries that wait for its next workflow task.
+
+Nothing of it is stored, folded from events, or told by a history. A workflow that has any stays in
+memory; when it must leave all the same, whoever waits is told to try again. `Workflow.volatile` is
+None as long as there is nothing, which is nearly always.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Volatile(msgspec.Struct):
+    """The volatile part of a workflow: all of it is about its current run."""
+
+    queries: dict[str, bytes] = {}
+    """Waiting queries, each a serialised WorkflowQuery, by the id that they have on a workflow
+    task."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing would be lost with it."""
+        return not self.queries
