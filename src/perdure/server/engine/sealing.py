@@ -9,7 +9,6 @@ again cancels out.
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Callable
 
 import msgspec
@@ -169,7 +168,7 @@ class PendingWrite:
             write.insert = RunIdentity(
                 self.namespace.number,
                 self.execution.key[1],
-                uuid.UUID(run.recorded.run_id).bytes,
+                bytes.fromhex(run.recorded.run_id.replace("-", "")),
             )
         for kind, key in pending.touched:
             content = encode_record(run, kind, key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from temporalio.api.common.v1 import Link
 from temporalio.api.enums.v1 import event_type_pb2, workflow_pb2
 from temporalio.api.workflowservice.v1 import (
     StartWorkflowExecutionRequest,
@@ -189,22 +188,22 @@ async def _respond(
     request_id: str,
     reply: WorkflowStarted,
 ) -> bytes:
-    event = Link.WorkflowEvent(
-        namespace=namespace.name, workflow_id=workflow_id, run_id=reply.run_id
-    )
+    answer = StartWorkflowExecutionResponse()
+    answer.run_id = reply.run_id
+    answer.first_execution_run_id = reply.first_execution_run_id
+    answer.started = reply.is_new
+    answer.status = reply.status  # type: ignore[assignment]
+    event = answer.link.workflow_event
+    event.namespace = namespace.name
+    event.workflow_id = workflow_id
+    event.run_id = reply.run_id
     if reply.is_attached:
         event.request_id_ref.request_id = request_id
         event.request_id_ref.event_type = _ATTACHED
     else:
         event.event_ref.event_id = 1
         event.event_ref.event_type = event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
-    response = StartWorkflowExecutionResponse(
-        run_id=reply.run_id,
-        first_execution_run_id=reply.first_execution_run_id,
-        started=reply.is_new,
-        status=reply.status,  # type: ignore[arg-type]
-        link=Link(workflow_event=event),
-    ).SerializeToString()
+    response = answer.SerializeToString()
     if reply.eager_task is None:
         return response
     ready = await services.engine.with_history(namespace, workflow_id, reply.eager_task)

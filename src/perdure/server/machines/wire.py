@@ -14,6 +14,16 @@ def timestamp(time_ns: int) -> Timestamp:
     return Timestamp(seconds=time_ns // SECOND_NS, nanos=time_ns % SECOND_NS)
 
 
+def set_timestamp(target: Timestamp, time_ns: int) -> None:
+    """Set the Timestamp of a message in place: much cheaper than to copy one there."""
+    target.seconds, target.nanos = divmod(time_ns, SECOND_NS)
+
+
+def set_duration(target: Duration, length_ns: int) -> None:
+    """Set the Duration of a message (not negative) in place."""
+    target.seconds, target.nanos = divmod(length_ns, SECOND_NS)
+
+
 def timestamp_ns(value: Timestamp) -> int:
     """Nanoseconds since the epoch."""
     return value.seconds * SECOND_NS + value.nanos

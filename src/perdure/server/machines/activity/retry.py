@@ -17,7 +17,7 @@ from temporalio.api.enums.v1 import RetryState, TimeoutType, workflow_pb2
 from temporalio.api.failure.v1 import Failure
 
 from perdure.server.machines import durations
-from perdure.server.machines.wire import SECOND_NS, duration, duration_ns
+from perdure.server.machines.wire import SECOND_NS, duration_ns, set_duration
 from perdure.server.machines.workflow.state import PendingActivity, RetryPolicy
 
 INITIAL_INTERVAL_NS = SECOND_NS
@@ -151,13 +151,11 @@ def exponential_delay(policy: RetryPolicy, attempt: int) -> int:
 def with_defaults(policy: RetryPolicyMessage) -> None:
     """Fill in, in place, what a policy leaves open."""
     if duration_ns(policy.initial_interval) == 0:
-        policy.initial_interval.CopyFrom(duration(INITIAL_INTERVAL_NS))
+        set_duration(policy.initial_interval, INITIAL_INTERVAL_NS)
     initial_ns = duration_ns(policy.initial_interval)
     if duration_ns(policy.maximum_interval) == 0 and initial_ns > 0:
         longest_ns = durations.DURATION_SECONDS_MAX * SECOND_NS
-        policy.maximum_interval.CopyFrom(
-            duration(min(initial_ns * INTERVAL_MAX_FACTOR, longest_ns))
-        )
+        set_duration(policy.maximum_interval, min(initial_ns * INTERVAL_MAX_FACTOR, longest_ns))
     if policy.backoff_coefficient == 0:
         policy.backoff_coefficient = BACKOFF_COEFFICIENT
 

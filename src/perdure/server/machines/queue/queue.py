@@ -13,7 +13,7 @@ Tasks go out by priority, then by the time since which they are ready, then in t
 from __future__ import annotations
 
 import heapq
-from collections import deque
+from collections import OrderedDict
 from typing import Generic, TypeVar
 
 import msgspec
@@ -40,7 +40,8 @@ class Queue(Generic[PollT]):
     def __init__(self, *, is_backlog_partial: bool) -> None:
         self._tasks: list[Task] = []
         self._known: set[tuple[int, int, int]] = set()
-        self._polls: deque[PollT] = deque()
+        self._polls: OrderedDict[PollT, None] = OrderedDict()
+        """In the order in which they came; of ten thousand, any one may go away."""
         self._is_reading = False
         self._late: list[Task] = []
         """Came on offer while a page was being read: it may or may not be in that page."""
@@ -82,15 +83,14 @@ class Queue(Generic[PollT]):
         self.last_poll_ns = now_ns
         if self._tasks:
             return self._pop()
-        self._polls.append(poll)
+        self._polls[poll] = None
         return None
 
     def remove_poll(self, poll: PollT) -> bool:
         """A poll went away: whether it had been waiting."""
-        try:
-            self._polls.remove(poll)
-        except ValueError:
+        if poll not in self._polls:
             return False
+        del self._polls[poll]
         return True
 
     def take_poll(self) -> PollT | None:
@@ -98,11 +98,12 @@ class Queue(Generic[PollT]):
         turn."""
         if self.has_backlog or not self._polls:
             return None
-        return self._polls.popleft()
+        return self._next_poll()
 
     def return_poll(self, poll: PollT) -> None:
         """A poll whose task came to nothing waits again, at the front."""
-        self._polls.appendleft(poll)
+        self._polls[poll] = None
+        self._polls.move_to_end(poll, last=False)
 
     def add_task(self, task: Task) -> PollT | None:
         """A task is durably on offer: the poll that gets it, or None when it waits (in memory or
@@ -114,7 +115,7 @@ class Queue(Generic[PollT]):
                     self.read_again()
             return None
         if self._polls and not self._tasks:
-            return self._polls.popleft()
+            return self._next_poll()
         if len(self._tasks) >= BACKLOG_IN_MEMORY_MAX:
             self.read_again()
             return None
@@ -146,7 +147,7 @@ class Queue(Generic[PollT]):
         """A waiting poll and the task that it gets, if there are both."""
         if not self._polls or not self._tasks:
             return None
-        return self._polls.popleft(), self._pop()
+        return self._next_poll(), self._pop()
 
     def read_again(self) -> None:
         """Forget the tasks in memory and read them again when they are wanted: their rows are all
@@ -157,6 +158,9 @@ class Queue(Generic[PollT]):
         self._must_restart = self._is_reading
         self.is_backlog_partial = True
         self.cursor = None
+
+    def _next_poll(self) -> PollT:
+        return self._polls.popitem(last=False)[0]
 
     def _is_passed(self, task: Task) -> bool:
         """Whether the row of a task is not after the last one that was read."""

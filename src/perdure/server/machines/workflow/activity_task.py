@@ -18,7 +18,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from perdure.server.machines.activity import attempt as attempts
 from perdure.server.machines.activity.attempt import Ends, Trigger
 from perdure.server.machines.errors import InvalidArgument, NotFound
-from perdure.server.machines.wire import duration
+from perdure.server.machines.wire import set_duration
 from perdure.server.machines.workflow import changes, events, workflow_task
 from perdure.server.machines.workflow.effects import OfferTask, TaskKind, WithdrawTask
 from perdure.server.machines.workflow.inputs import StartedActivityTask, TaskToken
@@ -213,10 +213,10 @@ def _started_event(
 
 
 def _policy_message(policy: RetryPolicy) -> RetryPolicyMessage:
-    return RetryPolicyMessage(
-        initial_interval=duration(policy.initial_interval_ns),
-        backoff_coefficient=policy.backoff_coefficient,
-        maximum_interval=duration(policy.interval_ns_max),
-        maximum_attempts=policy.attempts_max,
-        non_retryable_error_types=policy.non_retryable_types,
-    )
+    message = RetryPolicyMessage()
+    set_duration(message.initial_interval, policy.initial_interval_ns)
+    message.backoff_coefficient = policy.backoff_coefficient
+    set_duration(message.maximum_interval, policy.interval_ns_max)
+    message.maximum_attempts = policy.attempts_max
+    message.non_retryable_error_types.extend(policy.non_retryable_types)
+    return message

@@ -21,7 +21,7 @@ from temporalio.api.workflowservice.v1 import (
 from perdure.server.machines.activity.retry import next_retry
 from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.schedule.cron import cron_backoff_ns
-from perdure.server.machines.wire import duration, duration_ns, timestamp
+from perdure.server.machines.wire import duration, duration_ns, set_duration, timestamp
 from perdure.server.machines.workflow import (
     changes,
     deadlines,
@@ -50,20 +50,20 @@ def first_run(
 ) -> Run:
     """Begin a chain, as a client or a parent asked; a signal comes before its first task."""
     backoff_ns = first_backoff_ns(request, turn.now_ns)
-    attributes = WorkflowExecutionStartedEventAttributes(
-        workflow_type=request.workflow_type,
-        task_queue=request.task_queue,
-        workflow_task_timeout=request.workflow_task_timeout,
-        original_execution_run_id=run_id,
-        identity=request.identity,
-        first_execution_run_id=run_id,
-        attempt=1,
-        cron_schedule=request.cron_schedule,
-        first_workflow_task_backoff=duration(backoff_ns),
-        workflow_id=request.workflow_id,
-        eager_execution_accepted=request.request_eager_execution and not backoff_ns,
-        completion_callbacks=request.completion_callbacks,
-    )
+    attributes = WorkflowExecutionStartedEventAttributes()
+    attributes.workflow_type.CopyFrom(request.workflow_type)
+    attributes.task_queue.CopyFrom(request.task_queue)
+    attributes.workflow_task_timeout.CopyFrom(request.workflow_task_timeout)
+    attributes.original_execution_run_id = run_id
+    attributes.identity = request.identity
+    attributes.first_execution_run_id = run_id
+    attributes.attempt = 1
+    attributes.cron_schedule = request.cron_schedule
+    set_duration(attributes.first_workflow_task_backoff, backoff_ns)
+    attributes.workflow_id = request.workflow_id
+    attributes.eager_execution_accepted = request.request_eager_execution and not backoff_ns
+    if request.completion_callbacks:
+        attributes.completion_callbacks.extend(request.completion_callbacks)
     _copy_present(
         request,
         attributes,

@@ -23,7 +23,11 @@ LOOKED_AT_MAX = 64
 
 def earliest(*times_ns: int) -> int:
     """The earliest of some deadlines, of which NEVER are none."""
-    return min((time_ns for time_ns in times_ns if time_ns), default=NEVER)
+    found = NEVER
+    for time_ns in times_ns:
+        if time_ns and (time_ns < found or not found):
+            found = time_ns
+    return found
 
 
 def run_deadline(run: Run) -> int:

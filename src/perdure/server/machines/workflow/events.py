@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from google.protobuf.duration_pb2 import Duration
 from temporalio.api.command.v1 import (
     CancelWorkflowExecutionCommandAttributes,
     Command,
@@ -25,17 +24,18 @@ from temporalio.api.common.v1 import (
     Memo,
     Payloads,
     SearchAttributes,
-    WorkerVersionStamp,
 )
-from temporalio.api.enums.v1 import TimeoutType, WorkflowTaskFailedCause, event_type_pb2
+from temporalio.api.enums.v1 import (
+    TimeoutType,
+    WorkflowTaskFailedCause,
+    event_type_pb2,
+    task_queue_pb2,
+)
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import (
     ActivityTaskCanceledEventAttributes,
     ActivityTaskCancelRequestedEventAttributes,
-    ActivityTaskCompletedEventAttributes,
     ActivityTaskFailedEventAttributes,
-    ActivityTaskScheduledEventAttributes,
-    ActivityTaskStartedEventAttributes,
     ActivityTaskTimedOutEventAttributes,
     HistoryEvent,
     MarkerRecordedEventAttributes,
@@ -45,7 +45,6 @@ from temporalio.api.history.v1 import (
     UpsertWorkflowSearchAttributesEventAttributes,
     WorkflowExecutionCanceledEventAttributes,
     WorkflowExecutionCancelRequestedEventAttributes,
-    WorkflowExecutionCompletedEventAttributes,
     WorkflowExecutionContinuedAsNewEventAttributes,
     WorkflowExecutionFailedEventAttributes,
     WorkflowExecutionOptionsUpdatedEventAttributes,
@@ -54,14 +53,10 @@ from temporalio.api.history.v1 import (
     WorkflowExecutionTerminatedEventAttributes,
     WorkflowExecutionTimedOutEventAttributes,
     WorkflowPropertiesModifiedEventAttributes,
-    WorkflowTaskCompletedEventAttributes,
     WorkflowTaskFailedEventAttributes,
-    WorkflowTaskScheduledEventAttributes,
-    WorkflowTaskStartedEventAttributes,
     WorkflowTaskTimedOutEventAttributes,
 )
 from temporalio.api.sdk.v1 import UserMetadata
-from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     RequestCancelWorkflowExecutionRequest,
     RespondWorkflowTaskCompletedRequest,
@@ -69,6 +64,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from perdure.server.machines.nulls import clear_nulls
+from perdure.server.machines.wire import set_duration
 
 
 def workflow_started(
@@ -87,15 +83,21 @@ def workflow_started(
 
 
 def workflow_task_scheduled(
-    task_queue: TaskQueue, start_to_close_timeout: Duration, attempt: int
+    *, queue: str, normal_queue: str, start_to_close_ns: int, attempt: int
 ) -> HistoryEvent:
-    """WorkflowTaskScheduled."""
-    return HistoryEvent(
-        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
-        workflow_task_scheduled_event_attributes=WorkflowTaskScheduledEventAttributes(
-            task_queue=task_queue, start_to_close_timeout=start_to_close_timeout, attempt=attempt
-        ),
-    )
+    """WorkflowTaskScheduled; `normal_queue` is "" when `queue` is that, and not a sticky one."""
+    event = HistoryEvent(event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED)
+    attributes = event.workflow_task_scheduled_event_attributes
+    task_queue = attributes.task_queue
+    task_queue.name = queue
+    if normal_queue:
+        task_queue.kind = task_queue_pb2.TASK_QUEUE_KIND_STICKY
+        task_queue.normal_name = normal_queue
+    else:
+        task_queue.kind = task_queue_pb2.TASK_QUEUE_KIND_NORMAL
+    set_duration(attributes.start_to_close_timeout, start_to_close_ns)
+    attributes.attempt = attempt
+    return event
 
 
 def workflow_task_started(
@@ -108,40 +110,37 @@ def workflow_task_started(
     worker_version: bytes = b"",
 ) -> HistoryEvent:
     """WorkflowTaskStarted."""
-    return HistoryEvent(
-        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_TASK_STARTED,
-        workflow_task_started_event_attributes=WorkflowTaskStartedEventAttributes(
-            scheduled_event_id=scheduled_event_id,
-            identity=identity,
-            request_id=request_id,
-            suggest_continue_as_new=bool(suggest_reasons),
-            suggest_continue_as_new_reasons=suggest_reasons,  # type: ignore[arg-type]
-            history_size_bytes=history_size_bytes,
-            worker_version=_version_stamp(worker_version),
-        ),
-    )
+    event = HistoryEvent(event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_TASK_STARTED)
+    attributes = event.workflow_task_started_event_attributes
+    attributes.scheduled_event_id = scheduled_event_id
+    attributes.identity = identity
+    attributes.request_id = request_id
+    attributes.history_size_bytes = history_size_bytes
+    if suggest_reasons:
+        attributes.suggest_continue_as_new = True
+        attributes.suggest_continue_as_new_reasons.extend(suggest_reasons)  # type: ignore[arg-type]
+    if worker_version:
+        attributes.worker_version.ParseFromString(worker_version)
+    return event
 
 
 def workflow_task_completed(
     scheduled_event_id: int, started_event_id: int, request: RespondWorkflowTaskCompletedRequest
 ) -> HistoryEvent:
     """WorkflowTaskCompleted."""
-    attributes = WorkflowTaskCompletedEventAttributes(
-        scheduled_event_id=scheduled_event_id,
-        started_event_id=started_event_id,
-        identity=request.identity,
-        binary_checksum=request.binary_checksum,
-    )
+    event = HistoryEvent(event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
+    attributes = event.workflow_task_completed_event_attributes
+    attributes.scheduled_event_id = scheduled_event_id
+    attributes.started_event_id = started_event_id
+    attributes.identity = request.identity
+    attributes.binary_checksum = request.binary_checksum
     if request.HasField("worker_version_stamp"):
         attributes.worker_version.CopyFrom(request.worker_version_stamp)
     if request.HasField("sdk_metadata"):
         attributes.sdk_metadata.CopyFrom(request.sdk_metadata)
     if request.HasField("metering_metadata"):
         attributes.metering_metadata.CopyFrom(request.metering_metadata)
-    return HistoryEvent(
-        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
-        workflow_task_completed_event_attributes=attributes,
-    )
+    return event
 
 
 def workflow_task_failed(
@@ -187,14 +186,13 @@ def workflow_completed(
     new_run_id: str = "",
 ) -> HistoryEvent:
     """WorkflowExecutionCompleted."""
-    return HistoryEvent(
-        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
-        workflow_execution_completed_event_attributes=WorkflowExecutionCompletedEventAttributes(
-            result=command.result if command.HasField("result") else None,
-            workflow_task_completed_event_id=completed_event_id,
-            new_execution_run_id=new_run_id,
-        ),
-    )
+    event = HistoryEvent(event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED)
+    attributes = event.workflow_execution_completed_event_attributes
+    if command.HasField("result"):
+        attributes.result.CopyFrom(command.result)
+    attributes.workflow_task_completed_event_id = completed_event_id
+    attributes.new_execution_run_id = new_run_id
+    return event
 
 
 def workflow_failed(
@@ -327,12 +325,9 @@ def options_updated(
     )
 
 
-def activity_scheduled(attributes: ActivityTaskScheduledEventAttributes) -> HistoryEvent:
-    """ActivityTaskScheduled."""
-    return HistoryEvent(
-        event_type=event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
-        activity_task_scheduled_event_attributes=attributes,
-    )
+def activity_scheduled() -> HistoryEvent:
+    """ActivityTaskScheduled: its attributes are filled in in place."""
+    return HistoryEvent(event_type=event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
 
 
 def activity_started(
@@ -345,32 +340,31 @@ def activity_started(
     worker_version: bytes = b"",
 ) -> HistoryEvent:
     """ActivityTaskStarted."""
-    return HistoryEvent(
-        event_type=event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_STARTED,
-        activity_task_started_event_attributes=ActivityTaskStartedEventAttributes(
-            scheduled_event_id=scheduled_event_id,
-            identity=identity,
-            request_id=request_id,
-            attempt=attempt,
-            last_failure=Failure.FromString(last_failure) if last_failure else None,
-            worker_version=_version_stamp(worker_version),
-        ),
-    )
+    event = HistoryEvent(event_type=event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_STARTED)
+    attributes = event.activity_task_started_event_attributes
+    attributes.scheduled_event_id = scheduled_event_id
+    attributes.identity = identity
+    attributes.request_id = request_id
+    attributes.attempt = attempt
+    if last_failure:
+        attributes.last_failure.ParseFromString(last_failure)
+    if worker_version:
+        attributes.worker_version.ParseFromString(worker_version)
+    return event
 
 
 def activity_completed(
     scheduled_event_id: int, started_event_id: int, result: Payloads | None, identity: str
 ) -> HistoryEvent:
     """ActivityTaskCompleted."""
-    return HistoryEvent(
-        event_type=event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_COMPLETED,
-        activity_task_completed_event_attributes=ActivityTaskCompletedEventAttributes(
-            result=result,
-            scheduled_event_id=scheduled_event_id,
-            started_event_id=started_event_id,
-            identity=identity,
-        ),
-    )
+    event = HistoryEvent(event_type=event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_COMPLETED)
+    attributes = event.activity_task_completed_event_attributes
+    if result is not None:
+        attributes.result.CopyFrom(result)
+    attributes.scheduled_event_id = scheduled_event_id
+    attributes.started_event_id = started_event_id
+    attributes.identity = identity
+    return event
 
 
 def activity_failed(
@@ -525,7 +519,3 @@ def with_command_metadata(event: HistoryEvent, command: Command) -> HistoryEvent
     if command.event_group_markers:
         event.event_group_markers.extend(command.event_group_markers)
     return event
-
-
-def _version_stamp(serialised: bytes) -> WorkerVersionStamp | None:
-    return WorkerVersionStamp.FromString(serialised) if serialised else None

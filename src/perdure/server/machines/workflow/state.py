@@ -35,7 +35,7 @@ class Status(enum.IntEnum):
     TIMED_OUT = 7
 
 
-class Phase(enum.Enum):
+class Phase(enum.StrEnum):
     """Where a workflow stands; the first half of each row of the transition table."""
 
     ABSENT = "absent"

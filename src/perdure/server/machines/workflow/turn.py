@@ -13,7 +13,7 @@ from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.server.machines.errors import InvariantViolation
 from perdure.server.machines.ports import Ids, Limits
-from perdure.server.machines.wire import history_entry, timestamp
+from perdure.server.machines.wire import history_entry, set_timestamp
 from perdure.server.machines.workflow import changes, deadlines
 from perdure.server.machines.workflow.effects import Effect, SendMessage
 from perdure.server.machines.workflow.evolve import (
@@ -127,7 +127,7 @@ class Turn:
     def buffer(self, event: HistoryEvent, time_ns: int | None = None) -> None:
         """Keep an event, with its time, until the workflow task closes or the turn flushes the
         buffer."""
-        event.event_time.CopyFrom(timestamp(self.now_ns if time_ns is None else time_ns))
+        set_timestamp(event.event_time, self.now_ns if time_ns is None else time_ns)
         self.change(
             changes.EventBuffered(event.event_type, event.SerializeToString(deterministic=True))
         )
@@ -166,7 +166,7 @@ class Turn:
     def _stamp(self, event: HistoryEvent, *, event_id: int, time_ns: int) -> bytes:
         event.event_id = event_id
         event.task_id = event_id
-        event.event_time.CopyFrom(timestamp(time_ns))
+        set_timestamp(event.event_time, time_ns)
         # Maps have no order of their own: without one, the same decision has other bytes each time.
         return history_entry(event.SerializeToString(deterministic=True))
 

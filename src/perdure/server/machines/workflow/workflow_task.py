@@ -14,15 +14,13 @@ from temporalio.api.enums.v1 import (
     WorkflowTaskFailedCause,
     event_type_pb2,
     failed_cause_pb2,
-    task_queue_pb2,
     workflow_pb2,
 )
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.api.taskqueue.v1 import TaskQueue
 
 from perdure.server.machines.ports import SECOND_NS, Limits
-from perdure.server.machines.wire import duration, history_entry, timestamp
+from perdure.server.machines.wire import history_entry, set_timestamp
 from perdure.server.machines.workflow import changes, events, queries
 from perdure.server.machines.workflow.effects import OfferTask, TaskKind, WithdrawTask
 from perdure.server.machines.workflow.inputs import StartedWorkflowTask, TaskToken
@@ -76,9 +74,7 @@ def schedule(turn: Turn, *, heartbeat_since_ns: int = 0, is_offered: bool = True
     start_to_close_ns = start_to_close(run.recorded.workflow_task_timeout_ns, attempt, turn.limits)
     transient = None
     if attempt == 1:
-        turn.record(
-            events.workflow_task_scheduled(task_queue(run), duration(start_to_close_ns), attempt)
-        )
+        turn.record(_scheduled_event(run, start_to_close_ns, attempt))
     else:
         transient = WorkflowTask(
             scheduled_event_id=run.recorded.next_event_id,
@@ -191,7 +187,7 @@ def unrecorded_events(run: Run, *, is_for_worker: bool) -> bytes:
     task = run.pending.transient_task
     if task is None or task.scheduled_event_id != run.recorded.next_event_id:
         return b""  # Events came after it was scheduled: it will be recorded when it is started.
-    scheduled = _scheduled_event(run, task)
+    scheduled = _scheduled_event(run, task.start_to_close_ns, task.attempt)
     entries = _entry(scheduled, task.scheduled_event_id, task.scheduled_time_ns)
     if task.started_event_id:
         started = _started_event(task)
@@ -206,7 +202,8 @@ def record_transient(turn: Turn) -> None:
     task = turn.run.pending.transient_task
     if task is None:
         return
-    turn.record(_scheduled_event(turn.run, task), task.scheduled_time_ns)
+    scheduled = _scheduled_event(turn.run, task.start_to_close_ns, task.attempt)
+    turn.record(scheduled, task.scheduled_time_ns)
     turn.record(_started_event(task), task.started_time_ns)
 
 
@@ -339,17 +336,6 @@ def is_on_sticky_queue(run: Run) -> bool:
     )
 
 
-def task_queue(run: Run) -> TaskQueue:
-    """The queue as WorkflowTaskScheduled records it."""
-    if run.pending.sticky_queue:
-        return TaskQueue(
-            name=run.pending.sticky_queue,
-            kind=task_queue_pb2.TASK_QUEUE_KIND_STICKY,
-            normal_name=run.recorded.task_queue,
-        )
-    return TaskQueue(name=run.recorded.task_queue, kind=task_queue_pb2.TASK_QUEUE_KIND_NORMAL)
-
-
 def priority_of(priority: bytes | None) -> int:
     """The priority key of a serialised Priority; 3 when it has none."""
     return Priority.FromString(priority).priority_key or PRIORITY_DEFAULT if priority else 3
@@ -379,11 +365,7 @@ def _make_recorded(turn: Turn, task: WorkflowTask) -> None:
     """Events came after a transient task was scheduled: it becomes a first attempt, written from
     its schedule on."""
     turn.change(changes.TaskClosed(next_attempt=1))
-    turn.record(
-        events.workflow_task_scheduled(
-            task_queue(turn.run), duration(task.start_to_close_ns), attempt=1
-        )
-    )
+    turn.record(_scheduled_event(turn.run, task.start_to_close_ns, attempt=1))
 
 
 def _record_started(
@@ -405,9 +387,13 @@ def _record_started(
     )
 
 
-def _scheduled_event(run: Run, task: WorkflowTask) -> HistoryEvent:
+def _scheduled_event(run: Run, start_to_close_ns: int, attempt: int) -> HistoryEvent:
+    queue, sticky_queue = run.recorded.task_queue, run.pending.sticky_queue
     return events.workflow_task_scheduled(
-        task_queue(run), duration(task.start_to_close_ns), task.attempt
+        queue=sticky_queue or queue,
+        normal_queue=queue if sticky_queue else "",
+        start_to_close_ns=start_to_close_ns,
+        attempt=attempt,
     )
 
 
@@ -424,5 +410,5 @@ def _started_event(task: WorkflowTask) -> HistoryEvent:
 
 def _entry(event: HistoryEvent, event_id: int, time_ns: int) -> bytes:
     event.event_id = event_id
-    event.event_time.CopyFrom(timestamp(time_ns))
+    set_timestamp(event.event_time, time_ns)
     return history_entry(event.SerializeToString())

@@ -14,12 +14,12 @@ from temporalio.api.command.v1 import Command, ScheduleActivityTaskCommandAttrib
 from temporalio.api.common.v1 import Priority
 from temporalio.api.common.v1 import RetryPolicy as RetryPolicyMessage
 from temporalio.api.enums.v1 import failed_cause_pb2, task_queue_pb2
-from temporalio.api.history.v1 import ActivityTaskScheduledEventAttributes
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.taskqueue.v1 import TaskQueue
 
 from perdure.server.machines import durations
 from perdure.server.machines.activity import retry
-from perdure.server.machines.wire import duration
+from perdure.server.machines.wire import set_duration
 from perdure.server.machines.workflow import activity_task, events
 from perdure.server.machines.workflow.commands.context import (
     ApplyContext,
@@ -72,10 +72,8 @@ def apply(turn: Turn, context: ApplyContext, command: Command) -> None:
     completion.
     """
     attributes = command.schedule_activity_task_command_attributes
-    event = events.activity_scheduled(
-        scheduled_attributes(
-            attributes, context.completed_event_id, turn.run.recorded.run_timeout_ns
-        )
+    event = scheduled_event(
+        attributes, context.completed_event_id, turn.run.recorded.run_timeout_ns
     )
     event_id = turn.record(events.with_command_metadata(event, command))
     if attributes.request_eager_execution:
@@ -84,20 +82,23 @@ def apply(turn: Turn, context: ApplyContext, command: Command) -> None:
         activity_task.offer(turn, turn.run.activities[event_id])
 
 
-def scheduled_attributes(
+def scheduled_event(
     command: ScheduleActivityTaskCommandAttributes, completed_event_id: int, run_timeout_ns: int
-) -> ActivityTaskScheduledEventAttributes:
+) -> HistoryEvent:
     """What is recorded of a command that was checked: all defaults applied, all that the two share
     copied whole.
     """
-    attributes = ActivityTaskScheduledEventAttributes(
-        activity_id=command.activity_id,
-        activity_type=command.activity_type,
-        task_queue=command.task_queue,
-        workflow_task_completed_event_id=completed_event_id,
-        retry_policy=_policy(command),
-        use_workflow_build_id=command.use_workflow_build_id,
-    )
+    event = events.activity_scheduled()
+    attributes = event.activity_task_scheduled_event_attributes
+    attributes.activity_id = command.activity_id
+    attributes.activity_type.CopyFrom(command.activity_type)
+    attributes.task_queue.CopyFrom(command.task_queue)
+    attributes.workflow_task_completed_event_id = completed_event_id
+    attributes.use_workflow_build_id = command.use_workflow_build_id
+    attributes.retry_policy.CopyFrom(command.retry_policy)
+    retry.with_defaults(attributes.retry_policy)
+    # Cuts its intervals; what it has to say was said when the command was checked.
+    retry.validate(attributes.retry_policy)
     if attributes.task_queue.kind == task_queue_pb2.TASK_QUEUE_KIND_UNSPECIFIED:
         attributes.task_queue.kind = task_queue_pb2.TASK_QUEUE_KIND_NORMAL
     if command.HasField("header"):
@@ -107,11 +108,11 @@ def scheduled_attributes(
     if command.HasField("priority"):
         attributes.priority.CopyFrom(command.priority)
     close_ns, start_ns, run_ns, heartbeat_ns = _timeouts(command, run_timeout_ns)
-    attributes.schedule_to_close_timeout.CopyFrom(duration(close_ns))
-    attributes.schedule_to_start_timeout.CopyFrom(duration(start_ns))
-    attributes.start_to_close_timeout.CopyFrom(duration(run_ns))
-    attributes.heartbeat_timeout.CopyFrom(duration(heartbeat_ns))
-    return attributes
+    set_duration(attributes.schedule_to_close_timeout, close_ns)
+    set_duration(attributes.schedule_to_start_timeout, start_ns)
+    set_duration(attributes.start_to_close_timeout, run_ns)
+    set_duration(attributes.heartbeat_timeout, heartbeat_ns)
+    return event
 
 
 def _timeouts(
@@ -136,16 +137,6 @@ def _timeouts(
             for timeout_ns in (close_ns, start_ns, attempt_ns, heartbeat_ns)
         )
     return close_ns, start_ns, attempt_ns, min(heartbeat_ns, attempt_ns)
-
-
-def _policy(command: ScheduleActivityTaskCommandAttributes) -> RetryPolicyMessage:
-    policy = RetryPolicyMessage()
-    policy.CopyFrom(command.retry_policy)
-    retry.with_defaults(policy)
-    retry.validate(
-        policy
-    )  # Cuts its intervals; what it has to say was said when the command was checked.
-    return policy
 
 
 def _problem_of(

@@ -39,6 +39,7 @@ CLOSING_COMMANDS = frozenset(
         command_type_pb2.COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION,
     )
 )
+COMMAND_TYPES = frozenset(CommandType.values())
 HEARTBEAT_TIMED_OUT = "workflow task heartbeat timeout"
 
 
@@ -84,7 +85,7 @@ def check_sequence(request: RespondWorkflowTaskCompletedRequest) -> None:
             )
         if not command.command_type:
             raise InvalidArgument("unknown command type: Unspecified")
-        if command.command_type not in CommandType.values():
+        if command.command_type not in COMMAND_TYPES:
             raise InvalidArgument(f"unknown command type: {command.command_type}")
         if command.command_type in CLOSING_COMMANDS:
             closing = _name_of(command.command_type)
