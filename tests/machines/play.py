@@ -19,6 +19,10 @@ The inputs (`[...]` holds the commands of a completion, separated by semicolons)
     poll_activity ID                 complete_activity ID RESULT
     undelivered_activity ID          lost_activity ID
     fail_activity ID MESSAGE         cancel_activity ID                        heartbeat ID DETAILS
+    pause_activity ID by=NAME        unpause_activity ID [attempts] [heartbeat] [jitter=5s]
+    reset_activity ID [heartbeat] [keep_paused] [options] [jitter=5s]
+    update_options ID [original] [queue=NAME attempts=3 interval=5s start_to_close=5s ...]
+                                     (ID: an activity id, or `type:NAME`, or `all`)
     advance 5s                       time passes; whatever falls due happens when it does
     wait 5s                          time passes, and nobody looks
     wake                             somebody looks, whether something is due or not
@@ -40,7 +44,7 @@ from perdure.server.machines.workflow import inputs
 from perdure.server.machines.workflow.decide import Decision
 from perdure.server.machines.workflow.effects import TaskKind
 from perdure.server.machines.workflow.workflow_task import unrecorded_events
-from tests.machines import rendering, requests
+from tests.machines import operating, rendering, requests
 from tests.machines.world import World
 
 _OUTPUT = "  "
@@ -279,6 +283,30 @@ def _heartbeat(
     return play.decide(inputs.HeartbeatActivity(token, requests.payloads(words[1]), "worker"))
 
 
+def _pause_activity(
+    play: Play, words: list[str], options: dict[str, str], commands: str
+) -> Iterator[str]:
+    return play.decide(inputs.PauseActivity("", operating.pause(words, options)))
+
+
+def _unpause_activity(
+    play: Play, words: list[str], options: dict[str, str], commands: str
+) -> Iterator[str]:
+    return play.decide(inputs.UnpauseActivity("", operating.unpause(words, options), "seed"))
+
+
+def _reset_activity(
+    play: Play, words: list[str], options: dict[str, str], commands: str
+) -> Iterator[str]:
+    return play.decide(inputs.ResetActivity("", operating.reset(words, options), "seed"))
+
+
+def _update_options(
+    play: Play, words: list[str], options: dict[str, str], commands: str
+) -> Iterator[str]:
+    return play.decide(inputs.UpdateActivityOptions("", operating.update(words, options)))
+
+
 def _advance(play: Play, words: list[str], options: dict[str, str], commands: str) -> Iterator[str]:
     world = play.world
     until_ns = world.now_ns + requests.length_ns(words[0])
@@ -337,6 +365,10 @@ SCENES: dict[str, Scene] = {
     "fail_activity": _fail_activity,
     "cancel_activity": _cancel_activity,
     "heartbeat": _heartbeat,
+    "pause_activity": _pause_activity,
+    "unpause_activity": _unpause_activity,
+    "reset_activity": _reset_activity,
+    "update_options": _update_options,
     "advance": _advance,
     "wait": _wait,
     "wake": _wake,

@@ -12,9 +12,11 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from temporalio.api.activity.v1 import ActivityOptions
 from temporalio.api.history.v1 import History, HistoryEvent
 from temporalio.api.query.v1 import WorkflowQuery, WorkflowQueryResult
 
+from perdure.server.machines.activity.options import options_message
 from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.workflow import changes, inputs
 from perdure.server.machines.workflow.effects import (
@@ -24,7 +26,7 @@ from perdure.server.machines.workflow.effects import (
     SettleQuery,
     TaskKind,
 )
-from perdure.server.machines.workflow.state import AttemptState, Status
+from perdure.server.machines.workflow.state import Attempt, AttemptState, Status
 from perdure.server.machines.workflow.turn import Segment
 from tests.machines.world import BEGIN_NS, type_name
 
@@ -99,12 +101,28 @@ def change_lines(change: changes.Change) -> Iterator[str]:
             state = AttemptState(attempt.state).name.lower()
             yield (
                 f"activity {event_id} attempt={attempt.attempt} {state}"
-                f" since={moment(attempt.scheduled_time_ns)}"
+                f" since={moment(attempt.scheduled_time_ns)}{_control(attempt)}"
             )
+        case changes.PausesNoted(types=types):
+            yield f"paused types: {', '.join(types) or 'none'}"
         case changes.WakeArmed(wake_at_ns=wake_at_ns):
             yield f"wake {moment(wake_at_ns)}"
         case _:
             return
+
+
+def _control(attempt: Attempt) -> str:
+    """What an operator has done to an attempt."""
+    parts = []
+    if attempt.pause is not None:
+        parts.append(f" paused by {attempt.pause.identity}")
+    if attempt.options is not None:
+        parts.append(f" options={_value(options_message(attempt.options))}")
+    if attempt.is_reset:
+        parts.append(" reset")
+    if attempt.forgets_heartbeat:
+        parts.append(" forgets heartbeat")
+    return "".join(parts)
 
 
 def effect_line(effect: Effect) -> str:
@@ -154,7 +172,12 @@ def reply_lines(reply: inputs.Reply, now_ns: int) -> Iterator[str]:
         case inputs.RefusedWorkflowTask():
             yield f"= refused{' (not found)' if reply.is_not_found else ''}: {reply.message}"
         case inputs.Heartbeat():
-            yield f"= heartbeat{', shall cancel' if reply.cancel_requested else ''}"
+            told = {
+                "shall cancel": reply.cancel_requested,
+                "is paused": reply.activity_paused,
+                "was reset": reply.activity_reset,
+            }
+            yield ", ".join(["= heartbeat", *(what for what, is_so in told.items() if is_so)])
         case inputs.QueryWaits():
             yield f"= query {reply.query_id} waits"
         case inputs.AskDirectly():
@@ -162,6 +185,8 @@ def reply_lines(reply: inputs.Reply, now_ns: int) -> Iterator[str]:
             yield f"= ask {reply.run_id} on {reply.task_queue}{sticky}"
         case inputs.QueryRejected():
             yield f"= query rejected: {Status(reply.status).name.lower()}"
+        case inputs.UpdatedActivityOptions():
+            yield f"= options {_value(ActivityOptions.FromString(reply.options))}"
         case inputs.Done():
             yield "= done"
 

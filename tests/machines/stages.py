@@ -10,7 +10,7 @@ from perdure.server.machines.ports import DEFAULT_LIMITS, Limits
 from perdure.server.machines.workflow import inputs, messages
 from perdure.server.machines.workflow.effects import TaskKind
 from perdure.server.machines.workflow.state import Phase
-from tests.machines import requests
+from tests.machines import operating, requests
 from tests.machines.world import World
 
 NAMESPACE_ID = "namespace-id"
@@ -163,6 +163,18 @@ MESSAGES: dict[type, Callable[[World], inputs.Input]] = {
         activity_token(world), None, "worker"
     ),
     inputs.LoseActivityTask: _lose_activity,
+    inputs.PauseActivity: lambda world: inputs.PauseActivity(
+        run_id(world), operating.pause(["type:work"], {})
+    ),
+    inputs.UnpauseActivity: lambda world: inputs.UnpauseActivity(
+        run_id(world), operating.unpause(["all"], {}), "seed"
+    ),
+    inputs.ResetActivity: lambda world: inputs.ResetActivity(
+        run_id(world), operating.reset(["all"], {}), "seed"
+    ),
+    inputs.UpdateActivityOptions: lambda world: inputs.UpdateActivityOptions(
+        run_id(world), operating.update(["all"], {"heartbeat": "5s"})
+    ),
     messages.StartChild: lambda world: messages.StartChild(
         messages.Parent("default", NAMESPACE_ID, "parent", OTHER_RUN, 5, "parent", OTHER_RUN),
         requests.start({"request": "other"}).SerializeToString(),

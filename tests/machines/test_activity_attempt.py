@@ -25,7 +25,13 @@ from perdure.server.machines.activity.attempt import (
     Undelivered,
     step,
 )
-from perdure.server.machines.errors import InvalidArgument, InvariantViolation, NotFound
+from perdure.server.machines.activity.control import Pause, Reset, SetOptions, Unpause
+from perdure.server.machines.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    InvariantViolation,
+    NotFound,
+)
 from perdure.server.machines.ports import DEFAULT_LIMITS, SECOND_NS
 from perdure.server.machines.workflow.state import (
     Activity,
@@ -34,16 +40,20 @@ from perdure.server.machines.workflow.state import (
     PendingActivity,
     RetryPolicy,
 )
+from perdure.server.machines.workflow.state import Pause as PauseState
 from tests.machines.activity_world import application_failure, payloads
 
 SCHEDULED, BACKING_OFF = AttemptState.SCHEDULED, AttemptState.BACKING_OFF
 STARTED, OUTCOME_BUFFERED = AttemptState.STARTED, AttemptState.OUTCOME_BUFFERED
+PAUSED = AttemptState.PAUSED
+NEVER = InvariantViolation
 START_TO_CLOSE = TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE
 SCHEDULE_TO_START = TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START
 SCHEDULE_TO_CLOSE = TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE
 HEARTBEAT = TimeoutType.TIMEOUT_TYPE_HEARTBEAT
 NOW = 100 * SECOND_NS
 STAMP = 7
+PAUSE = PauseState(NOW, "operator", "why", "request")
 POLICY = RetryPolicy(SECOND_NS, 2.0, 100 * SECOND_NS, 0)
 
 Outcome = AttemptState | type[Ends] | type[Exception] | None
@@ -54,6 +64,8 @@ def activity(
 ) -> PendingActivity:
     """An activity in a state, scheduled at 90 s, with 60 s to close."""
     fields = {"state": state, "scheduled_time_ns": 90 * SECOND_NS, "stamp": STAMP} | attempt
+    if state == PAUSED:
+        fields = {"pause": PAUSE} | fields
     if state == STARTED:
         fields = {"started_time_ns": 95 * SECOND_NS, "request_id": "r", "identity": "w"} | fields
     return PendingActivity(
@@ -109,31 +121,59 @@ TRIGGERS: dict[str, Trigger] = {
     "heartbeat": TimeOut(NOW, HEARTBEAT),
     "lose": Lose(NOW, STAMP),
     "lose, stale stamp": Lose(NOW, STAMP - 1),
+    "pause": Pause(PauseState(NOW, "y", "", "another")),
+    "pause, same request": Pause(PauseState(NOW, "y", "", PAUSE.request_id)),
+    "unpause": Unpause(NOW, NOW),
+    "unpause later": Unpause(NOW, NOW + 1),
+    "reset": Reset(NOW, NOW),
+    "reset, keep paused": Reset(NOW, NOW, keeps_paused=True),
+    "set options": SetOptions(NOW, None),
 }
 
-EXPECTED: dict[str, tuple[Outcome, Outcome, Outcome, Outcome]] = {
-    # trigger: of what is SCHEDULED, BACKING_OFF, STARTED, OUTCOME_BUFFERED
-    "start": (STARTED, NotFound, NotFound, NotFound),
-    "start, same request": (STARTED, NotFound, None, NotFound),
-    "start, stale stamp": (NotFound, NotFound, NotFound, NotFound),
-    "eager start": (STARTED, NotFound, NotFound, NotFound),
-    "undelivered": (None, None, SCHEDULED, None),
-    "undelivered, stale stamp": (None, None, None, None),
-    "complete": (NotFound, NotFound, Ends, NotFound),
-    "complete by id": (Ends, Ends, Ends, NotFound),
-    "fail": (NotFound, NotFound, BACKING_OFF, NotFound),
-    "fail for good": (NotFound, NotFound, Ends, NotFound),
-    "acknowledge cancel": (NotFound, NotFound, InvalidArgument, NotFound),
-    "beat": (NotFound, NotFound, STARTED, NotFound),
-    "request cancel": (Ends, Ends, None, None),
-    "backoff over": (InvariantViolation, SCHEDULED, InvariantViolation, InvariantViolation),
-    "start-to-close": (InvariantViolation, InvariantViolation, BACKING_OFF, InvariantViolation),
-    "schedule-to-start": (Ends, InvariantViolation, InvariantViolation, InvariantViolation),
-    "schedule-to-close": (Ends, Ends, Ends, InvariantViolation),
-    "heartbeat": (InvariantViolation, InvariantViolation, BACKING_OFF, InvariantViolation),
-    "lose": (None, None, SCHEDULED, None),
-    "lose, stale stamp": (None, None, None, None),
+EXPECTED: dict[str, tuple[Outcome, Outcome, Outcome, Outcome, Outcome]] = {
+    # trigger: of what is SCHEDULED, BACKING_OFF, STARTED, OUTCOME_BUFFERED, PAUSED
+    "start": (STARTED, NotFound, NotFound, NotFound, NotFound),
+    "start, same request": (STARTED, NotFound, None, NotFound, NotFound),
+    "start, stale stamp": (NotFound, NotFound, NotFound, NotFound, NotFound),
+    "eager start": (STARTED, NotFound, NotFound, NotFound, NotFound),
+    "undelivered": (None, None, SCHEDULED, None, None),
+    "undelivered, stale stamp": (None, None, None, None, None),
+    "complete": (NotFound, NotFound, Ends, NotFound, NotFound),
+    "complete by id": (Ends, Ends, Ends, NotFound, Ends),
+    "fail": (NotFound, NotFound, BACKING_OFF, NotFound, NotFound),
+    "fail for good": (NotFound, NotFound, Ends, NotFound, NotFound),
+    "acknowledge cancel": (NotFound, NotFound, InvalidArgument, NotFound, NotFound),
+    "beat": (NotFound, NotFound, STARTED, NotFound, NotFound),
+    "request cancel": (Ends, Ends, None, None, Ends),
+    "backoff over": (NEVER, SCHEDULED, NEVER, NEVER, NEVER),
+    "start-to-close": (NEVER, NEVER, BACKING_OFF, NEVER, NEVER),
+    "schedule-to-start": (Ends, NEVER, NEVER, NEVER, NEVER),
+    "schedule-to-close": (Ends, Ends, Ends, NEVER, NEVER),
+    "heartbeat": (NEVER, NEVER, BACKING_OFF, NEVER, NEVER),
+    "lose": (None, None, SCHEDULED, None, None),
+    "lose, stale stamp": (None, None, None, None, None),
+    "pause": (PAUSED, PAUSED, STARTED, NotFound, FailedPrecondition),
+    "pause, same request": (PAUSED, PAUSED, STARTED, NotFound, PAUSED),
+    "unpause": (SCHEDULED, BACKING_OFF, STARTED, NotFound, SCHEDULED),
+    "unpause later": (SCHEDULED, BACKING_OFF, STARTED, NotFound, BACKING_OFF),
+    "reset": (SCHEDULED, SCHEDULED, STARTED, NotFound, SCHEDULED),
+    "reset, keep paused": (SCHEDULED, SCHEDULED, STARTED, NotFound, PAUSED),
+    "set options": (SCHEDULED, SCHEDULED, STARTED, NotFound, PAUSED),
 }
+
+EXPECTED_IF_PAUSED: dict[str, Outcome] = {
+    "undelivered": PAUSED,
+    "complete": Ends,
+    "fail": PAUSED,
+    "fail for good": Ends,
+    "beat": STARTED,
+    "lose": PAUSED,
+    "pause": FailedPrecondition,
+    "pause, same request": STARTED,
+    "unpause": STARTED,
+    "reset": STARTED,
+}
+"""Of a started activity."""
 
 EXPECTED_IF_CANCEL_REQUESTED: dict[str, Outcome] = {
     "undelivered": Ends,
@@ -151,7 +191,7 @@ EXPECTED_IF_CANCEL_REQUESTED: dict[str, Outcome] = {
 }
 """Of a started activity."""
 
-STATES = (SCHEDULED, BACKING_OFF, STARTED, OUTCOME_BUFFERED)
+STATES = (SCHEDULED, BACKING_OFF, STARTED, OUTCOME_BUFFERED, PAUSED)
 
 
 def check(pending: PendingActivity, trigger: Trigger, expected: Outcome) -> None:
@@ -182,6 +222,11 @@ def test_each_pair_does_what_the_table_says(name: str, state: AttemptState) -> N
 def test_a_started_activity_that_shall_cancel_has_no_other_attempt(name: str) -> None:
     pending = activity(STARTED, cancel=True)
     check(pending, TRIGGERS[name], EXPECTED_IF_CANCEL_REQUESTED[name])
+
+
+@pytest.mark.parametrize("name", EXPECTED_IF_PAUSED)
+def test_a_started_activity_that_is_paused_is_not_followed_by_another(name: str) -> None:
+    check(activity(STARTED, pause=PAUSE), TRIGGERS[name], EXPECTED_IF_PAUSED[name])
 
 
 def test_the_tables_of_the_test_cover_every_trigger_and_every_pair() -> None:

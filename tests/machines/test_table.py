@@ -20,6 +20,7 @@ from perdure.server.machines.workflow.inputs import (
     Heartbeat,
     QueryWaits,
     StartedWorkflowTask,
+    UpdatedActivityOptions,
     WorkflowStarted,
     WorkflowTaskCompleted,
 )
@@ -74,6 +75,17 @@ OUTCOMES: dict[type, dict[Phase, type]] = {
     inputs.ResetSticky: {
         ABSENT: NotFound, DELAYED: Done, IDLE: Done,
         SCHEDULED: Done, STARTED: Done, CLOSED: NotFound,
+    },
+    **{
+        kind: {
+            ABSENT: NotFound, DELAYED: NotFound, IDLE: Done,
+            SCHEDULED: Done, STARTED: Done, CLOSED: NotFound,
+        }
+        for kind in (inputs.PauseActivity, inputs.UnpauseActivity, inputs.ResetActivity)
+    },
+    inputs.UpdateActivityOptions: {
+        ABSENT: NotFound, DELAYED: NotFound, IDLE: UpdatedActivityOptions,
+        SCHEDULED: UpdatedActivityOptions, STARTED: UpdatedActivityOptions, CLOSED: NotFound,
     },
     inputs.StartWorkflowTask: {
         ABSENT: NotFound, DELAYED: NotFound, IDLE: NotFound,

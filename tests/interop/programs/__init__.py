@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from tests.interop.programs import (
     activities,
+    activity_control,
     async_completion,
     cancellation,
     chains,
@@ -51,6 +52,11 @@ PROGRAMS: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "activity_timeouts": activities.activity_timeouts,
     "activities_parallel": activities.activities_parallel,
     "activity_pending": activities.activity_pending,
+    "activity_paused": activity_control.activity_paused,
+    "activity_paused_in_time": activity_control.activity_paused_in_time,
+    "activity_reset": activity_control.activity_reset,
+    "activity_options": activity_control.activity_options,
+    "refused_activity_control": activity_control.refused_activity_control,
     "workflow_cancelled": cancellation.workflow_cancelled,
     "workflow_cancelled_twice": cancellation.workflow_cancelled_twice,
     "workflow_terminated": cancellation.workflow_terminated,

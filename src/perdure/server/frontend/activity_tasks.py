@@ -147,18 +147,24 @@ async def respond_activity_task_canceled_by_id(
 async def record_activity_task_heartbeat(
     services: Services, request: RecordActivityTaskHeartbeatRequest, caller: Caller
 ) -> bytes:
-    """An activity is alive, and learns whether it should cancel."""
-    is_cancelled = await _heartbeat(services, *_bind(services, request), request)
-    return RecordActivityTaskHeartbeatResponse(cancel_requested=is_cancelled).SerializeToString()
+    """An activity is alive, and learns whether it should cancel, is paused or was reset."""
+    heard = await _heartbeat(services, *_bind(services, request), request)
+    return RecordActivityTaskHeartbeatResponse(
+        cancel_requested=heard.cancel_requested,
+        activity_paused=heard.activity_paused,
+        activity_reset=heard.activity_reset,
+    ).SerializeToString()
 
 
 async def record_activity_task_heartbeat_by_id(
     services: Services, request: RecordActivityTaskHeartbeatByIdRequest, caller: Caller
 ) -> bytes:
     """An activity that is named by its id is alive."""
-    is_cancelled = await _heartbeat(services, *_bind_by_id(services, request), request)
+    heard = await _heartbeat(services, *_bind_by_id(services, request), request)
     return RecordActivityTaskHeartbeatByIdResponse(
-        cancel_requested=is_cancelled
+        cancel_requested=heard.cancel_requested,
+        activity_paused=heard.activity_paused,
+        activity_reset=heard.activity_reset,
     ).SerializeToString()
 
 
@@ -260,18 +266,18 @@ async def _heartbeat(
     namespace: NamespaceRef,
     token: TaskToken,
     request: RecordActivityTaskHeartbeatRequest | RecordActivityTaskHeartbeatByIdRequest,
-) -> bool:
-    """Whether the activity should cancel."""
+) -> Heartbeat:
+    """What the activity learns."""
     details = request.details if request.HasField("details") else None
     if _is_too_large(services, details):
         await _give_up(services, namespace, token, HEARTBEAT_TOO_LARGE, request.identity)
-        return True
+        return Heartbeat(cancel_requested=True)
     reply = await services.engine.submit(
         namespace, token.workflow_id, HeartbeatActivity(token, details, request.identity)
     )
     if not isinstance(reply, Heartbeat):
         raise InvariantViolation(f"a heartbeat was answered by {type(reply).__name__}")
-    return reply.cancel_requested
+    return reply
 
 
 async def _give_up(

@@ -27,6 +27,7 @@ from temporalio.api.workflowservice.v1 import (
 
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.validation import check_execution
+from perdure.server.machines.activity.options import options_message
 from perdure.server.machines.wire import duration, timestamp
 from perdure.server.machines.workflow import deadlines
 from perdure.server.machines.workflow.state import AttemptState, Child, PendingActivity, Run
@@ -93,12 +94,12 @@ def _config(run: Run) -> WorkflowExecutionConfig:
 
 
 def _pending_activity(pending: PendingActivity) -> PendingActivityInfo:
-    activity, attempt = pending.activity, pending.attempt
+    activity, attempt, options = pending.activity, pending.attempt, pending.options
     info = PendingActivityInfo(
         activity_id=activity.activity_id,
         state=_activity_state(pending),
         attempt=attempt.attempt,
-        maximum_attempts=activity.retry_policy.attempts_max,
+        maximum_attempts=options.retry_policy.attempts_max,
         scheduled_time=timestamp(attempt.scheduled_time_ns),
         last_worker_identity=attempt.identity or attempt.last_identity,
     )
@@ -120,36 +121,36 @@ def _pending_activity(pending: PendingActivity) -> PendingActivityInfo:
     if activity.schedule_to_close_ns:
         expires_ns = activity.scheduled_time_ns + activity.schedule_to_close_ns
         info.expiration_time.CopyFrom(timestamp(expires_ns))
-    if activity.priority is not None:
-        info.priority.CopyFrom(Priority.FromString(activity.priority))
-    _add_options(info, pending)
+    if options.priority is not None:
+        info.priority.CopyFrom(Priority.FromString(options.priority))
+    _add_control(info, pending)
     return info
 
 
 def _activity_state(pending: PendingActivity) -> PendingActivityState.ValueType:
+    attempt = pending.attempt
     if pending.activity.cancel_requested_event_id:
         return PendingActivityState.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED
-    if pending.attempt.state == AttemptState.STARTED:
+    if attempt.state == AttemptState.STARTED:
+        if attempt.pause is not None:
+            return PendingActivityState.PENDING_ACTIVITY_STATE_PAUSE_REQUESTED
         return PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
+    if attempt.pause is not None:
+        return PendingActivityState.PENDING_ACTIVITY_STATE_PAUSED
     return PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
 
 
-def _add_options(info: PendingActivityInfo, pending: PendingActivity) -> None:
-    activity = pending.activity
-    options = info.activity_options
-    options.task_queue.name = activity.task_queue
-    options.task_queue.normal_name = activity.task_queue
-    options.schedule_to_close_timeout.CopyFrom(duration(activity.schedule_to_close_ns))
-    options.schedule_to_start_timeout.CopyFrom(duration(activity.schedule_to_start_ns))
-    options.start_to_close_timeout.CopyFrom(duration(activity.start_to_close_ns))
-    options.heartbeat_timeout.CopyFrom(duration(activity.heartbeat_ns))
-    policy = activity.retry_policy
-    options.retry_policy.initial_interval.CopyFrom(duration(policy.initial_interval_ns))
-    options.retry_policy.backoff_coefficient = policy.backoff_coefficient
-    options.retry_policy.maximum_interval.CopyFrom(duration(policy.interval_ns_max))
-    options.retry_policy.maximum_attempts = policy.attempts_max
-    if activity.priority is not None:
-        options.priority.CopyFrom(Priority.FromString(activity.priority))
+def _add_control(info: PendingActivityInfo, pending: PendingActivity) -> None:
+    """What an operator has done to it."""
+    pause, options = pending.attempt.pause, pending.options
+    if pause is not None:
+        info.paused = True
+        info.pause_info.pause_time.CopyFrom(timestamp(pause.time_ns))
+        info.pause_info.manual.identity = pause.identity
+        info.pause_info.manual.reason = pause.reason
+    info.activity_options.CopyFrom(options_message(options))
+    info.activity_options.task_queue.normal_name = options.task_queue
+    info.activity_options.retry_policy.ClearField("non_retryable_error_types")
 
 
 def _pending_child(child: Child) -> PendingChildExecutionInfo:

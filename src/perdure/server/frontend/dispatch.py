@@ -17,6 +17,7 @@ from temporalio.api.operatorservice.v1 import service_pb2 as operator_service
 from temporalio.api.workflowservice.v1 import service_pb2 as workflow_service
 
 from perdure.server.frontend import (
+    activity_control,
     activity_tasks,
     controlling,
     descriptions,
@@ -74,6 +75,10 @@ RPCS: dict[str, Rpc] = {
     "RespondActivityTaskCanceledById": activity_tasks.respond_activity_task_canceled_by_id,
     "RecordActivityTaskHeartbeat": activity_tasks.record_activity_task_heartbeat,
     "RecordActivityTaskHeartbeatById": activity_tasks.record_activity_task_heartbeat_by_id,
+    "PauseActivity": activity_control.pause_activity,
+    "UnpauseActivity": activity_control.unpause_activity,
+    "ResetActivity": activity_control.reset_activity,
+    "UpdateActivityOptions": activity_control.update_activity_options,
     "ShutdownWorker": workers.shutdown_worker,
     "RecordWorkerHeartbeat": workers.record_worker_heartbeat,
 }

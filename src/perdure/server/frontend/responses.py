@@ -86,6 +86,7 @@ def activity_task(namespace: NamespaceRef, ready: ActivityTaskWithInput) -> byte
     response.activity_type.name = task.activity_type
     if task.heartbeat_details:
         response.heartbeat_details.ParseFromString(task.heartbeat_details)
+    response.retry_policy.SetInParent()
     if task.retry_policy:
         response.retry_policy.ParseFromString(task.retry_policy)
     if task.priority is not None:

@@ -63,18 +63,26 @@ def _time(time_ns: int) -> Timestamp | None:
 
 
 def _search_attributes(run: Run) -> SearchAttributes:
-    """Those of the run, and the builds of the workers that have completed tasks of it."""
+    """Those of the run, the builds of the workers that have completed tasks of it, and which types
+    of activity are paused."""
     attributes = SearchAttributes.FromString(run.blobs.get(BlobName.SEARCH_ATTRIBUTES, b""))
     recorded = run.recorded
     if recorded.completed_task_started_event_id:
         builds = ["unversioned"]
         points = recorded.reset_points
         builds += [f"unversioned:{point.build_id}" for point in points if point.build_id]
-        field = attributes.indexed_fields["BuildIds"]
-        field.metadata["encoding"] = b"json/plain"
-        field.metadata["type"] = b"KeywordList"
-        field.data = msgspec.json.encode(builds)
+        _set_keywords(attributes, "BuildIds", builds)
+    if run.pending.paused_types:
+        paused = [f"property:activityType={name}" for name in run.pending.paused_types]
+        _set_keywords(attributes, "TemporalPauseInfo", paused)
     return attributes
+
+
+def _set_keywords(attributes: SearchAttributes, name: str, values: list[str]) -> None:
+    field = attributes.indexed_fields[name]
+    field.metadata["encoding"] = b"json/plain"
+    field.metadata["type"] = b"KeywordList"
+    field.data = msgspec.json.encode(values)
 
 
 def _common(run: Run, workflow_id: str) -> WorkflowExecutionInfo:

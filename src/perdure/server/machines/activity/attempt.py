@@ -4,6 +4,7 @@
     BACKING_OFF  the attempt before has failed; this one is offered when its time has come
     STARTED      a worker has it
     OUTCOME_BUFFERED  it is over, and its events wait for a workflow task to close
+    PAUSED       nobody has it, and nobody gets it before it is unpaused
 
 `step` answers with the new value of the attempt, with `Ends` when the activity is over, or with
 None when nothing changes. What a caller may ask at the wrong time is refused (`NotFound`,
@@ -25,7 +26,8 @@ from temporalio.api.common.v1 import Payloads
 from temporalio.api.enums.v1 import RetryState, TimeoutType, workflow_pb2
 from temporalio.api.failure.v1 import Failure
 
-from perdure.server.machines.activity import failures
+from perdure.server.machines.activity import control, failures
+from perdure.server.machines.activity.control import Pause, Reset, SetOptions, Unpause
 from perdure.server.machines.activity.retry import RetryDecision, next_activity_retry
 from perdure.server.machines.errors import InvalidArgument, InvariantViolation, NotFound
 from perdure.server.machines.ports import Limits
@@ -123,6 +125,10 @@ Trigger = (
     | BackoffOver
     | TimeOut
     | Lose
+    | Pause
+    | Unpause
+    | Reset
+    | SetOptions
 )
 
 
@@ -180,9 +186,10 @@ def _put_back(pending: PendingActivity, trigger: Undelivered, limits: Limits) ->
     attempt = pending.attempt
     if trigger.stamp != attempt.stamp:
         return None
+    is_paused = attempt.pause is not None
     unstarted = _replace(
         attempt,
-        state=AttemptState.SCHEDULED,
+        state=AttemptState.PAUSED if is_paused else AttemptState.SCHEDULED,
         stamp=attempt.stamp + 1,
         started_time_ns=0,
         request_id="",
@@ -218,6 +225,7 @@ def _fail(pending: PendingActivity, trigger: Fail, limits: Limits) -> Step:
     decision = next_activity_retry(pending, trigger.now_ns, trigger.failure)
     if decision.delay_ns is None:
         return Ends(attempt, failure=trigger.failure, retry_state=decision.retry_state)
+    attempt = _replace(attempt, last_attempt_complete_ns=trigger.now_ns)
     return _back_off(attempt, trigger.now_ns, trigger.failure, decision, limits)
 
 
@@ -269,6 +277,8 @@ def _lose(pending: PendingActivity, trigger: Lose, limits: Limits) -> Step:
         return Ends(attempt, failure=failure, retry_state=decision.retry_state)
     at_once = RetryDecision(0, decision.retry_state)
     backing_off = _back_off(attempt, trigger.now_ns, failure, at_once, limits)
+    if backing_off.state == AttemptState.PAUSED:
+        return backing_off
     return _replace(backing_off, state=AttemptState.SCHEDULED, stamp=attempt.stamp + 1)
 
 
@@ -305,17 +315,26 @@ def _back_off(
     attempt: Attempt, now_ns: int, failure: Failure, decision: RetryDecision, limits: Limits
 ) -> Attempt:
     assert decision.delay_ns is not None, "there is another attempt"
-    return _replace(
+    over = _replace(
         attempt,
-        state=AttemptState.BACKING_OFF,
-        scheduled_time_ns=now_ns + decision.delay_ns,
+        state=AttemptState.PAUSED,
         attempt=attempt.attempt + 1,
         started_time_ns=0,
         request_id="",
         identity="",
         last_failure=failures.kept(failure, limits.activity_failure_bytes_max),
         last_identity=attempt.identity,
-        last_attempt_complete_ns=now_ns,
+    )
+    if attempt.pause is not None:
+        return over
+    if attempt.forgets_heartbeat:
+        over = _replace(over, heartbeat_time_ns=0, heartbeat_details=b"")
+    return _replace(
+        over,
+        state=AttemptState.BACKING_OFF,
+        scheduled_time_ns=now_ns + decision.delay_ns,
+        is_reset=False,
+        forgets_heartbeat=False,
     )
 
 
@@ -336,7 +355,24 @@ _UNSTARTED_TIMEOUTS = {
     AttemptState.BACKING_OFF: (workflow_pb2.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE,),
 }
 
-TABLE: dict[tuple[AttemptState, type], Callable[[PendingActivity, Any, Limits], Step]] = {
+Transition = Callable[[PendingActivity, Any, Limits], Step]
+
+
+def _controls(*states: AttemptState) -> dict[tuple[AttemptState, type], Transition]:
+    """What an operator may do is the same wherever an activity that is not over stands."""
+    return {
+        row: transition
+        for state in states
+        for row, transition in (
+            ((state, Pause), control.pause),
+            ((state, Unpause), control.unpause),
+            ((state, Reset), control.reset),
+            ((state, SetOptions), control.set_options),
+        )
+    }
+
+
+TABLE: dict[tuple[AttemptState, type], Transition] = {
     (AttemptState.SCHEDULED, Start): _start,
     (AttemptState.SCHEDULED, Undelivered): _nothing,
     (AttemptState.SCHEDULED, Lose): _nothing,
@@ -373,6 +409,24 @@ TABLE: dict[tuple[AttemptState, type], Callable[[PendingActivity, Any, Limits], 
     (AttemptState.OUTCOME_BUFFERED, AcknowledgeCancel): _task_not_found,
     (AttemptState.OUTCOME_BUFFERED, Beat): _task_not_found,
     (AttemptState.OUTCOME_BUFFERED, RequestCancel): _nothing,
+    (AttemptState.PAUSED, Start): _task_not_found,
+    (AttemptState.PAUSED, Undelivered): _nothing,
+    (AttemptState.PAUSED, Lose): _nothing,
+    (AttemptState.PAUSED, Complete): _complete_unstarted,
+    (AttemptState.PAUSED, Fail): _task_not_found,
+    (AttemptState.PAUSED, AcknowledgeCancel): _task_not_found,
+    (AttemptState.PAUSED, Beat): _task_not_found,
+    (AttemptState.PAUSED, RequestCancel): _cancel_unstarted,
+    **_controls(
+        AttemptState.SCHEDULED,
+        AttemptState.BACKING_OFF,
+        AttemptState.STARTED,
+        AttemptState.PAUSED,
+    ),
+    **{
+        (AttemptState.OUTCOME_BUFFERED, trigger): control.no_such_activity
+        for trigger in (Pause, Unpause, Reset, SetOptions)
+    },
 }
 """All that can happen to an attempt. What is not here cannot: only the service itself ends a
 backoff or lets time run out.

@@ -90,20 +90,23 @@ def next_activity_retry(
     pending: PendingActivity, now_ns: int, failure: Failure | None
 ) -> RetryDecision:
     """What comes after the current attempt of an activity has failed: never another one when its
-    cancellation was requested.
+    cancellation was requested, and always one, when it is unpaused, of what is paused now.
     """
-    activity = pending.activity
+    activity, policy = pending.activity, pending.options.retry_policy
     if activity.cancel_requested_event_id:
         return RetryDecision(None, workflow_pb2.RETRY_STATE_CANCEL_REQUESTED)
     if failure is not None and failure.timeout_failure_info.timeout_type in _SCHEDULE_TIMEOUTS:
         return RetryDecision(None, workflow_pb2.RETRY_STATE_TIMEOUT)
+    if pending.attempt.pause is not None and is_retryable(failure, policy.non_retryable_types):
+        return RetryDecision(0, workflow_pb2.RETRY_STATE_IN_PROGRESS)
+    # Other options move the timeout itself, and not this bound, on the real server too.
     expiration_ns = (
         activity.scheduled_time_ns + activity.schedule_to_close_ns
         if activity.schedule_to_close_ns
         else 0
     )
     return next_retry(
-        activity.retry_policy,
+        policy,
         pending.attempt.attempt,
         now_ns,
         expiration_ns,

@@ -12,13 +12,12 @@ from collections.abc import Callable
 
 import msgspec
 from temporalio.api.common.v1 import Payload, Payloads, Priority
-from temporalio.api.common.v1 import RetryPolicy as RetryPolicyMessage
 from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.server.machines.activity import attempt as attempts
 from perdure.server.machines.activity.attempt import Ends, Trigger
+from perdure.server.machines.activity.options import policy_message
 from perdure.server.machines.errors import InvalidArgument, NotFound
-from perdure.server.machines.wire import set_duration
 from perdure.server.machines.workflow import changes, events, workflow_task
 from perdure.server.machines.workflow.effects import OfferTask, TaskKind, WithdrawTask
 from perdure.server.machines.workflow.inputs import StartedActivityTask, TaskToken
@@ -26,7 +25,6 @@ from perdure.server.machines.workflow.state import (
     Attempt,
     AttemptState,
     PendingActivity,
-    RetryPolicy,
     Run,
 )
 from perdure.server.machines.workflow.turn import Turn
@@ -64,16 +62,18 @@ def take(turn: Turn, pending: PendingActivity, trigger: Trigger) -> Ends | None:
     """Apply a trigger to an activity. What ends the activity is left to the caller to record, with
     `end`.
     """
-    was = pending.attempt.state
+    before = pending.attempt
     step = attempts.step(pending, trigger, turn.limits)
     if step is None or isinstance(step, Ends):
         return step
     event_id = pending.activity.scheduled_event_id
     turn.change(changes.AttemptChanged(event_id, step))
+    if (step.state, step.stamp) == (before.state, before.stamp):
+        return None
+    if before.state == AttemptState.SCHEDULED:
+        withdraw(turn, event_id)
     if step.state == AttemptState.SCHEDULED:
         offer(turn, pending)
-    elif was == AttemptState.SCHEDULED:
-        withdraw(turn, event_id)
     return None
 
 
@@ -84,7 +84,7 @@ def offer(turn: Turn, pending: PendingActivity) -> None:
         OfferTask(
             run_id=run.recorded.run_id,
             kind=TaskKind.ACTIVITY,
-            queue=activity.task_queue,
+            queue=pending.options.task_queue,
             scheduled_event_id=activity.scheduled_event_id,
             stamp=pending.attempt.stamp,
             ready_at_ns=pending.attempt.scheduled_time_ns,
@@ -157,7 +157,7 @@ def end_canceled(
 def started_reply(turn: Turn, pending: PendingActivity) -> StartedActivityTask:
     """What a worker needs to know of the attempt that it got."""
     workflow, recorded = turn.workflow, turn.run.recorded
-    activity, attempt = pending.activity, pending.attempt
+    activity, attempt, options = pending.activity, pending.attempt, pending.options
     return StartedActivityTask(
         token=TaskToken(
             namespace_id=workflow.namespace_id,
@@ -173,18 +173,18 @@ def started_reply(turn: Turn, pending: PendingActivity) -> StartedActivityTask:
         scheduled_time_ns=activity.scheduled_time_ns,
         attempt_scheduled_time_ns=attempt.scheduled_time_ns,
         started_time_ns=attempt.started_time_ns,
-        schedule_to_close_ns=activity.schedule_to_close_ns,
-        start_to_close_ns=activity.start_to_close_ns,
-        heartbeat_ns=activity.heartbeat_ns,
+        schedule_to_close_ns=options.schedule_to_close_ns,
+        start_to_close_ns=options.start_to_close_ns,
+        heartbeat_ns=options.heartbeat_ns,
         heartbeat_details=attempt.heartbeat_details,
-        retry_policy=_policy_message(activity.retry_policy).SerializeToString(),
+        retry_policy=policy_message(options.retry_policy).SerializeToString(),
         priority=merged_priority(turn.run, pending),
     )
 
 
 def merged_priority(run: Run, pending: PendingActivity) -> bytes | None:
     """The activity's priority, and where it says nothing the workflow's; serialised."""
-    base, own = run.recorded.priority, pending.activity.priority
+    base, own = run.recorded.priority, pending.options.priority
     if base is None or own is None:
         return base if own is None else own
     of_workflow, of_activity = Priority.FromString(base), Priority.FromString(own)
@@ -210,13 +210,3 @@ def _started_event(
         last_failure=attempt.last_failure,
         worker_version=worker_version,
     )
-
-
-def _policy_message(policy: RetryPolicy) -> RetryPolicyMessage:
-    message = RetryPolicyMessage()
-    set_duration(message.initial_interval, policy.initial_interval_ns)
-    message.backoff_coefficient = policy.backoff_coefficient
-    set_duration(message.maximum_interval, policy.interval_ns_max)
-    message.maximum_attempts = policy.attempts_max
-    message.non_retryable_error_types.extend(policy.non_retryable_types)
-    return message

@@ -99,6 +99,12 @@ class AttemptChanged(msgspec.Struct, frozen=True):
     attempt: Attempt
 
 
+class PausesNoted(msgspec.Struct, frozen=True):
+    """Which types of activity are paused has changed."""
+
+    types: tuple[str, ...]
+
+
 class TimerFireBuffered(msgspec.Struct, frozen=True):
     """The timer is over; its event is buffered."""
 
@@ -151,6 +157,7 @@ Change = (
     | RequestNoted
     | CancelNoted
     | AttemptChanged
+    | PausesNoted
     | TimerFireBuffered
     | ChildStartBuffered
     | ChildEndBuffered

@@ -60,11 +60,14 @@ def task_deadline(run: Run) -> int:
 
 
 def activity_deadline(pending: PendingActivity) -> int:
-    """When something of the activity is due: a timeout, or the end of its backoff."""
-    activity, attempt = pending.activity, pending.attempt
+    """When something of the activity is due: a timeout, or the end of its backoff. Its clock
+    stands still while it is paused."""
+    activity, attempt, options = pending.activity, pending.attempt, pending.options
+    if attempt.pause is not None:
+        return NEVER
     closes_ns = (
-        activity.scheduled_time_ns + activity.schedule_to_close_ns
-        if activity.schedule_to_close_ns
+        activity.scheduled_time_ns + options.schedule_to_close_ns
+        if options.schedule_to_close_ns
         else NEVER
     )
     match attempt.state:
@@ -74,8 +77,8 @@ def activity_deadline(pending: PendingActivity) -> int:
             return earliest(closes_ns, attempt.scheduled_time_ns)
         case AttemptState.SCHEDULED:
             starts_ns = (
-                attempt.scheduled_time_ns + activity.schedule_to_start_ns
-                if activity.schedule_to_start_ns
+                attempt.scheduled_time_ns + options.schedule_to_start_ns
+                if options.schedule_to_start_ns
                 else NEVER
             )
             return earliest(closes_ns, starts_ns)
@@ -85,13 +88,13 @@ def activity_deadline(pending: PendingActivity) -> int:
 
 def attempt_deadline(pending: PendingActivity) -> int:
     """When a started attempt exceeds its start-to-close timeout."""
-    length_ns = pending.activity.start_to_close_ns
+    length_ns = pending.options.start_to_close_ns
     return pending.attempt.started_time_ns + length_ns if length_ns else NEVER
 
 
 def heartbeat_deadline(pending: PendingActivity) -> int:
     """When a started attempt has been silent for too long."""
-    length_ns = pending.activity.heartbeat_ns
+    length_ns = pending.options.heartbeat_ns
     if not length_ns:
         return NEVER
     return max(pending.attempt.started_time_ns, pending.attempt.heartbeat_time_ns) + length_ns

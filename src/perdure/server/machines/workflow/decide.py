@@ -16,6 +16,7 @@ from perdure.server.machines.ports import Ids, Limits
 from perdure.server.machines.workflow import chain, inputs, messages, workflow_task
 from perdure.server.machines.workflow.effects import Effect
 from perdure.server.machines.workflow.from_clients import (
+    activity_control,
     cancel,
     query,
     reset_sticky,
@@ -147,6 +148,30 @@ TABLE: dict[tuple[Phase, type], Decider] = {
     **_rows(inputs.QueryWorkflow, _no_such_workflow, query.running, query.closed),
     **_rows(inputs.ForgetQuery, _no_such_workflow, query.forget, query.forget),
     **_rows(inputs.ResetSticky, _no_such_workflow, reset_sticky.running, reset_sticky.closed),
+    **_rows(
+        inputs.PauseActivity,
+        _no_such_workflow,
+        activity_control.pause,
+        activity_control.closed,
+    ),
+    **_rows(
+        inputs.UnpauseActivity,
+        _no_such_workflow,
+        activity_control.unpause,
+        activity_control.closed,
+    ),
+    **_rows(
+        inputs.ResetActivity,
+        _no_such_workflow,
+        activity_control.reset,
+        activity_control.closed,
+    ),
+    **_rows(
+        inputs.UpdateActivityOptions,
+        _no_such_workflow,
+        activity_control.update_options,
+        activity_control.closed,
+    ),
     **_rows(inputs.StartWorkflowTask, _stale, task_dispatch.start, _stale),
     **_rows(inputs.WorkflowTaskUndelivered, _stale, _stale, _stale),
     (Phase.STARTED, inputs.WorkflowTaskUndelivered): task_dispatch.undelivered,

@@ -600,6 +600,10 @@ def _attempt_changed(run: Run, change: changes.AttemptChanged, touched: Touched)
     touched.add((RecordKind.ACTIVITY, change.scheduled_event_id))
 
 
+def _pauses_noted(run: Run, change: changes.PausesNoted, touched: Touched) -> None:
+    run.pending.paused_types = change.types
+
+
 def _timer_fire_buffered(run: Run, change: changes.TimerFireBuffered, touched: Touched) -> None:
     run.timers[change.timer_id].is_fired = True
     touched.add((RecordKind.TIMER, change.timer_id))
@@ -646,6 +650,7 @@ _PENDING: dict[type, Callable[[Run, Any, Touched], None]] = {
     changes.RequestNoted: _request_noted,
     changes.CancelNoted: _cancel_noted,
     changes.AttemptChanged: _attempt_changed,
+    changes.PausesNoted: _pauses_noted,
     changes.TimerFireBuffered: _timer_fire_buffered,
     changes.ChildStartBuffered: _child_start_buffered,
     changes.ChildEndBuffered: _child_end_buffered,

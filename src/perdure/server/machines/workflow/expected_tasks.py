@@ -31,7 +31,7 @@ def expected_tasks(run: Run) -> set[ExpectedTask]:
             TaskKind.ACTIVITY,
             pending.activity.scheduled_event_id,
             pending.attempt.stamp,
-            pending.activity.task_queue,
+            pending.options.task_queue,
         )
         for pending in run.activities.values()
         if pending.attempt.state == AttemptState.SCHEDULED

@@ -11,12 +11,16 @@ import msgspec
 from temporalio.api.common.v1 import Payloads
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.workflowservice.v1 import (
+    PauseActivityRequest,
     RequestCancelWorkflowExecutionRequest,
+    ResetActivityRequest,
     RespondWorkflowTaskCompletedRequest,
     RespondWorkflowTaskFailedRequest,
     SignalWorkflowExecutionRequest,
     StartWorkflowExecutionRequest,
     TerminateWorkflowExecutionRequest,
+    UnpauseActivityRequest,
+    UpdateActivityOptionsRequest,
 )
 
 from perdure.server.machines.workflow.messages import Message, Parent
@@ -94,6 +98,37 @@ class ResetSticky(msgspec.Struct):
     """Forget which worker has the run in its cache."""
 
     run_id: str
+
+
+class PauseActivity(msgspec.Struct):
+    """Do not start activities, or not again."""
+
+    run_id: str
+    request: PauseActivityRequest
+
+
+class UnpauseActivity(msgspec.Struct):
+    """Go on with activities that are paused, each after its share of the jitter, which follows from
+    the seed."""
+
+    run_id: str
+    request: UnpauseActivityRequest
+    seed: str
+
+
+class ResetActivity(msgspec.Struct):
+    """Begin activities again; `seed` as above."""
+
+    run_id: str
+    request: ResetActivityRequest
+    seed: str
+
+
+class UpdateActivityOptions(msgspec.Struct):
+    """Give activities other timeouts, another policy, queue or priority."""
+
+    run_id: str
+    request: UpdateActivityOptionsRequest
 
 
 # ---- from workers and the queues that they poll
@@ -221,6 +256,10 @@ Input = (
     | QueryWorkflow
     | ForgetQuery
     | ResetSticky
+    | PauseActivity
+    | UnpauseActivity
+    | ResetActivity
+    | UpdateActivityOptions
     | StartWorkflowTask
     | WorkflowTaskUndelivered
     | StickyWorkerUnavailable
@@ -317,6 +356,14 @@ class Heartbeat(msgspec.Struct):
     """What an activity learns when it heartbeats."""
 
     cancel_requested: bool
+    activity_paused: bool = False
+    activity_reset: bool = False
+
+
+class UpdatedActivityOptions(msgspec.Struct):
+    """The options that hold now: a serialised ActivityOptions."""
+
+    options: bytes
 
 
 class QueryWaits(msgspec.Struct):
@@ -353,4 +400,5 @@ Reply = (
     | QueryWaits
     | AskDirectly
     | QueryRejected
+    | UpdatedActivityOptions
 )

@@ -5,7 +5,13 @@ from __future__ import annotations
 
 from perdure.server.machines.errors import InvariantViolation
 from perdure.server.machines.workflow import deadlines
-from perdure.server.machines.workflow.state import Run, Status
+from perdure.server.machines.workflow.state import (
+    AttemptState,
+    PendingActivity,
+    RecordKind,
+    Run,
+    Status,
+)
 from perdure.server.machines.workflow.turn import Segment, Turn
 
 FULL_CHECK_PARTS = 64
@@ -61,6 +67,17 @@ def _check_open(segment: Segment) -> None:
         "T3: a deadline has no wake-up armed in time",
     )
     _require(len(run.activity_ids) == len(run.activities), "A1: two activities share an id")
+    for kind, key in segment.touched:
+        if kind is RecordKind.ACTIVITY and key in run.activities:
+            _check_activity(run.activities[key])
+
+
+def _check_activity(pending: PendingActivity) -> None:
+    attempt = pending.attempt
+    if attempt.state == AttemptState.PAUSED:
+        _require(attempt.pause is not None, "an activity waits for an operator, and for none")
+    elif attempt.state in (AttemptState.SCHEDULED, AttemptState.BACKING_OFF):
+        _require(attempt.pause is None, "a paused activity is on offer")
 
 
 def _check_closed(run: Run) -> None:

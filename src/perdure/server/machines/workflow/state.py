@@ -191,6 +191,8 @@ class Pending(msgspec.Struct, array_like=True):
     """How many turns changed the run."""
     wake_at_ns: int = 0
     """The armed wake-up; 0 when none. Never later than the earliest deadline."""
+    paused_types: tuple[str, ...] = ()
+    """Types of the activities that were paused when one was paused or unpaused last."""
 
 
 class Activity(msgspec.Struct, array_like=True):
@@ -211,6 +213,27 @@ class Activity(msgspec.Struct, array_like=True):
     use_workflow_build_id: bool = False
 
 
+class ActivityOptions(msgspec.Struct, array_like=True, frozen=True):
+    """What an operator gave an activity in place of what its workflow had asked for."""
+
+    task_queue: str
+    schedule_to_close_ns: int
+    schedule_to_start_ns: int
+    start_to_close_ns: int
+    heartbeat_ns: int
+    retry_policy: RetryPolicy
+    priority: bytes | None = None
+
+
+class Pause(msgspec.Struct, array_like=True, frozen=True):
+    """Who paused an activity, and why."""
+
+    time_ns: int
+    identity: str
+    reason: str
+    request_id: str
+
+
 class AttemptState(enum.IntEnum):
     """Where the newest attempt of an activity stands. Stored: never reuse a number."""
 
@@ -219,6 +242,8 @@ class AttemptState(enum.IntEnum):
     STARTED = 3
     OUTCOME_BUFFERED = 4
     """Its outcome is known and waits, as a buffered event, for the workflow task to close."""
+    PAUSED = 5
+    """Not started, and not on offer before an operator unpauses it."""
 
 
 class Attempt(msgspec.Struct, array_like=True):
@@ -242,6 +267,14 @@ class Attempt(msgspec.Struct, array_like=True):
     last_attempt_complete_ns: int = 0
     started_event_id: int = 0
     worker_version: bytes = b""
+    pause: Pause | None = None
+    """Set while it is paused: one that is STARTED runs on, but is not followed by another."""
+    options: ActivityOptions | None = None
+    """What holds instead of what was recorded."""
+    is_reset: bool = False
+    """An operator reset it while a worker had it, which learns of that by its heartbeat."""
+    forgets_heartbeat: bool = False
+    """The next attempt shall not get the details of this one."""
 
 
 class PendingActivity(msgspec.Struct, array_like=True):
@@ -249,6 +282,11 @@ class PendingActivity(msgspec.Struct, array_like=True):
 
     activity: Activity
     attempt: Attempt
+
+    @property
+    def options(self) -> Activity | ActivityOptions:
+        """The queue, timeouts, policy and priority that hold now."""
+        return self.attempt.options or self.activity
 
 
 class Timer(msgspec.Struct, array_like=True):

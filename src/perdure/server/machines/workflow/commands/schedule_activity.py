@@ -42,7 +42,8 @@ def check(context: CheckContext, command: Command) -> None:
             "ScheduleActivityTaskCommandAttributes is not set on ScheduleActivityTaskCommand.",
         )
     attributes = command.schedule_activity_task_command_attributes
-    if problem := _problem_of(attributes, context):
+    workflow_queue = context.run.recorded.task_queue
+    if problem := problem_of(attributes, workflow_queue, context.limits.id_length_max):
         raise CommandRefused(BAD_ATTRIBUTES, problem)
     limits = context.limits
     if attributes.input.ByteSize() > limits.blob_size_bytes_max:
@@ -107,7 +108,7 @@ def scheduled_event(
         attributes.input.CopyFrom(command.input)
     if command.HasField("priority"):
         attributes.priority.CopyFrom(command.priority)
-    close_ns, start_ns, run_ns, heartbeat_ns = _timeouts(command, run_timeout_ns)
+    close_ns, start_ns, run_ns, heartbeat_ns = timeouts_of(command, run_timeout_ns)
     set_duration(attributes.schedule_to_close_timeout, close_ns)
     set_duration(attributes.schedule_to_start_timeout, start_ns)
     set_duration(attributes.start_to_close_timeout, run_ns)
@@ -115,7 +116,7 @@ def scheduled_event(
     return event
 
 
-def _timeouts(
+def timeouts_of(
     command: ScheduleActivityTaskCommandAttributes, run_timeout_ns: int
 ) -> tuple[int, int, int, int]:
     """Schedule-to-close, schedule-to-start, start-to-close and heartbeat timeout, in nanoseconds; 0
@@ -139,43 +140,39 @@ def _timeouts(
     return close_ns, start_ns, attempt_ns, min(heartbeat_ns, attempt_ns)
 
 
-def _problem_of(
-    attributes: ScheduleActivityTaskCommandAttributes, context: CheckContext
+def problem_of(
+    attributes: ScheduleActivityTaskCommandAttributes, workflow_queue: str, length_max: int
 ) -> str | None:
     """The first thing that is wrong with the attributes, in the order and the words of the real
     server.
     """
-    recorded = context.run.recorded
     return (
-        _queue_problem(attributes, context)
+        _queue_problem(attributes, workflow_queue, length_max)
         or _name_problem(attributes)
         or _policy_problem(attributes)
-        or _length_problem(attributes, context.limits.id_length_max)
+        or _length_problem(attributes, length_max)
         or _priority_problem(attributes)
         or _timeout_problem(attributes)
         or (
             "Activity with UseCompatibleVersion cannot run on different task queue."
-            if attributes.use_workflow_build_id
-            and attributes.task_queue.name != recorded.task_queue
+            if attributes.use_workflow_build_id and attributes.task_queue.name != workflow_queue
             else None
         )
     )
 
 
 def _queue_problem(
-    attributes: ScheduleActivityTaskCommandAttributes, context: CheckContext
+    attributes: ScheduleActivityTaskCommandAttributes, workflow_queue: str, length_max: int
 ) -> str | None:
     if not attributes.HasField("task_queue"):
         return "taskQueue is not set"
     queue: TaskQueue = attributes.task_queue
-    length_max = context.limits.id_length_max
     if not queue.name:
         return "missing task queue name"
     if len(queue.name.encode()) > length_max:
         return "taskQueue length exceeds limit"
     if queue.name.startswith(RESERVED_QUEUE_PREFIX):
         return f"task queue name cannot start with reserved prefix {RESERVED_QUEUE_PREFIX}"
-    workflow_queue = context.run.recorded.task_queue
     if queue.name.startswith(INTERNAL_QUEUE_PREFIX) and not workflow_queue.startswith(
         INTERNAL_QUEUE_PREFIX
     ):

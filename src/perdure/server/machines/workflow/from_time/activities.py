@@ -65,23 +65,23 @@ def due(turn: Turn, now_ns: int) -> None:
 
 def deadlines_of(pending: PendingActivity) -> list[Deadline]:
     """Everything that can be due of an activity as it stands."""
-    activity, attempt = pending.activity, pending.attempt
+    activity, attempt, options = pending.activity, pending.attempt, pending.options
     result: list[tuple[int, TimeoutType.ValueType]] = []
-    if attempt.state == AttemptState.OUTCOME_BUFFERED:
+    if attempt.state == AttemptState.OUTCOME_BUFFERED or attempt.pause is not None:
         return []
     if attempt.state == AttemptState.BACKING_OFF:
         result.append((attempt.scheduled_time_ns, BACKOFF))
     elif attempt.state == AttemptState.SCHEDULED:
-        if activity.schedule_to_start_ns:
-            starts_ns = attempt.scheduled_time_ns + activity.schedule_to_start_ns
+        if options.schedule_to_start_ns:
+            starts_ns = attempt.scheduled_time_ns + options.schedule_to_start_ns
             result.append((starts_ns, workflow_pb2.TIMEOUT_TYPE_SCHEDULE_TO_START))
     else:
         if closes_ns := deadlines.attempt_deadline(pending):
             result.append((closes_ns, workflow_pb2.TIMEOUT_TYPE_START_TO_CLOSE))
         if silent_ns := deadlines.heartbeat_deadline(pending):
             result.append((silent_ns, workflow_pb2.TIMEOUT_TYPE_HEARTBEAT))
-    if activity.schedule_to_close_ns:
-        ends_ns = activity.scheduled_time_ns + activity.schedule_to_close_ns
+    if options.schedule_to_close_ns:
+        ends_ns = activity.scheduled_time_ns + options.schedule_to_close_ns
         result.append((ends_ns, workflow_pb2.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE))
     return [
         Deadline(time_ns, activity.scheduled_event_id, kind, attempt.attempt)
