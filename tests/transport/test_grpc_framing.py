@@ -16,6 +16,7 @@ from perdure.transport.http2.grpc_framing import (
     framed,
     head_of,
     percent_encoded,
+    whole_message,
 )
 from perdure.transport.http2.header_blocks import BlockDecoder, Field
 from perdure.transport.http2.requests import Request
@@ -83,12 +84,27 @@ def test_messages_are_found_however_a_body_is_cut(
 
 def compressed(message: bytes) -> bytes:
     """A message in gzip, as a body carries it."""
-    packed = gzip.compress(message)
+    packed = gzip.compress(message, mtime=0)
     return b"\1" + len(packed).to_bytes(4, "big") + packed
 
 
 def test_a_message_in_gzip_is_unpacked() -> None:
     assert MessageReader(is_gzip=True).feed(compressed(b"text" * 100)) == [b"text" * 100]
+    assert whole_message(compressed(b"text" * 100), is_gzip=True) == b"text" * 100
+
+
+@given(st.binary(max_size=40) | st.binary(max_size=40).map(framed))
+def test_a_body_that_is_one_message_is_seen_at_once(body: bytes) -> None:
+    whole = whole_message(body, is_gzip=False)
+    if whole is not None:
+        reader = MessageReader(is_gzip=False)
+        assert reader.feed(body) == [whole]
+        assert reader.waiting_bytes == 0
+
+
+@given(st.binary(max_size=40))
+def test_each_framed_message_is_a_whole_body(message: bytes) -> None:
+    assert whole_message(framed(message), is_gzip=False) == message
 
 
 def test_a_message_that_unpacks_beyond_the_limit_is_refused() -> None:
@@ -111,6 +127,11 @@ def test_what_cannot_be_unpacked_is_refused(is_gzip: bool, body: bytes) -> None:
     with pytest.raises(CallFailed) as caught:
         MessageReader(is_gzip=is_gzip).feed(body)
     assert caught.value.code is Code.INTERNAL
+    if is_gzip and body[0] == 1:
+        with pytest.raises(CallFailed, match="failed to decompress"):
+            whole_message(body, is_gzip=True)
+    else:
+        assert whole_message(body, is_gzip=is_gzip) is None
 
 
 def test_a_message_too_large_is_refused_by_its_length_alone() -> None:

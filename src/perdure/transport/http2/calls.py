@@ -14,9 +14,10 @@ from perdure.transport.http2.grpc_framing import (
     failure_answer,
     failure_trailers,
     framed,
+    whole_message,
 )
 from perdure.transport.http2.sending import Sending
-from perdure.transport.port import REQUEST_BYTES_MAX, CallFailed, Code, Handler
+from perdure.transport.port import CallFailed, Code, Handler
 
 HELD_BYTES_MAX = 256 * 1024 * 1024
 """Parts of requests that one connection may leave with us."""
@@ -98,13 +99,8 @@ class UnaryCall:
     def receive(self, data: bytes, *, is_last: bool) -> None:
         """Take a part of the request, and begin when it is complete."""
         try:
-            # Nearly always, the request is one message in one frame.
-            if is_last and self._reader is None and data[:1] == b"\0":
-                size = len(data) - 5
-                if size <= REQUEST_BYTES_MAX and int.from_bytes(data[1:5], "big") == size:
-                    self._begin(data[5:])
-                    return
-            self._collect(data)
+            if data and not self._take_whole(data):
+                self._collect(data)
         except CallFailed as failure:
             self.fail(failure)
             return
@@ -116,18 +112,32 @@ class UnaryCall:
                 self._let_go()
                 self._begin(request)
 
+    def _take_whole(self, data: bytes) -> bool:
+        """Nearly always, the request is one message in one frame (of which some say only
+        afterwards, by an empty one, that it was the last)."""
+        if self._reader is not None or self._request is not None:
+            return False
+        self._request = whole_message(data, is_gzip=self._head.is_gzip)
+        if self._request is None:
+            return False
+        self._hold(len(data))
+        return True
+
     def _collect(self, data: bytes) -> None:
         if self._reader is None:
             self._reader = MessageReader(is_gzip=self._head.is_gzip)
-        self._held_bytes += len(data)
-        self._link.held_bytes += len(data)
-        if self._link.held_bytes > HELD_BYTES_MAX:
-            raise CallFailed(Code.RESOURCE_EXHAUSTED, "too many requests are not complete")
+        self._hold(len(data))
         messages = self._reader.feed(data)
         if len(messages) > (1 if self._request is None else 0):
             raise CallFailed(Code.INTERNAL, "more than one message in the request of a unary call")
         if messages:
             self._request = messages[0]
+
+    def _hold(self, size: int) -> None:
+        self._held_bytes += size
+        self._link.held_bytes += size
+        if self._link.held_bytes > HELD_BYTES_MAX:
+            raise CallFailed(Code.RESOURCE_EXHAUSTED, "too many requests are not complete")
 
     def cancel(self) -> None:
         """Nobody wants the answer any more."""

@@ -103,6 +103,19 @@ def _shown(text: bytes) -> str:
     return f'"{text.decode("latin-1")}"'
 
 
+def whole_message(data: bytes, *, is_gzip: bool) -> bytes | None:
+    """The message that a body is, if it is exactly one; else None, and a MessageReader will tell.
+    Raises CallFailed for one that cannot be decompressed."""
+    size = len(data) - PREFIX_BYTES
+    if not 0 <= size <= REQUEST_BYTES_MAX or int.from_bytes(data[1:PREFIX_BYTES], "big") != size:
+        return None
+    if data[0] == 0:
+        return data[PREFIX_BYTES:]
+    if data[0] == 1 and is_gzip:
+        return _decompressed(data[PREFIX_BYTES:])
+    return None
+
+
 class MessageReader:
     """Cuts a request's body into messages."""
 
