@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 
 from perdure.server.engine.api import EngineStopped, EngineUnavailable, NamespaceRef
@@ -38,6 +39,12 @@ GATHER_SECONDS = 0.003
 for one workflow as for ten."""
 BUSY_WRITES = 4
 """A group of so many workflows means load."""
+CROWD_GATHER_SECONDS = 0.008
+"""How long turns are gathered while a crowd of workflows goes on at once: each waits longer in line
+than for this."""
+CROWD_WRITES, CROWD_WORKFLOWS = 64, 56
+"""So many workflows among the last so many writes are a crowd. A few that go on as fast as they can
+come by again within fewer writes."""
 WRITES_PER_GROUP_MAX = 500
 """Workflows in one group: a bound on the time that a commit takes, and so on everybody's
 latency."""
@@ -106,7 +113,9 @@ class Committer:
         self._open = Group(self._loop)
         self._task: asyncio.Task[None] | None = None
         self._is_stopped = False
-        self._is_busy = False
+        self._gather_seconds = 0.0
+        self._recent: deque[ExecutionKey] = deque(maxlen=CROWD_WRITES)
+        """The workflows of the last writes."""
         self._in_flight: Group | None = None
         self._dropped_in_flight: dict[ExecutionKey, Group] = {}
         """Workflows that were dropped while a commit of theirs is under way: until it has settled,
@@ -174,15 +183,22 @@ class Committer:
     async def _run(self) -> None:
         try:
             while self._open.writes or self._open.acknowledged:
-                await asyncio.sleep(GATHER_SECONDS if self._is_busy else 0)
+                await asyncio.sleep(self._gather_seconds)
                 group = self._next_group()
-                self._is_busy = len(group.writes) >= BUSY_WRITES
+                self._gather_seconds = self._gather_seconds_after(group)
                 self._in_flight = group
                 await self._commit(group)
                 self._in_flight = None
                 self._dropped_in_flight.clear()
         finally:
             self._task = None
+
+    def _gather_seconds_after(self, group: Group) -> float:
+        if len(group.writes) < BUSY_WRITES:
+            return 0.0
+        self._recent.extend(execution.key for execution in group.writes)
+        is_crowd = len(set(self._recent)) >= CROWD_WORKFLOWS
+        return CROWD_GATHER_SECONDS if is_crowd else GATHER_SECONDS
 
     def _next_group(self) -> Group:
         group, self._open = self._open, Group(self._loop)

@@ -7,6 +7,7 @@ workflow task and leaves no trace of the commands before it.
 
 from __future__ import annotations
 
+import functools
 import re
 
 import msgspec
@@ -48,6 +49,7 @@ def cause_text(cause: WorkflowTaskFailedCause.ValueType) -> str:
     return "".join(word.capitalize() for word in name.split("_"))
 
 
+@functools.cache  # Of the few names of commands and of their fields.
 def snake_case(name: str) -> str:
     """WorkflowRunTimeout as workflow_run_timeout."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

@@ -192,6 +192,8 @@ def _name_problem(attributes: ScheduleActivityTaskCommandAttributes) -> str | No
 
 
 def _policy_problem(attributes: ScheduleActivityTaskCommandAttributes) -> str | None:
+    if not attributes.HasField("retry_policy"):
+        return None  # The default one is right.
     policy = RetryPolicyMessage()
     policy.CopyFrom(attributes.retry_policy)
     retry.with_defaults(policy)

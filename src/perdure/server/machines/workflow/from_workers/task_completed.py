@@ -76,19 +76,20 @@ def closed(turn: Turn, message: CompleteWorkflowTask) -> WorkflowTaskCompleted:
 def check_sequence(request: RespondWorkflowTaskCompletedRequest) -> None:
     """A command that closes the run must be the last. Raises InvalidArgument; the task stays as it
     is."""
-    closing = ""
+    closing = None
     for command in request.commands:
-        if closing:
+        if closing is not None:
             raise InvalidArgument(
                 f"invalid command sequence: [{_names_of(request)}],"
-                f" command {closing} must be the last command."
+                f" command {_name_of(closing)} must be the last command."
             )
-        if not command.command_type:
+        command_type = command.command_type
+        if not command_type:
             raise InvalidArgument("unknown command type: Unspecified")
-        if command.command_type not in COMMAND_TYPES:
-            raise InvalidArgument(f"unknown command type: {command.command_type}")
-        if command.command_type in CLOSING_COMMANDS:
-            closing = _name_of(command.command_type)
+        if command_type not in COMMAND_TYPES:
+            raise InvalidArgument(f"unknown command type: {command_type}")
+        if command_type in CLOSING_COMMANDS:
+            closing = command_type
 
 
 def _names_of(request: RespondWorkflowTaskCompletedRequest) -> str:
