@@ -8,9 +8,9 @@ import msgspec
 from google.protobuf.message import DecodeError
 from temporalio.api.history.v1 import HistoryEvent
 
-from perdure.server.engine.history import entries_of
 from perdure.server.engine.pipeline import run_of
 from perdure.server.machines.errors import InvariantViolation
+from perdure.server.machines.wire import entries_of
 from perdure.server.machines.workflow.state import Run
 from perdure.server.store.codec import unseal
 from perdure.server.store.ports import CorruptBlob, LoadedRun, RunNumber, Store

@@ -15,8 +15,8 @@ from perdure.server.engine.api import (
     RunView,
     WorkflowTaskWithHistory,
 )
-from perdure.server.engine.history import entries_of
 from perdure.server.engine.pipeline import run_of
+from perdure.server.machines.wire import entries_of
 from perdure.server.machines.workflow.inputs import StartedActivityTask, WorkflowStarted
 from perdure.server.machines.workflow.state import Run
 from perdure.server.store.codec import unseal

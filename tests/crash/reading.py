@@ -9,7 +9,7 @@ from temporalio.api.workflowservice.v1 import (
     GetWorkflowExecutionHistoryResponse,
 )
 
-from perdure.server.engine.history import entries_of
+from perdure.server.machines.wire import entries_of
 from sim.ledger import Ledger
 from tests.crash.connection import READER, Connection
 

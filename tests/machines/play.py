@@ -12,6 +12,7 @@ The inputs (`[...]` holds the commands of a completion, separated by semicolons)
     poll [as=NAME]                   a worker takes the workflow task that is on offer
     complete [...] [KEY=VALUE...]    sticky=QUEUE:5s force new_task token=NAME build=ID
                                      answer=ID:TEXT fail_query=ID:TEXT
+    reset EVENT [run=#N] [KEY=VALUE...]    to before this event; exclude=signal request=NAME
     fail_task cause=NAME             undelivered       sticky_unavailable      reset_sticky
     signal NAME                      cancel            terminate
     signal_with_start NAME [KEY=VALUE...]    of the start, as above
@@ -34,8 +35,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
+from temporalio.api.enums.v1 import ResetReapplyExcludeType
 from temporalio.api.history.v1 import History
 
 from perdure.server.machines.errors import AlreadyStarted, Rejected
@@ -44,7 +47,7 @@ from perdure.server.machines.workflow import inputs
 from perdure.server.machines.workflow.decide import Decision
 from perdure.server.machines.workflow.effects import TaskKind
 from perdure.server.machines.workflow.workflow_task import unrecorded_events
-from tests.machines import operating, rendering, requests
+from tests.machines import operating, rendering, requests, resetting
 from tests.machines.world import World
 
 _OUTPUT = "  "
@@ -182,6 +185,15 @@ def _reset_sticky(
     play: Play, words: list[str], options: dict[str, str], commands: str
 ) -> Iterator[str]:
     return play.decide(inputs.ResetSticky(""))
+
+
+def _reset(play: Play, words: list[str], options: dict[str, str], commands: str) -> Iterator[str]:
+    fields: dict[str, Any] = {"request_id": options.get("request", "reset")}
+    if "exclude" in options:
+        name = f"RESET_REAPPLY_EXCLUDE_TYPE_{options['exclude'].upper()}"
+        fields["reset_reapply_exclude_types"] = [ResetReapplyExcludeType.Value(name)]
+    base_id = requests.made_id(options.get("run", ""))
+    return play.decide(resetting.reset(play.world, int(words[0]), base_id, **fields))
 
 
 def _signal(play: Play, words: list[str], options: dict[str, str], commands: str) -> Iterator[str]:
@@ -352,6 +364,7 @@ SCENES: dict[str, Scene] = {
     "undelivered": _undelivered,
     "sticky_unavailable": _sticky_unavailable,
     "reset_sticky": _reset_sticky,
+    "reset": _reset,
     "signal": _signal,
     "signal_with_start": _signal_with_start,
     "cancel": _cancel,

@@ -53,7 +53,9 @@ def moment(time_ns: int) -> str:
 def segment_lines(segment: Segment, now_ns: int) -> Iterator[str]:
     """What was done to one run, in order."""
     if segment.is_new:
-        yield f"run {segment.run.recorded.run_id}"
+        copied = segment.copied_event_id
+        whence = f" with events 1..{copied} of {segment.copied_from}" if copied else ""
+        yield f"run {segment.run.recorded.run_id}{whence}"
     steps = list(reversed(segment.steps))
     for batch in segment.batches:
         for event in History.FromString(batch.entries).events:
@@ -105,6 +107,8 @@ def change_lines(change: changes.Change) -> Iterator[str]:
             )
         case changes.PausesNoted(types=types):
             yield f"paused types: {', '.join(types) or 'none'}"
+        case changes.ResetInto(run_id=run_id):
+            yield f"reset into {run_id}"
         case changes.WakeArmed(wake_at_ns=wake_at_ns):
             yield f"wake {moment(wake_at_ns)}"
         case _:

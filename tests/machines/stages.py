@@ -10,7 +10,7 @@ from perdure.server.machines.ports import DEFAULT_LIMITS, Limits
 from perdure.server.machines.workflow import inputs, messages
 from perdure.server.machines.workflow.effects import TaskKind
 from perdure.server.machines.workflow.state import Phase
-from tests.machines import operating, requests
+from tests.machines import operating, requests, resetting
 from tests.machines.world import World
 
 NAMESPACE_ID = "namespace-id"
@@ -133,6 +133,9 @@ MESSAGES: dict[type, Callable[[World], inputs.Input]] = {
     inputs.QueryWorkflow: lambda world: inputs.QueryWorkflow(run_id(world), requests.query("q")),
     inputs.ForgetQuery: lambda world: inputs.ForgetQuery(run_id(world), query_id(world)),
     inputs.ResetSticky: lambda world: inputs.ResetSticky(run_id(world)),
+    inputs.ResetWorkflow: lambda world: resetting.unchecked(
+        world, min(4, world.run.recorded.next_event_id) if world.workflow.run is not None else 4
+    ),
     inputs.StartWorkflowTask: lambda world: inputs.StartWorkflowTask(
         run_id(world), task_stamp(world), world.ids.uuid(), "worker"
     ),

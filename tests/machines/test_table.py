@@ -87,6 +87,10 @@ OUTCOMES: dict[type, dict[Phase, type]] = {
         ABSENT: NotFound, DELAYED: NotFound, IDLE: UpdatedActivityOptions,
         SCHEDULED: UpdatedActivityOptions, STARTED: UpdatedActivityOptions, CLOSED: NotFound,
     },
+    inputs.ResetWorkflow: {
+        ABSENT: NotFound, DELAYED: Done, IDLE: Done,
+        SCHEDULED: Done, STARTED: Done, CLOSED: Done,
+    },
     inputs.StartWorkflowTask: {
         ABSENT: NotFound, DELAYED: NotFound, IDLE: NotFound,
         SCHEDULED: StartedWorkflowTask, STARTED: NotFound, CLOSED: NotFound,
@@ -179,7 +183,7 @@ def test_the_pair_comes_to_what_the_table_says(phase: Phase, kind: type) -> None
         assert type(world.decide(message(world, kind)).reply) is expected
 
 
-STARTS = (inputs.StartWorkflow, inputs.SignalWithStart, messages.StartChild)
+STARTS = (inputs.StartWorkflow, inputs.SignalWithStart, inputs.ResetWorkflow, messages.StartChild)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in INPUTS if kind not in (*STARTS, inputs.WakeUp)])

@@ -15,7 +15,7 @@ from temporalio.api.history.v1 import History, HistoryEvent
 
 from perdure.server.machines.errors import Rejected
 from perdure.server.machines.ports import DEFAULT_LIMITS, SECOND_NS, Limits
-from perdure.server.machines.wire import history_entry
+from perdure.server.machines.wire import entries_of, history_entry
 from perdure.server.machines.workflow import changes, deadlines, inputs
 from perdure.server.machines.workflow.codec import (
     all_records,
@@ -169,6 +169,9 @@ class World:
             run_id = run.recorded.run_id
             assert segment.is_new == (run_id not in self.runs), "W3: a run begins once"
             stored = self.runs.setdefault(run_id, StoredRun())
+            if segment.copied_event_id:
+                base = entries_of(self.runs[segment.copied_from].history)
+                stored.history = b"".join(base[: segment.copied_event_id])
             for batch in segment.batches:
                 stored.history += batch.entries
             stored.steps += segment.steps

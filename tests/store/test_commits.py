@@ -410,3 +410,83 @@ async def test_statistics_count_groups_and_writes(store: Store, fence: Fence) ->
     statistics = store.statistics()
     assert (statistics.groups, statistics.writes) == (2, 3)
     assert statistics.busy_seconds > 0
+
+
+async def copy(store: Store, source: int, target: int, last_event_id: int, limit: int = 100) -> int:
+    """Copy history until there is no more to copy; how many commits that took."""
+    copied, commits = 0, 0
+    while True:
+        reached = await store.copy_history(SHARD, source, target, copied, last_event_id, limit)
+        if reached == copied:
+            return commits
+        copied, commits = reached, commits + 1
+
+
+async def test_history_is_copied_to_the_number_of_a_run_to_come(store: Store, fence: Fence) -> None:
+    batches = [batch(1, 2), batch(3, 3), batch(4, 8), batch(9, 10)]
+    await store.commit(group(fence, start(7, history=batches)))
+    assert await copy(store, 7, 9, last_event_id=9, limit=2) == 2
+    assert await store.leftovers() == [9]
+    assert await store.load_number(9) is None
+    write = WorkflowWrite(
+        NAMESPACE,
+        "workflow-7",
+        [later(7), new_run(9, "workflow-7", history=[batch(9, 9)], is_copy=True)],
+        current=9,
+    )
+    assert await store.commit(group(fence, write)) == CommitResult({})
+    assert await store.read_history(9, *ALL_EVENTS) == [*batches[:3], batch(9, 9)]
+    assert await store.read_history(7, *ALL_EVENTS) == batches
+    assert await store.leftovers() == []
+    assert not await store.clear_leftovers(9, 100), "of a run that exists nothing is cleared"
+    assert len(await store.read_history(9, *ALL_EVENTS)) == 4
+
+
+async def test_a_copy_that_came_to_nothing_is_cleared_in_pieces(store: Store, fence: Fence) -> None:
+    await store.commit(group(fence, start(7, history=[batch(1, 2), batch(3, 3), batch(4, 8)])))
+    await copy(store, 7, 9, last_event_id=8)
+    pieces = 0
+    while await store.clear_leftovers(9, 1):
+        pieces += 1
+    assert pieces in (2, 3)
+    assert await store.leftovers() == []
+    assert await store.read_history(9, *ALL_EVENTS) == []
+    run, _, _ = await store.last_numbers()
+    assert run >= 9, "the number is not used again"
+
+
+async def test_a_deleted_run_is_found_by_nobody(store: Store, fence: Fence) -> None:
+    await store.commit(
+        group(
+            fence,
+            start(7, wake_at_ns=5, visibility=shown(1), dispatch_put=[task(7, 0)]),
+            start(8, visibility=shown(2)),
+        )
+    )
+    gone = WorkflowWrite(NAMESPACE, "workflow-7", [later(7)], runs_deleted=[7])
+    assert await store.commit(group(fence, gone)) == CommitResult({})
+    assert await store.load_current(NAMESPACE, "workflow-7") is None
+    assert await store.load_run(NAMESPACE, "workflow-7", run_id(7)) is None
+    assert await store.load_number(7) is None
+    assert store.absent(NAMESPACE, "workflow-7")
+    assert await store.run_versions([7]) == {}
+    assert await store.due(SHARD, 10, 10) == []
+    assert await store.next_wake(SHARD) is None
+    assert await store.queues_with_backlog() == []
+    assert [row.run for row in (await store.list_executions(NAMESPACE, None, 10)).runs] == [8]
+    assert await store.leftovers() == [7]
+    while await store.clear_leftovers(7, 1):
+        pass
+    assert await store.leftovers() == []
+    assert await store.read_history(7, *ALL_EVENTS) == []
+
+
+async def test_the_workflow_id_of_a_deleted_run_can_be_used_again(
+    store: Store, fence: Fence
+) -> None:
+    await store.commit(group(fence, start(7)))
+    await store.commit(group(fence, WorkflowWrite(NAMESPACE, "workflow-7", [], runs_deleted=[7])))
+    await store.commit(group(fence, start(9, "workflow-7")))
+    loaded = await store.load_current(NAMESPACE, "workflow-7")
+    assert loaded is not None
+    assert loaded.run == 9

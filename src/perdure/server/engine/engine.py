@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from msgspec import MsgspecError
-from temporalio.api.query.v1 import WorkflowQueryResult
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 
 from perdure.server.engine.api import (
     ActivityTaskWithInput,
@@ -23,8 +23,6 @@ from perdure.server.engine.api import (
     HistoryPage,
     NamespaceRef,
     Poll,
-    QueryAnswer,
-    QueryTaskWithHistory,
     RunClose,
     RunView,
     WorkflowTaskWithHistory,
@@ -38,8 +36,8 @@ from perdure.server.engine.execution import Execution
 from perdure.server.engine.flight_recorder import FlightRecorder
 from perdure.server.engine.outbox import Outbox
 from perdure.server.engine.pipeline import Pipeline
-from perdure.server.engine.queries import Queries
 from perdure.server.engine.reader import HistoryReader
+from perdure.server.engine.resets import Resets
 from perdure.server.engine.sealing import Outgoing, PendingRun, Projection
 from perdure.server.engine.waiters import Waiters
 from perdure.server.engine.wakeups import Wakeups
@@ -51,7 +49,6 @@ from perdure.server.machines.workflow.effects import OfferTask, TaskKind
 from perdure.server.machines.workflow.inputs import (
     Input,
     LoseActivityTask,
-    QueryWorkflow,
     Reply,
     StartedActivityTask,
     StartedWorkflowTask,
@@ -60,7 +57,6 @@ from perdure.server.machines.workflow.inputs import (
 )
 from perdure.server.machines.workflow.state import AttemptState, Run
 from perdure.server.machines.workflow.workflow_task import unrecorded_events
-from perdure.server.matching.query import QueryTask
 from perdure.server.matching.queues import Queues
 from perdure.server.store.ports import CorruptBlob, Fence, RunNumber, Store, StoreUnavailable
 
@@ -134,9 +130,6 @@ class Engine:
         )
         self.queues.start_stored = self.dispatcher.start_stored
         self.reader = HistoryReader(store)
-        self.queries = Queries(
-            self.pipeline, self.committer, self.dispatcher, self.reader, clock, ids
-        )
         self.waiters = Waiters()
         self.outbox = Outbox(
             store,
@@ -146,6 +139,15 @@ class Engine:
             limits,
             self._spawn,
             namespace_of,
+        )
+        self.resets = Resets(
+            store,
+            fence.shard,
+            self.pipeline,
+            self.committer,
+            self.reader,
+            ids,
+            self._spawn,
         )
         self.wakeups = Wakeups(store, fence.shard, clock, self._wake)
 
@@ -184,6 +186,7 @@ class Engine:
         )
         await engine.queues.recover()
         engine.outbox.recover()
+        await engine.resets.recover()
         if workers_are_dead:
             # First of all: what was held when its time ran out was lost, and has not timed out.
             await engine._lose_held_tasks()
@@ -221,7 +224,6 @@ class Engine:
         await self.wakeups.stop()
         self.queues.withdraw_polls(lambda waiting: True)
         self.waiters.stop()
-        self.queries.stop()
         await self.committer.stop()
         for task in list(self._tasks):
             task.cancel()
@@ -234,15 +236,20 @@ class Engine:
         self._check_id(workflow_id)
         return await self.pipeline.submit(namespace, workflow_id, message)
 
+    async def reset(
+        self, namespace: NamespaceRef, workflow_id: str, request: ResetWorkflowExecutionRequest
+    ) -> str:
+        """Begin a run with the history of another, up to a workflow task; its id."""
+        self._check_id(workflow_id)
+        return await self.resets.reset(namespace, workflow_id, request)
+
     async def poll_workflow_task(
         self, poll: Poll, timeout_seconds: float
-    ) -> WorkflowTaskWithHistory | QueryTaskWithHistory | None:
-        """The next workflow task of a queue, or a query; None when none came in time."""
+    ) -> WorkflowTaskWithHistory | None:
+        """The next workflow task of a queue; None when none came in time."""
         found = await self.dispatcher.poll(poll, TaskKind.WORKFLOW, timeout_seconds)
         if found is None:
             return None
-        if isinstance(found, QueryTask):
-            return await self.queries.with_history(found, is_sticky=bool(poll.sticky_for))
         workflow_id, task = found
         assert isinstance(task, StartedWorkflowTask)
         try:
@@ -258,7 +265,6 @@ class Engine:
         found = await self.dispatcher.poll(poll, TaskKind.ACTIVITY, timeout_seconds)
         if found is None:
             return None
-        assert not isinstance(found, QueryTask)
         workflow_id, task = found
         assert isinstance(task, StartedActivityTask)
         try:
@@ -371,25 +377,6 @@ class Engine:
                 return RunClose(recorded.run_id, recorded.close_event_id, recorded.successor_run_id)
             run_id = recorded.run_id
             await self.waiters.wait(execution, left, for_close=True)
-
-    async def query(
-        self,
-        namespace: NamespaceRef,
-        workflow_id: str,
-        message: QueryWorkflow,
-        timeout_seconds: float,
-    ) -> QueryAnswer:
-        """What the workflow's worker answers."""
-        self._check_id(workflow_id)
-        return await self.queries.ask(namespace, workflow_id, message, timeout_seconds)
-
-    def answer_query(self, task_id: str, result: WorkflowQueryResult) -> None:
-        """A worker's answer to a query."""
-        self.queries.settle(task_id, result)
-
-    def lose_query(self, task_id: str) -> None:
-        """The worker that was given a query is gone."""
-        self.queries.lose(task_id)
 
     async def describe(self, namespace: NamespaceRef, workflow_id: str, run_id: str) -> RunView:
         """A copy of a run's state, once all of it is durable."""

@@ -3,10 +3,10 @@ events."""
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 
 from perdure.server.machines.errors import InvariantViolation
+from perdure.server.machines.wire import entry_offsets
 
 TAIL_BYTES_MAX = 64 * 1024
 """History kept in memory per cached workflow: what is older is read from the store, and so is a
@@ -59,32 +59,3 @@ def cut(history: bytes, starts_with: int, first_event_id: int, last_event_id: in
     low = max(first_event_id - starts_with, 0)
     high = min(last_event_id - starts_with + 1, len(offsets) - 1)
     return history[offsets[low] : offsets[high]] if low < high else b""
-
-
-def entries_of(history: bytes) -> list[bytes]:
-    """Each event of a serialised History, as an entry of one."""
-    offsets = entry_offsets(history)
-    return [history[begin:end] for begin, end in itertools.pairwise(offsets)]
-
-
-def entry_offsets(history: bytes) -> list[int]:
-    """Where each entry of a serialised History begins, and, last, where the History ends."""
-    offsets = [0]
-    position, end = 0, len(history)
-    while position < end:
-        if history[position] != 0x0A:
-            raise InvariantViolation("a stored history is not a sequence of events")
-        position += 1
-        size = shift = 0
-        while True:
-            byte = history[position]
-            position += 1
-            size |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                break
-            shift += 7
-        position += size
-        offsets.append(position)
-    if position != end:
-        raise InvariantViolation("a stored history ends within an event")
-    return offsets

@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol
+
+import msgspec
 
 from perdure.server.engine.api import EngineUnavailable, NamespaceRef
 from perdure.server.engine.cache import ExecutionCache
@@ -33,12 +36,25 @@ from perdure.server.machines.workflow.effects import (
 )
 from perdure.server.machines.workflow.inputs import Input, Reply, StartWorkflow
 from perdure.server.machines.workflow.state import Run, Workflow
+from perdure.server.machines.workflow.turn import Batch
 from perdure.server.store.codec import unseal
 from perdure.server.store.ports import LoadedRun, RunNumber, Store, StoreUnavailable
 
 ATTEMPTS_MAX = 3
 """How often an input is decided on anew when the workflow under it was dropped before it was
 decided."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a run of a decision is stored, if it is neither the current one nor quite new.
+    `is_copy`: its history was copied there, but for `rest`."""
+
+    number: RunNumber
+    is_copy: bool = False
+    rest: Batch | None = None
+
+
+NOWHERE: Mapping[str, Place] = MappingProxyType({})
 
 
 class Publisher(Protocol):
@@ -87,22 +103,12 @@ class Pipeline:
         self._loads: dict[ExecutionKey, asyncio.Task[Execution]] = {}
         self.publisher: Publisher
 
-    async def submit(
-        self,
-        namespace: NamespaceRef,
-        workflow_id: str,
-        message: Input,
-        *,
-        decided: Callable[[Execution, Reply], None] | None = None,
-    ) -> Reply:
-        """Decide on an input; the answer, also a refusal, when what it rests on is durable.
-        `decided` is called before anything else can be decided; again, if that was lost."""
+    async def submit(self, namespace: NamespaceRef, workflow_id: str, message: Input) -> Reply:
+        """Decide on an input; the answer, also a refusal, when what it rests on is durable."""
         for _ in range(ATTEMPTS_MAX):
             execution = await self.execution(namespace, workflow_id)
             try:
                 reply, write = self.decide(execution, namespace, message)
-                if decided is not None:
-                    decided(execution, reply)
             except Rejected as refusal:
                 await self._committer.settle(execution)
                 other = None
@@ -118,14 +124,23 @@ class Pipeline:
                 if execution.is_dropped:
                     continue
                 return reply
-            return await self._when_durable(write, reply)
+            return await self.when_durable(write, reply)
         raise EngineUnavailable(f"workflow {workflow_id!r} cannot be written now")
 
+    def reserve_run(self) -> RunNumber:
+        """A number that no other run will have."""
+        self._last_run += 1
+        return self._last_run
+
     def decide(
-        self, execution: Execution, namespace: NamespaceRef, message: Input
+        self,
+        execution: Execution,
+        namespace: NamespaceRef,
+        message: Input,
+        places: Mapping[str, Place] = NOWHERE,
     ) -> tuple[Reply, PendingWrite | None]:
         """Take one decision on a workflow in memory: its reply, and the write that it is part of
-        (None: it changed nothing)."""
+        (None: it changed nothing). `places` by run id."""
         now_ns = self._clock.now_ns()
         try:
             decision = decide(execution.workflow, message, now_ns, self._ids, self._limits)
@@ -141,7 +156,7 @@ class Pipeline:
         if not decision.has_changes and not decision.effects:
             return decision.reply, None
         write = self._committer.pending_write(execution, namespace)
-        self._take_over(execution, namespace, write, decision)
+        self._take_over(execution, namespace, write, decision, places)
         return decision.reply, write
 
     async def execution(self, namespace: NamespaceRef, workflow_id: str) -> Execution:
@@ -182,16 +197,17 @@ class Pipeline:
         namespace: NamespaceRef,
         write: PendingWrite,
         decision: Decision,
+        places: Mapping[str, Place],
     ) -> None:
         for segment in decision.segments:
+            place = places.get(segment.run.recorded.run_id)
             if segment.is_new:
-                self._last_run += 1
-                execution.current_run = self._last_run
+                execution.current_run = place.number if place else self.reserve_run()
                 execution.tail = type(execution.tail)()
                 execution.rows = set()
                 execution.may_have_rows = False
                 execution.committed_event_id = 0
-            pending = self._pending_run(execution, write, segment.run, is_new=segment.is_new)
+            pending = self._pending_run(execution, write, segment.run, place, is_new=segment.is_new)
             for batch in segment.batches:
                 execution.tail.append(batch.first_event_id, batch.last_event_id, batch.entries)
             pending.add(segment)
@@ -212,12 +228,23 @@ class Pipeline:
                 self.publisher.offered(execution, namespace, pending.number, offer)
 
     def _pending_run(
-        self, execution: Execution, write: PendingWrite, run: Run, *, is_new: bool
+        self,
+        execution: Execution,
+        write: PendingWrite,
+        run: Run,
+        place: Place | None,
+        *,
+        is_new: bool,
     ) -> PendingRun:
         for pending in reversed(write.runs):
             if pending.run is run:
                 return pending
-        pending = PendingRun(number=execution.current_run, run=run, is_new=is_new)
+        number = place.number if place else execution.current_run
+        pending = PendingRun(number=number, run=run, is_new=is_new)
+        if place is not None and place.is_copy:
+            pending.is_copy = True
+            if place.rest is not None:
+                pending.batches.append(place.rest)
         write.runs.append(pending)
         write.when_durable(
             lambda error: None if error else self.publisher.durable(execution, pending)
@@ -262,7 +289,8 @@ class Pipeline:
     # ---- waiting
 
     @staticmethod
-    async def _when_durable(write: PendingWrite, reply: Reply) -> Reply:
+    async def when_durable(write: PendingWrite, reply: Reply) -> Reply:
+        """The answer, once what it rests on is durable. Raises EngineUnavailable."""
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         write.answer(durable)
         await durable

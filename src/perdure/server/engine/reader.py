@@ -5,6 +5,7 @@ from __future__ import annotations
 from perdure.server.engine.api import EngineUnavailable
 from perdure.server.engine.history import HistoryTail, cut
 from perdure.server.machines.errors import InvariantViolation
+from perdure.server.machines.wire import event_of
 from perdure.server.store.codec import unseal
 from perdure.server.store.ports import RunNumber, Store, StoreUnavailable
 
@@ -45,8 +46,4 @@ class HistoryReader:
 
     async def read_event(self, run: RunNumber, tail: HistoryTail | None, event_id: int) -> bytes:
         """One serialised HistoryEvent."""
-        entry = await self.read(run, tail, event_id, event_id)
-        position = 1
-        while entry[position] >= 0x80:
-            position += 1
-        return entry[position + 1 :]
+        return event_of(await self.read(run, tail, event_id, event_id))

@@ -51,6 +51,8 @@ class PendingRun(msgspec.Struct):
     visibility_changed: bool = False
     offers: dict[int, OfferTask] = {}
     rows_deleted: set[int] = set()
+    is_copy: bool = False
+    """Its history was begun in the store by a copy."""
 
     def add(self, segment: Segment) -> None:
         """Take over what a turn did to the run."""
@@ -165,6 +167,7 @@ class PendingWrite:
             dispatch_deleted=list(pending.rows_deleted),
         )
         if pending.is_new:
+            write.is_copy = pending.is_copy
             write.insert = RunIdentity(
                 self.namespace.number,
                 self.execution.key[1],

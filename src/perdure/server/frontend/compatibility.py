@@ -22,9 +22,11 @@ PARTIAL: dict[str, str] = {
     "DescribeWorkflowExecution": "callbacks and Nexus operations come with them; a"
     " closed run lists nothing pending",
     "ListWorkflowExecutions": "newest first, with an empty query only",
-    "PollWorkflowTaskQueue": "unversioned workers; no updates, no poller scaling",
+    "PollWorkflowTaskQueue": "unversioned workers; no queries, no updates, no poller scaling",
     "PollActivityTaskQueue": "unversioned workers; no poller scaling, no queue rate limits",
     "RespondWorkflowTaskCompleted": "commands of updates and Nexus are refused; no pages",
+    "ResetWorkflowExecution": "updates are not done again; a repeated request id gets the same run,"
+    " where Temporal resets once more",
     "ShutdownWorker": "the last heartbeat that comes with it is not kept",
     "RecordWorkerHeartbeat": "accepted, not kept",
 }

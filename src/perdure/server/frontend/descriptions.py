@@ -5,6 +5,7 @@ from __future__ import annotations
 from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.common.v1 import Payloads, Priority
 from temporalio.api.enums.v1 import (
+    ContinueAsNewInitiator,
     EventType,
     PendingActivityState,
     PendingWorkflowTaskState,
@@ -87,8 +88,13 @@ def _config(run: Run) -> WorkflowExecutionConfig:
     )
     if recorded.execution_timeout_ns:
         config.workflow_execution_timeout.CopyFrom(duration(recorded.execution_timeout_ns))
-    # The real server shows a run timeout that was set, even to none: children have theirs set.
-    if recorded.run_timeout_ns or recorded.parent_workflow_id:
+    # The real server shows a run timeout that was set, even to none: those of children and of runs
+    # that another continued as are.
+    if (
+        recorded.run_timeout_ns
+        or recorded.parent_workflow_id
+        or recorded.initiator == ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_WORKFLOW
+    ):
         config.workflow_run_timeout.CopyFrom(duration(recorded.run_timeout_ns))
     return config
 
@@ -186,8 +192,11 @@ def _extended_info(run: Run) -> WorkflowExecutionExtendedInfo:
             timestamp(deadlines.run_deadline(run)) if recorded.run_timeout_ns else NO_TIME
         ),
         cancel_requested=run.pending.is_cancel_requested,
-        original_start_time=timestamp(recorded.start_time_ns),
+        original_start_time=timestamp(recorded.original_start_time_ns or recorded.start_time_ns),
+        reset_run_id=run.pending.reset_run_id,
     )
+    if recorded.original_start_time_ns:
+        info.last_reset_time.CopyFrom(timestamp(recorded.start_time_ns))
     if recorded.execution_expiration_ns:
         info.execution_expiration_time.CopyFrom(timestamp(recorded.execution_expiration_ns))
     if run.pending.start_request_id:

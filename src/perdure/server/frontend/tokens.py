@@ -6,7 +6,7 @@ grow, so it stays valid whatever is written in between.
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 
@@ -30,14 +30,6 @@ class HistoryToken(msgspec.Struct, array_like=True, frozen=True):
     """Entries that follow the last event of a workflow task's history."""
 
 
-class QueryToken(msgspec.Struct, array_like=True, frozen=True):
-    """What a worker shows when it answers a query."""
-
-    namespace_id: str
-    queue: str
-    task_id: str
-
-
 class ListToken(msgspec.Struct, array_like=True, frozen=True):
     """The last row of a page of a list."""
 
@@ -46,11 +38,8 @@ class ListToken(msgspec.Struct, array_like=True, frozen=True):
     run: _RowInteger
 
 
-TokenT = TypeVar("TokenT")
-
 _encode = msgspec.msgpack.Encoder().encode
 _task_tokens = msgspec.msgpack.Decoder(TaskToken)
-_query_tokens = msgspec.msgpack.Decoder(QueryToken)
 _history_tokens = msgspec.msgpack.Decoder(HistoryToken)
 _list_tokens = msgspec.msgpack.Decoder(ListToken)
 
@@ -62,25 +51,10 @@ def encode_task_token(token: TaskToken) -> bytes:
 
 def decode_task_token(token: bytes) -> TaskToken:
     """A task token as a worker shows it. Raises InvalidArgument."""
-    return _decode_shown(_task_tokens, token)
-
-
-def encode_query_token(token: QueryToken) -> bytes:
-    """The token of a query as a worker gets it."""
-    return _encode(token)
-
-
-def decode_query_token(token: bytes) -> QueryToken:
-    """The token of a query as a worker shows it: that of a task names a query that never was.
-    Raises InvalidArgument."""
-    return _decode_shown(_query_tokens, token)
-
-
-def _decode_shown(decoder: msgspec.msgpack.Decoder[TokenT], token: bytes) -> TokenT:
     if not token:
         raise InvalidArgument("Task token not set on request.")
     try:
-        return decoder.decode(token)
+        return _task_tokens.decode(token)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise InvalidArgument("Error deserializing task token.") from None
 

@@ -28,20 +28,16 @@ class QueryFailed(Rejected):
         self.failure = failure
 
 
-class DeadlineExceeded(Rejected):
-    """Nobody did it before the caller's time was over."""
-
-
 class NotFound(Rejected):
     """What the request names does not exist, or is no longer outstanding."""
 
 
+class Moved(Rejected):
+    """What the input was made from is not so any more: make it anew."""
+
+
 class ResourceExhausted(Rejected):
     """A limit of the workflow or the service was reached."""
-
-
-class BusyWorkflow(ResourceExhausted):
-    """Too much is asked of one workflow at a time."""
 
 
 class AlreadyStarted(Rejected):

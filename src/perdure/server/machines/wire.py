@@ -3,8 +3,12 @@ History."""
 
 from __future__ import annotations
 
+import itertools
+
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+
+from perdure.server.machines.errors import InvariantViolation
 
 SECOND_NS = 1_000_000_000
 
@@ -37,6 +41,43 @@ def duration(length_ns: int) -> Duration:
 def duration_ns(value: Duration) -> int:
     """Nanoseconds."""
     return value.seconds * SECOND_NS + value.nanos
+
+
+def entries_of(history: bytes) -> list[bytes]:
+    """Each event of a serialised `History`, as an entry of one."""
+    offsets = entry_offsets(history)
+    return [history[begin:end] for begin, end in itertools.pairwise(offsets)]
+
+
+def event_of(entry: bytes) -> bytes:
+    """The serialised event of an entry."""
+    position = 1
+    while entry[position] >= 0x80:
+        position += 1
+    return entry[position + 1 :]
+
+
+def entry_offsets(history: bytes) -> list[int]:
+    """Where each entry of a serialised `History` begins, and, last, where the History ends."""
+    offsets = [0]
+    position, end = 0, len(history)
+    while position < end:
+        if history[position] != 0x0A:
+            raise InvariantViolation("a stored history is not a sequence of events")
+        position += 1
+        size = shift = 0
+        while True:
+            byte = history[position]
+            position += 1
+            size |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                break
+            shift += 7
+        position += size
+        offsets.append(position)
+    if position != end:
+        raise InvariantViolation("a stored history ends within an event")
+    return offsets
 
 
 def history_entry(event: bytes) -> bytes:

@@ -227,6 +227,31 @@ class FaultyStore:
         await self._before_read(self.odds.read_unavailable)
         return await self.inner.read_history(run, first_event_id, last_event_id, limit_bytes)
 
+    async def copy_history(
+        self,
+        shard: int,
+        source: RunNumber,
+        target: RunNumber,
+        after_event_id: int,
+        last_event_id: int,
+        limit: int,
+    ) -> int:
+        """Copy some batches to the number of a run that is to come."""
+        await self._before_read(self.odds.read_unavailable)
+        return await self.inner.copy_history(
+            shard, source, target, after_event_id, last_event_id, limit
+        )
+
+    async def leftovers(self) -> list[RunNumber]:
+        """Numbers of which no run exists, but records or history do."""
+        await self._before_read(self.odds.read_unavailable)
+        return await self.inner.leftovers()
+
+    async def clear_leftovers(self, run: RunNumber, limit: int) -> bool:
+        """Delete some of what is left over of a run."""
+        await self._before_read(self.odds.read_unavailable)
+        return await self.inner.clear_leftovers(run, limit)
+
     async def due(self, shard: int, until_ns: int, limit: int) -> list[tuple[int, RunNumber]]:
         """As the inner store, or StoreUnavailable."""
         await self._before_read(self.odds.read_unavailable)

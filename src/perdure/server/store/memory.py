@@ -73,6 +73,8 @@ class MemoryStore:
         self._dispatch: dict[DispatchKey, DispatchRow] = {}
         self._queues: defaultdict[QueueKey, set[DispatchKey]] = defaultdict(set)
         self._outbox: dict[int, OutboxRow] = {}
+        self._leftovers: dict[RunNumber, dict[int, HistoryBatch]] = {}
+        """Histories without a run: copied for one, or of one that was deleted."""
         self._namespaces: dict[str, NamespaceRow] = {}
         self._wakes: defaultdict[int, list[tuple[int, RunNumber]]] = defaultdict(list)
         self._marks = (0, 0, 0)
@@ -151,6 +153,8 @@ class MemoryStore:
             turn_mark = max(turn_mark, run_write.turn)
         if write.current is not None:
             self._current[write.namespace, write.workflow_id] = write.current
+        for number in write.runs_deleted:
+            self._delete_run(number)
         for row in write.outbox_put:
             self._outbox[row.sequence] = OutboxRow(row.sequence, row.run, bytes(row.blob))
             outbox_mark = max(outbox_mark, row.sequence)
@@ -162,7 +166,8 @@ class MemoryStore:
         number = write.run
         if write.insert is not None:
             identity = write.insert
-            run = _Run(shard, identity, 0, 0, b"", None, False, None, {}, {})
+            history = self._leftovers.pop(number, {}) if write.is_copy else {}
+            run = _Run(shard, identity, 0, 0, b"", None, False, None, {}, history)
             self._runs[number] = run
             self._numbers[identity.namespace, identity.workflow_id, identity.run_id] = number
         else:
@@ -186,6 +191,19 @@ class MemoryStore:
             self._queues[QueueKey(row.namespace, row.queue, row.kind)].add((row.run, row.event_id))
         for event_id in write.dispatch_deleted:
             self._drop_dispatch((number, event_id))
+
+    def _delete_run(self, number: RunNumber) -> None:
+        run = self._runs.pop(number, None)
+        if run is None:
+            return
+        identity = run.identity
+        del self._numbers[identity.namespace, identity.workflow_id, identity.run_id]
+        key = (identity.namespace, identity.workflow_id)
+        if self._current.get(key) == number:
+            del self._current[key]
+        for row in [row for row in self._dispatch if row[0] == number]:
+            self._drop_dispatch(row)
+        self._leftovers[number] = run.history
 
     def _drop_dispatch(self, key: DispatchKey) -> None:
         row = self._dispatch.pop(key, None)
@@ -254,6 +272,41 @@ class MemoryStore:
         )
         return take_batches(found, limit_bytes)
 
+    async def copy_history(
+        self,
+        shard: int,
+        source: RunNumber,
+        target: RunNumber,
+        after_event_id: int,
+        last_event_id: int,
+        limit: int,
+    ) -> int:
+        """Copy some batches to the number of a run that is to come."""
+        copied = self._leftovers.setdefault(target, {})
+        batches = [
+            batch
+            for first_event_id, batch in sorted(self._runs[source].history.items())
+            if first_event_id > after_event_id and batch.last_event_id <= last_event_id
+        ][:limit]
+        for batch in batches:
+            copied[batch.first_event_id] = batch
+        run_mark, turn_mark, outbox_mark = self._marks
+        self._marks = (max(run_mark, target), turn_mark, outbox_mark)
+        return batches[-1].last_event_id if batches else after_event_id
+
+    async def leftovers(self) -> list[RunNumber]:
+        """Numbers of which no run exists, but records or history do."""
+        return sorted(self._leftovers)
+
+    async def clear_leftovers(self, run: RunNumber, limit: int) -> bool:
+        """Forget a history without a run."""
+        history = self._leftovers.get(run, {})
+        for first_event_id in sorted(history)[:limit]:
+            del history[first_event_id]
+        if not history:
+            self._leftovers.pop(run, None)
+        return bool(history)
+
     async def due(self, shard: int, until_ns: int, limit: int) -> list[tuple[int, RunNumber]]:
         """(wake_at_ns, run) with wake_at_ns <= until_ns, earliest first."""
         found: list[tuple[int, RunNumber]] = []
@@ -276,7 +329,8 @@ class MemoryStore:
         wakes = self._wakes[shard]
         while wakes:
             wake_at_ns, number = wakes[0]
-            if self._runs[number].wake_at_ns == wake_at_ns:
+            run = self._runs.get(number)
+            if run is not None and run.wake_at_ns == wake_at_ns:
                 return wakes[0]
             heapq.heappop(wakes)
         return None

@@ -163,6 +163,8 @@ class RunWrite(msgspec.Struct):
     dispatch_put: list[DispatchRow] = []
     dispatch_deleted: list[int] = []
     """Event ids of dispatch rows of this run that are gone."""
+    is_copy: bool = False
+    """With `insert`: its history was begun by `copy_history`."""
 
 
 class WorkflowWrite(msgspec.Struct):
@@ -176,6 +178,9 @@ class WorkflowWrite(msgspec.Struct):
     """The run that the workflow id names from now on; None when that does not change."""
     outbox_put: list[OutboxRow] = []
     outbox_deleted: list[int] = []
+    runs_deleted: list[RunNumber] = []
+    """Runs that are gone, with what is on offer of them. Their records and their history are left
+    over: see `leftovers`."""
 
 
 class Commit(msgspec.Struct):
@@ -318,6 +323,32 @@ class Store(Protocol):
 
         The blobs are as they were written (sealed).
         """
+        ...
+
+    async def copy_history(
+        self,
+        shard: int,
+        source: RunNumber,
+        target: RunNumber,
+        after_event_id: int,
+        last_event_id: int,
+        limit: int,
+    ) -> int:
+        """Copy some batches of `source` that lie between two events to `target`, durably: the last
+        event of which there is a copy now (`after_event_id` when there was no more to copy).
+
+        `target` must be the number of no run yet. It is one of the `leftovers` until it is inserted
+        as a copy, so it is no loss when that never happens.
+        """
+        ...
+
+    async def leftovers(self) -> list[RunNumber]:
+        """Numbers of which no run exists (any more), but records or history do."""
+        ...
+
+    async def clear_leftovers(self, run: RunNumber, limit: int) -> bool:
+        """Delete some of what is left over of a run; whether there may be more. Of a run that
+        exists nothing is."""
         ...
 
     async def due(self, shard: int, until_ns: int, limit: int) -> list[tuple[int, RunNumber]]:

@@ -110,9 +110,9 @@ def first_backoff_ns(request: StartWorkflowExecutionRequest, now_ns: int) -> int
     return duration_ns(request.workflow_start_delay)
 
 
-def close(turn: Turn, event: HistoryEvent) -> None:
-    """Record the close of the run; whatever it had on offer is withdrawn, and its children and its
-    parent hear of it."""
+def close(turn: Turn, event: HistoryEvent, *, is_told: bool = True) -> None:
+    """Record the close of the run; whatever it had on offer is withdrawn, and (if `is_told`) its
+    children and its parent hear of it."""
     run = turn.run
     task = run.workflow_task
     if task is not None and (not task.started_event_id or run.pending.is_task_undelivered):
@@ -120,14 +120,15 @@ def close(turn: Turn, event: HistoryEvent) -> None:
     for scheduled_event_id, pending in run.activities.items():
         if pending.attempt.state == AttemptState.SCHEDULED:
             turn.effects.append(WithdrawTask(run.recorded.run_id, scheduled_event_id))
-    family.close_children(turn)
+    if is_told:
+        family.close_children(turn)
     turn.record(event)
-    family.report_close(turn, event)
+    if is_told:
+        family.report_close(turn, event)
     queries.unblock(turn)
     if run.buffered:
         turn.change(changes.BufferTaken())
-    # A closed run keeps the attempt: one whose task failed to the last answers no queries.
-    turn.change(changes.TaskClosed(next_attempt=run.pending.attempt))
+    turn.change(changes.TaskClosed(next_attempt=1))
     turn.segment.visibility_changed = True
 
 
@@ -296,6 +297,12 @@ def _succeed(
 def _begin(turn: Turn, event: HistoryEvent, request_id: str) -> Run:
     run = turn.start_run(event)
     turn.change(changes.StartAccepted(request_id))
+    keep_start_event(turn, event)
+    return run
+
+
+def keep_start_event(turn: Turn, event: HistoryEvent) -> None:
+    """Keep the start event of a run at hand, if the server may have to start a successor of it."""
     attributes = event.workflow_execution_started_event_attributes
     if (
         attributes.HasField("retry_policy")
@@ -304,7 +311,6 @@ def _begin(turn: Turn, event: HistoryEvent, request_id: str) -> Run:
         or attributes.completion_callbacks
     ):
         turn.change(changes.StartEventKept(event.SerializeToString(deterministic=True)))
-    return run
 
 
 def _unhurried_ns(previous: Run, wanted_ns: int, now_ns: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
-from perdure.server.machines.workflow.state import Attempt, RecordKind, WorkflowTask
+from perdure.server.machines.workflow.state import Attempt, BaseRun, RecordKind, WorkflowTask
 
 
 class StartAccepted(msgspec.Struct, frozen=True):
@@ -19,6 +19,20 @@ class StartEventKept(msgspec.Struct, frozen=True):
     start."""
 
     event: bytes
+
+
+class ResetFrom(msgspec.Struct, frozen=True):
+    """The run took over the history of another: what is durable of it, and no event."""
+
+    start_request_id: str
+    reset_request_id: str
+    base_runs: tuple[BaseRun, ...]
+
+
+class ResetInto(msgspec.Struct, frozen=True):
+    """Another run took over the history of this one."""
+
+    run_id: str
 
 
 class TaskScheduled(msgspec.Struct, frozen=True):
@@ -144,6 +158,8 @@ class WakeArmed(msgspec.Struct, frozen=True):
 Change = (
     StartAccepted
     | StartEventKept
+    | ResetFrom
+    | ResetInto
     | TaskScheduled
     | TaskStarted
     | TaskClosed

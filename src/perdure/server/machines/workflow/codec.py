@@ -95,6 +95,11 @@ def all_records(run: Run) -> list[tuple[int, bytes, bytes]]:
     return rows
 
 
+def parts_of(run: Run) -> set[tuple[RecordKind, int | str]]:
+    """The kind and key of every keyed part."""
+    return {(kind, key) for kind, part_of in _PARTS.items() for key in part_of(run)}
+
+
 def copy_run(run: Run) -> Run:
     """An independent copy, by way of the stored form."""
     return decode_run(encode_head(run), all_records(run))

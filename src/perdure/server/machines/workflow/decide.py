@@ -19,6 +19,7 @@ from perdure.server.machines.workflow.from_clients import (
     activity_control,
     cancel,
     query,
+    reset,
     reset_sticky,
     signal,
     signal_with_start,
@@ -47,12 +48,18 @@ from perdure.server.machines.workflow.from_workflows import (
 )
 from perdure.server.machines.workflow.from_workflows import signal as signal_from_workflow
 from perdure.server.machines.workflow.invariants import check_turn
+from perdure.server.machines.workflow.resetting import has_taken_over
 from perdure.server.machines.workflow.state import Phase, Workflow
 from perdure.server.machines.workflow.turn import Segment, Turn
 
 Decider = Callable[[Turn, Any], inputs.Reply]
 
 OPEN = (Phase.DELAYED, Phase.IDLE, Phase.SCHEDULED, Phase.STARTED)
+
+
+FOR_ANY_RUN = (inputs.StartWorkflow, inputs.SignalWithStart, inputs.ResetWorkflow)
+"""Inputs that name no run of their own."""
+OF_CHILDREN = (messages.ChildStarted, messages.ChildStartFailed, messages.ChildClosed)
 
 
 class Decision(msgspec.Struct):
@@ -80,7 +87,15 @@ def decide(
     phase = workflow.phase
     run = workflow.run
     run_id = run_named_by(message)
-    if run is not None and run_id and run_id != run.recorded.run_id:
+    if (
+        run is not None
+        and run_id
+        and run_id != run.recorded.run_id
+        and not (
+            isinstance(message, OF_CHILDREN)
+            and has_taken_over(run, run_id, message.initiated_event_id)
+        )
+    ):
         phase = Phase.ABSENT
     turn = Turn(workflow, now_ns, ids, limits)
     reply = TABLE[phase, type(message)](turn, message)
@@ -94,7 +109,7 @@ def decide(
 
 def run_named_by(message: inputs.Input) -> str:
     """The run that an input is for; "" when it is for whichever is current."""
-    if isinstance(message, inputs.StartWorkflow | inputs.SignalWithStart):
+    if isinstance(message, FOR_ANY_RUN):
         return ""
     token = getattr(message, "token", None)
     run_id: str = token.run_id if token is not None else message.run_id  # type: ignore[union-attr]
@@ -172,6 +187,7 @@ TABLE: dict[tuple[Phase, type], Decider] = {
         activity_control.update_options,
         activity_control.closed,
     ),
+    **_rows(inputs.ResetWorkflow, _no_such_workflow, reset.decide, reset.decide),
     **_rows(inputs.StartWorkflowTask, _stale, task_dispatch.start, _stale),
     **_rows(inputs.WorkflowTaskUndelivered, _stale, _stale, _stale),
     (Phase.STARTED, inputs.WorkflowTaskUndelivered): task_dispatch.undelivered,

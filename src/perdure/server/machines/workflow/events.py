@@ -151,8 +151,11 @@ def workflow_task_failed(
     failure: Failure | None,
     identity: str,
     binary_checksum: str = "",
+    base_run_id: str = "",
+    new_run_id: str = "",
 ) -> HistoryEvent:
-    """WorkflowTaskFailed."""
+    """WorkflowTaskFailed; by a reset, with the run whose history it ends and the one that goes
+    on."""
     return HistoryEvent(
         event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_TASK_FAILED,
         workflow_task_failed_event_attributes=WorkflowTaskFailedEventAttributes(
@@ -162,6 +165,8 @@ def workflow_task_failed(
             failure=failure,
             identity=identity,
             binary_checksum=binary_checksum,
+            base_run_id=base_run_id,
+            new_run_id=new_run_id,
         ),
     )
 

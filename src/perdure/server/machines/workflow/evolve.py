@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from temporalio.api.common.v1 import Memo, SearchAttributes
 from temporalio.api.common.v1 import RetryPolicy as RetryPolicyMessage
 from temporalio.api.enums.v1 import EventType, event_type_pb2
@@ -205,6 +206,28 @@ def _add_reset_point(recorded: Recorded, build_id: str, event_id: int, time_ns: 
 def _task_over(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> None:
     _outstanding(run, event)
     run.recorded.workflow_task = None
+
+
+def _task_failed(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> None:
+    _task_over(run, event, time_ns, touched)
+    attributes = event.workflow_task_failed_event_attributes
+    if attributes.new_run_id:
+        _take_over(run.recorded, attributes.new_run_id, time_ns)
+
+
+def _take_over(recorded: Recorded, run_id: str, time_ns: int) -> None:
+    """A reset: all before was another run's history, and from here on it is this one's. Its
+    timeouts begin anew."""
+    recorded.reset_points = tuple(
+        msgspec.structs.replace(point, run_id=run_id) if point.run_id == recorded.run_id else point
+        for point in recorded.reset_points
+    )
+    recorded.chain_run_id = recorded.first_execution_run_id
+    recorded.run_id = run_id
+    recorded.original_start_time_ns = recorded.original_start_time_ns or recorded.start_time_ns
+    recorded.start_time_ns = time_ns
+    if recorded.execution_timeout_ns:
+        recorded.execution_expiration_ns = time_ns + recorded.execution_timeout_ns
 
 
 def _activity_scheduled(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> None:
@@ -428,7 +451,7 @@ _EVENTS: dict[int, Callable[[Run, HistoryEvent, int, Touched], None]] = {
     event_type_pb2.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED: _task_scheduled,
     event_type_pb2.EVENT_TYPE_WORKFLOW_TASK_STARTED: _task_started,
     event_type_pb2.EVENT_TYPE_WORKFLOW_TASK_COMPLETED: _task_completed,
-    event_type_pb2.EVENT_TYPE_WORKFLOW_TASK_FAILED: _task_over,
+    event_type_pb2.EVENT_TYPE_WORKFLOW_TASK_FAILED: _task_failed,
     event_type_pb2.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT: _task_over,
     event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: _activity_scheduled,
     event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_STARTED: _activity_started,
@@ -523,6 +546,18 @@ def _start_accepted(run: Run, change: changes.StartAccepted, touched: Touched) -
 
 def _start_event_kept(run: Run, change: changes.StartEventKept, touched: Touched) -> None:
     _put_blob(run, BlobName.START_EVENT, change.event, touched)
+
+
+def _reset_from(run: Run, change: changes.ResetFrom, touched: Touched) -> None:
+    pending = run.pending
+    pending.start_request_id = change.start_request_id
+    pending.reset_request_id = change.reset_request_id
+    pending.base_runs = change.base_runs
+    pending.is_cancel_requested = bool(run.recorded.cancel_requested_event_id)
+
+
+def _reset_into(run: Run, change: changes.ResetInto, touched: Touched) -> None:
+    run.pending.reset_run_id = change.run_id
 
 
 def _pending_scheduled(run: Run, change: changes.TaskScheduled, touched: Touched) -> None:
@@ -637,6 +672,8 @@ def _wake_armed(run: Run, change: changes.WakeArmed, touched: Touched) -> None:
 _PENDING: dict[type, Callable[[Run, Any, Touched], None]] = {
     changes.StartAccepted: _start_accepted,
     changes.StartEventKept: _start_event_kept,
+    changes.ResetFrom: _reset_from,
+    changes.ResetInto: _reset_into,
     changes.TaskScheduled: _pending_scheduled,
     changes.TaskStarted: _pending_started,
     changes.TaskClosed: _pending_closed,

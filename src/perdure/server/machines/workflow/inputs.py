@@ -14,6 +14,7 @@ from temporalio.api.workflowservice.v1 import (
     PauseActivityRequest,
     RequestCancelWorkflowExecutionRequest,
     ResetActivityRequest,
+    ResetWorkflowExecutionRequest,
     RespondWorkflowTaskCompletedRequest,
     RespondWorkflowTaskFailedRequest,
     SignalWorkflowExecutionRequest,
@@ -24,6 +25,8 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from perdure.server.machines.workflow.messages import Message, Parent
+from perdure.server.machines.workflow.resetting import Fold
+from perdure.server.machines.workflow.state import Run
 
 
 class TaskToken(msgspec.Struct, array_like=True, frozen=True):
@@ -85,10 +88,6 @@ class QueryWorkflow(msgspec.Struct):
     run_id: str
     query: bytes
     reject_condition: int = 0
-    deadline_ns: int = 0
-    """When the caller gives up; 0 when that is not known."""
-    is_unblocked: bool = False
-    """It has waited for the workflow to see all that came before it, and must not wait again."""
 
 
 class ForgetQuery(msgspec.Struct):
@@ -136,6 +135,23 @@ class UpdateActivityOptions(msgspec.Struct):
 
 
 # ---- from workers and the queues that they poll
+
+
+class ResetWorkflow(msgspec.Struct):
+    """Begin a run with what another has recorded before `request.workflow_task_finish_event_id`.
+
+    `base` is that other run, unless it is the current one; `prefix` folds its beginning, which
+    begins with `start_event`; `later` are events to be done again. `seen_event_id` is the next
+    event of the current run as it was when `later` was read from it; 0 when it was not.
+    """
+
+    request: ResetWorkflowExecutionRequest
+    new_run_id: str
+    base: Run | None
+    prefix: Fold
+    start_event: bytes
+    later: list[bytes]
+    seen_event_id: int
 
 
 class StartWorkflowTask(msgspec.Struct):
@@ -264,6 +280,7 @@ Input = (
     | UnpauseActivity
     | ResetActivity
     | UpdateActivityOptions
+    | ResetWorkflow
     | StartWorkflowTask
     | WorkflowTaskUndelivered
     | StickyWorkerUnavailable
@@ -373,7 +390,6 @@ class UpdatedActivityOptions(msgspec.Struct):
 class QueryWaits(msgspec.Struct):
     """The query waits for a workflow task; `SettleQuery` will name it."""
 
-    run_id: str
     query_id: str
 
 
@@ -386,7 +402,6 @@ class AskDirectly(msgspec.Struct):
     sticky_queue: str
     sticky_timeout_ns: int
     is_open: bool
-    priority: int
 
 
 class QueryRejected(msgspec.Struct):

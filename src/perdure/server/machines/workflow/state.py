@@ -108,6 +108,13 @@ class ResetPoint(msgspec.Struct, array_like=True, frozen=True):
     """When the closed run that it belongs to is deleted; 0 while that is open."""
 
 
+class BaseRun(msgspec.Struct, array_like=True, frozen=True):
+    """A run that another took over by a reset, up to (not with) an event."""
+
+    run_id: str
+    cut_event_id: int
+
+
 class Recorded(msgspec.Struct, array_like=True):
     """The fold of a run's events (its scalar part)."""
 
@@ -152,6 +159,9 @@ class Recorded(msgspec.Struct, array_like=True):
     build_id: str = ""
     """Of the worker that completed the newest workflow task."""
     parent_namespace_id: str = ""
+    original_start_time_ns: int = 0
+    """Of a run that was made by a reset: when the history began that it took over. Its own start is
+    the reset."""
 
     @property
     def first_execution_run_id(self) -> str:
@@ -193,6 +203,12 @@ class Pending(msgspec.Struct, array_like=True):
     """The armed wake-up; 0 when none. Never later than the earliest deadline."""
     paused_types: tuple[str, ...] = ()
     """Types of the activities that were paused when one was paused or unpaused last."""
+    reset_run_id: str = ""
+    """The newest run that was made of this one by a reset."""
+    reset_request_id: str = ""
+    """Of a run that was made by a reset: the request that asked for it."""
+    base_runs: tuple[BaseRun, ...] = ()
+    """Of a run that was made by a reset while children were pending: whose children they are."""
 
 
 class Activity(msgspec.Struct, array_like=True):

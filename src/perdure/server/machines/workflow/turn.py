@@ -15,6 +15,7 @@ from perdure.server.machines.errors import InvariantViolation
 from perdure.server.machines.ports import Ids, Limits
 from perdure.server.machines.wire import history_entry, set_timestamp
 from perdure.server.machines.workflow import changes, deadlines
+from perdure.server.machines.workflow.codec import parts_of
 from perdure.server.machines.workflow.effects import Effect, SendMessage
 from perdure.server.machines.workflow.evolve import (
     Touched,
@@ -56,6 +57,10 @@ class Segment(msgspec.Struct):
     steps: list[tuple[int, changes.Change]] = []
     """Changes of what is pending, in order, each with the id of the event that came next: together
     with the batches, all that was done to the run, in the order in which it was done."""
+    copied_from: str = ""
+    """The run whose history the new run begins with, as far as `copied_event_id`: the batches go on
+    from there."""
+    copied_event_id: int = 0
     visibility_changed: bool = False
     """Whether what lists find and order the run by has changed: when it begins and when it
     closes."""
@@ -103,6 +108,27 @@ class Turn:
         self.segments.append(segment)
         self._append(event.event_type, 1, serialised)
         return segment.run
+
+    def adopt_run(self, run: Run, copied_from: str) -> None:
+        """Let a run that was folded from the beginning of another's history become the current
+        one."""
+        self.workflow.run = run
+        self.segments.append(
+            Segment(
+                run=run,
+                is_new=True,
+                touched=parts_of(run),
+                visibility_changed=True,
+                copied_from=copied_from,
+                copied_event_id=run.recorded.next_event_id - 1,
+            )
+        )
+
+    def change_other(self, run: Run, change: changes.Change) -> None:
+        """Apply a change of what is pending of a run that is over, and not the current one."""
+        segment = Segment(run=run, is_new=False)
+        self.segments.insert(0, segment)
+        self._apply(segment, change)
 
     def record(self, event: HistoryEvent, time_ns: int | None = None) -> int:
         """Append an event to the current run (at the turn's time, unless given) and return its

@@ -277,10 +277,8 @@ def withdraw(turn: Turn) -> None:
 def flush_buffer(turn: Turn) -> None:
     """Record the buffered events, in order of arrival, but outcomes of activities and children last
     (as the real server does)."""
-    run = turn.run
-    arrived = [HistoryEvent.FromString(buffered.event) for buffered in run.buffered.values()]
+    arrived = arrived_events(turn.run)
     turn.change(changes.BufferTaken())
-    arrived.sort(key=lambda event: event.event_type in _OUTCOMES)
     started_ids: dict[int, int] = {}
     for event in arrived:
         time_ns = event.event_time.seconds * SECOND_NS + event.event_time.nanos
@@ -292,6 +290,19 @@ def flush_buffer(turn: Turn) -> None:
         event_id = turn.record(event, time_ns)
         if event.event_type in _STARTS:
             started_ids[getattr(attributes, _STARTS[event.event_type])] = event_id
+
+
+def arrived_events(run: Run) -> list[HistoryEvent]:
+    """What is buffered, in the order in which it will be recorded."""
+    arrived = [HistoryEvent.FromString(buffered.event) for buffered in run.buffered.values()]
+    arrived.sort(key=is_outcome)
+    return arrived
+
+
+def is_outcome(event: HistoryEvent) -> bool:
+    """Whether an event is how an activity or a child ended: of what arrives together, those are
+    recorded last."""
+    return event.event_type in _OUTCOMES
 
 
 def limit_buffer(turn: Turn) -> None:

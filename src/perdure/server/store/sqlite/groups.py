@@ -26,6 +26,7 @@ from perdure.server.store.ports import (
     CommitUnknown,
     Fence,
     LeaseLost,
+    RunNumber,
     StoreUnavailable,
     WorkflowWrite,
 )
@@ -146,6 +147,10 @@ class GroupWriter:
         many(connection, "put_dispatch", rows.dispatch_put)
         many(connection, "delete_outbox", rows.outbox_deleted)
         many(connection, "insert_outbox", rows.outbox_put)
+        many(connection, "delete_leftover", rows.runs_completed)
+        many(connection, "delete_run", rows.runs_deleted)
+        many(connection, "delete_dispatch_of_run", rows.runs_deleted)
+        many(connection, "put_leftover", rows.runs_deleted)
 
     def _many(
         self,
@@ -180,6 +185,40 @@ class GroupWriter:
         if marks != stored:
             connection.execute(self._sql["raise_marks"], (*marks, shard))
         return marks
+
+    def copy_history(
+        self,
+        shard: int,
+        source: RunNumber,
+        target: RunNumber,
+        after_event_id: int,
+        last_event_id: int,
+        limit: int,
+    ) -> int:
+        """See `Store.copy_history`; it is a transaction of its own."""
+        run, turn, outbox = self._marks.get(shard, (0, 0, 0))
+        marks = (max(run, target + NUMBERS_AHEAD), turn, outbox)
+        with self._transaction() as connection:
+            parameters = (source, target, after_event_id, last_event_id, limit)
+            copied = connection.execute(self._sql["copy_history"], parameters).fetchall()
+            connection.execute(self._sql["put_leftover"], (target,))
+            connection.execute(self._sql["raise_marks"], (*marks, shard))
+        self._marks[shard] = marks
+        last: int = max((int(str(row[0])) for row in copied), default=after_event_id)
+        return last
+
+    def clear_leftovers(self, run: RunNumber, limit: int) -> bool:
+        """See `Store.clear_leftovers`; it is a transaction of its own."""
+        with self._transaction() as connection:
+            if connection.execute(self._sql["is_leftover"], (run,)).get is None:
+                return False
+            before = connection.total_changes()
+            connection.execute(self._sql["clear_history"], (run, limit))
+            connection.execute(self._sql["clear_records"], (run, limit))
+            is_clear = connection.total_changes() == before
+            if is_clear:
+                connection.execute(self._sql["delete_leftover"], (run,))
+        return not is_clear
 
     def transact(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run `work` in a transaction of its own."""

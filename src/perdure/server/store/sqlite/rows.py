@@ -32,6 +32,8 @@ class Rows:
         "records_deleted",
         "records_put",
         "run_max",
+        "runs_completed",
+        "runs_deleted",
         "turn_max",
         "uncurrent",
         "updates",
@@ -40,6 +42,8 @@ class Rows:
 
     def __init__(self, shard: int, writes: Sequence[WorkflowWrite]) -> None:
         self.history: list[Parameters] = []
+        self.runs_completed: list[Parameters] = []
+        self.runs_deleted: list[Parameters] = []
         self.run_max = self.turn_max = self.outbox_max = 0
         current: dict[tuple[int, str], RunNumber] = {}
         runs: dict[RunNumber, _MergedRun] = {}
@@ -54,6 +58,7 @@ class Rows:
                 else:
                     merged.follow(run_write)
                 self._gather_parts(run_write, records, dispatch)
+            self.runs_deleted += [(number,) for number in write.runs_deleted]
             if write.current is not None:
                 current[write.namespace, write.workflow_id] = write.current
             if write.outbox_put or write.outbox_deleted:
@@ -73,6 +78,8 @@ class Rows:
         dispatch: dict[tuple[RunNumber, int], Parameters | None],
     ) -> None:
         run = write.run
+        if write.is_copy:
+            self.runs_completed.append((run,))
         for batch in write.history:
             self.history.append(
                 (run, batch.first_event_id, batch.last_event_id, batch.size_bytes, batch.blob)

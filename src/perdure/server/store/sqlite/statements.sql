@@ -48,6 +48,40 @@ WHERE run = ?;
 -- name: insert_history
 INSERT INTO perdure_history (run, first_event_id, last_event_id, size_bytes, batch) VALUES (?, ?, ?, ?, ?);
 
+-- name: copy_history
+INSERT INTO perdure_history (run, first_event_id, last_event_id, size_bytes, batch)
+SELECT ?2, first_event_id, last_event_id, size_bytes, batch FROM perdure_history
+WHERE run = ?1 AND first_event_id > ?3 AND last_event_id <= ?4 ORDER BY first_event_id LIMIT ?5
+RETURNING last_event_id;
+
+-- name: put_leftover
+INSERT OR IGNORE INTO perdure_leftover (run) VALUES (?);
+
+-- name: delete_leftover
+DELETE FROM perdure_leftover WHERE run = ?;
+
+-- name: leftovers
+SELECT run FROM perdure_leftover ORDER BY run;
+
+-- name: is_leftover
+SELECT 1 FROM perdure_leftover WHERE run = ?;
+
+-- name: clear_history
+DELETE FROM perdure_history WHERE place IN (
+    SELECT place FROM perdure_history WHERE run = ?1 ORDER BY first_event_id LIMIT ?2
+);
+
+-- name: clear_records
+DELETE FROM perdure_record WHERE (run, kind, key) IN (
+    SELECT run, kind, key FROM perdure_record WHERE run = ?1 LIMIT ?2
+);
+
+-- name: delete_run
+DELETE FROM perdure_run WHERE run = ?;
+
+-- name: delete_dispatch_of_run
+DELETE FROM perdure_dispatch WHERE run = ?;
+
 -- name: put_record
 INSERT OR REPLACE INTO perdure_record (run, kind, key, content) VALUES (?, ?, ?, ?);
 

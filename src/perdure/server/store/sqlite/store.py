@@ -186,6 +186,32 @@ class SqliteStore:
 
         return await self._readers.read(read)
 
+    async def copy_history(
+        self,
+        shard: int,
+        source: RunNumber,
+        target: RunNumber,
+        after_event_id: int,
+        last_event_id: int,
+        limit: int,
+    ) -> int:
+        """Copy some batches to the number of a run that is to come."""
+        self._check_open()
+        return await self._writer.submit(
+            lambda: self._groups.copy_history(
+                shard, source, target, after_event_id, last_event_id, limit
+            )
+        )
+
+    async def leftovers(self) -> list[RunNumber]:
+        """Numbers of which no run exists, but records or history do."""
+        return [row[0] for row in await self._all("leftovers", ())]
+
+    async def clear_leftovers(self, run: RunNumber, limit: int) -> bool:
+        """Delete some of what is left over of a run."""
+        self._check_open()
+        return await self._writer.submit(lambda: self._groups.clear_leftovers(run, limit))
+
     async def due(self, shard: int, until_ns: int, limit: int) -> list[tuple[int, RunNumber]]:
         """(wake_at_ns, run) with wake_at_ns <= until_ns, earliest first."""
         rows = await self._all("due", (shard, until_ns, limit))

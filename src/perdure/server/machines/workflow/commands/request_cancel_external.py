@@ -10,6 +10,7 @@ from temporalio.api.enums.v1 import failed_cause_pb2
 from temporalio.api.enums.v1.failed_cause_pb2 import (
     WORKFLOW_TASK_FAILED_CAUSE_BAD_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_ATTRIBUTES,
 )
+from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.server.machines.workflow import events, external_events
 from perdure.server.machines.workflow.commands.context import (
@@ -54,13 +55,20 @@ def apply(turn: Turn, context: ApplyContext, command: Command) -> None:
         context.completed_event_id, turn.workflow.namespace_id, attributes
     )
     event_id = turn.record(events.with_command_metadata(event, command))
-    run_id = turn.run.recorded.run_id
+    send(turn, event_id, event, turn.run.recorded.run_id)
+
+
+def send(turn: Turn, event_id: int, event: HistoryEvent, initiator_run_id: str) -> None:
+    """Ask the workflow that an event of the current run names; `initiator_run_id` is the run that
+    asked first."""
+    attributes = event.request_cancel_external_workflow_execution_initiated_event_attributes
+    target = attributes.workflow_execution
     turn.send(
-        attributes.workflow_id,
+        target.workflow_id,
         CancelFromWorkflow(
-            run_id=attributes.run_id,
-            source=Source(turn.workflow.workflow_id, run_id, event_id),
-            request_id=request_id_of(run_id, event_id),
+            run_id=target.run_id,
+            source=Source(turn.workflow.workflow_id, turn.run.recorded.run_id, event_id),
+            request_id=request_id_of(initiator_run_id, event_id),
             reason=attributes.reason,
             child_only=attributes.child_workflow_only,
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from temporalio.api.command.v1 import Command, SignalExternalWorkflowExecutionCommandAttributes
 from temporalio.api.enums.v1 import failed_cause_pb2
+from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.server.machines.workflow import events, external_events
 from perdure.server.machines.workflow.commands.context import (
@@ -56,14 +57,20 @@ def apply(turn: Turn, context: ApplyContext, command: Command) -> None:
         context.completed_event_id, turn.workflow.namespace_id, attributes
     )
     event_id = turn.record(events.with_command_metadata(event, command))
+    send(turn, event_id, event, turn.run.recorded.run_id)
+
+
+def send(turn: Turn, event_id: int, event: HistoryEvent, initiator_run_id: str) -> None:
+    """Signal the workflow that an event of the current run names; `initiator_run_id` is the run
+    that did so first."""
     initiated = event.signal_external_workflow_execution_initiated_event_attributes
-    run_id = turn.run.recorded.run_id
+    target = initiated.workflow_execution
     turn.send(
-        attributes.execution.workflow_id,
+        target.workflow_id,
         SignalFromWorkflow(
-            run_id=attributes.execution.run_id,
-            source=Source(turn.workflow.workflow_id, run_id, event_id),
-            request_id=request_id_of(run_id, event_id),
+            run_id=target.run_id,
+            source=Source(turn.workflow.workflow_id, turn.run.recorded.run_id, event_id),
+            request_id=request_id_of(initiator_run_id, event_id),
             signal=initiated.SerializeToString(deterministic=True),
         ),
     )

@@ -12,7 +12,10 @@ from temporalio.api.enums.v1 import (
     task_queue_pb2,
     workflow_pb2,
 )
-from temporalio.api.history.v1 import StartChildWorkflowExecutionInitiatedEventAttributes
+from temporalio.api.history.v1 import (
+    HistoryEvent,
+    StartChildWorkflowExecutionInitiatedEventAttributes,
+)
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 
 from perdure.server.machines import durations, search_attributes
@@ -81,17 +84,23 @@ def check(context: CheckContext, command: Command) -> None:
 
 def apply(turn: Turn, context: ApplyContext, command: Command) -> None:
     """Record it and send it."""
-    workflow, recorded = turn.workflow, turn.run.recorded
     event = child_events.child_initiated(
         context.completed_event_id,
-        workflow.namespace_id,
+        turn.workflow.namespace_id,
         command.start_child_workflow_execution_command_attributes,
     )
     event_id = turn.record(events.with_command_metadata(event, command))
+    send(turn, event_id, event, turn.run.recorded.run_id)
+
+
+def send(turn: Turn, event_id: int, event: HistoryEvent, initiator_run_id: str) -> None:
+    """Ask for the child that an event of the current run has initiated; `initiator_run_id` is the
+    run that asked for it first."""
+    workflow, recorded = turn.workflow, turn.run.recorded
     attributes = event.start_child_workflow_execution_initiated_event_attributes
-    request = _start_request(attributes, child_request_id(recorded.run_id, event_id))
-    if command.HasField("user_metadata"):
-        request.user_metadata.CopyFrom(command.user_metadata)
+    request = _start_request(attributes, child_request_id(initiator_run_id, event_id))
+    if event.HasField("user_metadata"):
+        request.user_metadata.CopyFrom(event.user_metadata)
     priority = _merged_priority(recorded.priority, attributes)
     if priority is not None:
         request.priority.CopyFrom(priority)

@@ -1,0 +1,35 @@
+"""ResetWorkflowExecution."""
+
+from __future__ import annotations
+
+from temporalio.api.workflowservice.v1 import (
+    ResetWorkflowExecutionRequest,
+    ResetWorkflowExecutionResponse,
+)
+
+from perdure.server.frontend.services import Services
+from perdure.server.frontend.validation import check_execution, is_too_long
+from perdure.server.machines.errors import InvalidArgument
+from perdure.transport import Caller
+
+SUPPORTED_OPERATIONS: dict[str, str] = {
+    "signal_workflow": "*workflow.PostResetOperation_SignalWorkflow_",
+}
+"""Operations after a reset that the real server refuses, as it names them."""
+
+
+async def reset_workflow_execution(
+    services: Services, request: ResetWorkflowExecutionRequest, caller: Caller
+) -> bytes:
+    """Begin a run with the history of another, up to a workflow task."""
+    namespace = services.bind(request.namespace)
+    target = request.workflow_execution
+    check_execution(request.HasField("workflow_execution"), target)
+    if not request.request_id:
+        raise InvalidArgument("RequestId is not set on request.")
+    if is_too_long(request.request_id, services.limits.id_length_max):
+        raise InvalidArgument("RequestId length exceeds limit.")
+    if request.workflow_task_finish_event_id <= 1:
+        raise InvalidArgument("Workflow task finish ID must be > 1 && <= workflow last event ID.")
+    run_id = await services.engine.reset(namespace, target.workflow_id, request)
+    return ResetWorkflowExecutionResponse(run_id=run_id).SerializeToString()

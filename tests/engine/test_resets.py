@@ -1,0 +1,178 @@
+"""Resets through the shell: what is copied, what is durable, and what a crash leaves."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
+
+from perdure.server.engine.api import EngineUnavailable
+from perdure.server.engine.history import TAIL_BYTES_MAX
+from perdure.server.machines.errors import InvalidArgument, NotFound
+from perdure.server.machines.workflow import inputs
+from tests.engine.house import NAMESPACE, House, simulated, spawn, turns
+from tests.machines import requests
+
+LARGE = f"*{TAIL_BYTES_MAX}"
+
+
+async def reset(house: House, cut: int, run_id: str = "", name: str = "reset") -> str:
+    """Reset "w" to before an event."""
+    request = ResetWorkflowExecutionRequest(
+        workflow_execution=WorkflowExecution(workflow_id="w", run_id=run_id),
+        reason="because",
+        workflow_task_finish_event_id=cut,
+        request_id=name,
+    )
+    return await house.engine.reset(NAMESPACE, "w", request)
+
+
+async def begin(house: House, commands: str = "timer t 1h; activity a") -> str:
+    """A run whose first task has been completed."""
+    started = await house.start("w", request=f"start {commands}")
+    await house.complete(await house.take(), commands)
+    return started.run_id
+
+
+@simulated
+async def test_a_reset_is_there_after_a_crash_and_goes_on(house: House) -> None:
+    first = await begin(house)
+    await house.signal("w", request="one")
+    run_id = await reset(house, 4)
+    await house.crash()
+    assert (await house.run("w")).recorded.run_id == run_id != first
+    assert (await house.types("w"))[2:] == [
+        "WORKFLOW_TASK_STARTED",
+        "WORKFLOW_TASK_FAILED",
+        "WORKFLOW_EXECUTION_SIGNALED",
+        "WORKFLOW_TASK_SCHEDULED",
+    ]
+    await house.complete(await house.take(), "done bye")
+    old = await house.engine.describe(NAMESPACE, "w", first)
+    assert old.run.pending.reset_run_id == run_id
+
+
+@simulated
+async def test_a_cut_within_a_batch_copies_exactly_what_is_before_it(house: House) -> None:
+    # An eager start writes the start of its task in the batch of its beginning.
+    reply = await house.submit(
+        "w", inputs.StartWorkflow(requests.start({"request": "eager"}, is_eager=True))
+    )
+    assert isinstance(reply, inputs.WorkflowStarted)
+    await reset(house, 3)
+    events = await house.history("w")
+    assert [event.event_id for event in events] == [1, 2, 3, 4, 5]
+    assert events[2].workflow_task_started_event_attributes.identity == "history-service"
+    await house.crash()
+    assert [event.event_id for event in await house.history("w")] == [1, 2, 3, 4, 5]
+
+
+@simulated
+async def test_a_closed_run_is_reset_while_another_is_open(house: House) -> None:
+    first = await begin(house, "done bye")
+    second = (await house.start("w", request="another")).run_id
+    third = await reset(house, 4, first)
+    assert (await house.run("w")).recorded.run_id == third
+    await house.crash()
+    assert (await house.engine.describe(NAMESPACE, "w", first)).run.pending.reset_run_id == third
+    ended = (await house.engine.describe(NAMESPACE, "w", second)).run.recorded
+    assert ended.close_event_id == ended.next_event_id - 1
+
+
+@simulated
+async def test_large_signals_that_left_the_memory_are_done_again(house: House) -> None:
+    await begin(house)
+    for name in ("one", "two", "three"):
+        await house.signal("w", request=name, input=LARGE)
+    await reset(house, 4)
+    assert (await house.types("w")).count("WORKFLOW_EXECUTION_SIGNALED") == 3
+    assert (await house.run("w")).recorded.signals == 3
+
+
+@simulated
+async def test_signals_that_come_while_a_reset_is_made_are_not_lost(house: House) -> None:
+    await begin(house)
+    house.wire.hold()
+    signalling = [spawn(house.signal("w", request=f"before {n}")) for n in range(5)]
+    await turns()
+    resetting = spawn(reset(house, 4))
+    signalling += [spawn(house.signal("w", request=f"after {n}")) for n in range(5)]
+    await turns()
+    house.wire.release()
+    await asyncio.gather(resetting, *signalling)
+    requests_seen = [
+        event.workflow_execution_signaled_event_attributes.request_id
+        for event in await house.history("w")
+        if event.HasField("workflow_execution_signaled_event_attributes")
+    ]
+    assert len(requests_seen) == len(set(requests_seen)) == 10
+
+
+@simulated
+async def test_a_repeated_request_gets_its_first_answer_also_after_a_crash(house: House) -> None:
+    await begin(house)
+    first, second = await asyncio.gather(reset(house, 4), reset(house, 4))
+    assert first == second
+    await house.crash()
+    assert await reset(house, 4) == first
+
+
+@simulated
+async def test_a_crash_before_the_deciding_commit_leaves_nothing(house: House) -> None:
+    run_id = await begin(house)
+    house.wire.hold()
+    resetting = spawn(reset(house, 4))
+    await turns()
+    assert await house.faults.leftovers(), "history has been copied"
+    await house.crash()
+    await turns()
+    assert not resetting.done()
+    assert await house.faults.leftovers() == []
+    assert (await house.run("w")).recorded.run_id == run_id
+    assert await reset(house, 4) != run_id
+
+
+@simulated
+async def test_a_reset_whose_commit_is_lost_leaves_nothing(house: House) -> None:
+    run_id = await begin(house)
+    house.wire.hold()
+    resetting = spawn(reset(house, 4))
+    await turns()
+    house.faults.is_unavailable = True
+    house.wire.release()
+    with pytest.raises(EngineUnavailable):
+        await resetting
+    house.faults.is_unavailable = False
+    await house.crash()
+    await turns()
+    assert await house.faults.leftovers() == []
+    assert (await house.run("w")).recorded.run_id == run_id
+
+
+@simulated
+async def test_a_refused_reset_copies_nothing_and_changes_nothing(house: House) -> None:
+    await begin(house)
+    for cut, run_id, refusal in (
+        (5, "", InvalidArgument),
+        (99, "", InvalidArgument),
+        (4, "00000000-0000-0000-0000-00000000dead", NotFound),
+    ):
+        with pytest.raises(refusal):
+            await reset(house, cut, run_id)
+    await turns()
+    assert await house.faults.leftovers() == []
+    assert len(await house.types("w")) == 6
+
+
+@simulated
+async def test_the_activity_of_the_new_run_is_not_that_of_the_old_one(house: House) -> None:
+    await begin(house)
+    await house.signal("w", request="one")
+    await house.complete(await house.take(), "timer u 1h")
+    await reset(house, 9)
+    task = await house.poll_activity()
+    assert task is not None
+    assert task.task.token.run_id == (await house.run("w")).recorded.run_id
+    assert await house.poll_activity(seconds=1) is None
