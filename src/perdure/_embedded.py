@@ -15,16 +15,17 @@ gives it a thread of its own: `embedded("app.db", thread=True)`.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from perdure.client import Client
 from perdure.converter import DataConverter
-from perdure.server.app import IN_MEMORY, Service, shorten_switch_interval
+from perdure.server.app import GARBAGE_THRESHOLDS, IN_MEMORY, Service, shorten_switch_interval
 from perdure.server.config import DEFAULT_NAMESPACE, Settings
 from perdure.transport.in_process import InProcessTransport
 from perdure.transport.port import CallFailed, Code
@@ -192,12 +193,26 @@ class _EngineThread(threading.Thread):
 
 @asynccontextmanager
 async def _opened_service(settings: Settings) -> AsyncIterator[Service]:
-    with shorten_switch_interval():
+    with shorten_switch_interval(), _collect_garbage_less_often():
         service = await Service.open(settings, on_lease_lost=_nothing_to_do, workers_are_dead=True)
         try:
             yield service
         finally:
             await service.close()
+
+
+@contextmanager
+def _collect_garbage_less_often() -> Iterator[None]:
+    """While an engine runs in somebody's program: workflows under way are many objects, which the
+    collector would look at again and again, and nearly all go by themselves."""
+    before = gc.get_threshold()
+    if before[0]:  # Zero means that the program has switched it off.
+        gc.set_threshold(*map(max, before, GARBAGE_THRESHOLDS))
+    try:
+        yield
+    finally:
+        # Never up: another engine, that was opened later, may have closed before.
+        gc.set_threshold(*map(min, before, gc.get_threshold()))
 
 
 def _block_ended() -> CallFailed:

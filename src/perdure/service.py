@@ -12,7 +12,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import IntEnum
@@ -47,12 +47,15 @@ __all__ = [
 ]
 
 WORKFLOW_SERVICE = workflow_service_pb2.DESCRIPTOR.services_by_name["WorkflowService"]
+WORKFLOW_METHODS = f"/{WORKFLOW_SERVICE.full_name}/"
 OPERATOR_SERVICE = operator_service_pb2.DESCRIPTOR.services_by_name["OperatorService"]
 
 CALL_TIMEOUT_SECONDS = 30.0
 """A call that does not wait for anything has been lost after this long."""
 LONG_POLL_TIMEOUT_SECONDS = 70.0
 """The service itself ends a long poll after about a minute."""
+TIMEOUT_SECONDS_MIN = 0.001
+"""A timeout that is over is still one, and not none."""
 
 Metadata = Mapping[str, str | bytes]
 _Response = TypeVar("_Response", bound=Message)
@@ -211,6 +214,7 @@ class ServiceClient:
         ] = {}
         """By namespace and task queue: the workers of this connection that take eager starts."""
         self._headers: dict[str, str | bytes] = {}
+        self._headers_by_namespace: dict[str, dict[str, str | bytes]] = {}
         self.update_rpc_metadata(config.rpc_metadata)
 
     @staticmethod
@@ -248,28 +252,29 @@ class ServiceClient:
                 return GetSystemInfoResponse()
             raise
 
-    async def call(
+    def call(
         self,
         rpc: str,
         request: Message,
         response_type: type[_Response],
         *,
         retry: bool = True,
+        namespace: str = "",
         metadata: Metadata | None = None,
         timeout: timedelta | None = None,
         long_poll: bool = False,
-    ) -> _Response:
+    ) -> Coroutine[Any, Any, _Response]:
         """The answer of an RPC of the workflow service. Raises RPCError.
 
         Without a timeout of its own, a long poll that ended without an answer is begun anew for
         ever; other calls give up as the retry configuration says.
         """
-        method = f"/{WORKFLOW_SERVICE.full_name}/{rpc}"
-        return await self.call_method(
-            method,
+        return self.call_method(
+            f"{WORKFLOW_METHODS}{rpc}",
             request,
             response_type,
             retry=retry,
+            namespace=namespace,
             metadata=metadata,
             timeout=timeout,
             long_poll=long_poll,
@@ -284,28 +289,43 @@ class ServiceClient:
         retry: bool,
         metadata: Metadata | None,
         timeout: timedelta | None,
+        namespace: str = "",
         long_poll: bool = False,
     ) -> _Response:
         """`call` for a method by its full name."""
-        headers = {**self._headers, **_lower(metadata)} if metadata else self._headers
-        attempts = _Attempts(self.config.retry_config or RetryConfig(), retry, timeout, long_poll)
+        # The port speaks of text; gRPC also carries bytes, under names that end in -bin.
+        headers = cast(Mapping[str, str], self._headers_of(namespace, metadata))
         encoded = request.SerializeToString()
+        seconds = _seconds(timeout, long_poll)
+        attempts = None
+        started = time.monotonic()
         while True:
             try:
-                # The port speaks of text; gRPC also carries bytes, under names that end in -bin.
-                answer = await self.transport.call(
-                    method, encoded, cast(Mapping[str, str], headers), attempts.time_left()
-                )
+                answer = await self.transport.call(method, encoded, headers, seconds)
                 return response_type.FromString(answer)
             except CallFailed as failed:
+                if attempts is None:
+                    retries = self.config.retry_config or RetryConfig()
+                    attempts = _Attempts(retries, retry, timeout, long_poll, started)
                 if not attempts.go_on_after(failed):
                     raise _error(failed) from None
-                wait = attempts.wait_seconds
-            await asyncio.sleep(wait)
+            await asyncio.sleep(attempts.wait_seconds)
+            seconds = attempts.time_left()
+
+    def _headers_of(self, namespace: str, metadata: Metadata | None) -> Metadata:
+        headers = self._headers
+        if namespace:
+            known = self._headers_by_namespace.get(namespace)
+            if known is None:
+                known = {"temporal-namespace": namespace}
+                known = self._headers_by_namespace[namespace] = {**headers, **known}
+            headers = known
+        return {**headers, **_lower(metadata)} if metadata else headers
 
     def update_rpc_metadata(self, metadata: Metadata) -> None:
         """Replace the headers that go with every call."""
         self.config.rpc_metadata = metadata
+        self._headers_by_namespace.clear()
         self._headers = {
             "client-name": "perdure-python",
             "client-version": __version__,
@@ -363,12 +383,17 @@ class _Attempts:
     """One call's attempts so far, and whether there is another."""
 
     def __init__(
-        self, retries: RetryConfig, retry: bool, timeout: timedelta | None, long_poll: bool
+        self,
+        retries: RetryConfig,
+        retry: bool,
+        timeout: timedelta | None,
+        long_poll: bool,
+        started: float | None = None,
     ) -> None:
         self._retries = retries
         self._retry = retry
         self._long_poll = long_poll
-        self._started = time.monotonic()
+        self._started = time.monotonic() if started is None else started
         self._deadline = None if timeout is None else self._started + timeout.total_seconds()
         self._count = 0
         self.wait_seconds = 0.0
@@ -377,8 +402,8 @@ class _Attempts:
     def time_left(self) -> float:
         """How long the next attempt may take."""
         if self._deadline is not None:
-            return max(self._deadline - time.monotonic(), 0.001)
-        return LONG_POLL_TIMEOUT_SECONDS if self._long_poll else CALL_TIMEOUT_SECONDS
+            return max(self._deadline - time.monotonic(), TIMEOUT_SECONDS_MIN)
+        return _seconds(None, self._long_poll)
 
     def go_on_after(self, failed: CallFailed) -> bool:
         """Whether the call is tried again."""
@@ -399,6 +424,13 @@ class _Attempts:
             return False
         self._count += 1
         return True
+
+
+def _seconds(timeout: timedelta | None, long_poll: bool) -> float:
+    """How long a first attempt may take."""
+    if timeout is not None:
+        return max(timeout.total_seconds(), TIMEOUT_SECONDS_MIN)
+    return LONG_POLL_TIMEOUT_SECONDS if long_poll else CALL_TIMEOUT_SECONDS
 
 
 def _error(failed: CallFailed) -> RPCError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import pytest
 
 import perdure
 from perdure.client import Client
+from perdure.server.app import GARBAGE_THRESHOLDS
 from perdure.server.store.ports import StoreInUse
 from perdure.service import RPCError, RPCStatusCode
 from tests.crash.server_process import ServerProcess
@@ -190,6 +192,44 @@ async def test_a_namespace_of_ones_own(tmp_path: Path) -> None:
         assert [run.id async for run in client.list_workflows()] == []
         mine = Client(client.service_client, namespace="mine")
         assert [run.id async for run in mine.list_workflows()] == ["greeting"]
+
+
+@pytest.mark.parametrize("own", [(700, 10, 10), (0, 10, 10), (1_000_000, 1, 1)])
+async def test_the_garbage_collector_is_as_before_when_the_engines_have_closed(
+    tmp_path: Path, own: tuple[int, int, int]
+) -> None:
+    before = gc.get_threshold()
+    gc.set_threshold(*own)
+    try:
+        one, two = perdure.embedded(tmp_path / "one.db"), perdure.embedded(tmp_path / "two.db")
+        await one.__aenter__()
+        meanwhile = gc.get_threshold()
+        await two.__aenter__()
+        await one.__aexit__(None, None, None)
+        await two.__aexit__(None, None, None)
+        after = gc.get_threshold()
+    finally:
+        gc.set_threshold(*before)
+    assert after == own
+    assert meanwhile[0] == (max(own[0], GARBAGE_THRESHOLDS[0]) if own[0] else 0)
+
+
+async def test_workflows_leave_nothing_to_the_garbage_collector() -> None:
+    async with perdure.embedded() as client, worker(client, max_cached_workflows=10):
+        await greet(client, "before")
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            for number in range(3):
+                await greet(client, f"greeting {number}")
+            gc.collect()
+            ours = [thing for thing in gc.garbage if type(thing).__module__.startswith("perdure")]
+        finally:
+            gc.set_debug(0)
+            gc.enable()
+            gc.garbage.clear()
+    assert ours == []
 
 
 def test_importing_the_package_imports_nothing_else() -> None:

@@ -21,6 +21,7 @@ from perdure.converter import (
     CompositePayloadConverter,
     DataConverter,
     DefaultPayloadConverter,
+    EncodingPayloadConverter,
     JSONPlainPayloadConverter,
     JSONProtoPayloadConverter,
     JSONTypeConverter,
@@ -281,6 +282,28 @@ async def test_converters_that_want_it_know_the_context() -> None:
     assert (await addressed.encode([1]))[0].metadata["workflow"] == b"w"
     indifferent = DataConverter.default
     assert indifferent.with_context(context) is indifferent
+    assert indifferent.is_context_free
+    assert not plain.is_context_free
+
+
+class Choosy(CompositePayloadConverter):
+    """Other converters in a context, though none of them asks for it."""
+
+    def __init__(self) -> None:
+        super().__init__(JSONPlainPayloadConverter())
+
+    def get_converters_with_context(
+        self, context: SerializationContext
+    ) -> list[EncodingPayloadConverter] | None:
+        return [Addressed("chosen")]
+
+
+async def test_a_converter_that_chooses_by_the_context_is_asked() -> None:
+    context = WorkflowSerializationContext(namespace="n", workflow_id="w")
+    converter = DataConverter(payload_converter_class=Choosy)
+    assert not converter.is_context_free
+    chosen = converter.with_context(context)
+    assert (await chosen.encode([1]))[0].metadata["workflow"] == b"chosen"
 
 
 def test_each_default_payload_converter_shares_the_encodings() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import linecache
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from temporalio.api.sdk.v1 import (
     WorkflowDefinition,
@@ -14,31 +14,16 @@ from temporalio.api.sdk.v1 import (
 
 from perdure._definitions import QueryDefinition
 from perdure._replay.call_site import lines_of_user
-from perdure._replay.context import WorkflowContext
+from perdure._replay.context import current
 
 STACK_TRACE = "__stack_trace"
 METADATA = "__temporal_workflow_metadata"
 
 
-def builtin_queries(context: WorkflowContext) -> dict[str | None, QueryDefinition]:
-    """Their definitions."""
-
-    def stack_trace() -> str:
-        return _stack_trace(context)
-
-    def metadata() -> WorkflowMetadata:
-        return _metadata(context)
-
-    return {
-        name: QueryDefinition(name=name, fn=fn, is_method=False, arg_types=[])
-        for name, fn in ((STACK_TRACE, stack_trace), (METADATA, metadata))
-    }
-
-
-def _stack_trace(context: WorkflowContext) -> str:
+def _stack_trace() -> str:
     """Where each task of the workflow waits, in the user's own code."""
     stacks = []
-    for task in context.tasks:
+    for task in current().tasks:
         lines = [f"{task.get_name()} waits (most recent call last):"]
         for site in lines_of_user(task.get_coro()):
             source = linecache.getline(site.code.co_filename, site.line).strip()
@@ -48,8 +33,9 @@ def _stack_trace(context: WorkflowContext) -> str:
     return "\n\n".join(stacks)
 
 
-def _metadata(context: WorkflowContext) -> WorkflowMetadata:
+def _metadata() -> WorkflowMetadata:
     """What the workflow can be told and asked, and what it says of itself."""
+    context = current()
     handlers = context.handlers
     return WorkflowMetadata(
         definition=WorkflowDefinition(
@@ -69,3 +55,10 @@ def _interactions(definitions: Iterable[Any]) -> list[WorkflowInteractionDefinit
         )
         for definition in sorted(definitions, key=lambda one: one.name or "")
     ]
+
+
+BUILTIN_QUERIES: Final[Mapping[str | None, QueryDefinition]] = {
+    name: QueryDefinition(name=name, fn=fn, is_method=False, arg_types=[])
+    for name, fn in ((STACK_TRACE, _stack_trace), (METADATA, _metadata))
+}
+"""Their definitions."""

@@ -156,6 +156,12 @@ class WorkflowContext:
             )
         return self._info
 
+    def release(self) -> None:
+        """The run has been evicted. What refers to this context lets go of it by itself; what it
+        refers to in turn would be a cycle, which only the garbage collector takes apart."""
+        self.instance = None
+        del self.loop, self.machine, self.handlers
+
     # What code may do now
 
     def check_not_read_only(self, action: str) -> None:

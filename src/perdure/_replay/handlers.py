@@ -31,6 +31,7 @@ from perdure._definitions import (
     UpdateDefinition,
 )
 from perdure._replay import guard
+from perdure._replay.builtin_queries import BUILTIN_QUERIES
 from perdure._replay.call_site import stop_at, without_sdk_frames
 from perdure._replay.context import WorkflowContext
 from perdure._replay.continue_as_new import ContinueAsNewRequest
@@ -65,7 +66,7 @@ class Handlers:
     def __init__(self, context: WorkflowContext) -> None:
         definition = context.definition
         self.signals: dict[str | None, SignalDefinition] = dict(definition.signals)
-        self.queries: dict[str | None, QueryDefinition] = dict(definition.queries)
+        self.queries: dict[str | None, QueryDefinition] = {**definition.queries, **BUILTIN_QUERIES}
         self.updates: dict[str | None, UpdateDefinition] = dict(definition.updates)
         self.versioning_behavior = int(definition.versioning_behavior)
         self._context = context
@@ -381,6 +382,7 @@ class Handlers:
         context.tasks.clear()
         context.loop.ready.clear()
         context.conditions.clear()
+        context.release()
 
     def _close(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
         for task in tasks:

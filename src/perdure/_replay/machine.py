@@ -190,6 +190,13 @@ class Machine:
         """Forgets the events of the task, all of which have been applied."""
         self._history = History((), self._history.previous_started_event_id)
 
+    def release(self) -> None:
+        """Lets go of all that refers to this machine in turn: the run has been evicted."""
+        self._commands.clear()
+        self._by_event_id.clear()
+        self._terminal = None
+        del self._code
+
     @property
     def finished(self) -> bool:
         """The history ends with the close of the run: there is nothing to send."""

@@ -18,7 +18,6 @@ from perdure._replay.api import (
     WorkflowActivation,
     WorkflowCompletion,
 )
-from perdure._replay.builtin_queries import builtin_queries
 from perdure._replay.call_site import without_sdk_frames
 from perdure._replay.context import WorkflowContext
 from perdure._replay.errors import NondeterminismError
@@ -56,7 +55,6 @@ class WorkflowRunner:
         self._context = WorkflowContext(options, definition, task)
         self._handlers = Handlers(self._context)
         self._context.handlers = self._handlers
-        self._handlers.queries.update(builtin_queries(self._context))
         flags = Flags(options.sdk_name, options.sdk_version)
         self._machine = Machine(self, flags)
         self._context.machine = self._machine
@@ -83,7 +81,10 @@ class WorkflowRunner:
 
     def evict(self) -> None:
         """Ends the run here, not on the server. The runner is of no more use."""
+        if self._context.evicting:
+            return
         self._handlers.evict()
+        self._machine.release()
 
     # Code, as the machine sees it
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -44,11 +44,13 @@ class Connection:
 
     def converter_for(self, workflow_id: str) -> DataConverter:
         """The data converter for the values of one workflow."""
+        if self.data_converter.is_context_free:
+            return self.data_converter
         return self.data_converter.with_context(
             WorkflowSerializationContext(namespace=self.namespace, workflow_id=workflow_id)
         )
 
-    async def call(
+    def call(
         self,
         rpc: str,
         request: Message,
@@ -57,13 +59,14 @@ class Connection:
         timeout: timedelta | None,
         *,
         long_poll: bool = False,
-    ) -> _Response:
+    ) -> Coroutine[Any, Any, _Response]:
         """The answer of an RPC of the workflow service. Raises RPCError."""
-        return await self.service_client.call(
+        return self.service_client.call(
             rpc,
             request,
             response_type,
-            metadata={"temporal-namespace": self.namespace, **metadata},
+            namespace=self.namespace,
+            metadata=metadata,
             timeout=timeout,
             long_poll=long_poll,
         )

@@ -31,6 +31,7 @@ from perdure.client.history import (
     WorkflowHistory,
     WorkflowHistoryEventAsyncIterator,
     collected,
+    first_event,
 )
 from perdure.client.queries import Query, ask
 from perdure.client.results import NextRun, outcome_of
@@ -105,24 +106,22 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         that is not to be followed.
         """
         converter = self._connection.converter_for(self._id)
-        run_id = self._result_run_id
+        query = HistoryQuery(
+            id=self._id,
+            run_id=self._result_run_id,
+            wait_new_event=True,
+            event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT,
+            skip_archival=True,
+            rpc_metadata=rpc_metadata or {},
+            rpc_timeout=rpc_timeout,
+        )
         while True:
-            query = HistoryQuery(
-                id=self._id,
-                run_id=run_id,
-                wait_new_event=True,
-                event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT,
-                skip_archival=True,
-                rpc_metadata=rpc_metadata or {},
-                rpc_timeout=rpc_timeout,
-            )
-            async for event in WorkflowHistoryEventAsyncIterator(self._connection, query):
-                outcome = await outcome_of(event, converter, self._result_type, follow_runs)
-                if not isinstance(outcome, NextRun):
-                    result: ReturnType = outcome
-                    return result
-                run_id = outcome.run_id
-                break
+            event = await first_event(self._connection, query)
+            outcome = await outcome_of(event, converter, self._result_type, follow_runs)
+            if not isinstance(outcome, NextRun):
+                result: ReturnType = outcome
+                return result
+            query.run_id = outcome.run_id
 
     async def cancel(
         self,

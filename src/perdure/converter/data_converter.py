@@ -14,7 +14,7 @@ from perdure.converter.context import SerializationContext, WithSerializationCon
 from perdure.converter.defaults import DefaultPayloadConverter
 from perdure.converter.failure_converter import DefaultFailureConverter, FailureConverter
 from perdure.converter.payload_codec import PayloadCodec
-from perdure.converter.payload_converter import PayloadConverter
+from perdure.converter.payload_converter import PayloadConverter, is_context_free
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,16 @@ class DataConverter(WithSerializationContext):
     failure_converter_class: type[FailureConverter] = DefaultFailureConverter
     payload_converter: PayloadConverter = dataclasses.field(init=False)
     failure_converter: FailureConverter = dataclasses.field(init=False)
+    is_context_free: bool = dataclasses.field(init=False, repr=False, compare=False)
+    """Whether it is the same in every context."""
 
     default: ClassVar[DataConverter]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "payload_converter", self.payload_converter_class())
         object.__setattr__(self, "failure_converter", self.failure_converter_class())
+        parts = (self.payload_converter, self.payload_codec, self.failure_converter)
+        object.__setattr__(self, "is_context_free", all(map(is_context_free, parts)))
 
     async def encode(self, values: Sequence[Any]) -> list[Payload]:
         """Converted, then encoded."""
@@ -78,6 +82,8 @@ class DataConverter(WithSerializationContext):
 
     def with_context(self, context: SerializationContext) -> Self:
         """The data converter whose parts know the context; `self` when none wants to."""
+        if self.is_context_free:
+            return self
         parts = (self.payload_converter, self.payload_codec, self.failure_converter)
         converter, codec, failure_converter = (in_context(part, context) for part in parts)
         if (converter, codec, failure_converter) == parts:

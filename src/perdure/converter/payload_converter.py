@@ -134,3 +134,15 @@ class CompositePayloadConverter(PayloadConverter, WithSerializationContext):
             raise RuntimeError(
                 f"Payload at index {index} with encoding {encoding.decode()} could not be converted"
             ) from error
+
+
+def is_context_free(component: Any) -> bool:
+    """Whether a component of a data converter is the same in every context."""
+    if not isinstance(component, CompositePayloadConverter):
+        return not isinstance(component, WithSerializationContext)
+    own, base = type(component), CompositePayloadConverter
+    return (
+        own.with_context is base.with_context
+        and own.get_converters_with_context is base.get_converters_with_context
+        and all(map(is_context_free, component.converters.values()))
+    )

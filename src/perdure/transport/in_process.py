@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from perdure.transport.deadlines import Deadlines
 from perdure.transport.port import (
     REQUEST_BYTES_MAX,
     CallFailed,
@@ -24,6 +25,7 @@ class InProcessTransport:
         self._handlers = handlers
         self._services = services_of(handlers)
         self._end: CallFailed | None = None
+        self._deadlines: Deadlines[_LimitedCaller] = Deadlines(_LimitedCaller.expire)
 
     async def call(
         self,
@@ -39,16 +41,18 @@ class InProcessTransport:
         if len(request) > REQUEST_BYTES_MAX:
             raise too_large(len(request))
         if timeout_seconds is None:
-            return await handler(request, _Caller(metadata, None))
-        deadline = asyncio.get_running_loop().time() + timeout_seconds
-        limit = asyncio.timeout_at(deadline)
+            return await handler(request, _Caller(metadata))
+        caller = _LimitedCaller(metadata, timeout_seconds)
+        watched = self._deadlines.add(caller, timeout_seconds)
         try:
-            async with limit:
-                return await handler(request, _Caller(metadata, deadline))
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise CallFailed(Code.DEADLINE_EXCEEDED, "context deadline exceeded") from None
+            return await handler(request, caller)
+        except asyncio.CancelledError:
+            if caller.was_cancelled_by_deadline:
+                raise CallFailed(Code.DEADLINE_EXCEEDED, "context deadline exceeded") from None
+            raise
+        finally:
+            watched.discard(caller)
+            caller.end()
 
     def close(self, end: CallFailed) -> None:
         """Refuse all calls from now on. Those under way are the service's to end."""
@@ -56,17 +60,51 @@ class InProcessTransport:
 
 
 class _Caller:
-    __slots__ = ("_deadline", "_metadata", "session")
+    __slots__ = ("_metadata", "session")
 
-    def __init__(self, metadata: Mapping[str, str] | None, deadline: float | None) -> None:
+    def __init__(self, metadata: Mapping[str, str] | None) -> None:
         self._metadata = metadata or {}
-        self._deadline = deadline
         self.session: object | None = None
 
     def time_remaining(self) -> float | None:
-        if self._deadline is None:
-            return None
-        return max(0.0, self._deadline - asyncio.get_running_loop().time())
+        return None
 
     def header(self, name: str) -> str:
         return self._metadata.get(name, "")
+
+
+class _LimitedCaller:
+    """A caller who waits for so long; then its task is cancelled, as by `asyncio.timeout`."""
+
+    __slots__ = ("_cancelled_before", "_deadline", "_expired", "_metadata", "_task", "session")
+
+    def __init__(self, metadata: Mapping[str, str] | None, seconds: float) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._metadata = metadata or {}
+        self._task = task
+        self._cancelled_before = task.cancelling()
+        self._deadline = task.get_loop().time() + seconds
+        self._expired = False
+        self.session: object | None = None
+
+    def time_remaining(self) -> float | None:
+        return max(0.0, self._deadline - self._task.get_loop().time())
+
+    def header(self, name: str) -> str:
+        return self._metadata.get(name, "")
+
+    def expire(self) -> None:
+        """Its time is up."""
+        self._expired = True
+        self._task.cancel()
+
+    @property
+    def was_cancelled_by_deadline(self) -> bool:
+        """Whether nobody else has cancelled the task since."""
+        return self._expired and self._task.cancelling() <= self._cancelled_before + 1
+
+    def end(self) -> None:
+        """The call is over: its task is no longer cancelled."""
+        if self._expired:
+            self._task.uncancel()

@@ -28,6 +28,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from perdure.transport.deadlines import Deadlines
 from perdure.transport.port import (
     REQUEST_BYTES_MAX,
     CallFailed,
@@ -179,6 +180,7 @@ class ClientSession:
         self._last_number = 0
         self._loop = asyncio.get_running_loop()
         self._end: CallFailed | None = None
+        self._deadlines: Deadlines[asyncio.Future[bytes]] = Deadlines(_expire)
 
     @property
     def is_closed(self) -> bool:
@@ -200,14 +202,14 @@ class ClientSession:
         answer: asyncio.Future[bytes] = self._loop.create_future()
         self._answers[number] = answer
         self._out.put(CALL, number, method, request, timeout_seconds, metadata)
-        timer = None
+        watched = None
         if timeout_seconds is not None:
-            timer = self._loop.call_later(timeout_seconds, self._expire, answer)
+            watched = self._deadlines.add(answer, timeout_seconds)
         try:
             return await answer
         finally:
-            if timer is not None:
-                timer.cancel()
+            if watched is not None:
+                watched.discard(answer)
             if self._answers.pop(number, None) is not None and self._end is None:
                 self._out.put(FORGET, number)
 
@@ -233,11 +235,6 @@ class ClientSession:
             if not answer.done():
                 answer.set_exception(_copy(self._end))
 
-    @staticmethod
-    def _expire(answer: asyncio.Future[bytes]) -> None:
-        if not answer.done():
-            answer.set_exception(CallFailed(Code.DEADLINE_EXCEEDED, "context deadline exceeded"))
-
 
 class _SessionCaller:
     __slots__ = ("_deadline", "_headers", "_loop", "session")
@@ -262,6 +259,11 @@ class _SessionCaller:
     def header(self, name: str) -> str:
         value = self._headers.get(name)
         return value if isinstance(value, str) else ""
+
+
+def _expire(answer: asyncio.Future[bytes]) -> None:
+    if not answer.done():
+        answer.set_exception(CallFailed(Code.DEADLINE_EXCEEDED, "context deadline exceeded"))
 
 
 def _copy(failure: CallFailed) -> CallFailed:

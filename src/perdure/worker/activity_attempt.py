@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,53 +16,36 @@ from temporalio.api.workflowservice.v1 import PollActivityTaskQueueResponse
 from perdure.activity import ActivityCancellationDetails, Info, _Context, _Flag
 from perdure.client import Client
 from perdure.common import Priority, RetryPolicy
-from perdure.converter import (
-    ActivitySerializationContext,
-    CompositePayloadConverter,
-    DataConverter,
-    WithSerializationContext,
-)
+from perdure.converter import ActivitySerializationContext, DataConverter
 from perdure.exceptions import CancelledError
 from perdure.worker.heartbeats import Heartbeats, interval_of
 from perdure.worker.port import TaskSource
 from perdure.worker.thread_activity import ThreadCancellation
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptOptions:
+    """What all attempts of one worker have in common."""
+
+    source: TaskSource
+    client: Client
+    task_queue: str
+    heartbeat_interval: timedelta
+    heartbeat_interval_max: timedelta
+    worker_shutdown: _Flag
+
+
 class ActivityAttempt:
     """What is kept of an attempt while it runs."""
 
-    def __init__(
-        self,
-        task: PollActivityTaskQueueResponse,
-        *,
-        source: TaskSource,
-        client: Client,
-        task_queue: str,
-        heartbeat_interval: timedelta,
-        heartbeat_interval_max: timedelta,
-        worker_shutdown: _Flag,
-        gives_context: bool,
-    ) -> None:
+    def __init__(self, task: PollActivityTaskQueueResponse, options: AttemptOptions) -> None:
         self.task = task
-        self.data_converter = client.data_converter
-        if gives_context:
-            self.data_converter = _in_context(
-                self.data_converter, client.namespace, task_queue, task
-            )
-        self.worker_shutdown = worker_shutdown
+        self.data_converter = _converter(task, options)
         self.cancellation: ActivityCancellationDetails | None = None
         self.thread_cancellation: ThreadCancellation | None = None
         self.heartbeat_details: Sequence[Any] = ()
-        self.heartbeats = Heartbeats(
-            source=source,
-            task_token=task.task_token,
-            interval_seconds=interval_of(
-                task.heartbeat_timeout.ToTimedelta(), heartbeat_interval, heartbeat_interval_max
-            ),
-            codec=self.data_converter.payload_codec,
-            asked_to_stop=self.cancel,
-            failed=self._heartbeat_failed,
-        )
+        self.heartbeats: Heartbeats | None = None
+        """Made with the first one: most activities have none."""
         self.heartbeat_error: Exception | None = None
         """What is wrong with the details that the function reported."""
         self.context: _Context | None = None
@@ -69,11 +53,10 @@ class ActivityAttempt:
         """The task to cancel when the function is async."""
         self.done = False
         """The function has ended: nothing may interrupt the report of its outcome."""
-        self._client = client
-        self._task_queue = task_queue
+        self._options = options
         self._loop = asyncio.get_running_loop()
         self._thread_id = threading.get_ident()
-        self._on_cancel: list[Callable[[], None]] = []
+        self._on_cancel: Sequence[Callable[[], None]] = ()
 
     def make_context(self, *, is_async: bool, shield: ThreadCancellation | None) -> _Context:
         """What the functions of `perdure.activity` reach."""
@@ -81,10 +64,10 @@ class ActivityAttempt:
             info=self.info,
             heartbeat=self.heartbeat,
             cancelled=_Flag(awaitable=is_async),
-            worker_shutdown=self.worker_shutdown,
+            worker_shutdown=self._options.worker_shutdown,
             payload_converter=lambda: self.data_converter.payload_converter,
             shield=None if shield is None else shield.shielded,
-            client=self._client if is_async else None,
+            client=self._options.client if is_async else None,
         )
         self.thread_cancellation = shield
         return self.context
@@ -96,7 +79,7 @@ class ActivityAttempt:
 
     def on_cancel(self, act: Callable[[], None]) -> None:
         """Has something done besides when the attempt is asked to stop."""
-        self._on_cancel.append(act)
+        self._on_cancel = (*self._on_cancel, act)
         if self.cancellation is not None:
             act()
 
@@ -104,9 +87,34 @@ class ActivityAttempt:
         """Reports details, from whichever thread. Raises what their conversion raises."""
         payloads: Sequence[Payload] = self.data_converter.payload_converter.to_payloads(details)
         if threading.get_ident() == self._thread_id:
-            self.heartbeats.record(payloads)
+            self._record(payloads)
         else:
-            self._loop.call_soon_threadsafe(self.heartbeats.record, payloads)
+            self._loop.call_soon_threadsafe(self._record, payloads)
+
+    def _record(self, details: Sequence[Payload]) -> None:
+        if self.done:
+            return
+        if self.heartbeats is None:
+            options = self._options
+            self.heartbeats = Heartbeats(
+                source=options.source,
+                task_token=self.task.task_token,
+                interval_seconds=interval_of(
+                    self.task.heartbeat_timeout.ToTimedelta(),
+                    options.heartbeat_interval,
+                    options.heartbeat_interval_max,
+                ),
+                codec=self.data_converter.payload_codec,
+                asked_to_stop=self.cancel,
+                failed=self._heartbeat_failed,
+            )
+        self.heartbeats.record(details)
+
+    def finish(self) -> None:
+        """The function has ended. What it was run by, and what it could reach, refer to the
+        attempt, which lets go of them lest they keep each other."""
+        self.done = True
+        self.running = self.context = None
 
     def cancel(self, details: ActivityCancellationDetails) -> None:
         """Asks the function to stop; only the first time counts."""
@@ -140,12 +148,12 @@ class ActivityAttempt:
             heartbeat_details=self.heartbeat_details,
             heartbeat_timeout=_limit(task.heartbeat_timeout),
             is_local=False,
-            namespace=task.workflow_namespace or self._client.namespace,
+            namespace=task.workflow_namespace or self._options.client.namespace,
             schedule_to_close_timeout=_limit(task.schedule_to_close_timeout),
             scheduled_time=_time(task.scheduled_time),
             start_to_close_timeout=_limit(task.start_to_close_timeout),
             started_time=_time(task.started_time),
-            task_queue=self._task_queue,
+            task_queue=self._options.task_queue,
             task_token=task.task_token,
             workflow_id=execution.workflow_id or None,
             workflow_namespace=task.workflow_namespace or None,
@@ -157,33 +165,16 @@ class ActivityAttempt:
         )
 
 
-def asks_for_context(converter: DataConverter) -> bool:
-    """Whether any part of a data converter wants to be told what it converts."""
-    parts = (converter.payload_converter, converter.payload_codec, converter.failure_converter)
-    return any(_asks(part) for part in parts)
-
-
-def _asks(part: Any) -> bool:
-    if (
-        isinstance(part, CompositePayloadConverter)
-        and type(part).with_context is CompositePayloadConverter.with_context
-    ):
-        return any(_asks(encoding) for encoding in part.converters.values())
-    return isinstance(part, WithSerializationContext)
-
-
-def _in_context(
-    converter: DataConverter,
-    namespace: str,
-    task_queue: str,
-    task: PollActivityTaskQueueResponse,
-) -> DataConverter:
+def _converter(task: PollActivityTaskQueueResponse, options: AttemptOptions) -> DataConverter:
+    converter = options.client.data_converter
+    if converter.is_context_free:
+        return converter
     return converter.with_context(
         ActivitySerializationContext(
-            namespace=task.workflow_namespace or namespace,
+            namespace=task.workflow_namespace or options.client.namespace,
             activity_id=task.activity_id,
             activity_type=task.activity_type.name,
-            activity_task_queue=task_queue,
+            activity_task_queue=options.task_queue,
             workflow_id=task.workflow_execution.workflow_id or None,
             workflow_type=task.workflow_type.name or None,
             is_local=False,

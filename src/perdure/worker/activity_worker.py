@@ -36,7 +36,7 @@ from perdure.exceptions import (
     CancelledError,
 )
 from perdure.service import RPCError, RPCStatusCode
-from perdure.worker.activity_attempt import ActivityAttempt, asks_for_context
+from perdure.worker.activity_attempt import ActivityAttempt, AttemptOptions
 from perdure.worker.activity_definitions import ActivityDefinitions
 from perdure.worker.limits import PayloadsTooLargeError, check_payloads, is_too_large
 from perdure.worker.polling import forget
@@ -74,6 +74,16 @@ class ActivityWorker:
     ) -> None:
         self._source = source
         self._client = client
+        self._worker_shutdown = _Flag()
+        self._worker_shutdown_event: threading.Event | None = None
+        self._options = AttemptOptions(
+            source=source,
+            client=client,
+            task_queue=task_queue,
+            heartbeat_interval=heartbeat_interval,
+            heartbeat_interval_max=heartbeat_interval_max,
+            worker_shutdown=self._worker_shutdown,
+        )
         self._slots = slots
         self._definitions = definitions
         self._executor = executor
@@ -81,13 +91,7 @@ class ActivityWorker:
         self._threads_max = threads_max
         self._shared_state_manager = shared_state_manager
         self._own_state_manager = OwnStateManager()
-        self._task_queue = task_queue
-        self._heartbeat_interval = heartbeat_interval
-        self._heartbeat_interval_max = heartbeat_interval_max
-        self._gives_context = asks_for_context(client.data_converter)
         self._attempts: dict[asyncio.Task[None], ActivityAttempt] = {}
-        self._worker_shutdown = _Flag()
-        self._worker_shutdown_event: threading.Event | None = None
         self.limits = PayloadLimits()
         """What the service takes, once it has said so."""
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -115,16 +119,7 @@ class ActivityWorker:
 
     def accept(self, task: PollActivityTaskQueueResponse) -> None:
         """Begins an activity, in a place that was taken for it."""
-        attempt = ActivityAttempt(
-            task,
-            source=self._source,
-            client=self._client,
-            task_queue=self._task_queue,
-            heartbeat_interval=self._heartbeat_interval,
-            heartbeat_interval_max=self._heartbeat_interval_max,
-            worker_shutdown=self._worker_shutdown,
-            gives_context=self._gives_context,
-        )
+        attempt = ActivityAttempt(task, self._options)
         name = f"perdure activity {task.activity_type.name} {task.activity_id}"
         running = asyncio.create_task(self._work(attempt), name=name)
         self._attempts[running] = attempt
@@ -181,7 +176,7 @@ class ActivityWorker:
             try:
                 result = await self._run(attempt)
             finally:
-                attempt.done = True
+                attempt.finish()
                 if timer is not None:
                     timer.cancel()
             request = RespondActivityTaskCompletedRequest(task_token=attempt.task.task_token)
@@ -196,7 +191,7 @@ class ActivityWorker:
             return await self._failed(attempt, error)
 
     async def _send(self, attempt: ActivityAttempt, report: _Report | None) -> None:
-        unsent = await attempt.heartbeats.close()
+        unsent = None if attempt.heartbeats is None else await attempt.heartbeats.close()
         cancellation = attempt.cancellation
         if cancellation is not None and (cancellation.not_found or cancellation.timed_out):
             return

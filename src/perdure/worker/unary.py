@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -83,7 +84,6 @@ class UnaryTaskSource:
     def __init__(self, service: ServiceClient, worker: WorkerIdentity) -> None:
         self._service = service
         self._worker = worker
-        self._metadata = {"temporal-namespace": worker.namespace}
         self._normal_polls = 0
         self._workflow_polls = 0
         self._polls_end_by_themselves = False
@@ -202,7 +202,7 @@ class UnaryTaskSource:
                 request,
                 ShutdownWorkerResponse,
                 retry=False,
-                metadata=self._metadata,
+                namespace=worker.namespace,
                 timeout=_SHUTDOWN_TIMEOUT,
             )
         except RPCError:
@@ -262,15 +262,19 @@ class UnaryTaskSource:
 
     # Calls
 
-    async def _poll(self, rpc: str, request: Message, response_type: type[_Response]) -> _Response:
-        return await self._service.call(
+    def _poll(
+        self, rpc: str, request: Message, response_type: type[_Response]
+    ) -> Coroutine[Any, Any, _Response]:
+        return self._service.call(
             rpc,
             request,
             response_type,
             retry=False,
-            metadata=self._metadata,
+            namespace=self._worker.namespace,
             timeout=_POLL_TIMEOUT,
         )
 
-    async def _call(self, rpc: str, request: Message, response_type: type[_Response]) -> _Response:
-        return await self._service.call(rpc, request, response_type, metadata=self._metadata)
+    def _call(
+        self, rpc: str, request: Message, response_type: type[_Response]
+    ) -> Coroutine[Any, Any, _Response]:
+        return self._service.call(rpc, request, response_type, namespace=self._worker.namespace)

@@ -143,6 +143,7 @@ class ActivityMachine:
     def _on_completed(self, event: HistoryEvent) -> None:
         attributes = event.activity_task_completed_event_attributes
         self._outlet.resolve(self._completed, _only_payload(attributes.result))
+        self._release()
 
     def _on_failed(self, event: HistoryEvent) -> None:
         attributes = event.activity_task_failed_event_attributes
@@ -205,6 +206,11 @@ class ActivityMachine:
 
     def _resolve_failed(self, failure: Failure) -> None:
         self._outlet.resolve(self._failed, failure)
+        self._release()
+
+    def _release(self) -> None:
+        """The callbacks refer to this machine: without them it goes when nobody needs it."""
+        del self._completed, self._failed
 
     def _failure_info(
         self,

@@ -94,6 +94,7 @@ class TimerMachine:
         if timer_id != self.timer_id:
             raise Mismatch(f"the history has the timer id {timer_id!r}, the code {self.timer_id!r}")
         self._outlet.resolve(self._fired, None)
+        del self._fired  # It refers to this machine: without it they go when nobody needs them.
 
 
 _EVENTS: dict[tuple[str, int], str] = {
