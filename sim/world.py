@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from perdure.server.engine.api import NamespaceRef, WorkflowTaskWithHistory
+from perdure.server.engine.api import WorkflowTaskWithHistory
 from perdure.server.engine.engine import Engine
 from perdure.server.machines.ports import DEFAULT_LIMITS
-from perdure.server.machines.workflow.state import Run
 from perdure.server.store.faulty import FaultOdds
-from perdure.server.store.ports import StoreUnavailable, VisibilityRow
+from perdure.server.store.ports import StoreUnavailable
+from perdure.server.visibility.projection import visibility_row
 from sim.audit import Audit, Auditor
 from sim.checkers import CHECKERS, check_memory
 from sim.clock import SimulatedClock
@@ -215,7 +215,7 @@ class World:
                     clock=self.clock,
                     ids=self.ids,
                     limits=DEFAULT_LIMITS,
-                    project=_project,
+                    project=lambda namespace, workflow_id, run: visibility_row(run),
                     namespace_of=lambda number: NAMESPACE,
                     on_lease_lost=lambda: self.broken("F1", "the only owner lost its lease"),
                     executions_max=self.plan.executions_max,
@@ -309,16 +309,6 @@ async def _answer_all(worker: Worker, task: WorkflowTaskWithHistory) -> None:
     following: WorkflowTaskWithHistory | None = task
     while following is not None:
         following = await worker.answer(following)
-
-
-def _project(namespace: NamespaceRef, workflow_id: str, run: Run) -> VisibilityRow:
-    recorded = run.recorded
-    return VisibilityRow(
-        recorded.workflow_type,
-        recorded.status,
-        recorded.start_time_ns,
-        recorded.close_time_ns,
-    )
 
 
 class _Alarm(logging.Handler):

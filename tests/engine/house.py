@@ -26,7 +26,8 @@ from perdure.server.machines.workflow import inputs
 from perdure.server.machines.workflow.state import Run
 from perdure.server.store.faulty import FaultyStore
 from perdure.server.store.memory import MemoryStore
-from perdure.server.store.ports import Commit, CommitResult, Store, VisibilityRow
+from perdure.server.store.ports import Commit, CommitResult, Store
+from perdure.server.visibility.projection import visibility_row
 from tests.machines import requests
 from tests.machines.world import BEGIN_NS, CountingIds, type_name
 
@@ -149,7 +150,7 @@ class House:
             clock=self.clock,
             ids=self.ids,
             limits=DEFAULT_LIMITS,
-            project=_visibility_row,
+            project=lambda namespace, workflow_id, run: visibility_row(run),
             namespace_of=lambda number: NAMESPACE,
             on_lease_lost=self._lost_lease,
             executions_max=executions_max,
@@ -262,13 +263,3 @@ async def turns(count: int = 50) -> None:
 def none_done(tasks: Sequence[asyncio.Task[Any]]) -> bool:
     """Whether nobody has been answered."""
     return not any(task.done() for task in tasks)
-
-
-def _visibility_row(namespace: NamespaceRef, workflow_id: str, run: Run) -> VisibilityRow:
-    recorded = run.recorded
-    return VisibilityRow(
-        recorded.workflow_type,
-        recorded.status,
-        recorded.start_time_ns,
-        recorded.close_time_ns,
-    )

@@ -30,6 +30,7 @@ from temporalio.api.workflowservice.v1 import (
 from perdure.transport import CallFailed, Code, Handler, InProcessTransport, Transport
 
 SERVICE = "/temporal.api.workflowservice.v1.WorkflowService/"
+OPERATOR_SERVICE = "/temporal.api.operatorservice.v1.OperatorService/"
 NAMESPACE = "default"
 WORKFLOW_ID = "a-workflow"
 QUEUE = "a-queue"
@@ -38,7 +39,7 @@ Response = TypeVar("Response", bound=Message)
 
 
 class Client:
-    """Calls the methods of WorkflowService."""
+    """Calls the methods of WorkflowService and OperatorService."""
 
     def __init__(self, service: Mapping[str, Handler] | Transport) -> None:
         self.transport: Transport = (
@@ -54,7 +55,9 @@ class Client:
         timeout_seconds: float | None = 70.0,
     ) -> Response:
         """The answer to a request, whose class names the method."""
-        method = SERVICE + type(request).__name__.removesuffix("Request")
+        is_operator = "operatorservice" in request.DESCRIPTOR.full_name
+        service = OPERATOR_SERVICE if is_operator else SERVICE
+        method = service + type(request).__name__.removesuffix("Request")
         answer = await self.transport.call(
             method, request.SerializeToString(), headers, timeout_seconds
         )

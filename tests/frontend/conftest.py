@@ -7,28 +7,16 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from perdure.server.engine.api import NamespaceRef
 from perdure.server.engine.clock import SystemClock
 from perdure.server.engine.engine import Engine
 from perdure.server.engine.ids import RandomIds
 from perdure.server.frontend.dispatch import handlers_of
-from perdure.server.frontend.services import Services
+from perdure.server.frontend.services import Services, namespace_ref
 from perdure.server.machines.ports import DEFAULT_LIMITS
-from perdure.server.machines.workflow.state import Run
 from perdure.server.namespaces.registry import NamespaceRegistry
 from perdure.server.store.memory import MemoryStore
-from perdure.server.store.ports import VisibilityRow
+from perdure.server.visibility.projection import visibility_row
 from tests.frontend.client import Client
-
-
-def _visibility_row(namespace: NamespaceRef, workflow_id: str, run: Run) -> VisibilityRow:
-    recorded = run.recorded
-    return VisibilityRow(
-        workflow_type=recorded.workflow_type,
-        status=recorded.status,
-        start_time_ns=recorded.start_time_ns,
-        close_time_ns=recorded.close_time_ns,
-    )
 
 
 @pytest_asyncio.fixture
@@ -40,18 +28,16 @@ async def services() -> AsyncIterator[Services]:
     namespaces = NamespaceRegistry(store, ids)
     await namespaces.load(["default"])
 
-    def namespace_of(number: int) -> NamespaceRef:
-        namespace = namespaces.by_number(number)
-        return NamespaceRef(number, namespace.id, namespace.name, namespace.retention_ns)
-
     engine = await Engine.open(
         store,
         shard=1,
         clock=clock,
         ids=ids,
         limits=DEFAULT_LIMITS,
-        project=_visibility_row,
-        namespace_of=namespace_of,
+        project=lambda namespace, _, run: visibility_row(
+            run, namespaces.by_number(namespace.number).search_attributes
+        ),
+        namespace_of=lambda number: namespace_ref(namespaces.by_number(number)),
         on_lease_lost=lambda: None,
     )
     yield Services(engine=engine, store=store, namespaces=namespaces, ids=ids)

@@ -12,6 +12,7 @@ from temporalio.api.workflowservice.v1 import GetSystemInfoRequest, GetSystemInf
 
 from perdure.server.frontend import compatibility
 from perdure.server.frontend.dispatch import (
+    OPERATOR_RPCS,
     OPERATOR_SERVICE,
     RPCS,
     WORKFLOW_SERVICE,
@@ -43,6 +44,7 @@ def test_the_page_has_a_row_for_each_method_of_both_services() -> None:
 
 def test_the_tables_name_existing_methods_and_none_twice() -> None:
     assert set(RPCS) <= NAMES
+    assert set(OPERATOR_RPCS) <= {method.name for method in OPERATOR_SERVICE.methods}
     assert set(REFUSALS) <= NAMES
     assert not set(RPCS) & set(REFUSALS)
     assert set(compatibility.PARTIAL) <= set(RPCS)
@@ -149,6 +151,7 @@ async def test_only_what_is_honoured_is_advertised(client: Client) -> None:
         "upsert_memo",
         "eager_workflow_start",
         "sdk_metadata",
+        "count_group_by_execution_status",
     }
 
 

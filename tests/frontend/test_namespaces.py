@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from temporalio.api.enums.v1 import NamespaceState
+from temporalio.api.enums.v1 import ArchivalState, NamespaceState
 from temporalio.api.errordetails.v1 import NamespaceAlreadyExistsFailure
+from temporalio.api.namespace.v1 import BadBinaries, NamespaceConfig, UpdateNamespaceInfo
+from temporalio.api.replication.v1 import NamespaceReplicationConfig
 from temporalio.api.workflowservice.v1 import (
+    DeprecateNamespaceRequest,
+    DeprecateNamespaceResponse,
     DescribeNamespaceRequest,
     DescribeNamespaceResponse,
     ListNamespacesRequest,
     ListNamespacesResponse,
     RegisterNamespaceRequest,
     RegisterNamespaceResponse,
+    UpdateNamespaceRequest,
+    UpdateNamespaceResponse,
 )
 
 from perdure.server.frontend.services import Services
@@ -124,3 +130,106 @@ async def test_namespaces_survive_a_restart_with_their_numbers_and_ids(
     assert again.by_name("added").number not in {
         namespace.number for namespace in services.namespaces.all()
     }
+
+
+async def _updated(client: Client, **fields: object) -> UpdateNamespaceResponse:
+    request = UpdateNamespaceRequest(**{"namespace": "n", **fields})  # type: ignore[arg-type]
+    return await client.call(request, UpdateNamespaceResponse)
+
+
+async def test_an_update_changes_what_it_names(client: Client, services: Services) -> None:
+    await client.call(
+        RegisterNamespaceRequest(
+            namespace="n",
+            workflow_execution_retention_period=DAY,
+            description="d",
+            owner_email="e",
+            data={"a": "1", "b": "2"},
+        ),
+        RegisterNamespaceResponse,
+    )
+    before = services.bind("n")
+    info = UpdateNamespaceInfo(description="new", data={"a": "9", "c": "3"})
+    updated = (await _updated(client, update_info=info)).namespace_info
+    assert (updated.description, updated.owner_email) == ("new", "e")
+    assert dict(updated.data) == {"a": "9", "b": "2", "c": "3"}
+    two_days = NamespaceConfig(workflow_execution_retention_ttl=Duration(seconds=2 * 86400))
+    assert (await _updated(client, config=two_days)).config == two_days_of(two_days)
+    assert services.bind("n").retention_ns == 2 * before.retention_ns
+    aliases = NamespaceConfig(custom_search_attribute_aliases={"Keyword07": "K", "Foo": "x"})
+    config = (await _updated(client, config=aliases)).config
+    assert dict(config.custom_search_attribute_aliases) == {"Keyword07": "K"}
+    assert services.bind("n").search_attributes["K"].field == "Keyword07"
+    unset = NamespaceConfig(custom_search_attribute_aliases={"Keyword07": ""})
+    config = (await _updated(client, config=unset)).config
+    assert not config.custom_search_attribute_aliases
+
+
+def two_days_of(config: NamespaceConfig) -> NamespaceConfig:
+    """What a namespace has besides its retention."""
+    whole = NamespaceConfig(
+        bad_binaries=BadBinaries(),
+        history_archival_state=ArchivalState.ARCHIVAL_STATE_DISABLED,
+        visibility_archival_state=ArchivalState.ARCHIVAL_STATE_DISABLED,
+    )
+    whole.MergeFrom(config)
+    return whole
+
+
+async def test_a_deprecated_namespace_stays_so(client: Client) -> None:
+    await client.call(DeprecateNamespaceRequest(namespace="default"), DeprecateNamespaceResponse)
+    request = DescribeNamespaceRequest(namespace="default")
+    described = await client.call(request, DescribeNamespaceResponse)
+    assert described.namespace_info.state == NamespaceState.NAMESPACE_STATE_DEPRECATED
+    back = UpdateNamespaceInfo(state=NamespaceState.NAMESPACE_STATE_REGISTERED)
+    failure = await client.refusal(UpdateNamespaceRequest(namespace="default", update_info=back))
+    assert failure.message == "Invalid namespace state update."
+
+
+UPDATES: list[tuple[dict[str, object], str]] = [
+    ({"namespace": ""}, "Namespace not set on request."),
+    ({"namespace": "nope"}, "Namespace nope is not found."),
+    (
+        {"config": NamespaceConfig(workflow_execution_retention_ttl=Duration(seconds=1))},
+        "A valid retention period is not set on request.",
+    ),
+    (
+        {"config": NamespaceConfig(custom_search_attribute_aliases={"Keyword01": "WorkflowId"})},
+        "Search attribute WorkflowId is reserved by system.",
+    ),
+    (
+        {
+            "config": NamespaceConfig(
+                custom_search_attribute_aliases={"Keyword01": "K", "Keyword02": "K"}
+            )
+        },
+        "Search attribute K already exists.",
+    ),
+    ({"delete_bad_binary": "x"}, "Bad binary checksum x doesn't exists."),
+    (
+        {"replication_config": NamespaceReplicationConfig(active_cluster_name="other")},
+        "Invalid cluster name: other",
+    ),
+    (
+        {"promote_namespace": True},
+        (
+            "global namespace is not enabled on this cluster, cannot update global namespace or"
+            " promote local namespace: default"
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "text"), UPDATES)
+async def test_a_wrong_update_is_refused_and_changes_nothing(
+    client: Client, services: Services, fields: dict[str, object], text: str
+) -> None:
+    before = services.namespaces.by_name("default").settings
+    request: dict[str, object] = {
+        "namespace": "default",
+        "update_info": UpdateNamespaceInfo(description="new"),
+        **fields,
+    }
+    failure = await client.refusal(UpdateNamespaceRequest(**request))  # type: ignore[arg-type]
+    assert failure.message == text
+    assert services.namespaces.by_name("default").settings == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Callable
@@ -39,6 +40,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from perdure.server.machines.ports import SECOND_NS
+from perdure.server.machines.search_attributes import KEYWORD_LIST, PREDEFINED_ATTRIBUTES
 from perdure.server.machines.wire import duration
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
@@ -403,8 +405,16 @@ def _memo(text: str) -> Memo:
 
 def _attributes(text: str) -> SearchAttributes:
     return SearchAttributes(
-        indexed_fields={key: payload(_long(value)) for key, value in _pairs(text)}
+        indexed_fields={key: payload(_json(key, _long(value))) for key, value in _pairs(text)}
     )
+
+
+def _json(name: str, text: str) -> str:
+    """A value of a search attribute as its type has it; null and [] stay what they are."""
+    if text in ("null", "[]"):
+        return text
+    is_list = PREDEFINED_ATTRIBUTES.get(name) == KEYWORD_LIST
+    return json.dumps([text] if is_list else text)
 
 
 def _long(text: str) -> str:

@@ -404,3 +404,17 @@ async def test_a_small_workflow_stays_small_on_disk(tmp_path: Path) -> None:
     overhead = 20 * 4096
     size = (tmp_path / "perdure.db").stat().st_size - overhead
     assert size / runs <= BYTES_OF_A_HELLO_MAX
+
+
+async def test_the_search_attributes_of_a_deleted_run_are_deleted(tmp_path: Path) -> None:
+    path = tmp_path / "perdure.db"
+    store = open_sqlite(path)
+    fence = await store.acquire(SHARD)
+    row = VisibilityRow("Hello", 1, 1, 0, attributes=(("Keyword01", "k"), ("Int01", 5)))
+    await store.commit(group(fence, start(1, visibility=row), start(2, visibility=row)))
+    await store.commit(group(fence, WorkflowWrite(NAMESPACE, "workflow-1", [], runs_deleted=[1])))
+    await store.close()
+    connection = apsw.Connection(str(path))
+    left = connection.execute("SELECT run, value FROM perdure_attribute ORDER BY value")
+    assert left.fetchall() == [(2, 5), (2, "k")]
+    connection.close()

@@ -33,6 +33,7 @@ STORE = "perdure.server.store"
 ENGINE = "perdure.server.engine"
 MATCHING = "perdure.server.matching"
 VISIBILITY = "perdure.server.visibility"
+QUERY = "perdure.server.visibility.query"
 NAMESPACES = "perdure.server.namespaces"
 CLUSTER = "perdure.server.cluster"
 FRONTEND = "perdure.server.frontend"
@@ -43,9 +44,10 @@ LAYERS: dict[str, frozenset[str]] = {
     MACHINES: frozenset(),
     CONFIG: frozenset({MACHINES}),
     TELEMETRY: frozenset({MACHINES, CONFIG}),
-    STORE: frozenset({MACHINES, CONFIG, TELEMETRY}),
+    QUERY: frozenset({MACHINES}),
+    STORE: frozenset({MACHINES, QUERY, CONFIG, TELEMETRY}),
     MATCHING: frozenset({MACHINES, STORE, CONFIG, TELEMETRY}),
-    VISIBILITY: frozenset({MACHINES, STORE, CONFIG, TELEMETRY}),
+    VISIBILITY: frozenset({MACHINES, QUERY, STORE, CONFIG, TELEMETRY}),
     NAMESPACES: frozenset({MACHINES, STORE, CONFIG, TELEMETRY}),
     ENGINE: frozenset({MACHINES, STORE, MATCHING, CONFIG, TELEMETRY}),
     CLUSTER: frozenset({MACHINES, STORE, ENGINE, MATCHING, CONFIG, TELEMETRY}),
@@ -56,6 +58,7 @@ LAYERS: dict[str, frozenset[str]] = {
             ENGINE,
             MATCHING,
             VISIBILITY,
+            QUERY,
             NAMESPACES,
             CLUSTER,
             CONFIG,

@@ -9,18 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from perdure.server.config import Settings, TransportKind
-from perdure.server.engine.api import NamespaceRef
 from perdure.server.engine.clock import SystemClock
 from perdure.server.engine.engine import Engine
 from perdure.server.engine.ids import RandomIds
 from perdure.server.frontend.dispatch import handlers_of
-from perdure.server.frontend.services import Services
+from perdure.server.frontend.services import Services, namespace_ref
 from perdure.server.frontend.sessions import HeldTasks
-from perdure.server.machines.workflow.state import Run
 from perdure.server.namespaces.registry import NamespaceRegistry
 from perdure.server.store.memory import MemoryStore
-from perdure.server.store.ports import Store, VisibilityRow
+from perdure.server.store.ports import Store
 from perdure.server.store.sqlite import open_sqlite
+from perdure.server.visibility.projection import visibility_row
 from perdure.transport.grpc_server import GrpcServer
 from perdure.transport.http2 import Http2Server
 from perdure.transport.port import Handler
@@ -73,8 +72,10 @@ class Service:
                 clock=clock,
                 ids=ids,
                 limits=settings.limits,
-                project=visibility_row,
-                namespace_of=lambda number: namespace_ref(namespaces, number),
+                project=lambda namespace, _, run: visibility_row(
+                    run, namespaces.by_number(namespace.number).search_attributes
+                ),
+                namespace_of=lambda number: namespace_ref(namespaces.by_number(number)),
                 on_lease_lost=on_lease_lost,
                 workers_are_dead=workers_are_dead,
             )
@@ -168,20 +169,3 @@ def open_store(database: str) -> Store:
     if database == IN_MEMORY:
         return MemoryStore()
     return open_sqlite(database)
-
-
-def namespace_ref(namespaces: NamespaceRegistry, number: int) -> NamespaceRef:
-    """A namespace as the engine knows it."""
-    namespace = namespaces.by_number(number)
-    return NamespaceRef(number, namespace.id, namespace.name, namespace.retention_ns)
-
-
-def visibility_row(namespace: NamespaceRef, workflow_id: str, run: Run) -> VisibilityRow:
-    """What lists find and order a run by."""
-    recorded = run.recorded
-    return VisibilityRow(
-        workflow_type=recorded.workflow_type,
-        status=recorded.status,
-        start_time_ns=recorded.start_time_ns,
-        close_time_ns=recorded.close_time_ns,
-    )

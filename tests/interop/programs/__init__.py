@@ -23,6 +23,7 @@ from tests.interop.programs import (
     refusals,
     reset_families,
     resets,
+    searching,
     signal_with_start,
     signals,
     timers,
@@ -141,4 +142,7 @@ PROGRAMS: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "reset_with_child_over": reset_families.reset_with_child_over,
     "reset_child": reset_families.reset_child,
     "reset_hears_again": reset_families.reset_hears_again,
+    "search_attributes": searching.search_attributes,
+    "added_attributes": searching.added_attributes,
+    "visibility_queries": searching.visibility_queries,
 }

@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 
+from perdure.server.machines.search_attributes import CustomAttributes
 from perdure.server.machines.workflow.inputs import (
     Input,
     Reply,
@@ -38,6 +39,8 @@ class NamespaceRef(msgspec.Struct, frozen=True):
     name: str
     retention_ns: int = 0
     """How long closed runs are kept."""
+    search_attributes: CustomAttributes = msgspec.field(default_factory=dict)
+    """The custom ones."""
 
 
 class Poll(msgspec.Struct, frozen=True):

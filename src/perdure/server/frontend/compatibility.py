@@ -11,17 +11,21 @@ from collections import Counter
 
 from google.protobuf.descriptor import MethodDescriptor
 
-from perdure.server.frontend.dispatch import OPERATOR_SERVICE, RPCS, WORKFLOW_SERVICE
+from perdure.server.frontend.dispatch import (
+    OPERATOR_RPCS,
+    OPERATOR_SERVICE,
+    RPCS,
+    WORKFLOW_SERVICE,
+)
 from perdure.server.frontend.switched_off import REFUSALS
 from perdure.server.frontend.versions import TEMPORAL_VERSION
 
 PARTIAL: dict[str, str] = {
     "RegisterNamespace": "one cluster, no archival",
-    "StartWorkflowExecution": "no custom search attributes, callbacks, versioning overrides or"
-    " time skipping",
+    "StartWorkflowExecution": "no callbacks, versioning overrides or time skipping",
     "DescribeWorkflowExecution": "callbacks and Nexus operations come with them; a"
     " closed run lists nothing pending",
-    "ListWorkflowExecutions": "newest first, with an empty query only",
+    "GetSearchAttributes": "those of every namespace; the custom ones are asked of OperatorService",
     "PollWorkflowTaskQueue": "unversioned workers; no queries, no updates, no poller scaling",
     "PollActivityTaskQueue": "unversioned workers; no poller scaling, no queue rate limits",
     "RespondWorkflowTaskCompleted": "commands of updates and Nexus are refused; no pages",
@@ -57,12 +61,12 @@ read before they use a feature.
 
 def state_of(method: MethodDescriptor) -> tuple[str, str]:
     """The state of a method of ours, and notes."""
-    if method.containing_service is WORKFLOW_SERVICE:
-        if method.name in RPCS:
-            notes = PARTIAL.get(method.name, "")
-            return ("partial" if notes else "works"), notes
-        if method.name in REFUSALS:
-            return "off", ""
+    is_workflow_service = method.containing_service is WORKFLOW_SERVICE
+    if method.name in (RPCS if is_workflow_service else OPERATOR_RPCS):
+        notes = PARTIAL.get(method.name, "")
+        return ("partial" if notes else "works"), notes
+    if is_workflow_service and method.name in REFUSALS:
+        return "off", ""
     return "not yet", ""
 
 

@@ -25,6 +25,7 @@ from perdure.server.frontend import (
     listing,
     namespaces,
     resets,
+    search_attributes,
     signalling_with_start,
     starting,
     switched_off,
@@ -52,6 +53,8 @@ RPCS: dict[str, Rpc] = {
     "RegisterNamespace": namespaces.register_namespace,
     "DescribeNamespace": namespaces.describe_namespace,
     "ListNamespaces": namespaces.list_namespaces,
+    "UpdateNamespace": namespaces.update_namespace,
+    "DeprecateNamespace": namespaces.deprecate_namespace,
     "StartWorkflowExecution": starting.start_workflow_execution,
     "SignalWithStartWorkflowExecution": (
         signalling_with_start.signal_with_start_workflow_execution
@@ -65,6 +68,12 @@ RPCS: dict[str, Rpc] = {
     "GetWorkflowExecutionHistoryReverse": histories.get_workflow_execution_history_reverse,
     "DescribeWorkflowExecution": descriptions.describe_workflow_execution,
     "ListWorkflowExecutions": listing.list_workflow_executions,
+    "ScanWorkflowExecutions": listing.scan_workflow_executions,
+    "ListOpenWorkflowExecutions": listing.list_open_workflow_executions,
+    "ListClosedWorkflowExecutions": listing.list_closed_workflow_executions,
+    "ListArchivedWorkflowExecutions": listing.list_archived_workflow_executions,
+    "CountWorkflowExecutions": listing.count_workflow_executions,
+    "GetSearchAttributes": search_attributes.get_search_attributes,
     "PollWorkflowTaskQueue": workflow_tasks.poll_workflow_task_queue,
     "RespondWorkflowTaskCompleted": workflow_tasks.respond_workflow_task_completed,
     "RespondWorkflowTaskFailed": workflow_tasks.respond_workflow_task_failed,
@@ -86,14 +95,21 @@ RPCS: dict[str, Rpc] = {
 }
 """The methods of WorkflowService that are built, by name."""
 
+OPERATOR_RPCS: dict[str, Rpc] = {
+    "AddSearchAttributes": search_attributes.add_search_attributes,
+    "RemoveSearchAttributes": search_attributes.remove_search_attributes,
+    "ListSearchAttributes": search_attributes.list_search_attributes,
+}
+"""The methods of OperatorService that are built, by name."""
+
 
 def handlers_of(services: Services) -> dict[str, Handler]:
     """A handler for every method of WorkflowService and OperatorService, by its full name."""
     table: dict[str, Handler] = {}
-    for service in (WORKFLOW_SERVICE, OPERATOR_SERVICE):
+    for service, rpcs in ((WORKFLOW_SERVICE, RPCS), (OPERATOR_SERVICE, OPERATOR_RPCS)):
         for method in service.methods:
-            rpc = RPCS.get(method.name) if service is WORKFLOW_SERVICE else None
-            table[full_name(method)] = _handler(services, method, rpc or _refusing(method))
+            rpc = rpcs.get(method.name) or _refusing(method)
+            table[full_name(method)] = _handler(services, method, rpc)
     return table
 
 

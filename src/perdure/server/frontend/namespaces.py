@@ -1,15 +1,21 @@
-"""RegisterNamespace, DescribeNamespace, ListNamespaces."""
+"""RegisterNamespace, UpdateNamespace, DeprecateNamespace, DescribeNamespace, ListNamespaces."""
 
 from __future__ import annotations
 
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.enums.v1 import NamespaceState
 from temporalio.api.namespace.v1 import NamespaceInfo
 from temporalio.api.workflowservice.v1 import (
+    DeprecateNamespaceRequest,
+    DeprecateNamespaceResponse,
     DescribeNamespaceRequest,
     DescribeNamespaceResponse,
     ListNamespacesRequest,
     ListNamespacesResponse,
     RegisterNamespaceRequest,
     RegisterNamespaceResponse,
+    UpdateNamespaceRequest,
+    UpdateNamespaceResponse,
 )
 
 from perdure.server.frontend.services import Services
@@ -18,7 +24,8 @@ from perdure.server.machines import durations
 from perdure.server.machines.errors import InvalidArgument
 from perdure.server.machines.ports import Limits
 from perdure.server.machines.wire import SECOND_NS, duration_ns
-from perdure.server.namespaces.registry import Namespace
+from perdure.server.namespaces import aliases
+from perdure.server.namespaces.registry import CLUSTER_NAME, Namespace
 from perdure.transport import Caller
 
 RETENTION_NS_MIN = 60 * 60 * SECOND_NS  # system.namespaceMinRetentionLocal
@@ -41,9 +48,7 @@ async def register_namespace(
     if request.is_global_namespace:
         raise InvalidArgument("Cannot register global namespace when not enabled")
     retention = request.workflow_execution_retention_period
-    if durations.problem_of(retention) or duration_ns(retention) < RETENTION_NS_MIN:
-        raise InvalidArgument("A valid retention period is not set on request.")
-    durations.cap(retention)
+    _check_retention(retention)
     await services.namespaces.register(
         name,
         retention,
@@ -52,6 +57,67 @@ async def register_namespace(
         data=dict(request.data),
     )
     return RegisterNamespaceResponse().SerializeToString()
+
+
+async def update_namespace(
+    services: Services, request: UpdateNamespaceRequest, caller: Caller
+) -> bytes:
+    """Change what a request names of a namespace; it holds as soon as this is answered."""
+    if not request.namespace:
+        raise InvalidArgument("Namespace not set on request.")
+    namespace = await services.update_namespace(
+        request.namespace, lambda described: _update(described, request)
+    )
+    described = _described(namespace, services.limits)
+    return UpdateNamespaceResponse(
+        namespace_info=described.namespace_info,
+        config=described.config,
+        replication_config=described.replication_config,
+    ).SerializeToString()
+
+
+def _update(described: DescribeNamespaceResponse, request: UpdateNamespaceRequest) -> None:
+    """Carry out an update. Raises InvalidArgument."""
+    info, wanted = described.namespace_info, request.update_info
+    if wanted.state and wanted.state != info.state:
+        if wanted.state != NamespaceState.NAMESPACE_STATE_DEPRECATED:
+            raise InvalidArgument("Invalid namespace state update.")
+        info.state = wanted.state
+    info.description = wanted.description or info.description
+    info.owner_email = wanted.owner_email or info.owner_email
+    info.data.update(wanted.data)
+    if request.config.HasField("workflow_execution_retention_ttl"):
+        retention = request.config.workflow_execution_retention_ttl
+        _check_retention(retention)
+        described.config.workflow_execution_retention_ttl.CopyFrom(retention)
+    aliases.rename(described.config, request.config.custom_search_attribute_aliases)
+    if request.promote_namespace:
+        raise InvalidArgument(
+            "global namespace is not enabled on this cluster, cannot update global namespace or"
+            f" promote local namespace: {request.namespace}"
+        )
+    replication = request.replication_config
+    clusters = [replication.active_cluster_name or CLUSTER_NAME]
+    clusters += [cluster.cluster_name for cluster in replication.clusters]
+    for cluster in clusters:
+        if cluster != CLUSTER_NAME:
+            raise InvalidArgument(f"Invalid cluster name: {cluster}")
+    if request.delete_bad_binary:
+        raise InvalidArgument(f"Bad binary checksum {request.delete_bad_binary} doesn't exists.")
+
+
+async def deprecate_namespace(
+    services: Services, request: DeprecateNamespaceRequest, caller: Caller
+) -> bytes:
+    """Mark a namespace as one not to be used any more."""
+    if not request.namespace:
+        raise InvalidArgument("Namespace not set on request.")
+
+    def deprecate(described: DescribeNamespaceResponse) -> None:
+        described.namespace_info.state = NamespaceState.NAMESPACE_STATE_DEPRECATED
+
+    await services.update_namespace(request.namespace, deprecate)
+    return DeprecateNamespaceResponse().SerializeToString()
 
 
 async def describe_namespace(
@@ -88,8 +154,15 @@ async def list_namespaces(
     ).SerializeToString()
 
 
+def _check_retention(retention: Duration) -> None:
+    if durations.problem_of(retention) or duration_ns(retention) < RETENTION_NS_MIN:
+        raise InvalidArgument("A valid retention period is not set on request.")
+    durations.cap(retention)
+
+
 def _described(namespace: Namespace, limits: Limits) -> DescribeNamespaceResponse:
     described = DescribeNamespaceResponse.FromString(namespace.settings)
+    aliases.hide_removed(described.config)
     described.namespace_info.capabilities.CopyFrom(CAPABILITIES)
     described.namespace_info.limits.CopyFrom(
         NamespaceInfo.Limits(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
+
+from temporalio.api.workflowservice.v1 import DescribeNamespaceResponse
 
 from perdure.server.engine.api import EngineApi, NamespaceRef
 from perdure.server.frontend.tokens import decode_task_token
@@ -13,6 +15,17 @@ from perdure.server.machines.ports import DEFAULT_LIMITS, Ids, Limits
 from perdure.server.machines.workflow.inputs import TaskToken
 from perdure.server.namespaces.registry import Namespace, NamespaceRegistry
 from perdure.server.store.ports import Store
+
+
+def namespace_ref(namespace: Namespace) -> NamespaceRef:
+    """A namespace as the engine knows it."""
+    return NamespaceRef(
+        namespace.number,
+        namespace.id,
+        namespace.name,
+        namespace.retention_ns,
+        namespace.search_attributes,
+    )
 
 
 class Services:
@@ -34,7 +47,7 @@ class Services:
         self.ids = ids
         self.limits = limits
         self.store_name = store_name
-        # Namespaces are neither renamed nor deleted, so what was found once stays true.
+        # Namespaces are neither renamed nor deleted, and remembered anew when they change.
         self._by_name: dict[str, NamespaceRef] = {}
         self._by_id: dict[str, NamespaceRef] = {}
         self._background: set[asyncio.Task[None]] = set()
@@ -69,6 +82,15 @@ class Services:
             raise InvalidArgument("Operation requested with a token from a different namespace.")
         return namespace, token
 
+    async def update_namespace(
+        self, name: str, change: Callable[[DescribeNamespaceResponse], None]
+    ) -> Namespace:
+        """Change the settings of a namespace; whoever binds it from now on sees them. Raises
+        NamespaceNotFound."""
+        namespace = await self.namespaces.update(name, change)
+        self._remember(namespace)
+        return namespace
+
     def _find(self, name: str) -> NamespaceRef:
         if not name:
             raise InvalidArgument("Namespace is empty.")
@@ -77,7 +99,7 @@ class Services:
         return self._remember(self.namespaces.by_name(name))
 
     def _remember(self, namespace: Namespace) -> NamespaceRef:
-        ref = NamespaceRef(namespace.number, namespace.id, namespace.name, namespace.retention_ns)
+        ref = namespace_ref(namespace)
         self._by_name[ref.name] = ref
         self._by_id[ref.id] = ref
         return ref

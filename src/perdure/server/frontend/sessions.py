@@ -37,11 +37,11 @@ class HeldTasks:
         self._services = services
         self._workflow_tasks: dict[TaskToken, NamespaceRef] = {}
         self._activity_tasks: dict[TaskToken, NamespaceRef] = {}
-        self._sticky_queues: set[tuple[NamespaceRef, str]] = set()
+        self._sticky_queues: dict[tuple[str, str], NamespaceRef] = {}
 
     def polls_sticky(self, namespace: NamespaceRef, queue: str) -> None:
         """A worker of the session has a sticky queue."""
-        self._sticky_queues.add((namespace, queue))
+        self._sticky_queues[namespace.id, queue] = namespace
 
     def hold(
         self, namespace: NamespaceRef, task: StartedWorkflowTask | StartedActivityTask
@@ -60,7 +60,7 @@ class HeldTasks:
     async def close(self) -> None:
         """The session is over."""
         engine = self._services.engine
-        for namespace, queue in self._sticky_queues:
+        for (_, queue), namespace in self._sticky_queues.items():
             engine.cancel_polls(namespace, "", queue)
         lost = [
             self._lose(namespace, token, WorkflowTaskUndelivered(token.run_id, token.stamp))

@@ -11,6 +11,7 @@ from temporalio.api.workflowservice.v1 import (
     StartWorkflowExecutionRequest,
 )
 
+from perdure.server.engine.api import NamespaceRef
 from perdure.server.frontend import starting
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.validation import (
@@ -39,7 +40,7 @@ async def signal_with_start_workflow_execution(
     namespace = services.bind(request.namespace)
     start = _start_of(request)
     _default_policies(start)
-    _check(request, start, services.limits, namespace.name)
+    _check(request, start, services.limits, namespace)
     starting.default_times(start, services.limits)
     if not start.request_id:
         start.request_id = services.ids.uuid()
@@ -101,7 +102,7 @@ def _check(
     request: SignalWithStartWorkflowExecutionRequest,
     start: StartWorkflowExecutionRequest,
     limits: Limits,
-    namespace: str,
+    namespace: NamespaceRef,
 ) -> None:
     """In the order of the real server."""
     _check_length("WorkflowId", start.workflow_id, limits, "WorkflowId is not set on request.")

@@ -41,7 +41,7 @@ async def start_workflow_execution(
     """Start a run, or answer with the one that the policies of the request lead to."""
     namespace = services.bind(request.namespace)
     default_policies(request)
-    _check(request, services.limits, namespace.name)
+    _check(request, services.limits, namespace)
     default_times(request, services.limits)
     if not request.request_id:
         request.request_id = services.ids.uuid()
@@ -64,7 +64,7 @@ def default_policies(request: StartWorkflowExecutionRequest) -> None:
         request.workflow_id_reuse_policy = workflow_pb2.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
 
 
-def _check(request: StartWorkflowExecutionRequest, limits: Limits, namespace: str) -> None:
+def _check(request: StartWorkflowExecutionRequest, limits: Limits, namespace: NamespaceRef) -> None:
     """In the order of the real server, so that a request with several faults gets the same
     answer."""
     length_max = limits.id_length_max

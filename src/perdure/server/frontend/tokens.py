@@ -36,6 +36,8 @@ class ListToken(msgspec.Struct, array_like=True, frozen=True):
     close_time_ns: _RowInteger
     start_time_ns: _RowInteger
     run: _RowInteger
+    keys: tuple[str | _RowInteger | float | bool | None, ...] = ()
+    """Its values of what the list is ordered by."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -78,7 +80,7 @@ def decode_history_token(token: bytes, run_id: str) -> HistoryToken:
 
 def encode_list_token(cursor: VisibilityCursor) -> bytes:
     """The token as a client gets it."""
-    return _encode(ListToken(cursor.close_time_ns, cursor.start_time_ns, cursor.run))
+    return _encode(ListToken(cursor.close_time_ns, cursor.start_time_ns, cursor.run, cursor.keys))
 
 
 def decode_list_token(token: bytes) -> VisibilityCursor:
@@ -87,4 +89,4 @@ def decode_list_token(token: bytes) -> VisibilityCursor:
         decoded = _list_tokens.decode(token)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise InvalidArgument("Invalid NextPageToken.") from None
-    return VisibilityCursor(decoded.close_time_ns, decoded.start_time_ns, decoded.run)
+    return VisibilityCursor(decoded.close_time_ns, decoded.start_time_ns, decoded.run, decoded.keys)

@@ -15,6 +15,7 @@ from temporalio.api.workflowservice.v1 import (
     RespondWorkflowTaskCompletedRequest,
 )
 
+from perdure.server.engine.api import NamespaceRef
 from perdure.server.frontend.errors import Unimplemented
 from perdure.server.machines import durations, search_attributes
 from perdure.server.machines.errors import FailedPrecondition, InvalidArgument
@@ -187,11 +188,18 @@ def _check_link(link: Link) -> None:
             )
 
 
-def check_search_attributes(attributes: SearchAttributes, namespace: str) -> None:
-    """Raises InvalidArgument for one that cannot be set."""
-    problem = search_attributes.problem_of(attributes, namespace)
+def check_search_attributes(attributes: SearchAttributes, namespace: NamespaceRef) -> None:
+    """Those of a start must be settable and small; each then says its type, in place.
+
+    Raises InvalidArgument.
+    """
+    if not attributes.indexed_fields:
+        return
+    custom = namespace.search_attributes
+    problem = search_attributes.problem_of(attributes, namespace.name, custom)
     if problem is not None:
         raise InvalidArgument(problem)
+    search_attributes.add_types(attributes, custom)
 
 
 def long_poll_seconds(remaining: float | None, seconds_max: float) -> float:

@@ -93,7 +93,9 @@ async def respond_workflow_task_completed(
     if request.sticky_attributes.worker_task_queue.name:
         check_queue(True, request.sticky_attributes.worker_task_queue, services.limits)
     reply = await services.engine.submit(
-        namespace, token.workflow_id, CompleteWorkflowTask(token, request)
+        namespace,
+        token.workflow_id,
+        CompleteWorkflowTask(token, request, namespace.search_attributes),
     )
     held = held_by(caller.session)
     if held is not None:

@@ -9,7 +9,7 @@ what the running version adds: capabilities and limits). Nothing here is asked o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 from google.protobuf.duration_pb2 import Duration
@@ -20,7 +20,9 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceResponse
 
 from perdure.server.machines.errors import Rejected
 from perdure.server.machines.ports import Ids
+from perdure.server.machines.search_attributes import CustomAttributes
 from perdure.server.machines.wire import duration_ns
+from perdure.server.namespaces.aliases import custom_attributes
 from perdure.server.store.codec import seal, unseal
 from perdure.server.store.ports import Store
 
@@ -56,6 +58,8 @@ class Namespace(msgspec.Struct, frozen=True):
     settings: bytes
     retention_ns: int
     """How long a closed run is kept."""
+    search_attributes: CustomAttributes = msgspec.field(default_factory=dict)
+    """The custom ones."""
 
 
 class NamespaceRegistry:
@@ -114,6 +118,21 @@ class NamespaceRegistry:
             row = await self._store.put_namespace(name, seal(settings))
             return self._remember(row.number, name, settings)
 
+    async def update(
+        self, name: str, change: Callable[[DescribeNamespaceResponse], None]
+    ) -> Namespace:
+        """Change the settings of a namespace. Raises NamespaceNotFound, and what `change` raises:
+        then nothing has changed."""
+        async with self._writing:
+            known = self.by_name(name)
+            described = DescribeNamespaceResponse.FromString(known.settings)
+            change(described)
+            settings = described.SerializeToString()
+            if settings == known.settings:
+                return known
+            row = await self._store.put_namespace(name, seal(settings))
+            return self._remember(row.number, name, settings)
+
     def by_name(self, name: str) -> Namespace:
         """The namespace of this name. Raises NamespaceNotFound."""
         try:
@@ -139,7 +158,14 @@ class NamespaceRegistry:
     def _remember(self, number: int, name: str, settings: bytes) -> Namespace:
         described = DescribeNamespaceResponse.FromString(settings)
         retention_ns = duration_ns(described.config.workflow_execution_retention_ttl)
-        namespace = Namespace(number, described.namespace_info.id, name, settings, retention_ns)
+        namespace = Namespace(
+            number,
+            described.namespace_info.id,
+            name,
+            settings,
+            retention_ns,
+            custom_attributes(described.config),
+        )
         self._by_name[name] = namespace
         self._by_id[namespace.id] = namespace
         self._by_number[number] = namespace

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import msgspec
 
+from perdure.server.machines.search_attributes import Scalar
 from perdure.server.store.ports import (
     BacklogCursor,
     Commit,
@@ -36,6 +37,7 @@ from perdure.server.store.ports import (
     VisibilityCursor,
     VisibilityPage,
 )
+from perdure.server.visibility.query.tree import EVERYTHING, Query
 
 WorkflowKey = tuple[int, str]
 
@@ -307,10 +309,18 @@ class FaultyStore:
         after: VisibilityCursor | None,
         limit: int,
         records: Sequence[RecordName] = (),
+        query: Query = EVERYTHING,
     ) -> VisibilityPage:
         """As the inner store, or StoreUnavailable."""
         await self._before_read(self.odds.read_unavailable)
-        return await self.inner.list_executions(namespace, after, limit, records)
+        return await self.inner.list_executions(namespace, after, limit, records, query)
+
+    async def count_executions(
+        self, namespace: int, query: Query = EVERYTHING
+    ) -> dict[Scalar | None, int]:
+        """As the inner store, or StoreUnavailable."""
+        await self._before_read(self.odds.read_unavailable)
+        return await self.inner.count_executions(namespace, query)
 
     def statistics(self) -> StoreStatistics:
         """The inner store's."""

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cmp_to_key, partial
 
 import msgspec
 
+from perdure.server.machines.search_attributes import DATETIME, Scalar
 from perdure.server.store.ports import (
     BacklogCursor,
     Commit,
@@ -38,6 +40,9 @@ from perdure.server.store.ports import (
     VisibilityRow,
     WorkflowWrite,
 )
+from perdure.server.store.shown import ShownRun
+from perdure.server.visibility.query.evaluate import evaluate
+from perdure.server.visibility.query.tree import EVERYTHING, Attribute, Order, Query
 
 WorkflowKey = tuple[int, str]
 DispatchKey = tuple[RunNumber, int]
@@ -395,24 +400,36 @@ class MemoryStore:
         after: VisibilityCursor | None,
         limit: int,
         records: Sequence[RecordName] = (),
+        query: Query = EVERYTHING,
     ) -> VisibilityPage:
-        """Open runs first, newest start first; then closed ones, newest close first."""
-        places = [
-            (run.visibility.close_time_ns != 0, -run.visibility.close_time_ns,
-             -run.visibility.start_time_ns, -number)
-            for number, run in self._runs.items()
-            if run.visibility is not None and run.identity.namespace == namespace
-        ]  # fmt: skip
+        """Runs that a query is true of, in its order."""
+        places = (_place(number, run, query.order) for number, run in self._found(namespace, query))
+        order = query.order or NEWEST_FIRST
         if after is not None:
-            close = after.close_time_ns
-            start = (close != 0, -close, -after.start_time_ns, -after.run)
-            places = [place for place in places if place > start]
-        page = heapq.nsmallest(limit + 1, places)
-        listed = [self._listed(-place[3], records) for place in page[:limit]]
-        if len(page) <= limit:
-            return VisibilityPage(listed, None)
-        _, close, start_time, number = page[limit - 1]
-        return VisibilityPage(listed, VisibilityCursor(-close, -start_time, -number))
+            start = _Place((*(after.keys or _newest(after.close_time_ns, after.start_time_ns)),
+                            after.run), after)  # fmt: skip
+            places = (place for place in places if _compare(order, place, start) > 0)
+        key = cmp_to_key(partial(_compare, order))
+        page = heapq.nsmallest(limit + 1, places, key=key)
+        listed = [self._listed(place.cursor.run, records) for place in page[:limit]]
+        return VisibilityPage(listed, page[limit - 1].cursor if len(page) > limit else None)
+
+    async def count_executions(
+        self, namespace: int, query: Query = EVERYTHING
+    ) -> dict[Scalar | None, int]:
+        """How many runs a query is true of, by what it groups by."""
+        group = query.group
+        return Counter(
+            None if group is None else run.one(group) for _, run in self._found(namespace, query)
+        )
+
+    def _found(self, namespace: int, query: Query) -> Iterator[tuple[RunNumber, ShownRun]]:
+        for number, run in self._runs.items():
+            if run.visibility is None or run.identity.namespace != namespace:
+                continue
+            shown = ShownRun(run.identity, run.visibility)
+            if query.filter is None or evaluate(query.filter, shown):
+                yield number, shown
 
     def _listed(self, number: RunNumber, names: Sequence[RecordName]) -> ListedRun:
         run = self._runs[number]
@@ -425,6 +442,41 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Nothing to finish; what was stored stays with this object."""
+
+
+class _Place(msgspec.Struct):
+    """Where a run stands in a list: values to order by, the last of which is its number."""
+
+    keys: tuple[Scalar | None, ...]
+    cursor: VisibilityCursor
+
+
+_CLOSE, _START = (Attribute(name, DATETIME, name) for name in ("CloseTime", "StartTime"))
+NEWEST_FIRST = (Order(_CLOSE), Order(_CLOSE, descending=True), Order(_START, descending=True))
+"""Open runs, the newest start first; then closed ones, the newest close first: whether a run is
+closed is the first key."""
+
+
+def _newest(close_time_ns: int, start_time_ns: int) -> tuple[Scalar, ...]:
+    return (close_time_ns != 0, close_time_ns, start_time_ns)
+
+
+def _place(number: RunNumber, run: ShownRun, order: Sequence[Order]) -> _Place:
+    row = run.row
+    keys = tuple(run.one(part.attribute) for part in order)
+    cursor = VisibilityCursor(row.close_time_ns, row.start_time_ns, number, keys)
+    return _Place((*(keys or _newest(row.close_time_ns, row.start_time_ns)), number), cursor)
+
+
+def _compare(order: Sequence[Order], one: _Place, other: _Place) -> int:
+    """Below 0 when `one` comes first. A missing value comes before all others, and so last when
+    they fall; of equal runs the one with the higher number comes first."""
+    falling = [*(part.descending for part in order), True]
+    for key, against, descending in zip(one.keys, other.keys, falling, strict=True):
+        if key != against:
+            is_less = key is None or (against is not None and key < against)  # type: ignore[operator]
+            return 1 if is_less == descending else -1
+    return 0
 
 
 def take_batches(batches: Iterable[HistoryBatch], limit_bytes: int) -> list[HistoryBatch]:

@@ -38,6 +38,9 @@ from typing import Protocol
 
 import msgspec
 
+from perdure.server.machines.search_attributes import Scalar
+from perdure.server.visibility.query.tree import EVERYTHING, Query
+
 RunNumber = int
 RecordName = tuple[int, bytes]
 """Kind and key of a record."""
@@ -135,12 +138,27 @@ class VisibilityRow(msgspec.Struct, frozen=True):
     """What runs are found and ordered by in lists; `close_time_ns` is 0 while a run is open.
 
     What a list shows of a run is made of its head when it is read, so it need not be stored twice.
+    0 and "" stand for what a run does not have, or for what goes without saying: a run that begins
+    at once is executed when it starts, and is its own root unless another is named.
     """
 
     workflow_type: str
     status: int
     start_time_ns: int
     close_time_ns: int
+    execution_time_ns: int = 0
+    task_queue: str = ""
+    history_length: int = 0
+    history_size_bytes: int = 0
+    state_transitions: int = 0
+    parent_workflow_id: str = ""
+    parent_run_id: str = ""
+    root_workflow_id: str = ""
+    root_run_id: str = ""
+    build_ids: tuple[str, ...] = ()
+    attributes: tuple[tuple[str, Scalar], ...] = ()
+    """All other search attributes, as pairs of field and value: several pairs of a field are the
+    elements of a list, or the words of a text."""
 
 
 class RunWrite(msgspec.Struct):
@@ -220,11 +238,12 @@ class NamespaceRow(msgspec.Struct, frozen=True):
 
 
 class VisibilityCursor(msgspec.Struct, frozen=True):
-    """The place after the last row of a page."""
+    """The place after the last row of a page; `keys` are its values of what a query orders by."""
 
     close_time_ns: int
     start_time_ns: int
     run: RunNumber
+    keys: tuple[Scalar | None, ...] = ()
 
 
 class ListedRun(msgspec.Struct, frozen=True):
@@ -400,9 +419,20 @@ class Store(Protocol):
         after: VisibilityCursor | None,
         limit: int,
         records: Sequence[RecordName] = (),
+        query: Query = EVERYTHING,
     ) -> VisibilityPage:
-        """Open runs first, newest start first; then closed ones, newest close first: each with the
-        records of these names that it has."""
+        """Runs that a query is true of: in its order, or open ones first, newest start first; then
+        closed ones, newest close first. Each with the records of these names that it has.
+
+        `after` must come from a page of the same query.
+        """
+        ...
+
+    async def count_executions(
+        self, namespace: int, query: Query = EVERYTHING
+    ) -> dict[Scalar | None, int]:
+        """How many runs a query is true of, by their value of what it groups by (None when it
+        groups by nothing, and for runs without a value)."""
         ...
 
     def statistics(self) -> StoreStatistics:

@@ -62,7 +62,7 @@ def _time(time_ns: int) -> Timestamp | None:
     return timestamp(time_ns) if time_ns else None
 
 
-def _search_attributes(run: Run) -> SearchAttributes:
+def shown_search_attributes(run: Run) -> SearchAttributes:
     """Those of the run, the builds of the workers that have completed tasks of it, and which types
     of activity are paused."""
     attributes = SearchAttributes.FromString(run.blobs.get(BlobName.SEARCH_ATTRIBUTES, b""))
@@ -95,7 +95,7 @@ def _common(run: Run, workflow_id: str) -> WorkflowExecutionInfo:
         execution_time=timestamp(execution_time_ns),
         status=recorded.status,  # type: ignore[arg-type]
         memo=Memo.FromString(run.blobs.get(BlobName.MEMO, b"")),
-        search_attributes=_search_attributes(run),
+        search_attributes=shown_search_attributes(run),
         task_queue=recorded.task_queue,
         root_execution=WorkflowExecution(
             workflow_id=recorded.root_workflow_id or workflow_id,

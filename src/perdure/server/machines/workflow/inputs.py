@@ -24,6 +24,7 @@ from temporalio.api.workflowservice.v1 import (
     UpdateActivityOptionsRequest,
 )
 
+from perdure.server.machines.search_attributes import CustomAttributes
 from perdure.server.machines.workflow.messages import Message, Parent
 from perdure.server.machines.workflow.resetting import Fold
 from perdure.server.machines.workflow.state import Run
@@ -183,6 +184,8 @@ class CompleteWorkflowTask(msgspec.Struct):
 
     token: TaskToken
     request: RespondWorkflowTaskCompletedRequest
+    search_attributes: CustomAttributes = msgspec.field(default_factory=dict)
+    """The custom ones of the namespace, which commands may set."""
 
 
 class FailWorkflowTask(msgspec.Struct):

@@ -24,7 +24,7 @@ from perdure.server.machines.workflow.evolve import (
     run_from_start,
 )
 from perdure.server.machines.workflow.messages import Message
-from perdure.server.machines.workflow.state import Run, Workflow
+from perdure.server.machines.workflow.state import BlobName, RecordKind, Run, Workflow
 
 _BATCH_OPENERS = frozenset(
     (
@@ -35,6 +35,9 @@ _BATCH_OPENERS = frozenset(
 )
 """A batch never spans the close of a workflow task: these begin a new one, so that reset can cut
 between batches."""
+
+SEARCH_ATTRIBUTES = (RecordKind.BLOB, BlobName.SEARCH_ATTRIBUTES)
+"""The record of those that a run set."""
 
 
 class Batch(msgspec.Struct):
@@ -62,8 +65,10 @@ class Segment(msgspec.Struct):
     from there."""
     copied_event_id: int = 0
     visibility_changed: bool = False
-    """Whether what lists find and order the run by has changed: when it begins and when it
-    closes."""
+    """Whether what lists find and order the run by has changed: when it begins, when it closes,
+    when its search attributes change."""
+    shown: tuple[object, ...] = ()
+    """Of an earlier run: what its search attributes were made of, besides those that it set."""
 
 
 class Turn:
@@ -174,6 +179,9 @@ class Turn:
                 continue
             self._apply(segment, changes.TurnTaken())
             run = segment.run
+            if not segment.visibility_changed:
+                is_set = SEARCH_ATTRIBUTES in segment.touched
+                segment.visibility_changed = is_set or _shown(run) != segment.shown
             armed_ns = run.pending.wake_at_ns
             wanted_ns = deadlines.NEVER
             if run.is_open:
@@ -187,7 +195,7 @@ class Turn:
         segment.steps.append((segment.run.recorded.next_event_id, change))
 
     def _open_segment(self, run: Run, *, is_new: bool) -> None:
-        self.segments.append(Segment(run=run, is_new=is_new))
+        self.segments.append(Segment(run=run, is_new=is_new, shown=_shown(run)))
 
     def _stamp(self, event: HistoryEvent, *, event_id: int, time_ns: int) -> bytes:
         event.event_id = event_id
@@ -212,3 +220,10 @@ class Turn:
             self._open_batch.entries = b"".join(self._open_entries)
             self._open_batch = None
             self._open_entries.clear()
+
+
+def _shown(run: Run) -> tuple[object, ...]:
+    """What the server's own search attributes of a run are made of."""
+    recorded = run.recorded
+    has_completed_task = recorded.completed_task_started_event_id > 0
+    return has_completed_task, len(recorded.reset_points), tuple(run.pending.paused_types)

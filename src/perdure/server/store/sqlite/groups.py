@@ -140,6 +140,8 @@ class GroupWriter:
         many(connection, "update_run", rows.updates, exact=True)
         many(connection, "update_visible_run", rows.visible_updates, exact=True)
         many(connection, "make_current", rows.made_current, exact=True)
+        many(connection, "delete_attributes", rows.attributes_deleted)
+        many(connection, "put_attribute", rows.attributes_put)
         many(connection, "insert_history", rows.history)
         many(connection, "delete_record", rows.records_deleted)
         many(connection, "put_record", rows.records_put)
@@ -149,6 +151,7 @@ class GroupWriter:
         many(connection, "insert_outbox", rows.outbox_put)
         many(connection, "delete_leftover", rows.runs_completed)
         many(connection, "delete_run", rows.runs_deleted)
+        many(connection, "delete_attributes", rows.runs_deleted)
         many(connection, "delete_dispatch_of_run", rows.runs_deleted)
         many(connection, "put_leftover", rows.runs_deleted)
 

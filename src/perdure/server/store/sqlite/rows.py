@@ -5,6 +5,7 @@ Several writes may touch one row; the last one counts, as if they had been carri
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from perdure.server.store.ports import RunNumber, RunWrite, VisibilityRow, WorkflowWrite
@@ -21,6 +22,8 @@ class Rows:
     """The parameters of every statement that a group needs, and the highest numbers in it."""
 
     __slots__ = (
+        "attributes_deleted",
+        "attributes_put",
         "dispatch_deleted",
         "dispatch_put",
         "history",
@@ -54,7 +57,7 @@ class Rows:
             for run_write in write.runs:
                 merged = runs.get(run_write.run)
                 if merged is None:
-                    runs[run_write.run] = _MergedRun(run_write)
+                    runs[run_write.run] = _MergedRun(write.namespace, run_write)
                 else:
                     merged.follow(run_write)
                 self._gather_parts(run_write, records, dispatch)
@@ -121,6 +124,8 @@ class Rows:
         self.inserts: list[Parameters] = []
         self.updates: list[Parameters] = []
         self.visible_updates: list[Parameters] = []
+        self.attributes_deleted: list[Parameters] = []
+        self.attributes_put: list[Parameters] = []
         made_current: set[RunNumber] = set()
         for (namespace, workflow_id), number in current.items():
             key = workflow_hash(namespace, workflow_id)
@@ -143,15 +148,21 @@ class Rows:
                 self.updates.append((*state, last.head, number))
             else:
                 self.visible_updates.append((*state, last.head, *_visible(seen), number))
+                self.attributes_deleted.append((number,))
+            if seen is not None and seen.attributes:
+                self.attributes_put += [
+                    (merged.namespace, *attribute, number) for attribute in seen.attributes
+                ]
         self.made_current: list[Parameters] = [(number,) for number in made_current]
 
 
 class _MergedRun:
     """What the writes of one run in a group come to."""
 
-    __slots__ = ("insert", "last", "turn_max", "visibility")
+    __slots__ = ("insert", "last", "namespace", "turn_max", "visibility")
 
-    def __init__(self, first: RunWrite) -> None:
+    def __init__(self, namespace: int, first: RunWrite) -> None:
+        self.namespace = namespace
         self.insert = first.insert
         self.last = first
         self.visibility = first.visibility
@@ -169,5 +180,12 @@ class _MergedRun:
 
 def _visible(row: VisibilityRow | None) -> Parameters:
     if row is None:
-        return (None, None, None, None)
-    return (row.status, row.start_time_ns, row.close_time_ns, row.workflow_type)
+        return (None,) * 14
+    return (
+        row.status, row.start_time_ns, row.close_time_ns, row.workflow_type,
+        row.execution_time_ns or None, row.task_queue, row.history_length or None,
+        row.history_size_bytes or None, row.state_transitions or None,
+        row.parent_workflow_id or None, row.parent_run_id or None,
+        row.root_workflow_id or None, row.root_run_id or None,
+        json.dumps(row.build_ids) if row.build_ids else None,
+    )  # fmt: skip

@@ -31,8 +31,10 @@ UPDATE perdure_run SET is_current = 1 WHERE run = ?;
 -- name: insert_run
 INSERT INTO perdure_run (
     run, shard, namespace, is_current, version, turn, wake_at_ns, may_hold_tasks, workflow_hash, workflow_id, run_id,
-    head, status, start_time_ns, close_time_ns, workflow_type, reserve
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, zeroblob(48));
+    head, status, start_time_ns, close_time_ns, workflow_type, execution_time_ns, task_queue, history_length,
+    history_size_bytes, state_transitions, parent_workflow_id, parent_run_id, root_workflow_id, root_run_id, build_ids,
+    reserve
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, zeroblob(48));
 
 -- name: update_run
 UPDATE perdure_run
@@ -42,7 +44,9 @@ WHERE run = ?;
 -- name: update_visible_run
 UPDATE perdure_run
 SET version = ?, turn = ?, wake_at_ns = ?, may_hold_tasks = ?, head = ?, reserve = NULL,
-    status = ?, start_time_ns = ?, close_time_ns = ?, workflow_type = ?
+    status = ?, start_time_ns = ?, close_time_ns = ?, workflow_type = ?, execution_time_ns = ?, task_queue = ?,
+    history_length = ?, history_size_bytes = ?, state_transitions = ?, parent_workflow_id = ?, parent_run_id = ?,
+    root_workflow_id = ?, root_run_id = ?, build_ids = ?
 WHERE run = ?;
 
 -- name: insert_history
@@ -173,13 +177,35 @@ SELECT run FROM perdure_run INDEXED BY perdure_run_wake
 WHERE shard = ? AND wake_at_ns IS NOT NULL AND may_hold_tasks = 1 AND run > ? ORDER BY run LIMIT ?;
 
 -- name: list_open
-SELECT close_time_ns, start_time_ns, run, namespace, workflow_id, run_id, head FROM perdure_run
-WHERE namespace = ?1 AND close_time_ns = 0 AND start_time_ns <= ?2
-    AND (start_time_ns < ?2 OR run < ?3)
-ORDER BY start_time_ns DESC, run DESC LIMIT ?4;
+-- {plus} is empty, or a sign that keeps an index from being used when {filter} leaves few runs.
+SELECT r.close_time_ns, r.start_time_ns, r.run, r.namespace, r.workflow_id, r.run_id, r.head FROM perdure_run r
+WHERE {plus}r.namespace = ? AND {plus}r.close_time_ns = 0 AND r.start_time_ns <= ?
+    AND (r.start_time_ns < ? OR r.run < ?) AND {filter}
+ORDER BY r.start_time_ns DESC, r.run DESC LIMIT ?;
 
 -- name: list_closed
-SELECT close_time_ns, start_time_ns, run, namespace, workflow_id, run_id, head FROM perdure_run
-WHERE namespace = ?1 AND close_time_ns > 0 AND close_time_ns <= ?2
-    AND (close_time_ns, start_time_ns, run) < (?2, ?3, ?4)
-ORDER BY close_time_ns DESC, start_time_ns DESC, run DESC LIMIT ?5;
+SELECT r.close_time_ns, r.start_time_ns, r.run, r.namespace, r.workflow_id, r.run_id, r.head FROM perdure_run r
+WHERE {plus}r.namespace = ? AND {plus}r.close_time_ns > 0 AND r.close_time_ns <= ?
+    AND (r.close_time_ns, r.start_time_ns, r.run) < (?, ?, ?) AND {filter}
+ORDER BY r.close_time_ns DESC, r.start_time_ns DESC, r.run DESC LIMIT ?;
+
+-- name: list_ordered
+SELECT * FROM (
+    SELECT r.close_time_ns, r.start_time_ns, r.run, r.namespace, r.workflow_id, r.run_id, r.head, {keys}
+    FROM perdure_run r
+    WHERE {plus}r.namespace = ? AND r.status IS NOT NULL AND {filter}
+) WHERE {after} ORDER BY {order} LIMIT ?;
+
+-- name: count_open
+SELECT {group}, count(*) FROM perdure_run r
+WHERE {plus}r.namespace = ? AND {plus}r.close_time_ns = 0 AND {filter} GROUP BY 1;
+
+-- name: count_closed
+SELECT {group}, count(*) FROM perdure_run r
+WHERE {plus}r.namespace = ? AND {plus}r.close_time_ns > 0 AND {filter} GROUP BY 1;
+
+-- name: delete_attributes
+DELETE FROM perdure_attribute WHERE run = ?;
+
+-- name: put_attribute
+INSERT OR IGNORE INTO perdure_attribute (namespace, attribute, value, run) VALUES (?, ?, ?, ?);

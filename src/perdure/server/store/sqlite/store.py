@@ -11,6 +11,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from perdure.server.machines.search_attributes import Scalar
 from perdure.server.store.memory import take_batches
 from perdure.server.store.ports import (
     BacklogCursor,
@@ -43,7 +44,9 @@ from perdure.server.store.sqlite.groups import GroupWriter
 from perdure.server.store.sqlite.lock import LockFile
 from perdure.server.store.sqlite.readers import Glance, ReaderPool
 from perdure.server.store.sqlite.statements import statements, workflow_hash
+from perdure.server.store.sqlite.visibility import VisibilityReader
 from perdure.server.store.sqlite.writer import Writer
+from perdure.server.visibility.query.tree import EVERYTHING, Query
 
 INTEGER_MAX = 2**63 - 1
 
@@ -281,37 +284,35 @@ class SqliteStore:
         after: VisibilityCursor | None,
         limit: int,
         records: Sequence[RecordName] = (),
+        query: Query = EVERYTHING,
     ) -> VisibilityPage:
-        """Open runs first, newest start first; then closed ones, newest close first."""
+        """Runs that a query is true of, in its order."""
         self._check_open()
-        opened = closed = (INTEGER_MAX, INTEGER_MAX)
-        closed_until = INTEGER_MAX
-        in_open = after is None or after.close_time_ns == 0
-        if after is not None and in_open:
-            opened = (after.start_time_ns, after.run)
-        elif after is not None:
-            closed_until = after.close_time_ns
-            closed = (after.start_time_ns, after.run)
+        reader = VisibilityReader(self._sql, namespace, query)
 
         def read(connection: apsw.Connection) -> VisibilityPage:
-            rows: list[tuple[Any, ...]] = []
-            if in_open:
-                rows += connection.execute(self._sql["list_open"], (namespace, *opened, limit + 1))
-            if len(rows) <= limit:
-                missing = limit + 1 - len(rows)
-                where = (namespace, closed_until, *closed, missing)
-                rows += connection.execute(self._sql["list_closed"], where)
-            runs = [self._listed(connection, row, records) for row in rows[:limit]]
+            rows = reader.page(connection, after, limit + 1)
+            runs = [self._listed(connection, row[2:7], records) for row in rows[:limit]]
             if len(rows) <= limit:
                 return VisibilityPage(runs, None)
-            return VisibilityPage(runs, VisibilityCursor(*rows[limit - 1][:3]))
+            last = rows[limit - 1]
+            return VisibilityPage(
+                runs, VisibilityCursor(last[0], last[1], last[2], tuple(last[7:]))
+            )
 
         return await self._readers.read(read)
+
+    async def count_executions(
+        self, namespace: int, query: Query = EVERYTHING
+    ) -> dict[Scalar | None, int]:
+        """How many runs a query is true of, by what it groups by."""
+        self._check_open()
+        return await self._readers.read(VisibilityReader(self._sql, namespace, query).count)
 
     def _listed(
         self, connection: apsw.Connection, row: tuple[Any, ...], names: Sequence[RecordName]
     ) -> ListedRun:
-        _, _, run, namespace, workflow_id, run_id, head = row
+        run, namespace, workflow_id, run_id, head = row
         found = (
             (*name, connection.execute(self._sql["record"], (run, *name)).get) for name in names
         )

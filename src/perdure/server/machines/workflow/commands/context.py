@@ -12,10 +12,13 @@ import re
 
 import msgspec
 from temporalio.api.command.v1 import Command
+from temporalio.api.common.v1 import SearchAttributes
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest
 
+from perdure.server.machines import search_attributes
 from perdure.server.machines.ports import Limits
+from perdure.server.machines.search_attributes import CustomAttributes
 from perdure.server.machines.workflow.state import Run
 
 
@@ -91,6 +94,19 @@ class CheckContext(msgspec.Struct):
     pending_cancels: int = 0
     initiated_children: set[str] = set()
     """Workflow ids of children that commands before this one start."""
+    search_attributes: CustomAttributes = msgspec.field(default_factory=dict)
+    """The custom ones of the namespace."""
+
+    def problem_of(self, attributes: SearchAttributes) -> str | None:
+        """Why these search attributes cannot be set; when they can, each then says its type, in
+        place."""
+        if not attributes.indexed_fields:
+            return None
+        custom = self.search_attributes
+        problem = search_attributes.problem_of(attributes, self.namespace, custom)
+        if problem is None:
+            search_attributes.add_types(attributes, custom)
+        return problem
 
 
 class ApplyContext(msgspec.Struct):

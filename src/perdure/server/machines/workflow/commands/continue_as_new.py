@@ -10,7 +10,7 @@ from temporalio.api.enums.v1 import (
     task_queue_pb2,
 )
 
-from perdure.server.machines import durations, search_attributes
+from perdure.server.machines import durations
 from perdure.server.machines.activity import retry
 from perdure.server.machines.activity.failures import cut_causes
 from perdure.server.machines.schedule import cron
@@ -70,7 +70,7 @@ def check(context: CheckContext, command: Command) -> None:
         problem = cron.validate(attributes.cron_schedule)
         if problem is not None:
             raise CommandRefused(_BAD, problem)
-    problem = search_attributes.problem_of(attributes.search_attributes, context.namespace)
+    problem = context.problem_of(attributes.search_attributes)
     if problem is not None:
         raise _refused(
             attributes, problem, "invalid SearchAttributes on", cause=_BAD_SEARCH_ATTRIBUTES

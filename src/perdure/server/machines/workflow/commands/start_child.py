@@ -18,7 +18,7 @@ from temporalio.api.history.v1 import (
 )
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 
-from perdure.server.machines import durations, search_attributes
+from perdure.server.machines import durations
 from perdure.server.machines.activity import retry
 from perdure.server.machines.schedule import cron
 from perdure.server.machines.wire import duration, duration_ns
@@ -52,7 +52,7 @@ def check(context: CheckContext, command: Command) -> None:
     attributes = command.start_child_workflow_execution_command_attributes
     check_same_namespace(context, attributes.namespace, _BAD)
     attributes.namespace = context.namespace
-    problem = search_attributes.problem_of(attributes.search_attributes, context.namespace)
+    problem = context.problem_of(attributes.search_attributes)
     if problem is not None and problem.startswith("Namespace"):
         raise CommandRefused(_BAD_SEARCH_ATTRIBUTES, problem)  # Names are looked up first of all.
     _check_names(attributes, context.limits.id_length_max)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from temporalio.api.command.v1 import Command
 from temporalio.api.enums.v1 import failed_cause_pb2
 
-from perdure.server.machines import search_attributes
 from perdure.server.machines.workflow import events
 from perdure.server.machines.workflow.commands.context import (
     ApplyContext,
@@ -35,7 +34,7 @@ def check(context: CheckContext, command: Command) -> None:
             _BAD,
             "IndexedFields is not set on UpsertWorkflowSearchAttributesCommand.",
         )
-    problem = search_attributes.problem_of(attributes.search_attributes, context.namespace)
+    problem = context.problem_of(attributes.search_attributes)
     if problem is not None:
         raise CommandRefused(_BAD, problem)
     if attributes.search_attributes.ByteSize() > context.limits.search_attributes_bytes_max:

@@ -62,7 +62,7 @@ def running(
         chain.terminate(turn, chain.HISTORY_TOO_LONG)
         return RefusedWorkflowTask(chain.HISTORY_TOO_LONG)
     try:
-        _check(turn, task, request)
+        _check(turn, task, message)
     except CommandRefused as refusal:
         return _refuse(turn, task, request, refusal)
     return _complete(turn, request, is_heartbeat=is_heartbeat)
@@ -107,7 +107,7 @@ def _is_heartbeat_over(turn: Turn) -> bool:
     return bool(since_ns) and turn.now_ns > since_ns + turn.limits.workflow_task_heartbeat_ns_max
 
 
-def _check(turn: Turn, task: WorkflowTask, request: RespondWorkflowTaskCompletedRequest) -> None:
+def _check(turn: Turn, task: WorkflowTask, message: CompleteWorkflowTask) -> None:
     """Look at every command as if those before it had been applied. Raises CommandRefused."""
     run = turn.run
     transient_events = 2 if run.pending.transient_task is not None else 0
@@ -125,8 +125,9 @@ def _check(turn: Turn, task: WorkflowTask, request: RespondWorkflowTaskCompleted
         pending_signals=sum(not signal.is_answered for signal in run.external_signals.values()),
         pending_cancels=sum(not cancel.is_answered for cancel in run.external_cancels.values()),
         next_event_id=run.recorded.next_event_id + transient_events + 1,
+        search_attributes=message.search_attributes,
     )
-    for command in request.commands:
+    for command in message.request.commands:
         handler = COMMANDS.get(command.command_type)
         if handler is None:
             name = CommandType.Name(command.command_type)

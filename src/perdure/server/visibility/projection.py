@@ -1,0 +1,72 @@
+"""What a run is found by: its row, made anew whenever something in it has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from perdure.server.machines.search_attributes import (
+    KEYWORD_LIST,
+    NO_CUSTOM,
+    PREDEFINED_ATTRIBUTES,
+    TEXT,
+    CustomAttributes,
+    Scalar,
+    read_value,
+)
+from perdure.server.machines.workflow.state import Run
+from perdure.server.store.ports import VisibilityRow
+from perdure.server.visibility.execution_info import shown_search_attributes
+from perdure.server.visibility.query.words import words_of
+
+BUILD_IDS = "BuildIds"
+
+
+def visibility_row(run: Run, custom: CustomAttributes = NO_CUSTOM) -> VisibilityRow:
+    """The row of a run; `custom` are the search attributes of its namespace."""
+    recorded = run.recorded
+    values = list(_values(run, custom))
+    is_open = run.is_open
+    return VisibilityRow(
+        workflow_type=recorded.workflow_type,
+        status=recorded.status,
+        start_time_ns=recorded.start_time_ns,
+        close_time_ns=recorded.close_time_ns,
+        execution_time_ns=(
+            recorded.start_time_ns + recorded.first_task_backoff_ns
+            if recorded.first_task_backoff_ns
+            else 0
+        ),
+        task_queue=recorded.task_queue,
+        history_length=0 if is_open else recorded.next_event_id - 1,
+        history_size_bytes=0 if is_open else recorded.history_size_bytes,
+        state_transitions=0 if is_open else run.pending.transitions,
+        parent_workflow_id=recorded.parent_workflow_id,
+        parent_run_id=recorded.parent_run_id,
+        root_workflow_id=recorded.root_workflow_id,
+        root_run_id=recorded.root_run_id,
+        build_ids=tuple(str(value) for field, value in values if field == BUILD_IDS),
+        attributes=tuple(pair for pair in values if pair[0] != BUILD_IDS),
+    )
+
+
+def _values(run: Run, custom: CustomAttributes) -> Iterator[tuple[str, Scalar]]:
+    """Each field and value of a run's search attributes; what a list shows is found by it too."""
+    for name, payload in shown_search_attributes(run).indexed_fields.items():
+        known = custom.get(name)
+        kind = known.type if known is not None else PREDEFINED_ATTRIBUTES.get(name)
+        if kind is None:
+            continue  # It was removed from the namespace.
+        field = known.field if known is not None else name
+        try:
+            value = read_value(payload, kind)
+        except ValueError:
+            continue  # It was removed, and added again with another type.
+        if kind == KEYWORD_LIST:
+            assert isinstance(value, list)
+            yield from ((field, one) for one in dict.fromkeys(value))
+        elif kind == TEXT:
+            # A text without words is there all the same.
+            yield from ((field, word) for word in words_of(str(value)) or ("",))
+        else:
+            assert not isinstance(value, list)
+            yield field, value

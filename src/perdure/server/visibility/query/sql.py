@@ -1,0 +1,248 @@
+"""A query as parameterised SQL, for SQLite.
+
+Names of columns come from tables of this module, names of users' attributes and all values are
+parameters. Values of attributes that are no columns are rows of `perdure_attribute`; a filter on
+one is the set of runs that have such a row, found by the table's primary key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from perdure.server.machines.search_attributes import Scalar
+from perdure.server.visibility.query.normal import without_negations
+from perdure.server.visibility.query.tree import (
+    And,
+    Attribute,
+    Between,
+    Compare,
+    Comparison,
+    Filter,
+    HasAny,
+    IsMissing,
+    Not,
+    OneOf,
+    Or,
+    Order,
+    StartsWith,
+)
+
+Parameter = str | int | float | None
+
+_RUN_ID = "lower(hex(r.run_id))"
+RUN_ID = (
+    f"(substr({_RUN_ID}, 1, 8) || '-' || substr({_RUN_ID}, 9, 4) || '-' || substr({_RUN_ID}, 13, 4)"
+    f" || '-' || substr({_RUN_ID}, 17, 4) || '-' || substr({_RUN_ID}, 21))"
+)
+_EXECUTION_TIME = "coalesce(r.execution_time_ns, r.start_time_ns)"
+_DURATION = f"iif(r.close_time_ns > 0, max(0, r.close_time_ns - {_EXECUTION_TIME}), NULL)"
+
+COLUMNS: dict[str, str] = {
+    "WorkflowId": "r.workflow_id",
+    "RunId": RUN_ID,
+    "WorkflowType": "r.workflow_type",
+    "StartTime": "r.start_time_ns",
+    "ExecutionTime": _EXECUTION_TIME,
+    "CloseTime": "nullif(r.close_time_ns, 0)",
+    "ExecutionStatus": "r.status",
+    "TaskQueue": "r.task_queue",
+    "HistoryLength": "r.history_length",
+    "HistorySizeBytes": "r.history_size_bytes",
+    "StateTransitionCount": "r.state_transitions",
+    "ExecutionDuration": _DURATION,
+    "ParentWorkflowId": "r.parent_workflow_id",
+    "ParentRunId": "r.parent_run_id",
+    "RootWorkflowId": "coalesce(r.root_workflow_id, r.workflow_id)",
+    "RootRunId": f"coalesce(r.root_run_id, {RUN_ID})",
+}
+"""Attributes that are columns of a run `r`, or made of some."""
+
+LISTS: dict[str, str] = {"BuildIds": "r.build_ids"}
+"""Attributes that are columns with a JSON list. A run without the attribute has NULL there."""
+
+_OPERATORS: dict[Comparison, str] = {
+    Comparison.EQUAL: "=",
+    Comparison.UNEQUAL: "<>",
+    Comparison.LESS: "<",
+    Comparison.AT_MOST: "<=",
+    Comparison.MORE: ">",
+    Comparison.AT_LEAST: ">=",
+}
+_AMONG = "(SELECT value FROM json_each(?))"
+_ROWS = "SELECT a.run FROM perdure_attribute a WHERE a.namespace = ? AND a.attribute = ?"
+_VALUE = "(SELECT a.value FROM perdure_attribute a WHERE a.run = r.run AND a.attribute = ?)"
+_SAME_WORKFLOW = (
+    "SELECT w.run FROM perdure_run w WHERE w.workflow_hash = ? AND w.is_current = {}"
+    " AND w.namespace = ? AND w.workflow_id = ?"
+)
+
+
+class Fragment(msgspec.Struct, frozen=True):
+    """A piece of SQL and what stands for its question marks."""
+
+    text: str
+    parameters: tuple[Parameter, ...] = ()
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """A filter as SQL. `is_narrow`: few runs pass it and they are found without looking at all."""
+
+    sql: Fragment
+    is_narrow: bool
+
+
+class Compiler:
+    """Makes SQL of queries on one namespace."""
+
+    def __init__(self, namespace: int, hash_of: Callable[[str], int]) -> None:
+        self._namespace = namespace
+        self._hash_of = hash_of
+
+    def condition(self, part: Filter | None) -> Condition:
+        """The SQL that is true of the same runs as the filter."""
+        if part is None:
+            return Condition(Fragment("1"), is_narrow=False)
+        normal = without_negations(part)
+        parts = normal.parts if isinstance(normal, And) else (normal,)
+        return Condition(self._filter(normal), any(self._is_narrow(one) for one in parts))
+
+    def value(self, attribute: Attribute) -> Fragment:
+        """The value of an attribute of run `r`; NULL when it has none."""
+        column = COLUMNS.get(attribute.field)
+        return Fragment(column) if column else Fragment(_VALUE, (attribute.field,))
+
+    def _is_narrow(self, part: Filter) -> bool:
+        match part:
+            case Compare(attribute, Comparison.EQUAL):
+                return attribute.name == "WorkflowId" or attribute.field not in COLUMNS
+            case HasAny(attribute):
+                return attribute.field not in LISTS
+            case OneOf(attribute, _, False) | StartsWith(attribute, _, False):
+                return attribute.field not in COLUMNS
+            case _:
+                return False
+
+    def _filter(self, part: Filter) -> Fragment:
+        match part:
+            case And(parts):
+                return _joined(" AND ", [self._filter(one) for one in parts])
+            case Or(parts):
+                return _joined(" OR ", [self._filter(one) for one in parts])
+            case Not(inner):
+                fragment = self._filter(inner)
+                return Fragment(f"NOT {fragment.text}", fragment.parameters)
+            case HasAny(attribute, values):
+                return self._has_any(attribute, values)
+            case IsMissing(attribute):
+                return self._is_missing(attribute)
+            case Compare(attribute, Comparison.EQUAL, value) if attribute.name == "WorkflowId":
+                return self._is_workflow(str(value))
+            case _:
+                return self._tell(part)
+
+    def _tell(self, part: Compare | OneOf | Between | StartsWith) -> Fragment:
+        """Comparing a column, or finding the rows that compare so."""
+        column = COLUMNS.get(part.attribute.field)
+        fragment = _comparison(column or "a.value", part)
+        if column:
+            return fragment
+        return self._runs(part.attribute, f" AND {fragment.text}", fragment.parameters)
+
+    def _runs(
+        self, attribute: Attribute, condition: str = "", parameters: tuple[Parameter, ...] = ()
+    ) -> Fragment:
+        return Fragment(
+            f"(r.run IN ({_ROWS}{condition}))", (self._namespace, attribute.field, *parameters)
+        )
+
+    def _has_any(self, attribute: Attribute, values: Sequence[Scalar]) -> Fragment:
+        among = _json(values)
+        column = LISTS.get(attribute.field)
+        if column:
+            return Fragment(
+                f"EXISTS (SELECT 1 FROM json_each({column}) e WHERE e.value IN {_AMONG})", (among,)
+            )
+        return self._runs(attribute, f" AND a.value IN {_AMONG}", (among,))
+
+    def _is_missing(self, attribute: Attribute) -> Fragment:
+        column = COLUMNS.get(attribute.field) or LISTS.get(attribute.field)
+        if column:
+            return Fragment(f"({column} IS NULL)")
+        found = self._runs(attribute)
+        return Fragment(f"(NOT {found.text})", found.parameters)
+
+    def _is_workflow(self, workflow_id: str) -> Fragment:
+        names = (self._hash_of(workflow_id), self._namespace, workflow_id)
+        both = f"{_SAME_WORKFLOW.format(1)} UNION ALL {_SAME_WORKFLOW.format(0)}"
+        return Fragment(f"(r.run IN ({both}))", names * 2)
+
+
+def _comparison(value: str, part: Compare | OneOf | Between | StartsWith) -> Fragment:
+    match part:
+        case Compare(_, comparison, wanted):
+            return Fragment(f"({value} {_OPERATORS[comparison]} ?)", (wanted,))
+        case OneOf(_, values, negated):
+            word = "NOT IN" if negated else "IN"
+            return Fragment(f"({value} {word} {_AMONG})", (_json(values),))
+        case Between(_, low, high, negated):
+            word = "NOT BETWEEN" if negated else "BETWEEN"
+            return Fragment(f"({value} {word} ? AND ?)", (low, high))
+        case StartsWith(_, prefix, negated):
+            return _starts_with(value, prefix, negated)
+
+
+def _starts_with(value: str, prefix: str, negated: bool) -> Fragment:
+    """As a range, which an index can find."""
+    after = successor(prefix)
+    if after is None:
+        return Fragment(f"({value} {'<' if negated else '>='} ?)", (prefix,))
+    if negated:
+        return Fragment(f"({value} < ? OR {value} >= ?)", (prefix, after))
+    return Fragment(f"({value} >= ? AND {value} < ?)", (prefix, after))
+
+
+def successor(prefix: str) -> str | None:
+    """The first text after all that begin with a prefix; None when there is none."""
+    for place in range(len(prefix) - 1, -1, -1):
+        following = ord(prefix[place]) + 1
+        if 0xD800 <= following <= 0xDFFF:
+            following = 0xE000  # There are no characters between.
+        if following <= 0x10FFFF:
+            return prefix[:place] + chr(following)
+    return None
+
+
+def keyset(order: Sequence[Order], keys: Sequence[Scalar | None], run: int) -> Fragment:
+    """The rows after one whose keys `k0`, `k1`... and run are known, in this order and then with
+    falling run numbers."""
+    alternatives: list[Fragment] = []
+    same: list[Fragment] = []
+    for place, (part, key) in enumerate(zip(order, keys, strict=True)):
+        alternatives.append(_joined(" AND ", [*same, _beyond(f"k{place}", part, key)]))
+        same.append(Fragment(f"k{place} IS ?", (key,)))
+    alternatives.append(_joined(" AND ", [*same, Fragment("run < ?", (run,))]))
+    return _joined(" OR ", alternatives)
+
+
+def _beyond(column: str, part: Order, key: Scalar | None) -> Fragment:
+    """What comes after a key; SQLite puts NULL before all others, and so last when falling."""
+    if key is None:
+        return Fragment("0" if part.descending else f"{column} IS NOT NULL")
+    if part.descending:
+        return Fragment(f"({column} < ? OR {column} IS NULL)", (key,))
+    return Fragment(f"{column} > ?", (key,))
+
+
+def _joined(word: str, fragments: Iterable[Fragment]) -> Fragment:
+    fragments = list(fragments)
+    text = word.join(fragment.text for fragment in fragments)
+    parameters = tuple(one for fragment in fragments for one in fragment.parameters)
+    return Fragment(f"({text})", parameters)
+
+
+def _json(values: Sequence[Scalar]) -> str:
+    """Values as the text of a JSON list, which is one parameter however many they are."""
+    return json.dumps([int(value) if isinstance(value, bool) else value for value in values])
