@@ -12,6 +12,7 @@ The inputs (`[...]` holds the commands of a completion, separated by semicolons)
     poll [as=NAME]                   a worker takes the workflow task that is on offer
     complete [...] [KEY=VALUE...]    sticky=QUEUE:5s force new_task token=NAME build=ID
                                      answer=ID:TEXT fail_query=ID:TEXT
+    delete [run=#N]
     reset EVENT [run=#N] [KEY=VALUE...]    to before this event; exclude=signal request=NAME
     fail_task cause=NAME             undelivered       sticky_unavailable      reset_sticky
     signal NAME                      cancel            terminate
@@ -196,6 +197,14 @@ def _reset(play: Play, words: list[str], options: dict[str, str], commands: str)
     return play.decide(resetting.reset(play.world, int(words[0]), base_id, **fields))
 
 
+def _delete(play: Play, words: list[str], options: dict[str, str], commands: str) -> Iterator[str]:
+    run_id = requests.made_id(options.get("run", ""))
+    current = play.world.workflow.run
+    if current is not None and run_id in ("", current.recorded.run_id):
+        return play.decide(inputs.DeleteWorkflow(current.recorded.run_id))
+    return play.decide(inputs.DeleteWorkflow(run_id, play.world.runs[run_id].decode()))
+
+
 def _signal(play: Play, words: list[str], options: dict[str, str], commands: str) -> Iterator[str]:
     run_id = requests.made_id(options.pop("run", ""))
     return play.decide(inputs.SignalWorkflow(run_id, requests.signal(words[0], options)))
@@ -365,6 +374,7 @@ SCENES: dict[str, Scene] = {
     "sticky_unavailable": _sticky_unavailable,
     "reset_sticky": _reset_sticky,
     "reset": _reset,
+    "delete": _delete,
     "signal": _signal,
     "signal_with_start": _signal_with_start,
     "cancel": _cancel,

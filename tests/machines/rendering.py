@@ -20,6 +20,7 @@ from perdure.server.machines.activity.options import options_message
 from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.workflow import changes, inputs
 from perdure.server.machines.workflow.effects import (
+    DeleteRun,
     Effect,
     OfferTask,
     SendMessage,
@@ -133,6 +134,8 @@ def effect_line(effect: Effect) -> str:
     """An effect."""
     if isinstance(effect, SendMessage):
         return f"send {type(effect.message).__name__} to {effect.workflow_id}"
+    if isinstance(effect, DeleteRun):
+        return f"delete run {effect.run_id}"
     if isinstance(effect, SettleQuery):
         return f"settle query {effect.query_id}: {_query_outcome(effect)}"
     what = str(effect.scheduled_event_id) if effect.scheduled_event_id else "workflow task"

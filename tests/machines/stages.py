@@ -136,6 +136,7 @@ MESSAGES: dict[type, Callable[[World], inputs.Input]] = {
     inputs.ResetWorkflow: lambda world: resetting.unchecked(
         world, min(4, world.run.recorded.next_event_id) if world.workflow.run is not None else 4
     ),
+    inputs.DeleteWorkflow: lambda world: inputs.DeleteWorkflow(run_id(world)),
     inputs.StartWorkflowTask: lambda world: inputs.StartWorkflowTask(
         run_id(world), task_stamp(world), world.ids.uuid(), "worker"
     ),

@@ -9,7 +9,6 @@ import pytest
 from perdure.server.machines.errors import (
     AlreadyStarted,
     InvalidArgument,
-    InvariantViolation,
     NotFound,
 )
 from perdure.server.machines.workflow import inputs, messages
@@ -91,6 +90,10 @@ OUTCOMES: dict[type, dict[Phase, type]] = {
         ABSENT: NotFound, DELAYED: Done, IDLE: Done,
         SCHEDULED: Done, STARTED: Done, CLOSED: Done,
     },
+    inputs.DeleteWorkflow: {
+        ABSENT: NotFound, DELAYED: Done, IDLE: Done,
+        SCHEDULED: Done, STARTED: Done, CLOSED: Done,
+    },
     inputs.StartWorkflowTask: {
         ABSENT: NotFound, DELAYED: NotFound, IDLE: NotFound,
         SCHEDULED: StartedWorkflowTask, STARTED: NotFound, CLOSED: NotFound,
@@ -153,7 +156,7 @@ OUTCOMES: dict[type, dict[Phase, type]] = {
     },
     **dict.fromkeys(NEWS_OF_NOTHING, dict.fromkeys(Phase, NotFound)),
     inputs.WakeUp: {
-        ABSENT: InvariantViolation, DELAYED: Done, IDLE: Done,
+        ABSENT: Done, DELAYED: Done, IDLE: Done,
         SCHEDULED: Done, STARTED: Done, CLOSED: Done,
     },
 }
@@ -183,7 +186,13 @@ def test_the_pair_comes_to_what_the_table_says(phase: Phase, kind: type) -> None
         assert type(world.decide(message(world, kind)).reply) is expected
 
 
-STARTS = (inputs.StartWorkflow, inputs.SignalWithStart, inputs.ResetWorkflow, messages.StartChild)
+STARTS = (
+    inputs.StartWorkflow,
+    inputs.SignalWithStart,
+    inputs.ResetWorkflow,
+    inputs.DeleteWorkflow,
+    messages.StartChild,
+)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in INPUTS if kind not in (*STARTS, inputs.WakeUp)])

@@ -27,6 +27,7 @@ from perdure.server.machines.workflow.codec import (
 )
 from perdure.server.machines.workflow.decide import Decision, decide
 from perdure.server.machines.workflow.effects import (
+    DeleteRun,
     OfferTask,
     SendMessage,
     SettleQuery,
@@ -87,6 +88,7 @@ class World:
         self.runs: dict[str, StoredRun] = {}
         self.sent: list[SendMessage] = []
         """What was said to other workflows and not taken yet: the outbox."""
+        self.deleted: list[str] = []
         self.decisions = 0
 
     @property
@@ -188,6 +190,8 @@ class World:
                     self.runs[effect.run_id].rows[effect.scheduled_event_id] = effect
                 case WithdrawTask():
                     self.runs[effect.run_id].rows.pop(effect.scheduled_event_id, None)
+                case DeleteRun():
+                    self.deleted.append(effect.run_id)
                 case SettleQuery():
                     pass
                 case SendMessage():
@@ -201,6 +205,8 @@ class World:
     def _check_laws(self, decision: Decision) -> None:
         for segment in decision.segments:
             self._check_run(segment)
+        for run_id in self.deleted:
+            self.runs.pop(run_id, None)
         open_runs = [run_id for run_id, stored in self.runs.items() if stored.decode().is_open]
         current = self.workflow.run
         volatile = self.workflow.volatile

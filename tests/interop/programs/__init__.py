@@ -13,6 +13,7 @@ from tests.interop.programs import (
     children,
     children_by_hand,
     commands,
+    deletions,
     external,
     failures,
     gated,
@@ -145,4 +146,7 @@ PROGRAMS: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "search_attributes": searching.search_attributes,
     "added_attributes": searching.added_attributes,
     "visibility_queries": searching.visibility_queries,
+    "delete_open": deletions.delete_open,
+    "delete_family": deletions.delete_family,
+    "refused_deletions": deletions.refused_deletions,
 }

@@ -120,6 +120,11 @@ class EngineApi(Protocol):
         id. Raises Rejected, EngineUnavailable."""
         ...
 
+    async def delete(self, namespace: NamespaceRef, workflow_id: str, run_id: str) -> None:
+        """Forget a run ("" names the current one), which ends first if it is open. Raises Rejected,
+        EngineUnavailable."""
+        ...
+
     async def poll_workflow_task(
         self, poll: Poll, timeout_seconds: float
     ) -> WorkflowTaskWithHistory | None:

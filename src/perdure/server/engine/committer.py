@@ -281,6 +281,7 @@ class Committer:
     async def _find_out(self, sealed: list[WorkflowWrite], turn: int) -> dict[int, Exception]:
         """Compare versions until the store answers: each write landed as a whole or not at all."""
         runs = [write.runs[-1].run for write in sealed if write.runs]
+        runs += [number for write in sealed for number in write.runs_deleted]
         stored: dict[int, tuple[int, int]] | None = None
         while stored is None:
             try:
@@ -294,6 +295,13 @@ class Committer:
         return {
             index: EngineUnavailable("the commit did not become durable")
             for index, write in enumerate(sealed)
-            # What acknowledges rows has no version to compare: it is done again.
-            if not write.runs or stored.get(write.runs[-1].run) != (write.runs[-1].version, turn)
+            if not _has_landed(write, turn, stored)
         }
+
+
+def _has_landed(write: WorkflowWrite, turn: int, stored: dict[int, tuple[int, int]]) -> bool:
+    """Whether the versions of the runs say that a write is durable."""
+    if write.runs_deleted:
+        return stored.keys().isdisjoint(write.runs_deleted)
+    # What acknowledges rows has no version to compare: it is done again.
+    return bool(write.runs) and stored.get(write.runs[-1].run) == (write.runs[-1].version, turn)

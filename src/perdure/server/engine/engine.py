@@ -243,6 +243,11 @@ class Engine:
         self._check_id(workflow_id)
         return await self.resets.reset(namespace, workflow_id, request)
 
+    async def delete(self, namespace: NamespaceRef, workflow_id: str, run_id: str) -> None:
+        """Forget a run, which ends first if it is open."""
+        self._check_id(workflow_id)
+        await self.resets.delete(namespace, workflow_id, run_id)
+
     async def poll_workflow_task(
         self, poll: Poll, timeout_seconds: float
     ) -> WorkflowTaskWithHistory | None:

@@ -29,6 +29,7 @@ from perdure.server.machines.ports import Ids, Limits
 from perdure.server.machines.workflow.codec import decode_run
 from perdure.server.machines.workflow.decide import Decision, decide, run_named_by
 from perdure.server.machines.workflow.effects import (
+    DeleteRun,
     OfferTask,
     SendMessage,
     SettleQuery,
@@ -220,6 +221,8 @@ class Pipeline:
                     self._withdraw(execution, write, effect)
                 case SendMessage():
                     self._send(write, effect)
+                case DeleteRun():
+                    self._delete(write, effect)
                 case SettleQuery():
                     _settle_query(execution, write, effect)
         # Only now may polls have them: what was offered may have been withdrawn in the same turn.
@@ -245,7 +248,10 @@ class Pipeline:
             pending.is_copy = True
             if place.rest is not None:
                 pending.batches.append(place.rest)
-        write.runs.append(pending)
+        if place is not None and not is_new:
+            write.runs.insert(0, pending)  # The last of them is the newest run of the workflow.
+        else:
+            write.runs.append(pending)
         write.when_durable(
             lambda error: None if error else self.publisher.durable(execution, pending)
         )
@@ -267,6 +273,13 @@ class Pipeline:
             pending.offers.pop(event_id, None)
             if execution.may_have_rows or event_id in execution.rows:
                 pending.rows_deleted.add(event_id)
+
+    def _delete(self, write: PendingWrite, effect: DeleteRun) -> None:
+        for pending in write.runs:
+            if pending.run.recorded.run_id == effect.run_id:
+                pending.is_deleted = True
+                return
+        raise InvariantViolation(f"run {effect.run_id} is deleted in a turn of another run")
 
     def _send(self, write: PendingWrite, effect: SendMessage) -> None:
         if not write.outbox:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from temporalio.api.history.v1 import HistoryEvent
@@ -24,14 +24,14 @@ from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from perdure.server.engine.api import EngineUnavailable, NamespaceRef
 from perdure.server.engine.committer import Committer
 from perdure.server.engine.execution import Execution, ExecutionKey
-from perdure.server.engine.pipeline import Pipeline, Place
+from perdure.server.engine.pipeline import NOWHERE, Pipeline, Place
 from perdure.server.engine.reader import HistoryReader
 from perdure.server.machines.errors import Moved, NotFound
 from perdure.server.machines.ports import Ids
 from perdure.server.machines.wire import entries_of, event_of
 from perdure.server.machines.workflow import resetting
 from perdure.server.machines.workflow.decide import not_found_text
-from perdure.server.machines.workflow.inputs import Done, ResetWorkflow
+from perdure.server.machines.workflow.inputs import DeleteWorkflow, Done, ResetWorkflow
 from perdure.server.machines.workflow.state import Run
 from perdure.server.machines.workflow.turn import Batch
 from perdure.server.store.ports import RunNumber, Store, StoreError
@@ -57,7 +57,7 @@ class _Base:
 
 
 class Resets:
-    """The resets of one shard."""
+    """The resets and deletions of one shard."""
 
     def __init__(
         self,
@@ -96,21 +96,59 @@ class Resets:
         self, namespace: NamespaceRef, workflow_id: str, request: ResetWorkflowExecutionRequest
     ) -> str:
         """Reset a workflow; the new run. Raises Rejected, EngineUnavailable."""
-        key = (namespace.number, workflow_id)
+        return await self._alone(
+            (namespace.number, workflow_id),
+            lambda: self._reset_once(namespace, workflow_id, request),
+        )
+
+    async def delete(self, namespace: NamespaceRef, workflow_id: str, run_id: str) -> None:
+        """Delete a run, "" for the current one. Raises Rejected, EngineUnavailable."""
+        await self._alone(
+            (namespace.number, workflow_id),
+            lambda: self._delete_once(namespace, workflow_id, run_id),
+        )
+
+    async def _alone(self, key: ExecutionKey, attempt: Callable[[], Awaitable[str]]) -> str:
+        """Carry out what reads other runs of a workflow and then changes them, one after another,
+        and anew when the workflow has moved on meanwhile."""
         lock = self._under_way.setdefault(key, asyncio.Lock())
         try:
             async with lock:
                 for _ in range(ATTEMPTS_MAX):
                     try:
-                        return await self._attempt(namespace, workflow_id, request)
+                        return await attempt()
                     except Moved:
                         await asyncio.sleep(0)
         finally:
             if not lock.locked():
                 self._under_way.pop(key, None)
-        raise EngineUnavailable(f"workflow {workflow_id!r} changes too fast to be reset")
+        raise EngineUnavailable(f"workflow {key[1]!r} changes too fast")
 
-    async def _attempt(
+    async def _delete_once(self, namespace: NamespaceRef, workflow_id: str, run_id: str) -> str:
+        execution = await self._settled(namespace, workflow_id)
+        current = execution.workflow.run
+        number, other = execution.current_run, None
+        places: Mapping[str, Place] = NOWHERE
+        if current is None or run_id not in ("", current.recorded.run_id):
+            found = None
+            if run_id:
+                found = await self._pipeline.load_other_run(namespace, workflow_id, run_id)
+            if found is None:
+                raise NotFound(not_found_text(workflow_id, run_id))
+            number, other = found
+            places = {run_id: Place(number)}
+        run = other or current
+        assert run is not None, "one of the two was found"
+        if execution.is_dropped or (other is not None and other.is_open):
+            raise Moved("the workflow must be looked at again")
+        message = DeleteWorkflow(run.recorded.run_id, other)
+        reply, write = self._pipeline.decide(execution, namespace, message, places)
+        assert write is not None, "a deletion changes its workflow"
+        await self._pipeline.when_durable(write, reply)
+        self._spawn(self.clear(number))
+        return run.recorded.run_id
+
+    async def _reset_once(
         self, namespace: NamespaceRef, workflow_id: str, request: ResetWorkflowExecutionRequest
     ) -> str:
         execution = await self._settled(namespace, workflow_id)

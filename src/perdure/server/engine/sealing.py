@@ -53,6 +53,7 @@ class PendingRun(msgspec.Struct):
     rows_deleted: set[int] = set()
     is_copy: bool = False
     """Its history was begun in the store by a copy."""
+    is_deleted: bool = False
 
     def add(self, segment: Segment) -> None:
         """Take over what a turn did to the run."""
@@ -140,6 +141,7 @@ class PendingWrite:
             current=newest.number if newest.is_new else None,
             outbox_put=[_outbox_row(outgoing) for outgoing in self.outbox],
             outbox_deleted=self.outbox_deleted,
+            runs_deleted=[pending.number for pending in self.runs if pending.is_deleted],
         )
 
     def _seal_run(self, pending: PendingRun, turn: int, project: Projection) -> RunWrite:

@@ -62,6 +62,7 @@ RPCS: dict[str, Rpc] = {
     "SignalWorkflowExecution": controlling.signal_workflow_execution,
     "RequestCancelWorkflowExecution": controlling.request_cancel_workflow_execution,
     "TerminateWorkflowExecution": controlling.terminate_workflow_execution,
+    "DeleteWorkflowExecution": resets.delete_workflow_execution,
     "ResetWorkflowExecution": resets.reset_workflow_execution,
     "ResetStickyTaskQueue": controlling.reset_sticky_task_queue,
     "GetWorkflowExecutionHistory": histories.get_workflow_execution_history,

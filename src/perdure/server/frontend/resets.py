@@ -1,8 +1,10 @@
-"""ResetWorkflowExecution."""
+"""ResetWorkflowExecution and DeleteWorkflowExecution."""
 
 from __future__ import annotations
 
 from temporalio.api.workflowservice.v1 import (
+    DeleteWorkflowExecutionRequest,
+    DeleteWorkflowExecutionResponse,
     ResetWorkflowExecutionRequest,
     ResetWorkflowExecutionResponse,
 )
@@ -11,11 +13,6 @@ from perdure.server.frontend.services import Services
 from perdure.server.frontend.validation import check_execution, is_too_long
 from perdure.server.machines.errors import InvalidArgument
 from perdure.transport import Caller
-
-SUPPORTED_OPERATIONS: dict[str, str] = {
-    "signal_workflow": "*workflow.PostResetOperation_SignalWorkflow_",
-}
-"""Operations after a reset that the real server refuses, as it names them."""
 
 
 async def reset_workflow_execution(
@@ -33,3 +30,14 @@ async def reset_workflow_execution(
         raise InvalidArgument("Workflow task finish ID must be > 1 && <= workflow last event ID.")
     run_id = await services.engine.reset(namespace, target.workflow_id, request)
     return ResetWorkflowExecutionResponse(run_id=run_id).SerializeToString()
+
+
+async def delete_workflow_execution(
+    services: Services, request: DeleteWorkflowExecutionRequest, caller: Caller
+) -> bytes:
+    """Forget a run, which ends first if it is open."""
+    namespace = services.bind(request.namespace)
+    target = request.workflow_execution
+    check_execution(request.HasField("workflow_execution"), target)
+    await services.engine.delete(namespace, target.workflow_id, target.run_id)
+    return DeleteWorkflowExecutionResponse().SerializeToString()

@@ -11,13 +11,14 @@ from typing import Any
 
 import msgspec
 
-from perdure.server.machines.errors import InvariantViolation, NotFound
+from perdure.server.machines.errors import NotFound
 from perdure.server.machines.ports import Ids, Limits
 from perdure.server.machines.workflow import chain, inputs, messages, workflow_task
 from perdure.server.machines.workflow.effects import Effect
 from perdure.server.machines.workflow.from_clients import (
     activity_control,
     cancel,
+    delete,
     query,
     reset,
     reset_sticky,
@@ -57,7 +58,12 @@ Decider = Callable[[Turn, Any], inputs.Reply]
 OPEN = (Phase.DELAYED, Phase.IDLE, Phase.SCHEDULED, Phase.STARTED)
 
 
-FOR_ANY_RUN = (inputs.StartWorkflow, inputs.SignalWithStart, inputs.ResetWorkflow)
+FOR_ANY_RUN = (
+    inputs.StartWorkflow,
+    inputs.SignalWithStart,
+    inputs.ResetWorkflow,
+    inputs.DeleteWorkflow,
+)
 """Inputs that name no run of their own."""
 OF_CHILDREN = (messages.ChildStarted, messages.ChildStartFailed, messages.ChildClosed)
 
@@ -132,11 +138,7 @@ def _stale(turn: Turn, message: inputs.Input) -> inputs.Reply:
 
 
 def _wake_up_of_another_run(turn: Turn, message: inputs.Input) -> inputs.Reply:
-    """The run was closed and followed by another one while its wake-up was on its way."""
-    if turn.workflow.run is None:
-        raise InvariantViolation(
-            f"a wake-up of {turn.workflow.workflow_id!r}, which does not exist"
-        )
+    """The run was followed by another one, or deleted, while its wake-up was on its way."""
     return inputs.Done()
 
 
@@ -187,6 +189,7 @@ TABLE: dict[tuple[Phase, type], Decider] = {
         activity_control.update_options,
         activity_control.closed,
     ),
+    **_rows(inputs.DeleteWorkflow, delete.absent, delete.running, delete.closed),
     **_rows(inputs.ResetWorkflow, _no_such_workflow, reset.decide, reset.decide),
     **_rows(inputs.StartWorkflowTask, _stale, task_dispatch.start, _stale),
     **_rows(inputs.WorkflowTaskUndelivered, _stale, _stale, _stale),

@@ -45,6 +45,12 @@ class WithdrawTask(msgspec.Struct, frozen=True):
     scheduled_event_id: int
 
 
+class DeleteRun(msgspec.Struct, frozen=True):
+    """The run, which is over, leaves the store with this commit, and everything of it."""
+
+    run_id: str
+
+
 class SendMessage(msgspec.Struct, frozen=True):
     """Another workflow of the namespace must hear of something: an outbox row of this commit, which
     goes when what it leads to is durable."""
@@ -63,4 +69,4 @@ class SettleQuery(msgspec.Struct, frozen=True):
     refusal: str = ""
 
 
-Effect = OfferTask | WithdrawTask | SendMessage | SettleQuery
+Effect = OfferTask | WithdrawTask | DeleteRun | SendMessage | SettleQuery

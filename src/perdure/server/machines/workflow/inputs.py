@@ -155,6 +155,13 @@ class ResetWorkflow(msgspec.Struct):
     seen_event_id: int
 
 
+class DeleteWorkflow(msgspec.Struct):
+    """Forget a run, which is ended first if it is open; `other` when it is not the current one."""
+
+    run_id: str
+    other: Run | None = None
+
+
 class StartWorkflowTask(msgspec.Struct):
     """A poller was found for a scheduled workflow task."""
 
@@ -284,6 +291,7 @@ Input = (
     | ResetActivity
     | UpdateActivityOptions
     | ResetWorkflow
+    | DeleteWorkflow
     | StartWorkflowTask
     | WorkflowTaskUndelivered
     | StickyWorkerUnavailable
