@@ -30,6 +30,13 @@ def test_durations_are_read_as_go_writes_them(text: str, seconds: float) -> None
     assert limits.workflow_task_timeout_ns == seconds * SECOND_NS
 
 
+def test_a_setting_of_temporal_that_has_no_effect_is_taken_and_warned_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert parse_overrides(["system.enableEagerWorkflowStart=true"]) == DEFAULT_LIMITS
+    assert "system.enableEagerWorkflowStart has no effect here" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("override", "text"),
     [
@@ -42,7 +49,7 @@ def test_durations_are_read_as_go_writes_them(text: str, seconds: float) -> None
         ("history.defaultWorkflowTaskTimeout=1e300", "is not a duration"),
         (f'history.defaultWorkflowTaskTimeout="{"9" * 400}h"', "is not a duration"),
         ('history.defaultWorkflowTaskTimeout="10 s"', "is not a duration"),
-        ("limit.unknown=1", "unknown setting limit.unknown"),
+        ("limits.maxIDLength=1", "unknown setting limits.maxIDLength"),
     ],
 )
 def test_an_unusable_override_is_refused_with_a_reason(override: str, text: str) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import fcntl
 import json
 import logging
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,7 +32,7 @@ def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     with Path(directory, "interop-outcomes.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not kept.exists():
-            sides = settled(_run_both, _selected(request.session), _differ)
+            sides = settled(_run_both, _selected(request.session), differ)
             kept.write_text(json.dumps(sides, default=asdict))
     return {
         target: {program: Outcome(**fields) for program, fields in of_target.items()}
@@ -47,19 +49,24 @@ def _selected(session: pytest.Session) -> list[str]:
     ]
 
 
-def _differ(outcomes: dict[str, Outcome]) -> bool:
+def differ(outcomes: dict[str, Outcome]) -> bool:
     real, ours = (outcomes[target] for target in TARGETS)
     return bool(real.error or ours.error) or real.observations != ours.observations
 
 
 def _run_both(names: list[str]) -> Sides:
-    # Programs fail on purpose, and the SDK says so.
+    with quiet(), concurrent.futures.ThreadPoolExecutor(len(TARGETS)) as pool:
+        sides = {target: pool.submit(run_against, target, names) for target in TARGETS}
+        return {target: side.result() for target, side in sides.items()}
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Programs fail on purpose, and the SDK says so."""
     logger = logging.getLogger("temporalio")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
     try:
-        with concurrent.futures.ThreadPoolExecutor(len(TARGETS)) as pool:
-            sides = {target: pool.submit(run_against, target, names) for target in TARGETS}
-            return {target: side.result() for target, side in sides.items()}
+        yield
     finally:
         logger.setLevel(level)

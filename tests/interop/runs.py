@@ -6,14 +6,14 @@ import asyncio
 import difflib
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from temporalio.client import Client
 
 from tests.interop.normaliser import as_text
-from tests.interop.programs import PROGRAMS
+from tests.interop.programs import LIMITED, PROGRAMS
 from tests.interop.servers import server
 from tests.interop.stage import Stage, connect
 
@@ -42,7 +42,7 @@ async def run_program(client: Client, name: str) -> Outcome:
     error = None
     try:
         async with asyncio.timeout(PROGRAM_TIMEOUT_SECONDS):
-            await PROGRAMS[name](stage)
+            await {**PROGRAMS, **LIMITED}[name](stage)
     except Exception:  # a named boundary: the program's own test reports it
         error = traceback.format_exc()
     return Outcome(stage.observations, error, time.monotonic() - began)
@@ -60,9 +60,11 @@ async def run_programs(address: str, names: Iterable[str]) -> dict[str, Outcome]
     return dict(await asyncio.gather(*(run(name) for name in names)))
 
 
-def run_against(target: str, names: Iterable[str]) -> dict[str, Outcome]:
+def run_against(
+    target: str, names: Iterable[str], settings: Sequence[str] = ()
+) -> dict[str, Outcome]:
     """Runs the programs against ``real``, ``ours`` or a HOST:PORT."""
-    with server(target) as address:
+    with server(target, settings) as address:
         return asyncio.run(run_programs(address, names))
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from temporalio.client import Client
@@ -42,24 +42,26 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def real_server() -> Iterator[str]:
-    """The address of a fresh real server, its database in memory."""
+def real_server(settings: Sequence[str] = ()) -> Iterator[str]:
+    """The address of a fresh real server, its database in memory; `settings` are KEY=JSON."""
     port = free_port()
     command = [_executable("temporal"), "server", "start-dev", "--headless", "--log-level", "never"]
     command += ["--ip", "127.0.0.1", "--port", str(port), "--http-port", str(free_port())]
     command += ["--metrics-port", str(free_port())]
+    command += _overrides(settings)
     with _running(command, port) as address:
         yield address
 
 
 @contextlib.contextmanager
-def our_server() -> Iterator[str]:
+def our_server(settings: Sequence[str] = ()) -> Iterator[str]:
     """The address of a fresh server of ours, its database in a directory that goes with it."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="perdure-interop-") as directory:
         command = [_executable("perdure"), "dev", "--port", str(port)]
         command += ["--db", str(Path(directory, "interop.db"))]
         command += os.environ.get(OPTIONS_VARIABLE, "").split()
+        command += _overrides(settings)
         with _running(command, port) as address:
             yield address
 
@@ -68,13 +70,17 @@ SERVERS = {"real": real_server, "ours": our_server}
 
 
 @contextlib.contextmanager
-def server(target: str) -> Iterator[str]:
+def server(target: str, settings: Sequence[str] = ()) -> Iterator[str]:
     """The address for a target: ``real``, ``ours``, or the HOST:PORT of one that already runs."""
     if target in SERVERS:
-        with SERVERS[target]() as address:
+        with SERVERS[target](settings) as address:
             yield address
     else:
         yield target
+
+
+def _overrides(settings: Sequence[str]) -> list[str]:
+    return [word for setting in settings for word in ("--dynamic-config-value", setting)]
 
 
 @contextlib.contextmanager

@@ -125,10 +125,14 @@ def test_a_history_that_outgrows_its_limit_ends_its_run(
 ) -> None:
     world = World(limits=msgspec.structs.replace(DEFAULT_LIMITS, **limits))
     world.complete_task(schedule_activity())
-    for _ in range(100):
-        if not world.run.is_open:
-            break
-        signal(world)
+    request = SignalWorkflowExecutionRequest(signal_name="go")
+    signals, answers = 0, list[inputs.Reply]()
+    while world.run.is_open:
+        signals = world.run.recorded.signals
+        answers.append(world.do(inputs.SignalWorkflow("", request), msgspec.Struct))  # type: ignore[arg-type]
+    assert answers.pop() == inputs.Refused(reason)
+    assert answers == [inputs.Done(world.run.recorded.run_id)] * signals
+    assert world.run.recorded.signals == signals, "what was refused has left no trace"
     assert world.run.recorded.status == Status.TERMINATED
     event = world.last("WORKFLOW_EXECUTION_TERMINATED")
     assert event.workflow_execution_terminated_event_attributes.reason == reason

@@ -3,6 +3,7 @@ for the keys."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable
 from enum import Enum
@@ -14,6 +15,9 @@ from perdure.server.machines.ports import DEFAULT_LIMITS, MINUTE_NS, SECOND_NS, 
 
 DEFAULT_PORT = 7233
 DEFAULT_NAMESPACE = "default"
+
+
+logger = logging.getLogger(__name__)
 
 
 class SettingsError(Exception):
@@ -54,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 COUNTS: dict[str, str] = {
     "limit.blobSize.error": "blob_size_bytes_max",
+    "limit.blobSize.warn": "blob_size_bytes_warn",
     "limit.memoSize.error": "memo_size_bytes_max",
     "limit.historySize.error": "history_size_bytes_max",
     "limit.historySize.suggestContinueAsNew": "history_size_bytes_suggest",
@@ -71,6 +76,14 @@ COUNTS: dict[str, str] = {
     "history.maximumBufferedEventsSizeInBytes": "buffered_bytes_max",
     "limit.maxIDLength": "id_length_max",
     "frontend.searchAttributesTotalSizeLimit": "search_attributes_bytes_max",
+    "frontend.searchAttributesNumberOfKeysLimit": "search_attributes_max",
+    "frontend.searchAttributesSizeOfValueLimit": "search_attribute_bytes_max",
+    "limit.mutableStateSize.error": "mutable_state_bytes_max",
+    "limit.workerBuildIdSize": "build_id_bytes_max",
+    "frontend.maxlinksPerRequest": "links_max",
+    "frontend.linkMaxSize": "link_bytes_max",
+    "frontend.historyMaxPageSize": "history_page_events",
+    "frontend.visibilityMaxPageSize": "list_page_max",
 }
 """Temporal's keys whose values are numbers of bytes, events or things, and our limits."""
 
@@ -79,9 +92,25 @@ DURATIONS: dict[str, str] = {
     "system.maxWorkflowTaskStartToCloseTimeout": "workflow_task_timeout_ns_max",
     "history.workflowTaskHeartbeatTimeout": "workflow_task_heartbeat_ns_max",
     "history.workflowTaskRetryMaxInterval": "workflow_task_retry_ns_max",
+    "matching.longPollExpirationInterval": "task_poll_ns_max",
+    "history.longPollExpirationInterval": "history_poll_ns_max",
 }
 """Temporal's keys whose values are durations such as "1m30s" (or a number of seconds), and our
 limits."""
+
+IGNORED_PREFIXES = (
+    "activity.",
+    "component.",
+    "frontend.",
+    "history.",
+    "limit.",
+    "matching.",
+    "nexusoperation.",
+    "system.",
+    "worker.",
+)
+"""Temporal's server takes any key, and suites set many: those which could be one of its own are
+taken with a warning."""
 
 UNITS_NS: dict[str, int] = {
     "ms": SECOND_NS // 1000,
@@ -92,8 +121,8 @@ UNITS_NS: dict[str, int] = {
 
 
 def parse_overrides(overrides: Iterable[str], limits: Limits = DEFAULT_LIMITS) -> Limits:
-    """The limits with `KEY=JSON` overrides applied. Raises SettingsError for an unknown key or an
-    unusable value."""
+    """The limits with `KEY=JSON` overrides applied; what has no effect here is warned of. Raises
+    SettingsError for a key that cannot be Temporal's or an unusable value."""
     changes: dict[str, int] = {}
     for override in overrides:
         key, separator, text = override.partition("=")
@@ -107,6 +136,8 @@ def parse_overrides(overrides: Iterable[str], limits: Limits = DEFAULT_LIMITS) -
             changes[COUNTS[key]] = _count(key, value)
         elif key in DURATIONS:
             changes[DURATIONS[key]] = _duration_ns(key, value)
+        elif key.startswith(IGNORED_PREFIXES):
+            logger.warning("the setting %s has no effect here", key)
         else:
             known = ", ".join(sorted({**COUNTS, **DURATIONS}))
             raise SettingsError(f"unknown setting {key}; known are {known}")

@@ -19,6 +19,7 @@ from tests.interop.programs import (
     gated,
     greeting,
     identifiers,
+    limits,
     listing,
     markers,
     refusals,
@@ -150,3 +151,14 @@ PROGRAMS: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "delete_family": deletions.delete_family,
     "refused_deletions": deletions.refused_deletions,
 }
+
+LIMITED: dict[str, Callable[[Stage], Awaitable[None]]] = {
+    "limited_starts": limits.limited_starts,
+    "limited_commands": limits.limited_commands,
+    "limited_activities": limits.limited_activities,
+    "limited_history": limits.limited_history,
+    "limited_buffer": limits.limited_buffer,
+    "limited_state": limits.limited_state,
+    "limited_waits": limits.limited_waits,
+}
+"""Programs for servers with `limits.SETTINGS`."""

@@ -24,7 +24,7 @@ from perdure.server.engine.committer import Committer
 from perdure.server.engine.execution import Execution, ExecutionKey
 from perdure.server.engine.flight_recorder import FlightRecorder
 from perdure.server.engine.sealing import Outgoing, PendingRun, PendingWrite
-from perdure.server.machines.errors import InvariantViolation, Rejected
+from perdure.server.machines.errors import InvalidArgument, InvariantViolation, Rejected
 from perdure.server.machines.ports import Ids, Limits
 from perdure.server.machines.workflow.codec import decode_run
 from perdure.server.machines.workflow.decide import Decision, decide, run_named_by
@@ -35,7 +35,7 @@ from perdure.server.machines.workflow.effects import (
     SettleQuery,
     WithdrawTask,
 )
-from perdure.server.machines.workflow.inputs import Input, Reply, StartWorkflow
+from perdure.server.machines.workflow.inputs import Input, Refused, Reply, StartWorkflow
 from perdure.server.machines.workflow.state import Run, Workflow
 from perdure.server.machines.workflow.turn import Batch
 from perdure.server.store.codec import unseal
@@ -125,7 +125,10 @@ class Pipeline:
                 if execution.is_dropped:
                     continue
                 return reply
-            return await self.when_durable(write, reply)
+            reply = await self.when_durable(write, reply)
+            if isinstance(reply, Refused):
+                raise InvalidArgument(reply.message)
+            return reply
         raise EngineUnavailable(f"workflow {workflow_id!r} cannot be written now")
 
     def reserve_run(self) -> RunNumber:

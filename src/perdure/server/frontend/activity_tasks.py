@@ -43,6 +43,7 @@ from perdure.server.frontend.validation import (
 from perdure.server.machines import durations
 from perdure.server.machines.activity.failures import cut_causes
 from perdure.server.machines.errors import InvalidArgument, InvariantViolation, NotFound
+from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.workflow.inputs import (
     CancelActivity,
     CompleteActivity,
@@ -76,10 +77,12 @@ async def poll_activity_task_queue(
 ) -> bytes:
     """Wait for an activity attempt; an empty response when none came in time."""
     namespace = services.bind(request.namespace)
-    seconds = long_poll_seconds(caller.time_remaining(), workflow_tasks.POLL_SECONDS_MAX)
+    seconds = long_poll_seconds(
+        caller.time_remaining(), services.limits.task_poll_ns_max / SECOND_NS
+    )
     check_queue(request.HasField("task_queue"), request.task_queue, services.limits)
     check_identity(request.identity, services.limits)
-    check_worker_version(request, request.task_queue)
+    check_worker_version(request, request.task_queue, services.limits)
     poll = workflow_tasks.poll_of(namespace, request)
     ready = await services.engine.poll_activity_task(poll, seconds)
     if ready is None:
@@ -236,7 +239,7 @@ async def _fail(
         details = None
         cut.append(_server_failure(HEARTBEAT_TOO_LARGE))
     if failure.ByteSize() > services.limits.blob_size_bytes_max:
-        failure = workflow_tasks.too_large(failure)
+        failure = workflow_tasks.too_large(failure, services.limits)
         cut.append(failure)
     await services.engine.submit(
         namespace,

@@ -46,7 +46,7 @@ async def signal_workflow_execution(
         raise InvalidArgument("SignalName length exceeds limit.")
     if is_too_long(request.request_id, limits.id_length_max):
         raise InvalidArgument("RequestId length exceeds limit.")
-    check_links(request.links)
+    check_links(request.links, services.limits)
     if request.input.ByteSize() > limits.blob_size_bytes_max:
         raise InvalidArgument("Blob data size exceeds limit.")
     reply = await services.engine.submit(
@@ -75,7 +75,7 @@ async def request_cancel_workflow_execution(
     namespace = services.bind(request.namespace)
     target = request.workflow_execution
     check_execution(request.HasField("workflow_execution"), target)
-    check_links(request.links)
+    check_links(request.links, services.limits)
     await services.engine.submit(
         namespace, target.workflow_id, CancelWorkflow(target.run_id, request)
     )
@@ -89,7 +89,7 @@ async def terminate_workflow_execution(
     namespace = services.bind(request.namespace)
     target = request.workflow_execution
     check_execution(request.HasField("workflow_execution"), target)
-    check_links(request.links)
+    check_links(request.links, services.limits)
     if not request.reason:
         request.reason = DEFAULT_TERMINATE_REASON
     if not request.identity:

@@ -29,11 +29,11 @@ from perdure.server.frontend.tokens import (
     encode_history_token,
 )
 from perdure.server.frontend.validation import LONG_POLL_TAIL_SECONDS, check_execution
-from perdure.server.machines.wire import history_entry
+from perdure.server.machines.wire import SECOND_NS, history_entry
 from perdure.transport import Caller
 
-PAGE_EVENTS_MAX = 256  # frontend.historyMaxPageSize
-WAIT_SECONDS_MAX = 20.0  # history.longPollExpirationInterval
+PAGE_EVENTS_MAX = 256
+"""What one may ask for."""
 
 CLIENTS_WITHOUT_UNRECORDED = frozenset(("temporal-cli", "temporal-ui"))
 """They show a history to people, who would see its last events change."""
@@ -71,7 +71,7 @@ async def _page(
             request.execution.workflow_id,
             page.run_id,
             token.next_event_id - 1,
-            _wait_seconds(caller),
+            _wait_seconds(services, caller),
         )
         page = await _read(services, namespace, request, token)
     if token.next_event_id > page.last_event_id:
@@ -97,7 +97,7 @@ async def _read(
         request.execution.workflow_id,
         token.run_id,
         first_event_id=token.next_event_id,
-        events_max=_page_size(request.maximum_page_size),
+        events_max=_page_size(services, request.maximum_page_size),
         last_event_id=token.last_event_id or None,
     )
 
@@ -124,7 +124,7 @@ async def _close_event(
     caller: Caller,
 ) -> bytes:
     workflow_id = request.execution.workflow_id
-    seconds = _wait_seconds(caller) if request.wait_new_event else 0.0
+    seconds = _wait_seconds(services, caller) if request.wait_new_event else 0.0
     close = await services.engine.wait_for_close(namespace, workflow_id, run_id, seconds)
     if not close.close_event_id:
         return _response(b"", HistoryToken(close.run_id, 1) if request.wait_new_event else None)
@@ -198,7 +198,7 @@ async def get_workflow_execution_history_reverse(
         view = await services.engine.describe(namespace, workflow_id, run_id)
         run_id = view.run.recorded.run_id
         last_event_id = view.run.recorded.next_event_id - 1
-    events_max = _page_size(request.maximum_page_size)
+    events_max = _page_size(services, request.maximum_page_size)
     first_event_id = max(1, last_event_id - events_max + 1)
     page = await services.engine.read_history(
         namespace,
@@ -215,15 +215,16 @@ async def get_workflow_execution_history_reverse(
     return response.SerializeToString()
 
 
-def _page_size(asked: int) -> int:
-    return min(asked, PAGE_EVENTS_MAX) if asked > 0 else PAGE_EVENTS_MAX
+def _page_size(services: Services, asked: int) -> int:
+    return min(asked, PAGE_EVENTS_MAX) if asked > 0 else services.limits.history_page_events
 
 
-def _wait_seconds(caller: Caller) -> float:
+def _wait_seconds(services: Services, caller: Caller) -> float:
+    seconds_max = services.limits.history_poll_ns_max / SECOND_NS
     remaining = caller.time_remaining()
     if remaining is None:
-        return WAIT_SECONDS_MAX
-    return max(0.0, min(WAIT_SECONDS_MAX, remaining - LONG_POLL_TAIL_SECONDS))
+        return seconds_max
+    return max(0.0, min(seconds_max, remaining - LONG_POLL_TAIL_SECONDS))
 
 
 def _response(history: bytes, following: HistoryToken | None) -> bytes:

@@ -46,7 +46,6 @@ from perdure.server.visibility.query.tree import (
 )
 from perdure.transport import Caller
 
-PAGE_SIZE_MAX = 1000  # frontend.visibilityMaxPageSize
 RUNS_WITHOUT_PAUSE = 50
 """How many runs are turned into messages (a few milliseconds) before others have their turn."""
 TIME_NS_MAX = 2**63 - 1
@@ -187,7 +186,8 @@ async def _page(
 ) -> bytes:
     """A serialised ListWorkflowExecutionsResponse; its relatives have the same fields."""
     after = _checked(query, decode_list_token(token)) if token else None
-    limit = size if 0 < size <= PAGE_SIZE_MAX else PAGE_SIZE_MAX
+    size_max = services.limits.list_page_max
+    limit = size if 0 < size <= size_max else size_max
     page = await services.store.list_executions(
         namespace.number, after, limit, SHOWN_RECORDS, query
     )

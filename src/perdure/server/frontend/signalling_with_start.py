@@ -118,9 +118,9 @@ def _check(
             raise InvalidArgument(problem)
     starting.check_policies(start)
     _check_conflict_policy(start)
-    check_search_attributes(start.search_attributes, namespace)
+    check_search_attributes(start.search_attributes, namespace, limits)
     check_priority(start.priority)
-    check_links(start.links)
+    check_links(start.links, limits)
     starting.check_unbuilt(start)
     if request.signal_input.ByteSize() > limits.blob_size_bytes_max:
         raise InvalidArgument("Blob data size exceeds limit.")

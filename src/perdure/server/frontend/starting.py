@@ -87,14 +87,14 @@ def _check(request: StartWorkflowExecutionRequest, limits: Limits, namespace: Na
     if is_too_long(request.request_id, length_max):
         raise InvalidArgument("RequestId length exceeds limit.")
     check_policies(request)
-    check_search_attributes(request.search_attributes, namespace)
+    check_search_attributes(request.search_attributes, namespace, limits)
     check_priority(request.priority)
     if request.completion_callbacks:
         url = request.completion_callbacks[0].nexus.url
         raise InvalidArgument(
             f"invalid url: url does not match any configured callback address: {url}"
         )
-    check_links(request.links)
+    check_links(request.links, limits)
     check_unbuilt(request)
     cut_causes(request.continued_failure, limits.failure_depth_max)
     check_sizes(request, limits)

@@ -23,9 +23,6 @@ from perdure.server.machines.ports import Limits
 
 RESERVED_QUEUE_PREFIX = "/_sys/"
 PER_NAMESPACE_QUEUE = "temporal-sys-per-ns-tq"
-BUILD_ID_LENGTH_MAX = 255  # limit.workerBuildIdSize
-LINKS_MAX = 10  # frontend.maxlinksPerRequest
-LINK_BYTES_MAX = 4000  # frontend.linkMaxSize
 FAIRNESS_KEY_LENGTH_MAX = 64
 LONG_POLL_SECONDS_MIN = 2.0
 """A long poll with less time than this is refused."""
@@ -118,6 +115,7 @@ def check_worker_version(
     | PollActivityTaskQueueRequest
     | RespondWorkflowTaskCompletedRequest,
     queue: TaskQueue,
+    limits: Limits,
 ) -> None:
     """Build ids must be usable. Raises Unimplemented for workers that want to be versioned."""
     stamp = (
@@ -137,7 +135,7 @@ def check_worker_version(
         )
     if stamp.use_versioning and not stamp.build_id:
         raise InvalidArgument("WorkerVersionStamp must be present if UseVersioning is true.")
-    if is_too_long(stamp.build_id, BUILD_ID_LENGTH_MAX):
+    if is_too_long(stamp.build_id, limits.build_id_bytes_max):
         raise InvalidArgument(
             "Build ID exceeds configured limit.workerBuildIdSize, use a shorter build ID."
         )
@@ -157,16 +155,16 @@ def check_priority(priority: Priority) -> None:
         raise InvalidArgument("must be greater than zero")
 
 
-def check_links(links: Sequence[Link]) -> None:
+def check_links(links: Sequence[Link], limits: Limits) -> None:
     """Links must be few, small and complete."""
-    if len(links) > LINKS_MAX:
+    if len(links) > limits.links_max:
         raise InvalidArgument(
-            f"cannot attach more than {LINKS_MAX} links per request, got {len(links)}"
+            f"cannot attach more than {limits.links_max} links per request, got {len(links)}"
         )
     for link in links:
-        size = link.ByteSize()
-        if size > LINK_BYTES_MAX:
-            raise InvalidArgument(f"link exceeds allowed size of {LINK_BYTES_MAX}, got {size}")
+        size, size_max = link.ByteSize(), limits.link_bytes_max
+        if size > size_max:
+            raise InvalidArgument(f"link exceeds allowed size of {size_max}, got {size}")
         _check_link(link)
 
 
@@ -188,7 +186,9 @@ def _check_link(link: Link) -> None:
             )
 
 
-def check_search_attributes(attributes: SearchAttributes, namespace: NamespaceRef) -> None:
+def check_search_attributes(
+    attributes: SearchAttributes, namespace: NamespaceRef, limits: Limits
+) -> None:
     """Those of a start must be settable and small; each then says its type, in place.
 
     Raises InvalidArgument.
@@ -196,7 +196,9 @@ def check_search_attributes(attributes: SearchAttributes, namespace: NamespaceRe
     if not attributes.indexed_fields:
         return
     custom = namespace.search_attributes
-    problem = search_attributes.problem_of(attributes, namespace.name, custom)
+    problem = search_attributes.problem_of(
+        attributes, namespace.name, custom, limits
+    ) or search_attributes.size_problem_of(attributes, limits)
     if problem is not None:
         raise InvalidArgument(problem)
     search_attributes.add_types(attributes, custom)

@@ -26,6 +26,7 @@ from perdure.server.frontend.validation import (
 )
 from perdure.server.machines.activity import failures
 from perdure.server.machines.errors import InvalidArgument, InvariantViolation, NotFound
+from perdure.server.machines.ports import SECOND_NS, Limits
 from perdure.server.machines.workflow.inputs import (
     CompleteWorkflowTask,
     FailWorkflowTask,
@@ -34,8 +35,6 @@ from perdure.server.machines.workflow.inputs import (
 )
 from perdure.transport import Caller
 
-POLL_SECONDS_MAX = 60.0  # matching.longPollExpirationInterval
-FAILURE_BYTES_KEPT = 512 * 1024  # limit.blobSize.warn
 FAILURE_TOO_LARGE = "Failure exceeds size limit."
 
 _WORKFLOW_TASK = RespondWorkflowTaskCompletedResponse.WORKFLOW_TASK_FIELD_NUMBER
@@ -47,9 +46,11 @@ async def poll_workflow_task_queue(
 ) -> bytes:
     """Wait for a workflow task; an empty response when none came in time."""
     namespace = services.bind(request.namespace)
-    seconds = long_poll_seconds(caller.time_remaining(), POLL_SECONDS_MAX)
+    seconds = long_poll_seconds(
+        caller.time_remaining(), services.limits.task_poll_ns_max / SECOND_NS
+    )
     check_identity(request.identity, services.limits)
-    check_worker_version(request, request.task_queue)
+    check_worker_version(request, request.task_queue, services.limits)
     check_queue(request.HasField("task_queue"), request.task_queue, services.limits)
     poll = poll_of(namespace, request)
     held = held_by(caller.session)
@@ -89,7 +90,7 @@ async def respond_workflow_task_completed(
     """Carry out a worker's commands, and hand it what it may do next."""
     namespace, token = services.bind_token(request.task_token, request.namespace)
     check_identity(request.identity, services.limits)
-    check_worker_version(request, request.sticky_attributes.worker_task_queue)
+    check_worker_version(request, request.sticky_attributes.worker_task_queue, services.limits)
     if request.sticky_attributes.worker_task_queue.name:
         check_queue(True, request.sticky_attributes.worker_task_queue, services.limits)
     reply = await services.engine.submit(
@@ -130,7 +131,7 @@ async def respond_workflow_task_failed(
     check_identity(request.identity, services.limits)
     failures.cut_causes(request.failure, services.limits.failure_depth_max)
     if request.failure.ByteSize() > services.limits.blob_size_bytes_max:
-        request.failure.CopyFrom(too_large(request.failure))
+        request.failure.CopyFrom(too_large(request.failure, services.limits))
     await services.engine.submit(namespace, token.workflow_id, FailWorkflowTask(token, request))
     held = held_by(caller.session)
     if held is not None:
@@ -138,10 +139,10 @@ async def respond_workflow_task_failed(
     return RespondWorkflowTaskFailedResponse().SerializeToString()
 
 
-def too_large(failure: Failure) -> Failure:
+def too_large(failure: Failure, limits: Limits) -> Failure:
     """What stands for a failure that exceeds the limit: its most important parts are the cause."""
     return Failure(
         message=FAILURE_TOO_LARGE,
         server_failure_info=ServerFailureInfo(non_retryable=True),
-        cause=failures.truncated(failure, FAILURE_BYTES_KEPT),
+        cause=failures.truncated(failure, limits.blob_size_bytes_warn),
     )

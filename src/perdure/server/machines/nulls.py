@@ -3,6 +3,8 @@ one."""
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
+
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Payload
 
@@ -28,3 +30,14 @@ def clear_nulls(attributes: Message) -> None:
             del fields[key]
         if not fields:
             attributes.ClearField(name)
+
+
+def merge_fields(
+    target: MutableMapping[str, Payload], upserted: MutableMapping[str, Payload]
+) -> None:
+    """Take over fields of a memo or of search attributes, in place; a null one removes its name."""
+    for name, payload in upserted.items():
+        if is_null(payload):
+            target.pop(name, None)
+        else:
+            target[name].CopyFrom(payload)

@@ -27,6 +27,7 @@ class Limits(msgspec.Struct, frozen=True):
     """
 
     blob_size_bytes_max: int = 2 * 1024 * 1024  # limit.blobSize.error
+    blob_size_bytes_warn: int = 512 * 1024  # limit.blobSize.warn
     memo_size_bytes_max: int = 2 * 1024 * 1024  # limit.memoSize.error
     history_size_bytes_max: int = 50 * 1024 * 1024  # limit.historySize.error
     history_size_bytes_suggest: int = 4 * 1024 * 1024  # limit.historySize.suggestContinueAsNew
@@ -47,6 +48,16 @@ class Limits(msgspec.Struct, frozen=True):
     workflow_task_heartbeat_ns_max: int = 30 * MINUTE_NS  # history.workflowTaskHeartbeatTimeout
     workflow_task_retry_ns_max: int = 10 * MINUTE_NS  # history.workflowTaskRetryMaxInterval
     search_attributes_bytes_max: int = 40 * 1024  # frontend.searchAttributesTotalSizeLimit
+    search_attributes_max: int = 100  # frontend.searchAttributesNumberOfKeysLimit
+    search_attribute_bytes_max: int = 2 * 1024  # frontend.searchAttributesSizeOfValueLimit
+    mutable_state_bytes_max: int = 8 * 1024 * 1024  # limit.mutableStateSize.error
+    build_id_bytes_max: int = 255  # limit.workerBuildIdSize
+    links_max: int = 10  # frontend.maxlinksPerRequest
+    link_bytes_max: int = 4000  # frontend.linkMaxSize
+    history_page_events: int = 256  # frontend.historyMaxPageSize
+    list_page_max: int = 1000  # frontend.visibilityMaxPageSize
+    task_poll_ns_max: int = 60 * SECOND_NS  # matching.longPollExpirationInterval
+    history_poll_ns_max: int = 20 * SECOND_NS  # history.longPollExpirationInterval
     parent_close_batch: int = 10  # history.parentClosePolicyThreshold
     failure_depth_max: int = 20
 

@@ -18,6 +18,7 @@ from temporalio.api.common.v1 import Payload, SearchAttributes
 from temporalio.api.enums.v1 import common_pb2
 
 from perdure.server.machines.nulls import is_null
+from perdure.server.machines.ports import DEFAULT_LIMITS, Limits
 
 KEYWORD = common_pb2.INDEXED_VALUE_TYPE_KEYWORD
 TEXT = common_pb2.INDEXED_VALUE_TYPE_TEXT
@@ -81,7 +82,6 @@ PREDEFINED_ATTRIBUTES: dict[str, int] = {
 
 RESERVED_PREFIX = "Temporal"
 """Custom search attributes cannot be called so."""
-VALUE_BYTES_MAX = 2048  # frontend.searchAttributesSizeOfValueLimit
 INT_MAX = 2**63 - 1
 EXPONENT_FROM = 6
 """A number with more digits than this before its point is printed with an exponent."""
@@ -114,9 +114,12 @@ def problem_of(
     attributes: SearchAttributes,
     namespace: str,
     custom: CustomAttributes = NO_CUSTOM,
-    value_bytes_max: int = VALUE_BYTES_MAX,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> str | None:
     """Why these cannot be set, in the real server's words; None when they can."""
+    count = len(attributes.indexed_fields)
+    if count > limits.search_attributes_max:
+        return f"number of search attributes {count} exceeds limit {limits.search_attributes_max}"
     for name in sorted(attributes.indexed_fields):
         if name in SYSTEM_ATTRIBUTES:
             return f"{name} attribute can't be set in SearchAttributes"
@@ -130,11 +133,20 @@ def problem_of(
             read_value(payload, kind)
         except ValueError as error:
             return f"invalid value for search attribute {name} of type {TYPE_NAMES[kind]}: {error}"
-        if len(payload.data) > value_bytes_max:
-            return (
-                f"search attribute {name} value size {len(payload.data)}"
-                f" exceeds size limit {value_bytes_max}"
-            )
+    return None
+
+
+def size_problem_of(attributes: SearchAttributes, limits: Limits) -> str | None:
+    """Why these are too large, in the real server's words; None when they are not."""
+    if not attributes.indexed_fields:
+        return None
+    for name, payload in sorted(attributes.indexed_fields.items()):
+        size, size_max = len(payload.data), limits.search_attribute_bytes_max
+        if size > size_max:
+            return f"search attribute {name} value size {size} exceeds size limit {size_max}"
+    total, total_max = attributes.ByteSize(), limits.search_attributes_bytes_max
+    if total > total_max:
+        return f"total size of search attributes {total} exceeds size limit {total_max}"
     return None
 
 

@@ -132,10 +132,11 @@ def close(turn: Turn, event: HistoryEvent, *, is_told: bool = True) -> None:
     turn.segment.visibility_changed = True
 
 
-def limit_history(turn: Turn) -> None:
-    """A run whose history has outgrown its limits is ended, so that it cannot grow for ever."""
+def limit_history(turn: Turn, *, was_too_large: bool) -> None:
+    """A run whose history has outgrown its limits is ended, so that it cannot grow for ever: by the
+    turn that makes it too long, or the one after it became too large (as on the real server)."""
     run, limits = turn.run, turn.limits
-    if run.recorded.history_size_bytes > limits.history_size_bytes_max:
+    if was_too_large:
         reason = HISTORY_TOO_LARGE
     elif run.recorded.next_event_id - 1 > limits.history_count_max:
         reason = HISTORY_TOO_LONG

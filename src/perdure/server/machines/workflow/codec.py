@@ -5,8 +5,7 @@ Structs are arrays of MessagePack, so a format grows by fields at the end, with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import msgspec
 
@@ -22,6 +21,7 @@ from perdure.server.machines.workflow.state import (
     Run,
     Timer,
 )
+from perdure.server.machines.workflow.state_size import PARTS, count_all
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_head = msgspec.msgpack.Decoder(tuple[Recorded, Pending]).decode
@@ -45,7 +45,7 @@ def record_key(kind: RecordKind, key: int | str) -> bytes:
 
 def encode_record(run: Run, kind: RecordKind, key: int | str) -> bytes | None:
     """The content of a row; None when the run has no such part (any more)."""
-    part = _PARTS[kind](run).get(key)
+    part = PARTS[kind](run).get(key)
     if part is None:
         return None
     return part if isinstance(part, bytes) else _encode(part)
@@ -81,13 +81,14 @@ def decode_run(head: bytes, records: Iterable[tuple[int, bytes, bytes]]) -> Run:
             case RecordKind.EXTERNAL_CANCEL:
                 external = _decode_external(content)
                 run.external_cancels[external.initiated_event_id] = external
+    count_all(run)
     return run
 
 
 def all_records(run: Run) -> list[tuple[int, bytes, bytes]]:
     """Every keyed part as (kind, key, content)."""
     rows = []
-    for kind, part_of in _PARTS.items():
+    for kind, part_of in PARTS.items():
         for key in part_of(run):
             content = encode_record(run, kind, key)
             assert content is not None, "the key was listed a moment ago"
@@ -97,21 +98,9 @@ def all_records(run: Run) -> list[tuple[int, bytes, bytes]]:
 
 def parts_of(run: Run) -> set[tuple[RecordKind, int | str]]:
     """The kind and key of every keyed part."""
-    return {(kind, key) for kind, part_of in _PARTS.items() for key in part_of(run)}
+    return {(kind, key) for kind, part_of in PARTS.items() for key in part_of(run)}
 
 
 def copy_run(run: Run) -> Run:
     """An independent copy, by way of the stored form."""
     return decode_run(encode_head(run), all_records(run))
-
-
-_PARTS: dict[RecordKind, Callable[[Run], dict[Any, Any]]] = {
-    RecordKind.ACTIVITY: lambda run: run.activities,
-    RecordKind.TIMER: lambda run: run.timers,
-    RecordKind.BUFFERED: lambda run: run.buffered,
-    RecordKind.REQUEST: lambda run: run.requests,
-    RecordKind.BLOB: lambda run: run.blobs,
-    RecordKind.CHILD: lambda run: run.children,
-    RecordKind.EXTERNAL_SIGNAL: lambda run: run.external_signals,
-    RecordKind.EXTERNAL_CANCEL: lambda run: run.external_cancels,
-}

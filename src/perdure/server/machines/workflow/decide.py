@@ -13,7 +13,7 @@ import msgspec
 
 from perdure.server.machines.errors import NotFound
 from perdure.server.machines.ports import Ids, Limits
-from perdure.server.machines.workflow import chain, inputs, messages, workflow_task
+from perdure.server.machines.workflow import chain, hard_limits, inputs, messages, workflow_task
 from perdure.server.machines.workflow.effects import Effect
 from perdure.server.machines.workflow.from_clients import (
     activity_control,
@@ -50,7 +50,7 @@ from perdure.server.machines.workflow.from_workflows import (
 from perdure.server.machines.workflow.from_workflows import signal as signal_from_workflow
 from perdure.server.machines.workflow.invariants import check_turn
 from perdure.server.machines.workflow.resetting import has_taken_over
-from perdure.server.machines.workflow.state import Phase, Workflow
+from perdure.server.machines.workflow.state import Phase, Run, Workflow
 from perdure.server.machines.workflow.turn import Segment, Turn
 
 Decider = Callable[[Turn, Any], inputs.Reply]
@@ -103,11 +103,34 @@ def decide(
         )
     ):
         phase = Phase.ABSENT
+    is_refused = type(message) in hard_limits.REFUSED and phase in OPEN
+    if is_refused:
+
+        def rehearse(copy: Workflow) -> Turn:
+            turn = Turn(copy, now_ns, ids, limits)
+            TABLE[phase, type(message)](turn, message)
+            return turn
+
+        if reason := hard_limits.reason_to_end(workflow, limits, rehearse):
+            turn = Turn(workflow, now_ns, ids, limits)
+            chain.terminate(turn, reason)
+            return _decision(turn, inputs.Refused(reason))
     turn = Turn(workflow, now_ns, ids, limits)
+    too_large = run if run is not None and _is_history_too_large(run, limits) else None
     reply = TABLE[phase, type(message)](turn, message)
-    if turn.workflow.run is not None:
+    if turn.workflow.run is not None and turn.has_changes:
         workflow_task.limit_buffer(turn)
-        chain.limit_history(turn)
+        chain.limit_history(turn, was_too_large=turn.workflow.run is too_large)
+        if (reason := hard_limits.limit_state(turn)) and is_refused:
+            reply = inputs.Refused(reason)
+    return _decision(turn, reply)
+
+
+def _is_history_too_large(run: Run, limits: Limits) -> bool:
+    return run.is_open and run.recorded.history_size_bytes > limits.history_size_bytes_max
+
+
+def _decision(turn: Turn, reply: inputs.Reply) -> Decision:
     turn.finish()
     check_turn(turn)
     return Decision(turn.segments, turn.effects, reply)

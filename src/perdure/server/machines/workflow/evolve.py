@@ -17,7 +17,7 @@ from temporalio.api.enums.v1 import EventType, event_type_pb2
 from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.server.machines.errors import InvariantViolation
-from perdure.server.machines.nulls import is_null
+from perdure.server.machines.nulls import merge_fields
 from perdure.server.machines.wire import duration_ns, timestamp_ns
 from perdure.server.machines.workflow import changes
 from perdure.server.machines.workflow.state import (
@@ -388,22 +388,14 @@ def _search_attributes_upserted(
 ) -> None:
     upserted = event.upsert_workflow_search_attributes_event_attributes.search_attributes
     merged = SearchAttributes.FromString(run.blobs.get(BlobName.SEARCH_ATTRIBUTES, b""))
-    for key, payload in upserted.indexed_fields.items():
-        if is_null(payload):
-            merged.indexed_fields.pop(key, None)
-        else:
-            merged.indexed_fields[key].CopyFrom(payload)
+    merge_fields(merged.indexed_fields, upserted.indexed_fields)
     _put_blob(run, BlobName.SEARCH_ATTRIBUTES, _stable(merged), touched)
 
 
 def _properties_modified(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> None:
     upserted = event.workflow_properties_modified_event_attributes.upserted_memo
     merged = Memo.FromString(run.blobs.get(BlobName.MEMO, b""))
-    for key, payload in upserted.fields.items():
-        if is_null(payload):
-            merged.fields.pop(key, None)
-        else:
-            merged.fields[key].CopyFrom(payload)
+    merge_fields(merged.fields, upserted.fields)
     _put_blob(run, BlobName.MEMO, _stable(merged), touched)
 
 

@@ -384,6 +384,13 @@ class RefusedWorkflowTask(msgspec.Struct):
     is_not_found: bool = False
 
 
+class Refused(msgspec.Struct):
+    """The run had outgrown a limit and was ended instead, which is durable: the caller is told that
+    its request was wrong."""
+
+    message: str
+
+
 class Heartbeat(msgspec.Struct):
     """What an activity learns when it heartbeats."""
 
@@ -433,4 +440,5 @@ Reply = (
     | AskDirectly
     | QueryRejected
     | UpdatedActivityOptions
+    | Refused
 )

@@ -377,6 +377,8 @@ class Run(msgspec.Struct):
     """By the id of their initiated event, as the two below."""
     external_signals: dict[int, ExternalRequest] = {}
     external_cancels: dict[int, ExternalRequest] = {}
+    large_parts: dict[tuple[RecordKind, int | str], int] = {}
+    """Sizes of the large keyed parts, in bytes; derived, never stored."""
 
     @property
     def is_open(self) -> bool:

@@ -12,7 +12,7 @@ import re
 
 import msgspec
 from temporalio.api.command.v1 import Command
-from temporalio.api.common.v1 import SearchAttributes
+from temporalio.api.common.v1 import Memo, SearchAttributes
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest
 
@@ -96,6 +96,10 @@ class CheckContext(msgspec.Struct):
     """Workflow ids of children that commands before this one start."""
     search_attributes: CustomAttributes = msgspec.field(default_factory=dict)
     """The custom ones of the namespace."""
+    upserted_attributes: SearchAttributes | None = None
+    """As commands before this one leave them; None when none has touched them."""
+    memo: Memo | None = None
+    """The same of the memo."""
 
     def problem_of(self, attributes: SearchAttributes) -> str | None:
         """Why these search attributes cannot be set; when they can, each then says its type, in
@@ -103,7 +107,7 @@ class CheckContext(msgspec.Struct):
         if not attributes.indexed_fields:
             return None
         custom = self.search_attributes
-        problem = search_attributes.problem_of(attributes, self.namespace, custom)
+        problem = search_attributes.problem_of(attributes, self.namespace, custom, self.limits)
         if problem is None:
             search_attributes.add_types(attributes, custom)
         return problem

@@ -10,7 +10,7 @@ from temporalio.api.enums.v1 import (
     task_queue_pb2,
 )
 
-from perdure.server.machines import durations
+from perdure.server.machines import durations, search_attributes
 from perdure.server.machines.activity import retry
 from perdure.server.machines.activity.failures import cut_causes
 from perdure.server.machines.schedule import cron
@@ -88,6 +88,9 @@ def check(context: CheckContext, command: Command) -> None:
             "ContinueAsNewWorkflowExecutionCommandAttributes. Memo exceeds size limit.",
             terminate=True,
         )
+    problem = search_attributes.size_problem_of(attributes.search_attributes, limits)
+    if problem is not None:
+        raise CommandRefused(_BAD, problem, terminate=True)
     context.has_closed = True
 
 

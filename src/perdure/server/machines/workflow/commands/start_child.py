@@ -18,7 +18,7 @@ from temporalio.api.history.v1 import (
 )
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 
-from perdure.server.machines import durations
+from perdure.server.machines import durations, search_attributes
 from perdure.server.machines.activity import retry
 from perdure.server.machines.schedule import cron
 from perdure.server.machines.wire import duration, duration_ns
@@ -247,6 +247,9 @@ def _check_sizes(context: CheckContext, attributes: _Attributes) -> None:
             "StartChildWorkflowExecutionCommandAttributes.Memo exceeds size limit.",
             terminate=True,
         )
+    problem = search_attributes.size_problem_of(attributes.search_attributes, limits)
+    if problem is not None:
+        raise CommandRefused(_BAD, problem, terminate=True)
 
 
 def _start_request(

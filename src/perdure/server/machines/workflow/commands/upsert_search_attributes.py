@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from temporalio.api.command.v1 import Command
+from temporalio.api.common.v1 import Payload, SearchAttributes
 from temporalio.api.enums.v1 import failed_cause_pb2
 
+from perdure.server.machines import search_attributes
+from perdure.server.machines.nulls import merge_fields
 from perdure.server.machines.workflow import events
 from perdure.server.machines.workflow.commands.context import (
     ApplyContext,
@@ -12,9 +15,15 @@ from perdure.server.machines.workflow.commands.context import (
     CommandRefused,
     require_attributes,
 )
+from perdure.server.machines.workflow.state import BlobName
 from perdure.server.machines.workflow.turn import Turn
 
 _BAD = failed_cause_pb2.WORKFLOW_TASK_FAILED_CAUSE_BAD_SEARCH_ATTRIBUTES
+
+_BUILD_IDS = Payload(
+    metadata={"encoding": b"json/plain", "type": b"KeywordList"}, data=b'["unversioned"]'
+)
+"""The real server counts the attribute that it adds itself."""
 
 
 def check(context: CheckContext, command: Command) -> None:
@@ -34,15 +43,24 @@ def check(context: CheckContext, command: Command) -> None:
             _BAD,
             "IndexedFields is not set on UpsertWorkflowSearchAttributesCommand.",
         )
-    problem = context.problem_of(attributes.search_attributes)
+    upserted, limits = attributes.search_attributes, context.limits
+    problem = context.problem_of(upserted)
     if problem is not None:
         raise CommandRefused(_BAD, problem)
-    if attributes.search_attributes.ByteSize() > context.limits.search_attributes_bytes_max:
+    if upserted.ByteSize() > limits.blob_size_bytes_max:
         raise CommandRefused(
             _BAD,
             "UpsertWorkflowSearchAttributesCommandAttributes exceeds size limit.",
             terminate=True,
         )
+    if context.upserted_attributes is None:
+        blob = context.run.blobs.get(BlobName.SEARCH_ATTRIBUTES, b"")
+        context.upserted_attributes = SearchAttributes.FromString(blob)
+        context.upserted_attributes.indexed_fields["BuildIds"].CopyFrom(_BUILD_IDS)
+    merge_fields(context.upserted_attributes.indexed_fields, upserted.indexed_fields)
+    problem = search_attributes.size_problem_of(context.upserted_attributes, limits)
+    if problem is not None:
+        raise CommandRefused(_BAD, problem, terminate=True)
 
 
 def apply(turn: Turn, context: ApplyContext, command: Command) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from temporalio.api.enums.v1 import event_type_pb2
 
-from perdure.server.machines.errors import NotFound, ResourceExhausted
+from perdure.server.machines.errors import InvalidArgument, NotFound
 from perdure.server.machines.workflow import changes, events, workflow_task
 from perdure.server.machines.workflow.inputs import Done, SignalWorkflow
 from perdure.server.machines.workflow.state import Run
@@ -20,7 +20,7 @@ def running(turn: Turn, message: SignalWorkflow) -> Done:
     if request.request_id in run.requests:
         return Done(run.recorded.run_id)
     if run.recorded.signals + buffered_signals(run) >= turn.limits.signals_max:
-        raise ResourceExhausted("exceeded workflow execution limit for signal events")
+        raise InvalidArgument("exceeded workflow execution limit for signal events")
     event_id = turn.record_or_buffer(events.workflow_signaled(request))
     if not event_id and request.request_id:
         turn.change(

@@ -57,15 +57,26 @@ def running(
         workflow_task.time_out_started(turn)
         workflow_task.schedule(turn)
         return RefusedWorkflowTask(HEARTBEAT_TIMED_OUT, is_not_found=True)
-    if turn.run.recorded.next_event_id + len(request.commands) > turn.limits.history_count_max:
+    if reason := _history_limit(turn, request):
         # Not even looked at, as on the real server: so a completion costs no more than a history.
-        chain.terminate(turn, chain.HISTORY_TOO_LONG)
-        return RefusedWorkflowTask(chain.HISTORY_TOO_LONG)
+        chain.terminate(turn, reason)
+        return RefusedWorkflowTask(reason)
     try:
         _check(turn, task, message)
     except CommandRefused as refusal:
         return _refuse(turn, task, request, refusal)
     return _complete(turn, request, is_heartbeat=is_heartbeat)
+
+
+def _history_limit(turn: Turn, request: RespondWorkflowTaskCompletedRequest) -> str:
+    """Which limit the history is beyond, or would be; "" for none."""
+    recorded, limits = turn.run.recorded, turn.limits
+    if recorded.next_event_id + len(request.commands) > limits.history_count_max:
+        return chain.HISTORY_TOO_LONG
+    closes = bool(request.commands) and request.commands[-1].command_type in CLOSING_COMMANDS
+    if recorded.history_size_bytes > limits.history_size_bytes_max and not closes:
+        return chain.HISTORY_TOO_LARGE
+    return ""
 
 
 def closed(turn: Turn, message: CompleteWorkflowTask) -> WorkflowTaskCompleted:
