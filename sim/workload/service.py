@@ -28,6 +28,7 @@ from perdure.server.engine.api import (
     HistoryPage,
     NamespaceRef,
     Poll,
+    QueryTaskWithHistory,
     RunView,
     WorkflowTaskWithHistory,
 )
@@ -210,9 +211,15 @@ class Service:
     ) -> WorkflowTaskWithHistory | None:
         """The next workflow task, for at most so many seconds; a poll that is given up earlier
         (by cancelling it) is cancelled in the engine too."""
+
+        async def polled(engine: Engine) -> WorkflowTaskWithHistory | None:
+            found = await engine.poll_workflow_task(poll, seconds)
+            assert not isinstance(found, QueryTaskWithHistory), "nobody asks anything"
+            return found
+
         return await self._network.call(
             f"poll-workflow {poll.queue} {poll.identity}",
-            lambda engine: engine.poll_workflow_task(poll, seconds),
+            polled,
             waits_seconds=seconds,
             answered=self._witness.workflow_task,
         )

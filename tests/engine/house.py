@@ -18,6 +18,7 @@ from perdure.server.engine.api import (
     ActivityTaskWithInput,
     NamespaceRef,
     Poll,
+    QueryTaskWithHistory,
     WorkflowTaskWithHistory,
 )
 from perdure.server.engine.engine import Engine
@@ -210,7 +211,9 @@ class House:
     ) -> WorkflowTaskWithHistory | None:
         """Poll a workflow task."""
         poll = Poll(NAMESPACE, queue, "worker", sticky_for, worker_instance="worker-1")
-        return await self.engine.poll_workflow_task(poll, seconds)
+        found = await self.engine.poll_workflow_task(poll, seconds)
+        assert not isinstance(found, QueryTaskWithHistory)
+        return found
 
     async def take(self, queue: str = "queue") -> WorkflowTaskWithHistory:
         """Poll a workflow task that must be there."""

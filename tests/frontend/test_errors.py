@@ -43,7 +43,9 @@ from tests.frontend.client import detail_of
 EXPECTED: list[tuple[Exception, Code, type[Message] | None]] = [
     (errors.InvalidArgument("m"), Code.INVALID_ARGUMENT, None),
     (errors.FailedPrecondition("m"), Code.FAILED_PRECONDITION, None),
+    (errors.DeadlineExceeded("m"), Code.DEADLINE_EXCEEDED, None),
     (errors.NotFound("m"), Code.NOT_FOUND, NotFoundFailure),
+    (errors.BusyWorkflow("m"), Code.RESOURCE_EXHAUSTED, ResourceExhaustedFailure),
     (errors.ResourceExhausted("m"), Code.RESOURCE_EXHAUSTED, ResourceExhaustedFailure),
     (
         errors.AlreadyStarted("m", start_request_id="q", run_id="r", first_execution_run_id="f"),

@@ -10,14 +10,20 @@ import grpc
 import msgspec
 import pytest
 import pytest_asyncio
+from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType, TaskQueueKind
+from temporalio.api.query.v1 import WorkflowQuery
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueResponse,
     PollWorkflowTaskQueueRequest,
     PollWorkflowTaskQueueResponse,
+    QueryWorkflowRequest,
+    QueryWorkflowResponse,
     RespondActivityTaskCompletedRequest,
     RespondActivityTaskCompletedResponse,
+    RespondQueryTaskCompletedRequest,
+    RespondQueryTaskCompletedResponse,
     RespondWorkflowTaskCompletedRequest,
     RespondWorkflowTaskCompletedResponse,
 )
@@ -31,7 +37,7 @@ from perdure.transport.grpc_client import GrpcTransport
 from perdure.transport.grpc_server import GrpcServer
 from perdure.transport.grpc_session import GrpcSessionTransport
 from perdure.transport.session import METHOD
-from tests.frontend.client import NAMESPACE, SERVICE, Client
+from tests.frontend.client import NAMESPACE, SERVICE, WORKFLOW_ID, Client
 from tests.frontend.test_tasks import schedule_activity
 
 SOON_SECONDS = 1.0
@@ -131,6 +137,27 @@ async def test_the_workflow_task_of_a_lost_worker_goes_to_another_at_once(
     assert again.started_event_id == lost.started_event_id
     assert again.task_token != lost.task_token
     await complete(client, again.task_token)
+
+
+async def test_the_query_of_a_lost_worker_is_asked_of_another_at_once(
+    worker: GrpcSessionTransport, client: Client
+) -> None:
+    await client.start()
+    await complete(client, (await client.poll_workflow_task()).task_token)
+    question = QueryWorkflowRequest(
+        namespace=NAMESPACE,
+        execution=WorkflowExecution(workflow_id=WORKFLOW_ID),
+        query=WorkflowQuery(query_type="q"),
+    )
+    asked = asyncio.ensure_future(client.call(question, QueryWorkflowResponse))
+    lost = await Client(worker).poll_workflow_task()
+    await worker.close()
+    async with asyncio.timeout(SOON_SECONDS):
+        again = await client.poll_workflow_task()
+    assert again == lost
+    answer = RespondQueryTaskCompletedRequest(task_token=again.task_token, completed_type=1)  # type: ignore[arg-type]
+    await client.call(answer, RespondQueryTaskCompletedResponse)
+    assert await asked == QueryWorkflowResponse()
 
 
 async def test_the_activity_of_a_lost_worker_has_its_next_attempt_without_a_timeout(

@@ -16,7 +16,7 @@ def task(number: int, *, priority: int = 3, ready_at_ns: int = 0, stamp: int = 1
 
 
 def test_a_task_goes_to_the_poll_that_has_waited_longest() -> None:
-    queue: Queue[str] = Queue(is_backlog_partial=False)
+    queue: Queue[str, Task] = Queue(is_backlog_partial=False)
     assert queue.add_poll("first", 1) is None
     assert queue.add_poll("second", 2) is None
     assert queue.add_task(task(1)) == "first"
@@ -26,7 +26,7 @@ def test_a_task_goes_to_the_poll_that_has_waited_longest() -> None:
 
 
 def test_tasks_go_by_priority_then_readiness_then_arrival() -> None:
-    queue: Queue[str] = Queue(is_backlog_partial=False)
+    queue: Queue[str, Task] = Queue(is_backlog_partial=False)
     for waiting in (
         task(1, ready_at_ns=9),
         task(2, ready_at_ns=5),
@@ -39,7 +39,7 @@ def test_tasks_go_by_priority_then_readiness_then_arrival() -> None:
 
 
 def test_a_new_task_waits_behind_a_backlog_also_when_polls_wait() -> None:
-    queue: Queue[str] = Queue(is_backlog_partial=True)
+    queue: Queue[str, Task] = Queue(is_backlog_partial=True)
     assert queue.add_poll("poll", 0) is None
     assert queue.needs_reading
     assert queue.take_poll() is None, "the store may hold older tasks"
@@ -53,7 +53,7 @@ def test_a_new_task_waits_behind_a_backlog_also_when_polls_wait() -> None:
 
 
 def test_a_task_that_is_ready_right_now_takes_a_poll_only_when_nobody_is_before_it() -> None:
-    queue: Queue[str] = Queue(is_backlog_partial=False)
+    queue: Queue[str, Task] = Queue(is_backlog_partial=False)
     assert queue.take_poll() is None
     queue.add_poll("poll", 0)
     assert queue.take_poll() == "poll"
@@ -62,7 +62,7 @@ def test_a_task_that_is_ready_right_now_takes_a_poll_only_when_nobody_is_before_
 
 
 def test_a_poll_whose_task_came_to_nothing_is_the_next_to_be_served() -> None:
-    queue: Queue[str] = Queue(is_backlog_partial=False)
+    queue: Queue[str, Task] = Queue(is_backlog_partial=False)
     queue.add_poll("first", 0)
     queue.add_poll("second", 0)
     taken = queue.take_poll()
@@ -72,7 +72,7 @@ def test_a_poll_whose_task_came_to_nothing_is_the_next_to_be_served() -> None:
 
 
 def test_a_poll_that_went_away_gets_nothing() -> None:
-    queue: Queue[str] = Queue(is_backlog_partial=False)
+    queue: Queue[str, Task] = Queue(is_backlog_partial=False)
     queue.add_poll("poll", 0)
     assert queue.remove_poll("poll")
     assert not queue.remove_poll("poll")
@@ -82,14 +82,14 @@ def test_a_poll_that_went_away_gets_nothing() -> None:
 
 
 def test_the_same_offer_is_queued_once_and_a_newer_one_again() -> None:
-    queue: Queue[str] = Queue(is_backlog_partial=True)
+    queue: Queue[str, Task] = Queue(is_backlog_partial=True)
     queue.add_page([task(1), task(1), task(1, stamp=2)], is_last=True)
     stamps = [queue.add_poll("poll", 0), queue.add_poll("poll", 0), queue.add_poll("poll", 0)]
     assert [found.stamp for found in stamps if found is not None] == [1, 2]
 
 
 def test_pages_are_read_on_from_where_the_last_one_ended() -> None:
-    queue: Queue[str] = Queue(is_backlog_partial=True)
+    queue: Queue[str, Task] = Queue(is_backlog_partial=True)
     assert queue.begin_page() is None
     queue.add_page([task(1), task(2)], is_last=False)
     assert queue.has_backlog
@@ -103,7 +103,7 @@ def test_pages_are_read_on_from_where_the_last_one_ended() -> None:
 
 def test_a_backlog_that_is_too_long_is_left_to_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue_module, "BACKLOG_IN_MEMORY_MAX", 3)
-    queue: Queue[str] = Queue(is_backlog_partial=False)
+    queue: Queue[str, Task] = Queue(is_backlog_partial=False)
     for number in range(5):
         assert queue.add_task(task(number)) is None
     assert queue.is_backlog_partial
@@ -114,7 +114,7 @@ def test_a_backlog_that_is_too_long_is_left_to_the_store(monkeypatch: pytest.Mon
 
 def test_a_task_that_belongs_before_what_was_read_is_kept_in_memory() -> None:
     """A later page would not bring it: it begins after the last task that was read."""
-    queue: Queue[str] = Queue(is_backlog_partial=True)
+    queue: Queue[str, Task] = Queue(is_backlog_partial=True)
     queue.begin_page()
     queue.add_page([task(1, priority=2), task(2, priority=2)], is_last=False)
     urgent = task(3, priority=1)
@@ -124,7 +124,7 @@ def test_a_task_that_belongs_before_what_was_read_is_kept_in_memory() -> None:
 
 def test_a_task_that_comes_while_a_page_is_read_is_not_lost() -> None:
     """The page may have been read just before its row was written."""
-    queue: Queue[str] = Queue(is_backlog_partial=True)
+    queue: Queue[str, Task] = Queue(is_backlog_partial=True)
     queue.add_poll("first", 0)
     queue.begin_page()
     assert queue.add_task(task(2)) is None
@@ -134,7 +134,7 @@ def test_a_task_that_comes_while_a_page_is_read_is_not_lost() -> None:
 
 
 def test_a_late_task_beyond_the_page_waits_for_a_later_page_unless_this_was_the_last() -> None:
-    queue: Queue[str] = Queue(is_backlog_partial=True)
+    queue: Queue[str, Task] = Queue(is_backlog_partial=True)
     queue.begin_page()
     queue.add_task(task(9))
     queue.add_page([task(1)], is_last=False)
@@ -147,7 +147,7 @@ def test_a_late_task_beyond_the_page_waits_for_a_later_page_unless_this_was_the_
 
 
 def test_a_page_that_was_read_in_vain_is_thrown_away() -> None:
-    queue: Queue[str] = Queue(is_backlog_partial=True)
+    queue: Queue[str, Task] = Queue(is_backlog_partial=True)
     queue.begin_page()
     queue.read_again()
     queue.add_page([task(5)], is_last=True)
@@ -191,7 +191,7 @@ def test_every_task_reaches_one_poll_however_short_memory_is(
 
 
 def _play_host(steps: list[tuple[str, int]], page: int, *, is_slow: bool) -> None:
-    queue: Queue[int] = Queue(is_backlog_partial=False)
+    queue: Queue[int, Task] = Queue(is_backlog_partial=False)
     store = _Rows()
     served: list[int] = []
     polls = 0
@@ -240,3 +240,40 @@ def _play_host(steps: list[tuple[str, int]], page: int, *, is_slow: bool) -> Non
         read()
     assert sorted(served) == list(range(1, added + 1))
     assert not store.rows
+
+
+def test_a_query_goes_to_the_poll_that_waits_else_to_the_next_one() -> None:
+    queue: Queue[str, str] = Queue(is_backlog_partial=False)
+    queue.add_poll("poll", 0)
+    assert queue.add_query("now", 3) == "poll"
+    assert queue.add_query("first", 3) is None
+    assert queue.add_query("second", 3) is None
+    assert not queue.is_idle
+    assert [queue.add_poll("poll", 0) for _ in range(3)] == ["first", "second", None]
+
+
+def test_a_query_goes_before_tasks_but_for_those_that_are_more_urgent() -> None:
+    queue: Queue[str, str] = Queue(is_backlog_partial=False)
+    urgent, usual = task(1, priority=1), task(2)
+    queue.add_task(urgent)
+    queue.add_task(usual)
+    queue.add_query("usual", 3)
+    queue.add_query("low", 5)
+    queue.add_query("high", 1)
+    served = [queue.add_poll("poll", 0) for _ in range(5)]
+    assert served == ["high", urgent, "usual", usual, "low"]
+
+
+def test_a_query_that_nobody_waits_for_is_gone() -> None:
+    queue: Queue[str, str] = Queue(is_backlog_partial=False)
+    queue.add_query("q", 3)
+    queue.remove_query("q")
+    queue.remove_query("q")
+    assert queue.is_idle
+    assert queue.add_poll("poll", 0) is None
+
+
+def test_a_query_takes_the_poll_that_waits_for_the_store() -> None:
+    queue: Queue[str, str] = Queue(is_backlog_partial=True)
+    queue.add_poll("poll", 0)
+    assert queue.add_query("q", 3) == "poll"

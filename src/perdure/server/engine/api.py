@@ -10,11 +10,13 @@ from __future__ import annotations
 from typing import Protocol
 
 import msgspec
+from temporalio.api.query.v1 import WorkflowQueryResult
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 
 from perdure.server.machines.search_attributes import CustomAttributes
 from perdure.server.machines.workflow.inputs import (
     Input,
+    QueryWorkflow,
     Reply,
     StartedActivityTask,
     StartedWorkflowTask,
@@ -72,6 +74,32 @@ class ActivityTaskWithInput(msgspec.Struct):
     scheduled_event: bytes
 
 
+class QueryTaskWithHistory(msgspec.Struct):
+    """A query for a worker (serialised), and the history to answer it from: complete when
+    `next_event_id` is 0."""
+
+    task_id: str
+    namespace_id: str
+    queue: str
+    workflow_id: str
+    run_id: str
+    workflow_type: str
+    task_queue: str
+    previous_started_event_id: int
+    query: bytes
+    history: bytes
+    last_event_id: int
+    next_event_id: int
+
+
+class QueryAnswer(msgspec.Struct, frozen=True):
+    """What a workflow answered (serialised Payloads; None when it said nothing), or, if it was not
+    asked, its status."""
+
+    answer: bytes | None
+    rejected_status: int = 0
+
+
 class HistoryPage(msgspec.Struct):
     """Some events of a run (a serialised `History`), and where it stood when they were read."""
 
@@ -127,8 +155,8 @@ class EngineApi(Protocol):
 
     async def poll_workflow_task(
         self, poll: Poll, timeout_seconds: float
-    ) -> WorkflowTaskWithHistory | None:
-        """The next workflow task of a queue; None when none came in time."""
+    ) -> WorkflowTaskWithHistory | QueryTaskWithHistory | None:
+        """The next workflow task of a queue, or a query; None when none came in time."""
         ...
 
     async def poll_activity_task(
@@ -180,6 +208,25 @@ class EngineApi(Protocol):
         self, namespace: NamespaceRef, workflow_id: str, run_id: str, timeout_seconds: float
     ) -> RunClose:
         """How a run ended ("" names the current one), waiting so long for it. Raises NotFound."""
+        ...
+
+    async def query(
+        self,
+        namespace: NamespaceRef,
+        workflow_id: str,
+        message: QueryWorkflow,
+        timeout_seconds: float,
+    ) -> QueryAnswer:
+        """What the workflow's worker answers. Raises Rejected (QueryFailed, DeadlineExceeded and
+        others), EngineUnavailable."""
+        ...
+
+    def answer_query(self, task_id: str, result: WorkflowQueryResult) -> None:
+        """A worker's answer to a query. Raises NotFound when nobody waits for it any more."""
+        ...
+
+    def lose_query(self, task_id: str) -> None:
+        """The worker that was given a query is gone: another one is asked."""
         ...
 
     async def describe(self, namespace: NamespaceRef, workflow_id: str, run_id: str) -> RunView:

@@ -35,6 +35,7 @@ from perdure.server.machines.workflow.inputs import (
     WorkflowTaskUndelivered,
 )
 from perdure.server.matching.poll import WaitingPoll
+from perdure.server.matching.query import QueryTask
 from perdure.server.matching.queues import Queues
 from perdure.server.store.ports import CorruptBlob, QueueKey, RunNumber, StoreUnavailable
 
@@ -47,6 +48,8 @@ LOST_START_PAUSE_SECONDS = 0.2
 """Before a task is looked for again whose start could not be written."""
 
 Started = StartedWorkflowTask | StartedActivityTask
+Found = tuple[str, Started] | QueryTask[NamespaceRef]
+"""What a poll is given: a started task and its workflow id, or a query."""
 
 
 class Dispatcher:
@@ -98,26 +101,31 @@ class Dispatcher:
 
     # ---- from polls
 
-    async def poll(
-        self, poll: Poll, kind: TaskKind, timeout_seconds: float
-    ) -> tuple[str, Started] | None:
-        """The next task of a queue, started for this poll, with its workflow id; None when none
-        came in time."""
+    async def poll(self, poll: Poll, kind: TaskKind, timeout_seconds: float) -> Found | None:
+        """The next task of a queue, started for this poll, or a query; None when none came in
+        time."""
         key = QueueKey(poll.namespace.number, poll.queue, kind)
         loop = asyncio.get_running_loop()
         waiting = WaitingPoll(poll, loop.create_future())
         task = self._queues.add_poll(key, waiting, self._clock.now_ns())
+        if isinstance(task, QueryTask):
+            task.is_taken = True
+            return task
         if task is not None:
             self.start_stored(key, task, waiting)
         timer = loop.call_later(timeout_seconds, self._expire, key, waiting)
         try:
-            found: tuple[str, Started] | None = await waiting.result
+            found: Found | None = await waiting.result
             return found
         except asyncio.CancelledError:
             result = waiting.result
             if not result.cancelled() and result.exception() is None and result.result():
                 # The caller went away just when it was given a task.
-                self.take_back(poll.namespace, *result.result())
+                found = result.result()
+                if isinstance(found, QueryTask):
+                    self.offer_query(found)
+                else:
+                    self.take_back(poll.namespace, *found)
             raise
         finally:
             timer.cancel()
@@ -127,9 +135,28 @@ class Dispatcher:
         """A task was given to a poll whose caller does not get it: it is on offer again."""
         self._spawn(self._put_back(namespace, workflow_id, started))
 
+    def offer_query(self, query: QueryTask[NamespaceRef]) -> None:
+        """A query for whoever polls its queue next, unless nobody waits for its answer."""
+        if query.result.done():
+            return
+        query.is_taken = False
+        waiting = self._queues.add_query(query.key, query)
+        if waiting is not None:
+            self._give(query, waiting)
+
+    def _give(self, query: QueryTask[NamespaceRef], waiting: WaitingPoll[Poll]) -> None:
+        query.is_taken = True
+        self._queues.polled(query.key, self._clock.now_ns())
+        waiting.result.set_result(query)
+
+    def withdraw_query(self, query: QueryTask[NamespaceRef]) -> None:
+        """Nobody waits for the answer of a query any more."""
+        self._queues.remove_query(query.key, query)
+
     def _expire(self, key: QueueKey, waiting: WaitingPoll[Poll]) -> None:
         """The poll's time is over: it is answered, unless a task is on its way to it."""
         waiting.is_expired = True
+        self._queues.polled(key, self._clock.now_ns())
         if self._queues.remove_poll(key, waiting) and not waiting.result.done():
             waiting.result.set_result(None)
 
@@ -173,7 +200,9 @@ class Dispatcher:
             waiting.result.set_result(None)
             return
         task = self._queues.add_poll(key, waiting, self._clock.now_ns())
-        if task is not None:
+        if isinstance(task, QueryTask):
+            self._give(task, waiting)
+        elif task is not None:
             self._spawn(self._start_stored(key, task, waiting))
 
     def _start_message(
@@ -218,6 +247,7 @@ class Dispatcher:
             elif waiting.result.done():
                 self.take_back(namespace, workflow_id, started)
             else:
+                self._queues.polled(key, self._clock.now_ns())
                 waiting.result.set_result((workflow_id, started))
 
         write.when_durable(deliver)
@@ -248,7 +278,7 @@ class Dispatcher:
     def _publish(self, execution: Execution, run: RunNumber, offer: OfferTask) -> None:
         namespace = self._namespace_of(execution.key[0])
         key = QueueKey(execution.key[0], offer.queue, offer.kind)
-        if offer.sticky_for and not self._has_live_poller(key):
+        if offer.sticky_for and not self.has_live_poller(key):
             message = StickyWorkerUnavailable(offer.run_id, offer.stamp)
             self._spawn(self._fall_back(namespace, execution.key[1], message))
             return
@@ -268,14 +298,12 @@ class Dispatcher:
         except EngineUnavailable as error:
             logger.warning("a sticky task waits for its timeout: %s", error)
 
-    def _has_live_poller(self, key: QueueKey) -> bool:
+    def has_live_poller(self, key: QueueKey, window_ns: int = STICKY_POLLER_WINDOW_NS) -> bool:
+        """Whether somebody polls a queue, or did so a short time ago."""
         queue = self._queues.find(key)
         if queue is None:
             return False
-        return (
-            queue.waiting_polls > 0
-            or self._clock.now_ns() - queue.last_poll_ns < STICKY_POLLER_WINDOW_NS
-        )
+        return queue.waiting_polls > 0 or self._clock.now_ns() - queue.last_poll_ns < window_ns
 
     def cancel_polls(self, namespace: NamespaceRef, worker_instance: str, sticky_queue: str) -> int:
         """Answer the waiting polls of a worker with nothing, and forget its sticky queue; how many

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from msgspec import MsgspecError
+from temporalio.api.query.v1 import WorkflowQueryResult
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 
 from perdure.server.engine.api import (
@@ -23,6 +24,8 @@ from perdure.server.engine.api import (
     HistoryPage,
     NamespaceRef,
     Poll,
+    QueryAnswer,
+    QueryTaskWithHistory,
     RunClose,
     RunView,
     WorkflowTaskWithHistory,
@@ -36,6 +39,7 @@ from perdure.server.engine.execution import Execution
 from perdure.server.engine.flight_recorder import FlightRecorder
 from perdure.server.engine.outbox import Outbox
 from perdure.server.engine.pipeline import Pipeline
+from perdure.server.engine.queries import Queries
 from perdure.server.engine.reader import HistoryReader
 from perdure.server.engine.resets import Resets
 from perdure.server.engine.sealing import Outgoing, PendingRun, Projection
@@ -49,6 +53,7 @@ from perdure.server.machines.workflow.effects import OfferTask, TaskKind
 from perdure.server.machines.workflow.inputs import (
     Input,
     LoseActivityTask,
+    QueryWorkflow,
     Reply,
     StartedActivityTask,
     StartedWorkflowTask,
@@ -57,6 +62,7 @@ from perdure.server.machines.workflow.inputs import (
 )
 from perdure.server.machines.workflow.state import AttemptState, Run
 from perdure.server.machines.workflow.workflow_task import unrecorded_events
+from perdure.server.matching.query import QueryTask
 from perdure.server.matching.queues import Queues
 from perdure.server.store.ports import CorruptBlob, Fence, RunNumber, Store, StoreUnavailable
 
@@ -130,6 +136,9 @@ class Engine:
         )
         self.queues.start_stored = self.dispatcher.start_stored
         self.reader = HistoryReader(store)
+        self.queries = Queries(
+            self.pipeline, self.committer, self.dispatcher, self.reader, clock, ids
+        )
         self.waiters = Waiters()
         self.outbox = Outbox(
             store,
@@ -224,6 +233,7 @@ class Engine:
         await self.wakeups.stop()
         self.queues.withdraw_polls(lambda waiting: True)
         self.waiters.stop()
+        self.queries.stop()
         await self.committer.stop()
         for task in list(self._tasks):
             task.cancel()
@@ -250,11 +260,13 @@ class Engine:
 
     async def poll_workflow_task(
         self, poll: Poll, timeout_seconds: float
-    ) -> WorkflowTaskWithHistory | None:
-        """The next workflow task of a queue; None when none came in time."""
+    ) -> WorkflowTaskWithHistory | QueryTaskWithHistory | None:
+        """The next workflow task of a queue, or a query; None when none came in time."""
         found = await self.dispatcher.poll(poll, TaskKind.WORKFLOW, timeout_seconds)
         if found is None:
             return None
+        if isinstance(found, QueryTask):
+            return await self.queries.with_history(found, is_sticky=bool(poll.sticky_for))
         workflow_id, task = found
         assert isinstance(task, StartedWorkflowTask)
         try:
@@ -270,6 +282,7 @@ class Engine:
         found = await self.dispatcher.poll(poll, TaskKind.ACTIVITY, timeout_seconds)
         if found is None:
             return None
+        assert not isinstance(found, QueryTask)
         workflow_id, task = found
         assert isinstance(task, StartedActivityTask)
         try:
@@ -382,6 +395,25 @@ class Engine:
                 return RunClose(recorded.run_id, recorded.close_event_id, recorded.successor_run_id)
             run_id = recorded.run_id
             await self.waiters.wait(execution, left, for_close=True)
+
+    async def query(
+        self,
+        namespace: NamespaceRef,
+        workflow_id: str,
+        message: QueryWorkflow,
+        timeout_seconds: float,
+    ) -> QueryAnswer:
+        """What the workflow's worker answers."""
+        self._check_id(workflow_id)
+        return await self.queries.ask(namespace, workflow_id, message, timeout_seconds)
+
+    def answer_query(self, task_id: str, result: WorkflowQueryResult) -> None:
+        """A worker's answer to a query."""
+        self.queries.settle(task_id, result)
+
+    def lose_query(self, task_id: str) -> None:
+        """The worker that was given a query is gone."""
+        self.queries.lose(task_id)
 
     async def describe(self, namespace: NamespaceRef, workflow_id: str, run_id: str) -> RunView:
         """A copy of a run's state, once all of it is durable."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
@@ -104,12 +104,22 @@ class Pipeline:
         self._loads: dict[ExecutionKey, asyncio.Task[Execution]] = {}
         self.publisher: Publisher
 
-    async def submit(self, namespace: NamespaceRef, workflow_id: str, message: Input) -> Reply:
-        """Decide on an input; the answer, also a refusal, when what it rests on is durable."""
+    async def submit(
+        self,
+        namespace: NamespaceRef,
+        workflow_id: str,
+        message: Input,
+        *,
+        decided: Callable[[Execution, Reply], None] | None = None,
+    ) -> Reply:
+        """Decide on an input; the answer, also a refusal, when what it rests on is durable.
+        `decided` is called before anything else can be decided; again, if that was lost."""
         for _ in range(ATTEMPTS_MAX):
             execution = await self.execution(namespace, workflow_id)
             try:
                 reply, write = self.decide(execution, namespace, message)
+                if decided is not None:
+                    decided(execution, reply)
             except Rejected as refusal:
                 await self._committer.settle(execution)
                 other = None

@@ -26,7 +26,7 @@ PARTIAL: dict[str, str] = {
     "DescribeWorkflowExecution": "callbacks and Nexus operations come with them; a"
     " closed run lists nothing pending",
     "GetSearchAttributes": "those of every namespace; the custom ones are asked of OperatorService",
-    "PollWorkflowTaskQueue": "unversioned workers; no queries, no updates, no poller scaling",
+    "PollWorkflowTaskQueue": "unversioned workers; no updates, no poller scaling",
     "PollActivityTaskQueue": "unversioned workers; no poller scaling, no queue rate limits",
     "RespondWorkflowTaskCompleted": "commands of updates and Nexus are refused; no pages",
     "ResetWorkflowExecution": "updates are not done again; a repeated request id gets the same run,"

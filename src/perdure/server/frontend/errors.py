@@ -94,6 +94,13 @@ def _resource_exhausted(error: errors.ResourceExhausted) -> Message:
     )
 
 
+def _busy_workflow(error: errors.BusyWorkflow) -> Message:
+    return ResourceExhaustedFailure(
+        cause=ResourceExhaustedCause.RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW,
+        scope=ResourceExhaustedScope.RESOURCE_EXHAUSTED_SCOPE_NAMESPACE,
+    )
+
+
 def _query_failed(error: errors.QueryFailed) -> Message:
     if not error.failure:
         return QueryFailedFailure()
@@ -115,8 +122,10 @@ def _server_version(error: ServerVersionNotSupported) -> Message:
 TABLE: dict[type[Exception], Row] = {
     errors.InvalidArgument: Row(Code.INVALID_ARGUMENT),
     errors.FailedPrecondition: Row(Code.FAILED_PRECONDITION),
+    errors.DeadlineExceeded: Row(Code.DEADLINE_EXCEEDED),
     errors.NotFound: Row(Code.NOT_FOUND, lambda error: NotFoundFailure()),
     errors.ResourceExhausted: Row(Code.RESOURCE_EXHAUSTED, _resource_exhausted),
+    errors.BusyWorkflow: Row(Code.RESOURCE_EXHAUSTED, _busy_workflow),
     errors.AlreadyStarted: Row(Code.ALREADY_EXISTS, _already_started),
     errors.WorkflowNotReady: Row(Code.FAILED_PRECONDITION, lambda error: WorkflowNotReadyFailure()),
     errors.QueryFailed: Row(Code.INVALID_ARGUMENT, _query_failed),

@@ -9,13 +9,25 @@ from __future__ import annotations
 
 from temporalio.api.enums.v1 import task_queue_pb2
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.query.v1 import WorkflowQuery
 from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueResponse,
     PollWorkflowTaskQueueResponse,
 )
 
-from perdure.server.engine.api import ActivityTaskWithInput, NamespaceRef, WorkflowTaskWithHistory
-from perdure.server.frontend.tokens import HistoryToken, encode_history_token, encode_task_token
+from perdure.server.engine.api import (
+    ActivityTaskWithInput,
+    NamespaceRef,
+    QueryTaskWithHistory,
+    WorkflowTaskWithHistory,
+)
+from perdure.server.frontend.tokens import (
+    HistoryToken,
+    QueryToken,
+    encode_history_token,
+    encode_query_token,
+    encode_task_token,
+)
 from perdure.server.machines.wire import set_duration, set_timestamp
 
 _POLL_HISTORY = PollWorkflowTaskQueueResponse.HISTORY_FIELD_NUMBER
@@ -54,6 +66,29 @@ def workflow_task(ready: WorkflowTaskWithHistory) -> bytes:
     if ready.next_event_id:
         response.next_page_token = encode_history_token(
             HistoryToken(token.run_id, ready.next_event_id, task.history_to, task.unrecorded)
+        )
+    if task.queries:
+        for query_id, query in task.queries.items():
+            response.queries[query_id].ParseFromString(query)
+    return response.SerializeToString() + embedded(_POLL_HISTORY, ready.history)
+
+
+def query_task(ready: QueryTaskWithHistory) -> bytes:
+    """The serialised PollWorkflowTaskQueueResponse of a query: a task that starts nothing."""
+    response = PollWorkflowTaskQueueResponse(
+        task_token=encode_query_token(QueryToken(ready.namespace_id, ready.queue, ready.task_id)),
+        previous_started_event_id=ready.previous_started_event_id,
+        attempt=1,
+        query=WorkflowQuery.FromString(ready.query),
+    )
+    response.workflow_execution.workflow_id = ready.workflow_id
+    response.workflow_execution.run_id = ready.run_id
+    response.workflow_type.name = ready.workflow_type
+    response.workflow_execution_task_queue.name = ready.task_queue
+    response.workflow_execution_task_queue.kind = task_queue_pb2.TASK_QUEUE_KIND_NORMAL
+    if ready.next_event_id:
+        response.next_page_token = encode_history_token(
+            HistoryToken(ready.run_id, ready.next_event_id, ready.last_event_id)
         )
     return response.SerializeToString() + embedded(_POLL_HISTORY, ready.history)
 

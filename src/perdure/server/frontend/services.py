@@ -9,7 +9,7 @@ from typing import Any
 from temporalio.api.workflowservice.v1 import DescribeNamespaceResponse
 
 from perdure.server.engine.api import EngineApi, NamespaceRef
-from perdure.server.frontend.tokens import decode_task_token
+from perdure.server.frontend.tokens import QueryToken, decode_query_token, decode_task_token
 from perdure.server.machines.errors import InvalidArgument
 from perdure.server.machines.ports import DEFAULT_LIMITS, Ids, Limits
 from perdure.server.machines.workflow.inputs import TaskToken
@@ -75,12 +75,20 @@ class Services:
         Raises InvalidArgument, NamespaceNotFound.
         """
         token = decode_task_token(task_token)
-        namespace = self._by_id.get(token.namespace_id)
+        return self._bind_id(token.namespace_id, name), token
+
+    def bind_query_token(self, task_token: bytes, name: str) -> tuple[NamespaceRef, QueryToken]:
+        """The token of a query and its namespace, as `bind_token`."""
+        token = decode_query_token(task_token)
+        return self._bind_id(token.namespace_id, name), token
+
+    def _bind_id(self, namespace_id: str, name: str) -> NamespaceRef:
+        namespace = self._by_id.get(namespace_id)
         if namespace is None:
-            namespace = self._remember(self.namespaces.by_id(token.namespace_id))
+            namespace = self._remember(self.namespaces.by_id(namespace_id))
         if name and name != namespace.name and self.bind(name).id != namespace.id:
             raise InvalidArgument("Operation requested with a token from a different namespace.")
-        return namespace, token
+        return namespace
 
     async def update_namespace(
         self, name: str, change: Callable[[DescribeNamespaceResponse], None]

@@ -2,9 +2,10 @@
 queues that they poll.
 
 When the session ends, its workers are gone. Their workflow tasks are on offer again at once (their
-attempts do not count), what waits on their sticky queues moves to the normal ones, and after a
-short grace, in which a worker that only lost its connection may still answer, their activities are
-given up: the next attempt need not wait for a timeout.
+attempts do not count), and so are the queries that they were asked; what waits on their sticky
+queues moves to the normal ones, and after a short grace, in which a worker that only lost its
+connection may still answer, their activities are given up: the next attempt need not wait for a
+timeout.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class HeldTasks:
         self._services = services
         self._workflow_tasks: dict[TaskToken, NamespaceRef] = {}
         self._activity_tasks: dict[TaskToken, NamespaceRef] = {}
+        self._queries: set[str] = set()
         self._sticky_queues: dict[tuple[str, str], NamespaceRef] = {}
 
     def polls_sticky(self, namespace: NamespaceRef, queue: str) -> None:
@@ -52,6 +54,14 @@ class HeldTasks:
         else:
             self._activity_tasks[task.token] = namespace
 
+    def hold_query(self, task_id: str) -> None:
+        """A query goes to a worker of the session."""
+        self._queries.add(task_id)
+
+    def release_query(self, task_id: str) -> None:
+        """A worker of the session has answered a query."""
+        self._queries.discard(task_id)
+
     def release(self, token: TaskToken) -> None:
         """A worker of the session has answered for a task."""
         self._workflow_tasks.pop(token, None)
@@ -62,6 +72,8 @@ class HeldTasks:
         engine = self._services.engine
         for (_, queue), namespace in self._sticky_queues.items():
             engine.cancel_polls(namespace, "", queue)
+        for task_id in self._queries:
+            engine.lose_query(task_id)
         lost = [
             self._lose(namespace, token, WorkflowTaskUndelivered(token.run_id, token.stamp))
             for token, namespace in self._workflow_tasks.items()

@@ -6,7 +6,7 @@ grow, so it stays valid whatever is written in between.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -30,6 +30,14 @@ class HistoryToken(msgspec.Struct, array_like=True, frozen=True):
     """Entries that follow the last event of a workflow task's history."""
 
 
+class QueryToken(msgspec.Struct, array_like=True, frozen=True):
+    """What a worker shows when it answers a query."""
+
+    namespace_id: str
+    queue: str
+    task_id: str
+
+
 class ListToken(msgspec.Struct, array_like=True, frozen=True):
     """The last row of a page of a list."""
 
@@ -40,8 +48,11 @@ class ListToken(msgspec.Struct, array_like=True, frozen=True):
     """Its values of what the list is ordered by."""
 
 
+TokenT = TypeVar("TokenT")
+
 _encode = msgspec.msgpack.Encoder().encode
 _task_tokens = msgspec.msgpack.Decoder(TaskToken)
+_query_tokens = msgspec.msgpack.Decoder(QueryToken)
 _history_tokens = msgspec.msgpack.Decoder(HistoryToken)
 _list_tokens = msgspec.msgpack.Decoder(ListToken)
 
@@ -53,10 +64,25 @@ def encode_task_token(token: TaskToken) -> bytes:
 
 def decode_task_token(token: bytes) -> TaskToken:
     """A task token as a worker shows it. Raises InvalidArgument."""
+    return _decode_shown(_task_tokens, token)
+
+
+def encode_query_token(token: QueryToken) -> bytes:
+    """The token of a query as a worker gets it."""
+    return _encode(token)
+
+
+def decode_query_token(token: bytes) -> QueryToken:
+    """The token of a query as a worker shows it: that of a task names a query that never was.
+    Raises InvalidArgument."""
+    return _decode_shown(_query_tokens, token)
+
+
+def _decode_shown(decoder: msgspec.msgpack.Decoder[TokenT], token: bytes) -> TokenT:
     if not token:
         raise InvalidArgument("Task token not set on request.")
     try:
-        return _task_tokens.decode(token)
+        return decoder.decode(token)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise InvalidArgument("Error deserializing task token.") from None
 

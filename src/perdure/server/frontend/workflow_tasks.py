@@ -14,7 +14,7 @@ from temporalio.api.workflowservice.v1 import (
     RespondWorkflowTaskFailedResponse,
 )
 
-from perdure.server.engine.api import NamespaceRef, Poll
+from perdure.server.engine.api import NamespaceRef, Poll, QueryTaskWithHistory
 from perdure.server.frontend import responses
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.sessions import held_by
@@ -59,6 +59,10 @@ async def poll_workflow_task_queue(
     ready = await services.engine.poll_workflow_task(poll, seconds)
     if ready is None:
         return b""
+    if isinstance(ready, QueryTaskWithHistory):
+        if held is not None:
+            held.hold_query(ready.task_id)
+        return responses.query_task(ready)
     if held is not None:
         held.hold(namespace, ready.task)
     return responses.workflow_task(ready)

@@ -28,6 +28,10 @@ class QueryFailed(Rejected):
         self.failure = failure
 
 
+class DeadlineExceeded(Rejected):
+    """Nobody did it before the caller's time was over."""
+
+
 class NotFound(Rejected):
     """What the request names does not exist, or is no longer outstanding."""
 
@@ -38,6 +42,10 @@ class Moved(Rejected):
 
 class ResourceExhausted(Rejected):
     """A limit of the workflow or the service was reached."""
+
+
+class BusyWorkflow(ResourceExhausted):
+    """Too much is asked of one workflow at a time."""
 
 
 class AlreadyStarted(Rejected):

@@ -12,6 +12,7 @@ from typing import Any
 
 from perdure.server.machines.queue.queue import Queue, Task
 from perdure.server.matching.poll import WaitingPoll
+from perdure.server.matching.query import QueryTask
 from perdure.server.store.ports import BacklogCursor, QueueKey, Store, StoreUnavailable
 
 BACKLOG_PAGE = 500
@@ -20,6 +21,7 @@ QUEUES_MAX = 50_000
 """Queues in memory before idle ones are forgotten."""
 READ_RETRY_SECONDS = 0.2
 
+HostedQueue = Queue[WaitingPoll[Any], QueryTask[Any]]
 StartStored = Callable[[QueueKey, Task, WaitingPoll[Any]], None]
 
 
@@ -29,7 +31,7 @@ class Queues:
     def __init__(self, store: Store, spawn: Callable[..., None]) -> None:
         self._store = store
         self._spawn = spawn
-        self._queues: dict[QueueKey, Queue[WaitingPoll[Any]]] = {}
+        self._queues: dict[QueueKey, HostedQueue] = {}
         self._reading: set[QueueKey] = set()
         self.start_stored: StartStored
         """Starts a stored task for a poll; set by whoever wires us."""
@@ -39,21 +41,39 @@ class Queues:
         for key in await self._store.queues_with_backlog():
             self._queues[key] = Queue(is_backlog_partial=True)
 
-    def find(self, key: QueueKey) -> Queue[WaitingPoll[Any]] | None:
+    def find(self, key: QueueKey) -> HostedQueue | None:
         """The queue, if it is in memory: one that is not has neither polls nor tasks."""
         return self._queues.get(key)
 
-    def add_poll(self, key: QueueKey, waiting: WaitingPoll[Any], now_ns: int) -> Task | None:
-        """A poll arrives: the task that it gets, or None when it waits."""
+    def add_poll(
+        self, key: QueueKey, waiting: WaitingPoll[Any], now_ns: int
+    ) -> Task | QueryTask[Any] | None:
+        """A poll arrives: the task or the query that it gets, or None when it waits."""
         queue = self._get(key)
         task = queue.add_poll(waiting, now_ns)
         self._read_if_needed(key, queue)
         return task
 
+    def polled(self, key: QueueKey, now_ns: int) -> None:
+        """A poll of a queue is answered: its worker was there until now."""
+        queue = self._queues.get(key)
+        if queue is not None:
+            queue.last_poll_ns = now_ns
+
     def remove_poll(self, key: QueueKey, waiting: WaitingPoll[Any]) -> bool:
         """A poll went away: whether it had been waiting for a task."""
         queue = self._queues.get(key)
         return queue is not None and queue.remove_poll(waiting)
+
+    def add_query(self, key: QueueKey, query: QueryTask[Any]) -> WaitingPoll[Any] | None:
+        """A query arrives: the poll that gets it, or None when it waits."""
+        return self._get(key).add_query(query, query.priority)
+
+    def remove_query(self, key: QueueKey, query: QueryTask[Any]) -> None:
+        """Nobody waits for the answer of a query."""
+        queue = self._queues.get(key)
+        if queue is not None:
+            queue.remove_query(query)
 
     def add_task(self, key: QueueKey, task: Task) -> WaitingPoll[Any] | None:
         """A stored task: the poll that gets it, if one waits."""
@@ -85,7 +105,7 @@ class Queues:
         if queue is not None:
             queue.last_poll_ns = 0
 
-    def _get(self, key: QueueKey) -> Queue[WaitingPoll[Any]]:
+    def _get(self, key: QueueKey) -> HostedQueue:
         queue = self._queues.get(key)
         if queue is None:
             if len(self._queues) >= QUEUES_MAX:
@@ -93,12 +113,12 @@ class Queues:
             queue = self._queues[key] = Queue(is_backlog_partial=False)
         return queue
 
-    def _read_if_needed(self, key: QueueKey, queue: Queue[WaitingPoll[Any]]) -> None:
+    def _read_if_needed(self, key: QueueKey, queue: HostedQueue) -> None:
         if queue.needs_reading and key not in self._reading:
             self._reading.add(key)
             self._spawn(self._read(key, queue))
 
-    async def _read(self, key: QueueKey, queue: Queue[WaitingPoll[Any]]) -> None:
+    async def _read(self, key: QueueKey, queue: HostedQueue) -> None:
         """Read pages until every waiting poll has a task, or there are no more."""
         try:
             while queue.needs_reading:

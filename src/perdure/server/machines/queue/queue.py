@@ -8,6 +8,8 @@ here: the row of one that belongs before `cursor` would never be read, and one t
 page is being read may be missing in it.
 
 Tasks go out by priority, then by the time since which they are ready, then in the order of arrival.
+Queries are no tasks: they are stored nowhere, and their callers wait. They go before all tasks that
+are not more urgent.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ BACKLOG_IN_MEMORY_MAX = 1_000
 """Tasks of one queue held in memory; a million waiting tasks cost disk."""
 
 PollT = TypeVar("PollT")
+QueryT = TypeVar("QueryT")
 
 
 class Task(msgspec.Struct, frozen=True, order=True):
@@ -34,14 +37,16 @@ class Task(msgspec.Struct, frozen=True, order=True):
     stamp: int
 
 
-class Queue(Generic[PollT]):
-    """A task queue in memory. Polls are the host's objects, compared by identity."""
+class Queue(Generic[PollT, QueryT]):
+    """A task queue in memory. Polls and queries are the host's objects, compared by identity."""
 
     def __init__(self, *, is_backlog_partial: bool) -> None:
         self._tasks: list[Task] = []
         self._known: set[tuple[int, int, int]] = set()
         self._polls: OrderedDict[PollT, None] = OrderedDict()
         """In the order in which they came; of ten thousand, any one may go away."""
+        self._queries: dict[QueryT, int] = {}
+        """Their priorities, in the order in which they came; none while a poll waits."""
         self._is_reading = False
         self._late: list[Task] = []
         """Came on offer while a page was being read: it may or may not be in that page."""
@@ -67,7 +72,7 @@ class Queue(Generic[PollT]):
     @property
     def is_idle(self) -> bool:
         """Whether nothing would be lost by forgetting the queue."""
-        return not self._tasks and not self._polls and not self.is_backlog_partial
+        return not (self._tasks or self._polls or self._queries or self.is_backlog_partial)
 
     @property
     def waiting_polls(self) -> int:
@@ -78,9 +83,14 @@ class Queue(Generic[PollT]):
         """The polls that wait."""
         return list(self._polls)
 
-    def add_poll(self, poll: PollT, now_ns: int) -> Task | None:
-        """A poll arrives: the task that it gets, or None when it waits."""
+    def add_poll(self, poll: PollT, now_ns: int) -> Task | QueryT | None:
+        """A poll arrives: the task or the query that it gets, or None when it waits."""
         self.last_poll_ns = now_ns
+        if self._queries:
+            query = min(self._queries, key=self._queries.__getitem__)
+            if not self._tasks or self._queries[query] <= self._tasks[0].priority:
+                del self._queries[query]
+                return query
         if self._tasks:
             return self._pop()
         self._polls[poll] = None
@@ -92,6 +102,17 @@ class Queue(Generic[PollT]):
             return False
         del self._polls[poll]
         return True
+
+    def add_query(self, query: QueryT, priority: int) -> PollT | None:
+        """A query arrives: the poll that gets it, or None when it waits."""
+        if self._polls:
+            return self._next_poll()
+        self._queries[query] = priority
+        return None
+
+    def remove_query(self, query: QueryT) -> None:
+        """Nobody waits for the answer of a query."""
+        self._queries.pop(query, None)
 
     def take_poll(self) -> PollT | None:
         """The poll that a task which is ready right now may have: none while others wait their

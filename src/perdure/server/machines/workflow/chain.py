@@ -128,7 +128,8 @@ def close(turn: Turn, event: HistoryEvent, *, is_told: bool = True) -> None:
     queries.unblock(turn)
     if run.buffered:
         turn.change(changes.BufferTaken())
-    turn.change(changes.TaskClosed(next_attempt=1))
+    # A closed run keeps the attempt: one whose task failed to the last answers no queries.
+    turn.change(changes.TaskClosed(next_attempt=run.pending.attempt))
     turn.segment.visibility_changed = True
 
 

@@ -64,6 +64,7 @@ class SettleQuery(msgspec.Struct, frozen=True):
     """A waiting query has its answer: a serialised WorkflowQueryResult, or why that is refused.
     With neither, it may be asked of a worker directly."""
 
+    run_id: str
     query_id: str
     result: bytes | None = None
     refusal: str = ""

@@ -89,6 +89,10 @@ class QueryWorkflow(msgspec.Struct):
     run_id: str
     query: bytes
     reject_condition: int = 0
+    deadline_ns: int = 0
+    """When the caller gives up; 0 when that is not known."""
+    is_unblocked: bool = False
+    """It has waited for the workflow to see all that came before it, and must not wait again."""
 
 
 class ForgetQuery(msgspec.Struct):
@@ -408,6 +412,7 @@ class UpdatedActivityOptions(msgspec.Struct):
 class QueryWaits(msgspec.Struct):
     """The query waits for a workflow task; `SettleQuery` will name it."""
 
+    run_id: str
     query_id: str
 
 
@@ -420,6 +425,7 @@ class AskDirectly(msgspec.Struct):
     sticky_queue: str
     sticky_timeout_ns: int
     is_open: bool
+    priority: int
 
 
 class QueryRejected(msgspec.Struct):

@@ -46,12 +46,15 @@ def settle(turn: Turn, results: Mapping[str, WorkflowQueryResult]) -> None:
     volatile = turn.workflow.volatile
     if volatile is None:
         return
+    run_id = turn.run.recorded.run_id
     for query_id in [query_id for query_id in volatile.queries if query_id in results]:
         result = results[query_id]
         if result.answer.ByteSize() > turn.limits.blob_size_bytes_max:
-            effect = SettleQuery(query_id, refusal=ANSWER_TOO_LARGE)
+            effect = SettleQuery(run_id, query_id, refusal=ANSWER_TOO_LARGE)
         else:
-            effect = SettleQuery(query_id, result=result.SerializeToString(deterministic=True))
+            effect = SettleQuery(
+                run_id, query_id, result=result.SerializeToString(deterministic=True)
+            )
         turn.effects.append(effect)
         forget(turn.workflow, query_id)
 
@@ -59,5 +62,6 @@ def settle(turn: Turn, results: Mapping[str, WorkflowQueryResult]) -> None:
 def unblock(turn: Turn) -> None:
     """No workflow task follows: whatever waits may be asked of a worker directly."""
     for query_id in waiting(turn.workflow):
-        turn.effects.append(SettleQuery(query_id))
+        run_id = turn.run.recorded.run_id
+        turn.effects.append(SettleQuery(run_id, query_id))
         forget(turn.workflow, query_id)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from temporalio.api.enums.v1 import query_pb2
 
-from perdure.server.machines.errors import ResourceExhausted, WorkflowNotReady
-from perdure.server.machines.workflow import queries
+from perdure.server.machines.errors import BusyWorkflow, WorkflowNotReady
+from perdure.server.machines.workflow import queries, workflow_task
 from perdure.server.machines.workflow.inputs import (
     AskDirectly,
     Done,
@@ -24,6 +24,8 @@ from perdure.server.machines.workflow.turn import Turn
 
 TASK_ATTEMPTS_MAX = 3
 """A workflow whose task fails for the third time would not answer."""
+NOT_SCHEDULED = "Workflow task is not scheduled yet."
+NEVER_STARTED = "Workflow execution closed before WorkflowTaskStarted event"
 TASK_FAILS = "Unable to query workflow due to Workflow Task in failed state."
 BUFFER_FULL = (
     "consistent query buffer is full,"
@@ -34,15 +36,21 @@ BUFFER_FULL = (
 def running(turn: Turn, message: QueryWorkflow) -> QueryWaits | AskDirectly:
     """Let the query wait for a workflow task, if the outcome of one is outstanding."""
     run = turn.run
+    recorded = run.recorded
+    due_ns = recorded.start_time_ns + recorded.first_task_backoff_ns
+    if not run.pending.is_first_task_scheduled and 0 < message.deadline_ns < due_ns:
+        raise WorkflowNotReady(NOT_SCHEDULED)
     _check_task(run)
-    if run.workflow_task is None and run.recorded.completed_task_started_event_id:
+    if recorded.completed_task_started_event_id and (
+        message.is_unblocked or run.workflow_task is None
+    ):
         return _directly(run)
     waiting = queries.waiting(turn.workflow)
     if len(waiting) >= turn.limits.queries_max:
-        raise ResourceExhausted(BUFFER_FULL)
+        raise BusyWorkflow(BUFFER_FULL)
     query_id = turn.ids.uuid()
     queries.wait(turn.workflow, query_id, message.query)
-    return QueryWaits(query_id)
+    return QueryWaits(recorded.run_id, query_id)
 
 
 def closed(turn: Turn, message: QueryWorkflow) -> AskDirectly | QueryRejected:
@@ -55,6 +63,8 @@ def closed(turn: Turn, message: QueryWorkflow) -> AskDirectly | QueryRejected:
         and status != Status.COMPLETED
     ):
         return QueryRejected(status)
+    if not run.recorded.completed_task_started_event_id:
+        raise WorkflowNotReady(NEVER_STARTED)
     _check_task(run)
     return _directly(run)
 
@@ -80,4 +90,5 @@ def _directly(run: Run) -> AskDirectly:
         sticky_queue=pending.sticky_queue,
         sticky_timeout_ns=pending.sticky_timeout_ns,
         is_open=run.is_open,
+        priority=workflow_task.priority_of(recorded.priority),
     )
