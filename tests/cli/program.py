@@ -78,6 +78,11 @@ class Waiting:
         """What to end with."""
         self._words.extend(words)
 
+    @workflow.query
+    def so_far(self, upper: bool = False) -> list[str]:
+        """What was said until now."""
+        return [word.upper() for word in self._words] if upper else self._words
+
     @workflow.run
     async def run(self) -> str:
         """What was said."""

@@ -176,6 +176,12 @@ def test_every_workflow_says_where_it_waits_and_what_it_can_be_told() -> None:
     trace = world.query("__stack_trace").result.answer.payloads[0].data.decode()
     assert "in run" in trace
     assert "await workflow.wait_condition(lambda: self.stopped)" in trace
+    enhanced = json.loads(world.query("__enhanced_stack_trace").result.answer.payloads[0].data)
+    [stack] = enhanced["stacks"]
+    [location] = stack["locations"]
+    assert location["functionName"] == "run"
+    lines = enhanced["sources"][location["filePath"]]["content"].splitlines()
+    assert "wait_condition" in lines[location["line"] - 1]
     payload = world.query("__temporal_workflow_metadata").result.answer.payloads[0]
     names = [one["name"] for one in json.loads(payload.data)["definition"]["signalDefinitions"]]
     assert names == ["add", "stop"]

@@ -7,6 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from temporalio.api.sdk.v1 import (
+    EnhancedStackTrace,
+    StackTrace,
+    StackTraceFileLocation,
+    StackTraceFileSlice,
+    StackTraceSDKInfo,
     WorkflowDefinition,
     WorkflowInteractionDefinition,
     WorkflowMetadata,
@@ -17,6 +22,7 @@ from perdure._replay.call_site import lines_of_user
 from perdure._replay.context import current
 
 STACK_TRACE = "__stack_trace"
+ENHANCED_STACK_TRACE = "__enhanced_stack_trace"
 METADATA = "__temporal_workflow_metadata"
 
 
@@ -31,6 +37,29 @@ def _stack_trace() -> str:
             lines[-1] += f"{site.code.co_name}\n    {source}"
         stacks.append("\n".join(lines))
     return "\n\n".join(stacks)
+
+
+def _enhanced_stack_trace() -> EnhancedStackTrace:
+    """The same as a message, with the sources of the files that it names."""
+    context = current()
+    options = context.options
+    trace = EnhancedStackTrace(
+        sdk=StackTraceSDKInfo(name=options.sdk_name, version=options.sdk_version)
+    )
+    for task in context.tasks:
+        stack = StackTrace()
+        for site in lines_of_user(task.get_coro()):
+            path = site.code.co_filename
+            stack.locations.append(
+                StackTraceFileLocation(
+                    file_path=path, line=site.line, column=-1, function_name=site.code.co_name
+                )
+            )
+            if path not in trace.sources:
+                source = StackTraceFileSlice(content="".join(linecache.getlines(path)))
+                trace.sources[path].CopyFrom(source)
+        trace.stacks.append(stack)
+    return trace
 
 
 def _metadata() -> WorkflowMetadata:
@@ -59,6 +88,10 @@ def _interactions(definitions: Iterable[Any]) -> list[WorkflowInteractionDefinit
 
 BUILTIN_QUERIES: Final[Mapping[str | None, QueryDefinition]] = {
     name: QueryDefinition(name=name, fn=fn, is_method=False, arg_types=[])
-    for name, fn in ((STACK_TRACE, _stack_trace), (METADATA, _metadata))
+    for name, fn in (
+        (STACK_TRACE, _stack_trace),
+        (ENHANCED_STACK_TRACE, _enhanced_stack_trace),
+        (METADATA, _metadata),
+    )
 }
 """Their definitions."""

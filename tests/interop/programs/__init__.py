@@ -121,6 +121,7 @@ PROGRAMS: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "child_defaults": children_by_hand.child_defaults,
     "bad_children": children_by_hand.bad_children,
     "queries_answered": queries.queries_answered,
+    "queries_built_in": queries.queries_built_in,
     "queries_attached": queries.queries_attached,
     "queries_unblocked": queries.queries_unblocked,
     "queries_direct": queries.queries_direct,

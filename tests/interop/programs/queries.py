@@ -13,6 +13,7 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import QueryResultType, WorkflowTaskFailedCause
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.query.v1 import WorkflowQuery, WorkflowQueryResult
+from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.api.workflowservice.v1 import (
     PollWorkflowTaskQueueResponse,
     QueryWorkflowRequest,
@@ -100,6 +101,64 @@ async def queries_answered(stage: Stage) -> None:
         )
     async with stage.worker([Counts], max_cached_workflows=0):
         stage.observe("from the history", await handle.query(Counts.total))
+    await stage.chain("history", handle)
+
+
+@workflow.defn
+class Speaks:
+    """Gets its query handlers while it runs."""
+
+    def __init__(self) -> None:
+        self.words = ["hello"]
+
+    @workflow.run
+    async def run(self) -> None:
+        workflow.set_current_details("speaking")
+        workflow.set_query_handler("later", lambda: self.words)
+        workflow.set_dynamic_query_handler(self.echo)
+        await workflow.wait_condition(lambda: "bye" in self.words)
+
+    def echo(self, name: str, args: Sequence[RawValue]) -> str:
+        return f"{name}?"
+
+    @workflow.signal(description="Say it.")
+    def say(self, word: str) -> None:
+        self.words.append(word)
+        if word == "no more":
+            workflow.set_dynamic_query_handler(None)
+
+    @workflow.query(description="All that was said.")
+    def said(self) -> list[str]:
+        return self.words
+
+    @workflow.query
+    def changes(self) -> None:
+        workflow.logger.info("a query must change nothing")
+        workflow.uuid4()
+        self.pending = asyncio.create_task(asyncio.sleep(1))
+
+
+async def queries_built_in(stage: Stage) -> None:
+    """What every workflow answers, handlers that come and go, and what a handler must not do."""
+    async with stage.worker([Speaks]):
+        handle = await stage.start(Speaks.run)
+        stage.message(
+            "metadata",
+            await handle.query("__temporal_workflow_metadata", result_type=WorkflowMetadata),
+        )
+        stage.observe("where it is", "in run" in await handle.query("__stack_trace"))
+        stage.observe("later", await handle.query("later"))
+        stage.observe("dynamic", await handle.query("anything"))
+        await handle.signal(Speaks.say, "no more")
+        for name in ("anything", "changes"):
+            try:
+                await handle.query(name)
+            except WorkflowQueryFailedError as error:
+                # Each SDK says in its own words what a handler must not do.
+                stage.observe(f"{name} fails", "known queries" not in str(error) or str(error))
+        await handle.signal(Speaks.say, "bye")
+        await handle.result()
+        stage.observe("said", await handle.query(Speaks.said))
     await stage.chain("history", handle)
 
 

@@ -7,6 +7,7 @@ import typer
 from perdure.cli.workflow.acting import cancel, signal, terminate
 from perdure.cli.workflow.describe import describe
 from perdure.cli.workflow.listing import list_runs
+from perdure.cli.workflow.querying import query, stack
 from perdure.cli.workflow.result import result
 from perdure.cli.workflow.show import show
 from perdure.cli.workflow.start import start
@@ -23,5 +24,7 @@ workflows.command("list")(list_runs)
 workflows.command("describe")(describe)
 workflows.command("show")(show)
 workflows.command("signal")(signal)
+workflows.command("query")(query)
+workflows.command("stack")(stack)
 workflows.command("cancel")(cancel)
 workflows.command("terminate")(terminate)
