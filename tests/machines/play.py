@@ -12,7 +12,7 @@ The inputs (`[...]` holds the commands of a completion, separated by semicolons)
     poll [as=NAME]                   a worker takes the workflow task that is on offer
     complete [...] [KEY=VALUE...]    sticky=QUEUE:5s force new_task token=NAME build=ID
                                      answer=ID:TEXT fail_query=ID:TEXT
-    delete [run=#N]
+    delete [run=#N]                  options priority=KEY
     reset EVENT [run=#N] [KEY=VALUE...]    to before this event; exclude=signal request=NAME
     fail_task cause=NAME             undelivered       sticky_unavailable      reset_sticky
     signal NAME                      cancel            terminate
@@ -197,6 +197,11 @@ def _reset(play: Play, words: list[str], options: dict[str, str], commands: str)
     return play.decide(resetting.reset(play.world, int(words[0]), base_id, **fields))
 
 
+def _options(play: Play, words: list[str], options: dict[str, str], commands: str) -> Iterator[str]:
+    request = requests.changed_options(options)
+    return play.decide(inputs.UpdateWorkflowOptions("", request))
+
+
 def _delete(play: Play, words: list[str], options: dict[str, str], commands: str) -> Iterator[str]:
     run_id = requests.made_id(options.get("run", ""))
     current = play.world.workflow.run
@@ -375,6 +380,7 @@ SCENES: dict[str, Scene] = {
     "reset_sticky": _reset_sticky,
     "reset": _reset,
     "delete": _delete,
+    "options": _options,
     "signal": _signal,
     "signal_with_start": _signal_with_start,
     "cancel": _cancel,

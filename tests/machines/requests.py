@@ -37,6 +37,7 @@ from temporalio.api.workflowservice.v1 import (
     SignalWorkflowExecutionRequest,
     StartWorkflowExecutionRequest,
     TerminateWorkflowExecutionRequest,
+    UpdateWorkflowExecutionOptionsRequest,
 )
 
 from perdure.server.machines.ports import SECOND_NS
@@ -168,6 +169,16 @@ def terminate(options: Options) -> TerminateWorkflowExecutionRequest:
         reason=options.get("reason", ""),
         first_execution_run_id=made_id(options.get("first", "")),
     )
+
+
+def changed_options(options: Options) -> UpdateWorkflowExecutionOptionsRequest:
+    """Other options for a run: a priority key, "" for none."""
+    request = UpdateWorkflowExecutionOptionsRequest(identity="client")
+    request.update_mask.paths.append("priority")
+    request.workflow_execution_options.SetInParent()
+    if options["priority"]:
+        request.workflow_execution_options.priority.priority_key = int(options["priority"])
+    return request
 
 
 def failed_task(options: Options) -> RespondWorkflowTaskFailedRequest:

@@ -133,6 +133,9 @@ MESSAGES: dict[type, Callable[[World], inputs.Input]] = {
     inputs.QueryWorkflow: lambda world: inputs.QueryWorkflow(run_id(world), requests.query("q")),
     inputs.ForgetQuery: lambda world: inputs.ForgetQuery(run_id(world), query_id(world)),
     inputs.ResetSticky: lambda world: inputs.ResetSticky(run_id(world)),
+    inputs.UpdateWorkflowOptions: lambda world: inputs.UpdateWorkflowOptions(
+        run_id(world), requests.changed_options({"priority": "5"})
+    ),
     inputs.ResetWorkflow: lambda world: resetting.unchecked(
         world, min(4, world.run.recorded.next_event_id) if world.workflow.run is not None else 4
     ),

@@ -20,6 +20,7 @@ from perdure.server.machines.workflow.inputs import (
     QueryWaits,
     StartedWorkflowTask,
     UpdatedActivityOptions,
+    UpdatedWorkflowOptions,
     WorkflowStarted,
     WorkflowTaskCompleted,
 )
@@ -85,6 +86,10 @@ OUTCOMES: dict[type, dict[Phase, type]] = {
     inputs.UpdateActivityOptions: {
         ABSENT: NotFound, DELAYED: NotFound, IDLE: UpdatedActivityOptions,
         SCHEDULED: UpdatedActivityOptions, STARTED: UpdatedActivityOptions, CLOSED: NotFound,
+    },
+    inputs.UpdateWorkflowOptions: {
+        ABSENT: NotFound, DELAYED: UpdatedWorkflowOptions, IDLE: UpdatedWorkflowOptions,
+        SCHEDULED: UpdatedWorkflowOptions, STARTED: UpdatedWorkflowOptions, CLOSED: NotFound,
     },
     inputs.ResetWorkflow: {
         ABSENT: NotFound, DELAYED: Done, IDLE: Done,

@@ -22,6 +22,7 @@ from tests.interop.programs import (
     limits,
     listing,
     markers,
+    options,
     queries,
     refusals,
     reset_families,
@@ -158,6 +159,10 @@ PROGRAMS: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "delete_open": deletions.delete_open,
     "delete_family": deletions.delete_family,
     "refused_deletions": deletions.refused_deletions,
+    "update_priority": options.update_priority,
+    "update_versioning": options.update_versioning,
+    "refused_options": options.refused_options,
+    "reset_post_operations": resets.reset_post_operations,
 }
 
 LIMITED: dict[str, Callable[[Stage], Awaitable[None]]] = {

@@ -29,6 +29,7 @@ PARTIAL: dict[str, str] = {
     "PollWorkflowTaskQueue": "unversioned workers; no updates, no poller scaling",
     "PollActivityTaskQueue": "unversioned workers; no poller scaling, no queue rate limits",
     "RespondWorkflowTaskCompleted": "commands of updates and Nexus are refused; no pages",
+    "UpdateWorkflowExecutionOptions": "no versioning overrides",
     "ResetWorkflowExecution": "updates are not done again; a repeated request id gets the same run,"
     " where Temporal resets once more",
     "ShutdownWorker": "the last heartbeat that comes with it is not kept",

@@ -9,6 +9,7 @@ from temporalio.api.workflowservice.v1 import (
     ResetWorkflowExecutionResponse,
 )
 
+from perdure.server.frontend.options import check_operations
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.validation import check_execution, is_too_long
 from perdure.server.machines.errors import InvalidArgument
@@ -28,6 +29,7 @@ async def reset_workflow_execution(
         raise InvalidArgument("RequestId length exceeds limit.")
     if request.workflow_task_finish_event_id <= 1:
         raise InvalidArgument("Workflow task finish ID must be > 1 && <= workflow last event ID.")
+    check_operations(request.post_reset_operations)
     run_id = await services.engine.reset(namespace, target.workflow_id, request)
     return ResetWorkflowExecutionResponse(run_id=run_id).SerializeToString()
 

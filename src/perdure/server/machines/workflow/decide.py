@@ -26,6 +26,7 @@ from perdure.server.machines.workflow.from_clients import (
     signal_with_start,
     start,
     terminate,
+    update_options,
 )
 from perdure.server.machines.workflow.from_time import wake_up
 from perdure.server.machines.workflow.from_workers import (
@@ -213,6 +214,12 @@ TABLE: dict[tuple[Phase, type], Decider] = {
         activity_control.closed,
     ),
     **_rows(inputs.DeleteWorkflow, delete.absent, delete.running, delete.closed),
+    **_rows(
+        inputs.UpdateWorkflowOptions,
+        _no_such_workflow,
+        update_options.running,
+        update_options.closed,
+    ),
     **_rows(inputs.ResetWorkflow, _no_such_workflow, reset.decide, reset.decide),
     **_rows(inputs.StartWorkflowTask, _stale, task_dispatch.start, _stale),
     **_rows(inputs.WorkflowTaskUndelivered, _stale, _stale, _stale),

@@ -57,6 +57,7 @@ from temporalio.api.history.v1 import (
     WorkflowTaskTimedOutEventAttributes,
 )
 from temporalio.api.sdk.v1 import UserMetadata
+from temporalio.api.workflow.v1 import WorkflowExecutionOptions
 from temporalio.api.workflowservice.v1 import (
     RequestCancelWorkflowExecutionRequest,
     RespondWorkflowTaskCompletedRequest,
@@ -326,6 +327,19 @@ def options_updated(
             attached_request_id=attached_request_id, attached_completion_callbacks=callbacks
         ),
         links=links,
+        worker_may_ignore=True,
+    )
+
+
+def execution_options_updated(options: WorkflowExecutionOptions, identity: str) -> HistoryEvent:
+    """WorkflowExecutionOptionsUpdated: somebody has changed the options to these."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED,
+        workflow_execution_options_updated_event_attributes=WorkflowExecutionOptionsUpdatedEventAttributes(
+            unset_versioning_override=not options.HasField("versioning_override"),
+            identity=identity,
+            priority=options.priority if options.HasField("priority") else None,
+        ),
         worker_may_ignore=True,
     )
 

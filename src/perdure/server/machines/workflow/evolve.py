@@ -374,7 +374,10 @@ def _signaled(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> 
 
 
 def _options_updated(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> None:
-    request_id = event.workflow_execution_options_updated_event_attributes.attached_request_id
+    attributes = event.workflow_execution_options_updated_event_attributes
+    if attributes.HasField("priority"):
+        run.recorded.priority = attributes.priority.SerializeToString()
+    request_id = attributes.attached_request_id
     if request_id:
         _note_request(run, Request(request_id, event.event_type, event.event_id), touched)
 

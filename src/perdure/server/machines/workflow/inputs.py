@@ -22,6 +22,7 @@ from temporalio.api.workflowservice.v1 import (
     TerminateWorkflowExecutionRequest,
     UnpauseActivityRequest,
     UpdateActivityOptionsRequest,
+    UpdateWorkflowExecutionOptionsRequest,
 )
 
 from perdure.server.machines.search_attributes import CustomAttributes
@@ -140,6 +141,13 @@ class UpdateActivityOptions(msgspec.Struct):
 
 
 # ---- from workers and the queues that they poll
+
+
+class UpdateWorkflowOptions(msgspec.Struct):
+    """Change the options of a run."""
+
+    run_id: str
+    request: UpdateWorkflowExecutionOptionsRequest
 
 
 class ResetWorkflow(msgspec.Struct):
@@ -294,6 +302,7 @@ Input = (
     | UnpauseActivity
     | ResetActivity
     | UpdateActivityOptions
+    | UpdateWorkflowOptions
     | ResetWorkflow
     | DeleteWorkflow
     | StartWorkflowTask
@@ -360,6 +369,12 @@ class StartedActivityTask(msgspec.Struct):
     heartbeat_details: bytes
     retry_policy: bytes
     priority: bytes | None
+
+
+class UpdatedWorkflowOptions(msgspec.Struct):
+    """The options that a run has by now: a serialised WorkflowExecutionOptions."""
+
+    options: bytes
 
 
 class WorkflowStarted(msgspec.Struct):
@@ -438,6 +453,7 @@ Reply = (
     Done
     | StartedWorkflowTask
     | StartedActivityTask
+    | UpdatedWorkflowOptions
     | WorkflowStarted
     | WorkflowTaskCompleted
     | RefusedWorkflowTask

@@ -21,6 +21,7 @@ from perdure.server.machines.workflow import (
     chain,
     changes,
     events,
+    options,
     resetting,
     workflow_task,
 )
@@ -67,6 +68,9 @@ def decide(turn: Turn, message: ResetWorkflow) -> Done:
         turn.change_other(base, into)
     _take_over(turn, message, base)
     _do_again(turn, later, resetting.excluded_types(request))
+    for operation in request.post_reset_operations:
+        update = operation.update_workflow_options
+        options.change(turn, update.workflow_execution_options, update.update_mask, identity="")
     workflow_task.schedule(turn)
     _resume(turn, message, base)
     return Done(message.new_run_id)
