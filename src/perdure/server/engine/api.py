@@ -188,8 +188,8 @@ class EngineApi(Protocol):
         events_max: int,
         last_event_id: int | None = None,
     ) -> HistoryPage:
-        """Committed events from `first_event_id` on ("" names the current run); `last_event_id`
-        bounds them. Raises NotFound."""
+        """Committed events from `first_event_id` on ("" names the current run), as many as fit a
+        page; `last_event_id` bounds them. Raises NotFound."""
         ...
 
     async def wait_for_events(

@@ -297,9 +297,9 @@ class Engine:
         """The history that goes with a started task."""
         number, tail = await self._place(namespace, workflow_id, task.token.run_id)
         last = min(task.history_to, task.history_from + HISTORY_TASK_EVENTS_MAX - 1)
-        history = await self.reader.read(number, tail, task.history_from, last)
-        if last < task.history_to:
-            return WorkflowTaskWithHistory(task, history, last + 1)
+        history, next_event_id = await self.reader.read_page(number, tail, task.history_from, last)
+        if next_event_id <= task.history_to:
+            return WorkflowTaskWithHistory(task, history, next_event_id)
         return WorkflowTaskWithHistory(task, history + task.unrecorded, 0)
 
     async def with_input(
@@ -341,12 +341,14 @@ class Engine:
         found_run_id = run.recorded.run_id
         last = committed if last_event_id is None else min(committed, last_event_id)
         page_last = min(last, first_event_id + events_max - 1)
-        history = await self.reader.read(number, tail, first_event_id, page_last)
+        history, next_event_id = await self.reader.read_page(
+            number, tail, first_event_id, page_last
+        )
         return HistoryPage(
             run_id=found_run_id,
             history=history,
             first_event_id=first_event_id,
-            next_event_id=max(page_last + 1, first_event_id),
+            next_event_id=next_event_id,
             last_event_id=committed,
             is_open=is_open,
             unrecorded=unrecorded,

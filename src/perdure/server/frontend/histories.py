@@ -34,6 +34,9 @@ from perdure.transport import Caller
 
 PAGE_EVENTS_MAX = 256
 """What one may ask for."""
+REVERSE_BYTES_MAX = 4 * 1024 * 1024
+REVERSE_EVENTS_AT_ONCE = 16
+"""A page of newest events ends with the chunk of so many that makes it larger than that."""
 
 CLIENTS_WITHOUT_UNRECORDED = frozenset(("temporal-cli", "temporal-ui"))
 """They show a history to people, who would see its last events change."""
@@ -198,21 +201,42 @@ async def get_workflow_execution_history_reverse(
         view = await services.engine.describe(namespace, workflow_id, run_id)
         run_id = view.run.recorded.run_id
         last_event_id = view.run.recorded.next_event_id - 1
-    events_max = _page_size(services, request.maximum_page_size)
-    first_event_id = max(1, last_event_id - events_max + 1)
-    page = await services.engine.read_history(
-        namespace,
-        workflow_id,
-        run_id,
-        first_event_id=first_event_id,
-        events_max=last_event_id - first_event_id + 1,
-        last_event_id=last_event_id,
-    )
+    first_event_id = max(1, last_event_id - _page_size(services, request.maximum_page_size) + 1)
     response = GetWorkflowExecutionHistoryReverseResponse()
-    response.history.events.extend(reversed(History.FromString(page.history).events))
-    if first_event_id > 1:
-        response.next_page_token = encode_history_token(HistoryToken(run_id, first_event_id - 1))
+    size = 0
+    while last_event_id >= first_event_id and size < REVERSE_BYTES_MAX:
+        begins = max(first_event_id, last_event_id - REVERSE_EVENTS_AT_ONCE + 1)
+        history = await _read_range(services, namespace, workflow_id, run_id, begins, last_event_id)
+        response.history.events.extend(reversed(History.FromString(history).events))
+        size += len(history)
+        last_event_id = begins - 1
+    if last_event_id >= 1:
+        response.next_page_token = encode_history_token(HistoryToken(run_id, last_event_id))
     return response.SerializeToString()
+
+
+async def _read_range(
+    services: Services,
+    namespace: NamespaceRef,
+    workflow_id: str,
+    run_id: str,
+    first_event_id: int,
+    last_event_id: int,
+) -> bytes:
+    """All events of a closed range."""
+    parts = []
+    while first_event_id <= last_event_id:
+        page = await services.engine.read_history(
+            namespace,
+            workflow_id,
+            run_id,
+            first_event_id=first_event_id,
+            events_max=last_event_id - first_event_id + 1,
+            last_event_id=last_event_id,
+        )
+        parts.append(page.history)
+        first_event_id = page.next_event_id
+    return b"".join(parts)
 
 
 def _page_size(services: Services, asked: int) -> int:

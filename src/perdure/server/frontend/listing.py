@@ -46,6 +46,9 @@ from perdure.server.visibility.query.tree import (
 )
 from perdure.transport import Caller
 
+PAGE_BYTES_MAX = 4 * 1024 * 1024
+RUNS_AT_FIRST = 20
+"""A run may have a memo of megabytes: how many fit a page is known once some were seen."""
 RUNS_WITHOUT_PAUSE = 50
 """How many runs are turned into messages (a few milliseconds) before others have their turn."""
 TIME_NS_MAX = 2**63 - 1
@@ -188,20 +191,26 @@ async def _page(
     after = _checked(query, decode_list_token(token)) if token else None
     size_max = services.limits.list_page_max
     limit = size if 0 < size <= size_max else size_max
-    page = await services.store.list_executions(
-        namespace.number, after, limit, SHOWN_RECORDS, query
-    )
     parts: list[bytes] = []
-    for listed in page.runs:
-        if len(parts) % RUNS_WITHOUT_PAUSE == RUNS_WITHOUT_PAUSE - 1:
-            await asyncio.sleep(0)
-        parts.append(embedded(_EXECUTIONS, _info(listed)))
-    if page.next is not None:
-        parts.append(
-            ListWorkflowExecutionsResponse(
-                next_page_token=encode_list_token(page.next)
-            ).SerializeToString()
+    size_bytes, chunk = 0, RUNS_AT_FIRST
+    while True:
+        page = await services.store.list_executions(
+            namespace.number, after, min(chunk, limit - len(parts)), SHOWN_RECORDS, query
         )
+        after = page.next
+        for listed in page.runs:
+            if len(parts) % RUNS_WITHOUT_PAUSE == RUNS_WITHOUT_PAUSE - 1:
+                await asyncio.sleep(0)
+            parts.append(embedded(_EXECUTIONS, _info(listed)))
+            size_bytes += len(parts[-1])
+        if after is None or len(parts) >= limit or size_bytes >= PAGE_BYTES_MAX:
+            break
+        # So many more as fit, if they are like those before.
+        chunk = 1 + (PAGE_BYTES_MAX - size_bytes) * len(parts) // max(size_bytes, 1)
+    if after is not None:
+        token_of_next = encode_list_token(after)
+        following = ListWorkflowExecutionsResponse(next_page_token=token_of_next)
+        parts.append(following.SerializeToString())
     return b"".join(parts)
 
 
