@@ -106,6 +106,9 @@ def change_lines(change: changes.Change) -> Iterator[str]:
                 f"activity {event_id} attempt={attempt.attempt} {state}"
                 f" since={moment(attempt.scheduled_time_ns)}{_control(attempt)}"
             )
+        case changes.ProblemNoted(failures=failures, reported=reported):
+            if reported:
+                yield f"{failures} failures, reported: {' '.join(reported)}"
         case changes.PausesNoted(types=types):
             yield f"paused types: {', '.join(types) or 'none'}"
         case changes.ResetInto(run_id=run_id):

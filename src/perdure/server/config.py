@@ -82,6 +82,9 @@ COUNTS: dict[str, str] = {
     "limit.workerBuildIdSize": "build_id_bytes_max",
     "frontend.maxlinksPerRequest": "links_max",
     "frontend.linkMaxSize": "link_bytes_max",
+    "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute": (
+        "reported_problem_failures"
+    ),
     "frontend.historyMaxPageSize": "history_page_events",
     "frontend.visibilityMaxPageSize": "list_page_max",
 }

@@ -90,6 +90,24 @@ async def task_times_out(stage: Stage) -> None:
     await stage.chain("history", execution)
 
 
+async def reported_problems(stage: Stage) -> None:
+    """What a workflow shows whose tasks fail again and again, and when it goes on."""
+    worker = HandWorker(stage)
+    execution = await worker.start()
+    causes = (
+        WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE,
+        WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR,
+    )
+    for number in range(6):
+        await worker.fail(await worker.poll(), causes[number % 2])
+        await stage.describe(f"failed {number}", execution)
+    await worker.signal(execution, "go")
+    task = await worker.poll()
+    await stage.describe("signalled", execution)
+    await worker.complete(task, start_timer("t", 60))
+    await stage.describe("completed", execution)
+
+
 async def buffered_events(stage: Stage) -> None:
     """What arrives while a task runs, and in which order it is recorded."""
     worker = HandWorker(stage)

@@ -32,7 +32,11 @@ RETENTION_NS_MIN = 60 * 60 * SECOND_NS  # system.namespaceMinRetentionLocal
 PAGE_SIZE = 100
 TASK_COMPLETION_BYTES_MAX = 40 * 1024 * 1024  # history.workflowTaskCompletionBufferSizeLimit
 
-CAPABILITIES = NamespaceInfo.Capabilities(eager_workflow_start=True, worker_heartbeats=True)
+CAPABILITIES = NamespaceInfo.Capabilities(
+    eager_workflow_start=True,
+    worker_heartbeats=True,
+    reported_problems_search_attribute=True,
+)
 """Exactly what is honoured in every namespace."""
 
 

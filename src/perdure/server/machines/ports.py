@@ -58,6 +58,8 @@ class Limits(msgspec.Struct, frozen=True):
     list_page_max: int = 1000  # frontend.visibilityMaxPageSize
     task_poll_ns_max: int = 60 * SECOND_NS  # matching.longPollExpirationInterval
     history_poll_ns_max: int = 20 * SECOND_NS  # history.longPollExpirationInterval
+    reported_problem_failures: int = 5
+    # system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute
     parent_close_batch: int = 10  # history.parentClosePolicyThreshold
     failure_depth_max: int = 20
 

@@ -63,8 +63,8 @@ def _time(time_ns: int) -> Timestamp | None:
 
 
 def shown_search_attributes(run: Run) -> SearchAttributes:
-    """Those of the run, the builds of the workers that have completed tasks of it, and which types
-    of activity are paused."""
+    """Those of the run, the builds of the workers that have completed tasks of it, which types of
+    activity are paused, and what keeps it from going on."""
     attributes = SearchAttributes.FromString(run.blobs.get(BlobName.SEARCH_ATTRIBUTES, b""))
     recorded = run.recorded
     if recorded.completed_task_started_event_id:
@@ -75,6 +75,9 @@ def shown_search_attributes(run: Run) -> SearchAttributes:
     if run.pending.paused_types:
         paused = [f"property:activityType={name}" for name in run.pending.paused_types]
         _set_keywords(attributes, "TemporalPauseInfo", paused)
+    if run.pending.reported_problem:
+        problem = list(run.pending.reported_problem)
+        _set_keywords(attributes, "TemporalReportedProblems", problem)
     return attributes
 
 

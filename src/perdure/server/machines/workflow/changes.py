@@ -55,6 +55,14 @@ class TaskClosed(msgspec.Struct, frozen=True):
     next_attempt: int
 
 
+class ProblemNoted(msgspec.Struct, frozen=True):
+    """So many workflow tasks have failed in a row, the newest that is told of by `problem`."""
+
+    failures: int
+    problem: tuple[str, ...]
+    reported: tuple[str, ...]
+
+
 class TaskUndelivered(msgspec.Struct, frozen=True):
     """The started task never reached its worker: it is on offer again."""
 
@@ -163,6 +171,7 @@ Change = (
     | TaskScheduled
     | TaskStarted
     | TaskClosed
+    | ProblemNoted
     | TaskUndelivered
     | TaskRedelivered
     | StickySet

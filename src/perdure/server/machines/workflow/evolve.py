@@ -576,6 +576,13 @@ def _pending_closed(run: Run, change: changes.TaskClosed, touched: Touched) -> N
     run.pending.is_task_undelivered = False
 
 
+def _problem_noted(run: Run, change: changes.ProblemNoted, touched: Touched) -> None:
+    pending = run.pending
+    pending.task_failures = change.failures
+    pending.task_problem = change.problem
+    pending.reported_problem = change.reported
+
+
 def _undelivered(run: Run, change: changes.TaskUndelivered, touched: Touched) -> None:
     run.pending.is_task_undelivered = True
     run.pending.task_stamp += 1
@@ -672,6 +679,7 @@ _PENDING: dict[type, Callable[[Run, Any, Touched], None]] = {
     changes.TaskScheduled: _pending_scheduled,
     changes.TaskStarted: _pending_started,
     changes.TaskClosed: _pending_closed,
+    changes.ProblemNoted: _problem_noted,
     changes.TaskUndelivered: _undelivered,
     changes.TaskRedelivered: _redelivered,
     changes.StickySet: _sticky_set,

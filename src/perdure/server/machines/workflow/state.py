@@ -209,6 +209,13 @@ class Pending(msgspec.Struct, array_like=True):
     """Of a run that was made by a reset: the request that asked for it."""
     base_runs: tuple[BaseRun, ...] = ()
     """Of a run that was made by a reset while children were pending: whose children they are."""
+    task_failures: int = 0
+    """How many workflow tasks have failed since the last one was completed, but for those of a
+    sticky worker."""
+    task_problem: tuple[str, ...] = ()
+    """How the newest of them failed that history tells of."""
+    reported_problem: tuple[str, ...] = ()
+    """The same, once there were so many that it is shown."""
 
 
 class Activity(msgspec.Struct, array_like=True):

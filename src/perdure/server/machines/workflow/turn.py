@@ -226,4 +226,10 @@ def _shown(run: Run) -> tuple[object, ...]:
     """What the server's own search attributes of a run are made of."""
     recorded = run.recorded
     has_completed_task = recorded.completed_task_started_event_id > 0
-    return has_completed_task, len(recorded.reset_points), tuple(run.pending.paused_types)
+    pending = run.pending
+    return (
+        has_completed_task,
+        len(recorded.reset_points),
+        tuple(pending.paused_types),
+        tuple(pending.reported_problem),
+    )

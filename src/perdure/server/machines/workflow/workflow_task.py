@@ -21,7 +21,7 @@ from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.server.machines.ports import SECOND_NS, Limits
 from perdure.server.machines.wire import history_entry, set_timestamp
-from perdure.server.machines.workflow import changes, events, queries
+from perdure.server.machines.workflow import changes, events, problems, queries
 from perdure.server.machines.workflow.effects import OfferTask, TaskKind, WithdrawTask
 from perdure.server.machines.workflow.inputs import StartedWorkflowTask, TaskToken
 from perdure.server.machines.workflow.state import Run, Workflow, WorkflowTask
@@ -228,7 +228,7 @@ def fail(
                 binary_checksum=binary_checksum,
             )
         )
-    close_unsuccessfully(turn, counts=True)
+    close_unsuccessfully(turn, problems.failed(cause) if task is not None else None, counts=True)
 
 
 def time_out_started(turn: Turn) -> None:
@@ -242,7 +242,7 @@ def time_out_started(turn: Turn) -> None:
                 workflow_pb2.TIMEOUT_TYPE_START_TO_CLOSE,
             )
         )
-    close_unsuccessfully(turn, counts=True)
+    close_unsuccessfully(turn, problems.TIMED_OUT if task is not None else None, counts=True)
 
 
 def time_out_scheduled(turn: Turn) -> None:
@@ -256,10 +256,10 @@ def time_out_scheduled(turn: Turn) -> None:
             )
         )
     withdraw(turn)
-    close_unsuccessfully(turn, counts=False)
+    close_unsuccessfully(turn, None, counts=False)
 
 
-def close_unsuccessfully(turn: Turn, *, counts: bool) -> None:
+def close_unsuccessfully(turn: Turn, problem: tuple[str, ...] | None, *, counts: bool) -> None:
     """After a failure on a sticky queue the next try is a first attempt on the normal one; else
     attempts count up."""
     pending = turn.run.pending
@@ -267,6 +267,7 @@ def close_unsuccessfully(turn: Turn, *, counts: bool) -> None:
         turn.change(changes.StickySet("", 0))
         counts = False
     turn.change(changes.TaskClosed(next_attempt=pending.attempt + 1 if counts else 1))
+    problems.note(turn, problem, counts=counts)
 
 
 def withdraw(turn: Turn) -> None:

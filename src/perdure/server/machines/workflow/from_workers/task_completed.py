@@ -13,7 +13,14 @@ from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedReques
 
 from perdure.server.machines.durations import capped_ns
 from perdure.server.machines.errors import InvalidArgument, NotFound
-from perdure.server.machines.workflow import chain, changes, events, queries, workflow_task
+from perdure.server.machines.workflow import (
+    chain,
+    changes,
+    events,
+    problems,
+    queries,
+    workflow_task,
+)
 from perdure.server.machines.workflow.commands import COMMANDS
 from perdure.server.machines.workflow.commands.context import (
     ApplyContext,
@@ -187,6 +194,7 @@ def _complete(
         events.workflow_task_completed(task.scheduled_event_id, task.started_event_id, request)
     )
     turn.change(changes.TaskClosed(next_attempt=1))
+    problems.forget(turn)
     _set_sticky(turn, request)
     queries.settle(turn, request.query_results)
     context = ApplyContext(completed_event_id, request.identity, request)
