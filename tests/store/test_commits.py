@@ -368,6 +368,7 @@ async def test_everything_is_there_after_opening_again(home: Home) -> None:
     write.outbox_put = [OutboxRow(4, 1, b"outbox")]
     await home.store.commit(group(fence, write))
     namespace = await home.store.put_namespace("default", b"settings")
+    await home.store.put_queue_config(QueueKey(NAMESPACE, "queue", 2), b"config")
     before = await home.store.load_number(1)
 
     store = await home.reopen()
@@ -379,6 +380,7 @@ async def test_everything_is_there_after_opening_again(home: Home) -> None:
     ]
     assert await store.due(SHARD, 100, 10) == [(77, 1)]
     assert await store.namespaces() == [namespace]
+    assert await store.queue_configs() == [(QueueKey(NAMESPACE, "queue", 2), b"config")]
     assert await listed(store) == [1]
     # Who opened it again is a new owner.
     newer = await store.acquire(SHARD)

@@ -9,7 +9,7 @@ import pytest
 
 from perdure.server.store.faulty import Fault, FaultOdds, FaultyStore
 from perdure.server.store.memory import MemoryStore
-from perdure.server.store.ports import CommitResult, CommitUnknown, StoreUnavailable
+from perdure.server.store.ports import CommitResult, CommitUnknown, QueueKey, StoreUnavailable
 from tests.store.rows import SHARD, change, group, start
 
 ODDS = FaultOdds(
@@ -65,6 +65,9 @@ async def test_a_store_can_be_switched_off_and_on() -> None:
         store.due(1, 1, 1),
         store.next_wake(1),
         store.queues_with_backlog(),
+        store.backlog_parts(QueueKey(1, "q", 1)),
+        store.queue_configs(),
+        store.put_queue_config(QueueKey(1, "q", 1), b""),
         store.outbox(0, 1),
         store.started_runs(0, 1),
         store.runs_with_held_tasks(SHARD, 0, 1),

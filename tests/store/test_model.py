@@ -190,6 +190,11 @@ class Stores(RuleBasedStateMachine):
     def put_namespace(self, name: str, blob: bytes) -> None:
         self.both("put_namespace", name, blob)
 
+    @rule(queue=st.sampled_from(QUEUES), blob=BLOBS)
+    def put_queue_config(self, queue: QueueKey, blob: bytes) -> None:
+        self.both("put_queue_config", queue, blob)
+        self.both("queue_configs")
+
     @precondition(lambda self: self.owners)
     @rule()
     def reopen(self) -> None:
@@ -223,7 +228,9 @@ class Stores(RuleBasedStateMachine):
         self.both("runs_with_held_tasks", SHARD, until, limit)
         self.both("namespaces")
         self.both("queues_with_backlog")
+        self.both("queue_configs")
         for queue in QUEUES:
+            self.both("backlog_parts", queue)
             after = None
             pages = 0
             while page := self.both("backlog", queue, after, limit):

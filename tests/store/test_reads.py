@@ -9,6 +9,7 @@ import pytest
 from perdure.server.store.codec import seal
 from perdure.server.store.ports import (
     BacklogCursor,
+    BacklogPart,
     Fence,
     ListedRun,
     NamespaceRow,
@@ -303,3 +304,23 @@ async def test_a_refused_start_leaves_its_workflow_id_absent(store: Store, fence
     assert list(result.poisoned) == [0]
     assert store.absent(NAMESPACE, "another")
     assert not store.absent(NAMESPACE, "workflow-2")
+
+
+async def test_a_backlog_is_counted_by_priority(store: Store, fence: Fence) -> None:
+    rows = [
+        task(1, 1, priority=3, ready_at_ns=50),
+        task(1, 2, priority=3, ready_at_ns=20),
+        task(1, 3, priority=1, ready_at_ns=70),
+        task(1, 4, queue="other"),
+    ]
+    await store.commit(group(fence, start(1, dispatch_put=rows)))
+    assert await store.backlog_parts(QUEUE) == [BacklogPart(1, 1, 70), BacklogPart(3, 2, 20)]
+    assert await store.backlog_parts(QueueKey(NAMESPACE, "nobody", 1)) == []
+
+
+async def test_what_is_set_of_a_queue_is_replaced_as_a_whole(store: Store) -> None:
+    other = QueueKey(NAMESPACE, "another", 2)
+    await store.put_queue_config(QUEUE, b"1")
+    await store.put_queue_config(other, b"2")
+    await store.put_queue_config(QUEUE, b"3")
+    assert await store.queue_configs() == [(other, b"2"), (QUEUE, b"3")]

@@ -18,6 +18,7 @@ import msgspec
 from perdure.server.machines.search_attributes import Scalar
 from perdure.server.store.ports import (
     BacklogCursor,
+    BacklogPart,
     Commit,
     CommitResult,
     CommitUnknown,
@@ -275,6 +276,21 @@ class FaultyStore:
         """As the inner store, or StoreUnavailable."""
         await self._before_read(self.odds.read_unavailable)
         return await self.inner.backlog(queue, after, limit)
+
+    async def backlog_parts(self, queue: QueueKey) -> list[BacklogPart]:
+        """As the inner store, or StoreUnavailable."""
+        await self._before_read(self.odds.read_unavailable)
+        return await self.inner.backlog_parts(queue)
+
+    async def queue_configs(self) -> list[tuple[QueueKey, bytes]]:
+        """As the inner store, or StoreUnavailable."""
+        await self._before_read(self.odds.read_unavailable)
+        return await self.inner.queue_configs()
+
+    async def put_queue_config(self, queue: QueueKey, blob: bytes) -> None:
+        """As the inner store, unless it is unavailable."""
+        await self._before_read(0.0)
+        await self.inner.put_queue_config(queue, blob)
 
     async def outbox(self, after: int, limit: int) -> list[OutboxRow]:
         """As the inner store, or StoreUnavailable."""

@@ -18,6 +18,7 @@ import msgspec
 from perdure.server.machines.search_attributes import DATETIME, Scalar
 from perdure.server.store.ports import (
     BacklogCursor,
+    BacklogPart,
     Commit,
     CommitResult,
     DispatchRow,
@@ -81,6 +82,7 @@ class MemoryStore:
         self._leftovers: dict[RunNumber, dict[int, HistoryBatch]] = {}
         """Histories without a run: copied for one, or of one that was deleted."""
         self._namespaces: dict[str, NamespaceRow] = {}
+        self._queue_configs: dict[QueueKey, bytes] = {}
         self._wakes: defaultdict[int, list[tuple[int, RunNumber]]] = defaultdict(list)
         self._marks = (0, 0, 0)
         self._groups = 0
@@ -354,6 +356,26 @@ class MemoryStore:
             start = (after.priority, after.ready_at_ns, after.run, after.event_id)
             places = (place for place in places if place[:4] > start)
         return [place[4] for place in heapq.nsmallest(limit, places, key=lambda place: place[:4])]
+
+    async def backlog_parts(self, queue: QueueKey) -> list[BacklogPart]:
+        """How much of a backlog a queue has, by priority."""
+        times: dict[int, list[int]] = {}
+        for key in self._queues.get(queue, ()):
+            row = self._dispatch[key]
+            times.setdefault(row.priority, []).append(row.ready_at_ns)
+        return [
+            BacklogPart(priority, len(times[priority]), min(times[priority]))
+            for priority in sorted(times)
+        ]
+
+    async def queue_configs(self) -> list[tuple[QueueKey, bytes]]:
+        """What was set of each task queue, in order."""
+        keys = sorted(self._queue_configs, key=lambda key: (key.namespace, key.queue, key.kind))
+        return [(key, self._queue_configs[key]) for key in keys]
+
+    async def put_queue_config(self, queue: QueueKey, blob: bytes) -> None:
+        """Insert, or replace, what is set of a task queue."""
+        self._queue_configs[queue] = bytes(blob)
 
     async def outbox(self, after: int, limit: int) -> list[OutboxRow]:
         """Outbox rows with a higher sequence, in order."""

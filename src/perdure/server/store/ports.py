@@ -279,6 +279,14 @@ class QueueKey(msgspec.Struct, frozen=True):
     kind: int
 
 
+class BacklogPart(msgspec.Struct, frozen=True):
+    """The dispatch rows of a queue that have one priority: how many, and the oldest's time."""
+
+    priority: int
+    count: int
+    ready_at_ns: int
+
+
 class StoreStatistics(msgspec.Struct, frozen=True):
     """Counters for logs and metrics: groups written, writes in them, seconds the writer was
     busy."""
@@ -386,6 +394,18 @@ class Store(Protocol):
         self, queue: QueueKey, after: BacklogCursor | None, limit: int
     ) -> list[DispatchRow]:
         """Dispatch rows of a queue in order of (priority, ready_at_ns, run, event_id)."""
+        ...
+
+    async def backlog_parts(self, queue: QueueKey) -> list[BacklogPart]:
+        """How much of a backlog a queue has, by priority."""
+        ...
+
+    async def queue_configs(self) -> list[tuple[QueueKey, bytes]]:
+        """What was set of each task queue, in order."""
+        ...
+
+    async def put_queue_config(self, queue: QueueKey, blob: bytes) -> None:
+        """Insert, or replace, what is set of a task queue. Durable when it returns."""
         ...
 
     async def outbox(self, after: int, limit: int) -> list[OutboxRow]:

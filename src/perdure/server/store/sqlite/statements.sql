@@ -166,6 +166,16 @@ SELECT run, event_id, namespace, queue, kind, priority, ready_at_ns, stamp, dire
 WHERE namespace = ? AND queue = ? AND kind = ? AND (priority, ready_at_ns, run, event_id) > (?, ?, ?, ?)
 ORDER BY priority, ready_at_ns, run, event_id LIMIT ?;
 
+-- name: backlog_parts
+SELECT priority, count(*), min(ready_at_ns) FROM perdure_dispatch
+WHERE namespace = ? AND queue = ? AND kind = ? GROUP BY priority ORDER BY priority;
+
+-- name: queue_configs
+SELECT namespace, queue, kind, config FROM perdure_task_queue ORDER BY namespace, queue, kind;
+
+-- name: put_queue_config
+INSERT OR REPLACE INTO perdure_task_queue (namespace, queue, kind, config) VALUES (?, ?, ?, ?);
+
 -- name: outbox
 SELECT sequence, run, content FROM perdure_outbox WHERE sequence > ? ORDER BY sequence LIMIT ?;
 

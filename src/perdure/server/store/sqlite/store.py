@@ -15,6 +15,7 @@ from perdure.server.machines.search_attributes import Scalar
 from perdure.server.store.memory import take_batches
 from perdure.server.store.ports import (
     BacklogCursor,
+    BacklogPart,
     Commit,
     CommitResult,
     DispatchRow,
@@ -249,6 +250,25 @@ class SqliteStore:
         )
         rows = await self._all("backlog", (queue.namespace, queue.queue, queue.kind, *place, limit))
         return [DispatchRow(*row) for row in rows]
+
+    async def backlog_parts(self, queue: QueueKey) -> list[BacklogPart]:
+        """How much of a backlog a queue has, by priority."""
+        rows = await self._all("backlog_parts", (queue.namespace, queue.queue, queue.kind))
+        return [BacklogPart(*row) for row in rows]
+
+    async def queue_configs(self) -> list[tuple[QueueKey, bytes]]:
+        """What was set of each task queue, in order."""
+        return [(QueueKey(*row[:3]), row[3]) for row in await self._all("queue_configs", ())]
+
+    async def put_queue_config(self, queue: QueueKey, blob: bytes) -> None:
+        """Insert, or replace, what is set of a task queue."""
+        self._check_open()
+        row = (queue.namespace, queue.queue, queue.kind, blob)
+
+        def put(connection: apsw.Connection) -> None:
+            connection.execute(self._sql["put_queue_config"], row)
+
+        await self._writer.submit(lambda: self._groups.transact(put))
 
     async def outbox(self, after: int, limit: int) -> list[OutboxRow]:
         """Outbox rows with a higher sequence, in order."""
