@@ -12,6 +12,7 @@ The inputs (`[...]` holds the commands of a completion, separated by semicolons)
     poll [as=NAME]                   a worker takes the workflow task that is on offer
     complete [...] [KEY=VALUE...]    sticky=QUEUE:5s force new_task token=NAME build=ID
                                      answer=ID:TEXT fail_query=ID:TEXT
+    pause request=NAME               unpause request=NAME
     delete [run=#N]                  options priority=KEY
     reset EVENT [run=#N] [KEY=VALUE...]    to before this event; exclude=signal request=NAME
     fail_task cause=NAME             undelivered       sticky_unavailable      reset_sticky
@@ -202,6 +203,14 @@ def _options(play: Play, words: list[str], options: dict[str, str], commands: st
     return play.decide(inputs.UpdateWorkflowOptions("", request))
 
 
+def _pause(play: Play, words: list[str], options: dict[str, str], commands: str) -> Iterator[str]:
+    return play.decide(inputs.PauseWorkflow("", requests.pause(options)))
+
+
+def _unpause(play: Play, words: list[str], options: dict[str, str], commands: str) -> Iterator[str]:
+    return play.decide(inputs.UnpauseWorkflow("", requests.unpause(options)))
+
+
 def _delete(play: Play, words: list[str], options: dict[str, str], commands: str) -> Iterator[str]:
     run_id = requests.made_id(options.get("run", ""))
     current = play.world.workflow.run
@@ -380,6 +389,8 @@ SCENES: dict[str, Scene] = {
     "reset_sticky": _reset_sticky,
     "reset": _reset,
     "delete": _delete,
+    "pause": _pause,
+    "unpause": _unpause,
     "options": _options,
     "signal": _signal,
     "signal_with_start": _signal_with_start,

@@ -111,6 +111,8 @@ def change_lines(change: changes.Change) -> Iterator[str]:
                 yield f"{failures} failures, reported: {' '.join(reported)}"
         case changes.PausesNoted(types=types):
             yield f"paused types: {', '.join(types) or 'none'}"
+        case changes.PauseSet(pause=pause):
+            yield "goes on" if pause is None else f"paused by {pause.identity} for {pause.reason!r}"
         case changes.ResetInto(run_id=run_id):
             yield f"reset into {run_id}"
         case changes.WakeArmed(wake_at_ns=wake_at_ns):

@@ -31,12 +31,14 @@ from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.query.v1 import WorkflowQuery, WorkflowQueryResult
 from temporalio.api.taskqueue.v1 import StickyExecutionAttributes, TaskQueue
 from temporalio.api.workflowservice.v1 import (
+    PauseWorkflowExecutionRequest,
     RequestCancelWorkflowExecutionRequest,
     RespondWorkflowTaskCompletedRequest,
     RespondWorkflowTaskFailedRequest,
     SignalWorkflowExecutionRequest,
     StartWorkflowExecutionRequest,
     TerminateWorkflowExecutionRequest,
+    UnpauseWorkflowExecutionRequest,
     UpdateWorkflowExecutionOptionsRequest,
 )
 
@@ -179,6 +181,20 @@ def changed_options(options: Options) -> UpdateWorkflowExecutionOptionsRequest:
     if options["priority"]:
         request.workflow_execution_options.priority.priority_key = int(options["priority"])
     return request
+
+
+def pause(options: Options) -> PauseWorkflowExecutionRequest:
+    """A pause."""
+    return PauseWorkflowExecutionRequest(
+        identity="client", reason=options.get("reason", ""), request_id=options.get("request", "")
+    )
+
+
+def unpause(options: Options) -> UnpauseWorkflowExecutionRequest:
+    """The end of a pause."""
+    return UnpauseWorkflowExecutionRequest(
+        identity="client", reason=options.get("reason", ""), request_id=options.get("request", "")
+    )
 
 
 def failed_task(options: Options) -> RespondWorkflowTaskFailedRequest:

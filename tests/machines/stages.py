@@ -136,6 +136,12 @@ MESSAGES: dict[type, Callable[[World], inputs.Input]] = {
     inputs.UpdateWorkflowOptions: lambda world: inputs.UpdateWorkflowOptions(
         run_id(world), requests.changed_options({"priority": "5"})
     ),
+    inputs.PauseWorkflow: lambda world: inputs.PauseWorkflow(
+        run_id(world), requests.pause({"request": "p"})
+    ),
+    inputs.UnpauseWorkflow: lambda world: inputs.UnpauseWorkflow(
+        run_id(world), requests.unpause({"request": "u"})
+    ),
     inputs.ResetWorkflow: lambda world: resetting.unchecked(
         world, min(4, world.run.recorded.next_event_id) if world.workflow.run is not None else 4
     ),

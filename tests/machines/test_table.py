@@ -8,6 +8,7 @@ import pytest
 
 from perdure.server.machines.errors import (
     AlreadyStarted,
+    FailedPrecondition,
     InvalidArgument,
     NotFound,
 )
@@ -90,6 +91,14 @@ OUTCOMES: dict[type, dict[Phase, type]] = {
     inputs.UpdateWorkflowOptions: {
         ABSENT: NotFound, DELAYED: UpdatedWorkflowOptions, IDLE: UpdatedWorkflowOptions,
         SCHEDULED: UpdatedWorkflowOptions, STARTED: UpdatedWorkflowOptions, CLOSED: NotFound,
+    },
+    inputs.PauseWorkflow: {
+        ABSENT: NotFound, DELAYED: Done, IDLE: Done,
+        SCHEDULED: Done, STARTED: Done, CLOSED: NotFound,
+    },
+    inputs.UnpauseWorkflow: {
+        ABSENT: NotFound, DELAYED: FailedPrecondition, IDLE: FailedPrecondition,
+        SCHEDULED: FailedPrecondition, STARTED: FailedPrecondition, CLOSED: NotFound,
     },
     inputs.ResetWorkflow: {
         ABSENT: NotFound, DELAYED: Done, IDLE: Done,

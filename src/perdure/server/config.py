@@ -90,6 +90,11 @@ COUNTS: dict[str, str] = {
 }
 """Temporal's keys whose values are numbers of bytes, events or things, and our limits."""
 
+SWITCHES: dict[str, str] = {
+    "frontend.WorkflowPauseEnabled": "is_workflow_pause_enabled",
+}
+"""Temporal's keys whose values are true or false, and our limits."""
+
 DURATIONS: dict[str, str] = {
     "history.defaultWorkflowTaskTimeout": "workflow_task_timeout_ns",
     "system.maxWorkflowTaskStartToCloseTimeout": "workflow_task_timeout_ns_max",
@@ -137,14 +142,22 @@ def parse_overrides(overrides: Iterable[str], limits: Limits = DEFAULT_LIMITS) -
             raise SettingsError(f"{key}: {text!r} is not JSON: {error}") from error
         if key in COUNTS:
             changes[COUNTS[key]] = _count(key, value)
+        elif key in SWITCHES:
+            changes[SWITCHES[key]] = _switch(key, value)
         elif key in DURATIONS:
             changes[DURATIONS[key]] = _duration_ns(key, value)
         elif key.startswith(IGNORED_PREFIXES):
             logger.warning("the setting %s has no effect here", key)
         else:
-            known = ", ".join(sorted({**COUNTS, **DURATIONS}))
+            known = ", ".join(sorted({**COUNTS, **DURATIONS, **SWITCHES}))
             raise SettingsError(f"unknown setting {key}; known are {known}")
     return msgspec.structs.replace(limits, **changes)
+
+
+def _switch(key: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise SettingsError(f"{key}: {value!r} is neither true nor false")
+    return value
 
 
 def _count(key: str, value: object) -> int:

@@ -23,6 +23,7 @@ from tests.interop.programs import (
     listing,
     markers,
     options,
+    pauses,
     queries,
     refusals,
     reset_families,
@@ -164,6 +165,7 @@ PROGRAMS: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "update_versioning": options.update_versioning,
     "refused_options": options.refused_options,
     "reset_post_operations": resets.reset_post_operations,
+    "pause_is_off": pauses.pause_is_off,
 }
 
 LIMITED: dict[str, Callable[[Stage], Awaitable[None]]] = {
@@ -174,5 +176,8 @@ LIMITED: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "limited_buffer": limits.limited_buffer,
     "limited_state": limits.limited_state,
     "limited_waits": limits.limited_waits,
+    "pause_held": pauses.pause_held,
+    "pause_buffered": pauses.pause_buffered,
+    "refused_pauses": pauses.refused_pauses,
 }
 """Programs for servers with `limits.SETTINGS`."""

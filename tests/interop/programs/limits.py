@@ -49,6 +49,7 @@ from tests.interop.stage import Stage, payloads
 
 WAIT_SECONDS = 2
 SETTINGS = (
+    "frontend.WorkflowPauseEnabled=true",
     "limit.blobSize.error=20000",
     "limit.blobSize.warn=10000",
     "limit.memoSize.error=10000",

@@ -30,6 +30,8 @@ PARTIAL: dict[str, str] = {
     "PollActivityTaskQueue": "unversioned workers; no poller scaling, no queue rate limits",
     "RespondWorkflowTaskCompleted": "commands of updates and Nexus are refused; no pages",
     "UpdateWorkflowExecutionOptions": "no versioning overrides",
+    "PauseWorkflowExecution": "off, as in Temporal's stock server, unless it is started with"
+    " `frontend.WorkflowPauseEnabled=true`",
     "ResetWorkflowExecution": "updates are not done again; a repeated request id gets the same run,"
     " where Temporal resets once more",
     "ShutdownWorker": "the last heartbeat that comes with it is not kept",

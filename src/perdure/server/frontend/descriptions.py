@@ -195,6 +195,9 @@ def _extended_info(run: Run) -> WorkflowExecutionExtendedInfo:
         original_start_time=timestamp(recorded.original_start_time_ns or recorded.start_time_ns),
         reset_run_id=run.pending.reset_run_id,
     )
+    if (pause := run.pending.pause) is not None:
+        info.pause_info.identity, info.pause_info.reason = pause.identity, pause.reason
+        info.pause_info.paused_time.CopyFrom(timestamp(pause.time_ns))
     if recorded.original_start_time_ns:
         info.last_reset_time.CopyFrom(timestamp(recorded.start_time_ns))
     if recorded.execution_expiration_ns:

@@ -62,6 +62,7 @@ class Limits(msgspec.Struct, frozen=True):
     # system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute
     parent_close_batch: int = 10  # history.parentClosePolicyThreshold
     failure_depth_max: int = 20
+    is_workflow_pause_enabled: bool = False  # frontend.WorkflowPauseEnabled
 
 
 DEFAULT_LIMITS = Limits()

@@ -63,8 +63,8 @@ def _time(time_ns: int) -> Timestamp | None:
 
 
 def shown_search_attributes(run: Run) -> SearchAttributes:
-    """Those of the run, the builds of the workers that have completed tasks of it, which types of
-    activity are paused, and what keeps it from going on."""
+    """Those of the run, the builds of the workers that have completed tasks of it, what is paused
+    (it, or which types of activity), and what keeps it from going on."""
     attributes = SearchAttributes.FromString(run.blobs.get(BlobName.SEARCH_ATTRIBUTES, b""))
     recorded = run.recorded
     if recorded.completed_task_started_event_id:
@@ -72,7 +72,11 @@ def shown_search_attributes(run: Run) -> SearchAttributes:
         points = recorded.reset_points
         builds += [f"unversioned:{point.build_id}" for point in points if point.build_id]
         _set_keywords(attributes, "BuildIds", builds)
-    if run.pending.paused_types:
+    pause = run.pending.pause
+    if pause is not None:
+        told = [f"Workflow:{pause.workflow_id}", f"Reason:{pause.reason}"]
+        _set_keywords(attributes, "TemporalPauseInfo", told)
+    elif run.pending.paused_types:
         paused = [f"property:activityType={name}" for name in run.pending.paused_types]
         _set_keywords(attributes, "TemporalPauseInfo", paused)
     if run.pending.reported_problem:
@@ -96,7 +100,7 @@ def _common(run: Run, workflow_id: str) -> WorkflowExecutionInfo:
         type=WorkflowType(name=recorded.workflow_type),
         start_time=timestamp(recorded.start_time_ns),
         execution_time=timestamp(execution_time_ns),
-        status=recorded.status,  # type: ignore[arg-type]
+        status=run.shown_status,  # type: ignore[arg-type]
         memo=Memo.FromString(run.blobs.get(BlobName.MEMO, b"")),
         search_attributes=shown_search_attributes(run),
         task_queue=recorded.task_queue,

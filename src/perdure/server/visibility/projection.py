@@ -28,7 +28,7 @@ def visibility_row(run: Run, custom: CustomAttributes = NO_CUSTOM) -> Visibility
     is_open = run.is_open
     return VisibilityRow(
         workflow_type=recorded.workflow_type,
-        status=recorded.status,
+        status=run.shown_status,
         start_time_ns=recorded.start_time_ns,
         close_time_ns=recorded.close_time_ns,
         execution_time_ns=(

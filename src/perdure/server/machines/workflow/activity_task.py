@@ -78,8 +78,10 @@ def take(turn: Turn, pending: PendingActivity, trigger: Trigger) -> Ends | None:
 
 
 def offer(turn: Turn, pending: PendingActivity) -> None:
-    """Offer the scheduled attempt to the pollers of its queue."""
+    """Offer the scheduled attempt to the pollers of its queue, unless the run is paused."""
     run, activity = turn.run, pending.activity
+    if run.pending.pause is not None:
+        return
     turn.effects.append(
         OfferTask(
             run_id=run.recorded.run_id,

@@ -5,7 +5,13 @@ from __future__ import annotations
 
 import msgspec
 
-from perdure.server.machines.workflow.state import Attempt, BaseRun, RecordKind, WorkflowTask
+from perdure.server.machines.workflow.state import (
+    Attempt,
+    BaseRun,
+    RecordKind,
+    WorkflowPause,
+    WorkflowTask,
+)
 
 
 class StartAccepted(msgspec.Struct, frozen=True):
@@ -33,6 +39,12 @@ class ResetInto(msgspec.Struct, frozen=True):
     """Another run took over the history of this one."""
 
     run_id: str
+
+
+class PauseSet(msgspec.Struct, frozen=True):
+    """The run is paused, or (None) goes on."""
+
+    pause: WorkflowPause | None
 
 
 class TaskScheduled(msgspec.Struct, frozen=True):
@@ -168,6 +180,7 @@ Change = (
     | StartEventKept
     | ResetFrom
     | ResetInto
+    | PauseSet
     | TaskScheduled
     | TaskStarted
     | TaskClosed

@@ -48,7 +48,7 @@ def task_deadline(run: Run) -> int:
     """When the outstanding workflow task times out, or the first one is due."""
     pending = run.pending
     if not pending.is_first_task_scheduled:
-        return first_task_due(run)
+        return first_task_due(run) if pending.pause is None else NEVER
     task = run.workflow_task
     if task is None or pending.is_task_undelivered:
         return NEVER

@@ -48,10 +48,12 @@ from temporalio.api.history.v1 import (
     WorkflowExecutionContinuedAsNewEventAttributes,
     WorkflowExecutionFailedEventAttributes,
     WorkflowExecutionOptionsUpdatedEventAttributes,
+    WorkflowExecutionPausedEventAttributes,
     WorkflowExecutionSignaledEventAttributes,
     WorkflowExecutionStartedEventAttributes,
     WorkflowExecutionTerminatedEventAttributes,
     WorkflowExecutionTimedOutEventAttributes,
+    WorkflowExecutionUnpausedEventAttributes,
     WorkflowPropertiesModifiedEventAttributes,
     WorkflowTaskFailedEventAttributes,
     WorkflowTaskTimedOutEventAttributes,
@@ -327,6 +329,28 @@ def options_updated(
             attached_request_id=attached_request_id, attached_completion_callbacks=callbacks
         ),
         links=links,
+        worker_may_ignore=True,
+    )
+
+
+def workflow_paused(identity: str, reason: str, request_id: str) -> HistoryEvent:
+    """WorkflowExecutionPaused."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_PAUSED,
+        workflow_execution_paused_event_attributes=WorkflowExecutionPausedEventAttributes(
+            identity=identity, reason=reason, request_id=request_id
+        ),
+        worker_may_ignore=True,
+    )
+
+
+def workflow_unpaused(identity: str, reason: str, request_id: str) -> HistoryEvent:
+    """WorkflowExecutionUnpaused."""
+    return HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_UNPAUSED,
+        workflow_execution_unpaused_event_attributes=WorkflowExecutionUnpausedEventAttributes(
+            identity=identity, reason=reason, request_id=request_id
+        ),
         worker_may_ignore=True,
     )
 

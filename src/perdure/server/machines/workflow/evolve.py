@@ -513,6 +513,8 @@ _EVENTS: dict[int, Callable[[Run, HistoryEvent, int, Touched], None]] = {
     event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED: _cancel_requested,
     event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED: _options_updated,
     event_type_pb2.EVENT_TYPE_MARKER_RECORDED: _nothing,
+    event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_PAUSED: _nothing,
+    event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_UNPAUSED: _nothing,
     event_type_pb2.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES: _search_attributes_upserted,
     event_type_pb2.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED: _properties_modified,
     event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: _closed(
@@ -553,6 +555,10 @@ def _reset_from(run: Run, change: changes.ResetFrom, touched: Touched) -> None:
 
 def _reset_into(run: Run, change: changes.ResetInto, touched: Touched) -> None:
     run.pending.reset_run_id = change.run_id
+
+
+def _pause_set(run: Run, change: changes.PauseSet, touched: Touched) -> None:
+    run.pending.pause = change.pause
 
 
 def _pending_scheduled(run: Run, change: changes.TaskScheduled, touched: Touched) -> None:
@@ -676,6 +682,7 @@ _PENDING: dict[type, Callable[[Run, Any, Touched], None]] = {
     changes.StartEventKept: _start_event_kept,
     changes.ResetFrom: _reset_from,
     changes.ResetInto: _reset_into,
+    changes.PauseSet: _pause_set,
     changes.TaskScheduled: _pending_scheduled,
     changes.TaskStarted: _pending_started,
     changes.TaskClosed: _pending_closed,

@@ -34,7 +34,7 @@ def expected_tasks(run: Run) -> set[ExpectedTask]:
             pending.options.task_queue,
         )
         for pending in run.activities.values()
-        if pending.attempt.state == AttemptState.SCHEDULED
+        if pending.attempt.state == AttemptState.SCHEDULED and run.pending.pause is None
     }
     task = run.workflow_task
     if task is not None and (not task.started_event_id or run.pending.is_task_undelivered):

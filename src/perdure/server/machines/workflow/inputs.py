@@ -12,6 +12,7 @@ from temporalio.api.common.v1 import Payloads
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.workflowservice.v1 import (
     PauseActivityRequest,
+    PauseWorkflowExecutionRequest,
     RequestCancelWorkflowExecutionRequest,
     ResetActivityRequest,
     ResetWorkflowExecutionRequest,
@@ -21,6 +22,7 @@ from temporalio.api.workflowservice.v1 import (
     StartWorkflowExecutionRequest,
     TerminateWorkflowExecutionRequest,
     UnpauseActivityRequest,
+    UnpauseWorkflowExecutionRequest,
     UpdateActivityOptionsRequest,
     UpdateWorkflowExecutionOptionsRequest,
 )
@@ -148,6 +150,20 @@ class UpdateWorkflowOptions(msgspec.Struct):
 
     run_id: str
     request: UpdateWorkflowExecutionOptionsRequest
+
+
+class PauseWorkflow(msgspec.Struct):
+    """Let the run do nothing for now."""
+
+    run_id: str
+    request: PauseWorkflowExecutionRequest
+
+
+class UnpauseWorkflow(msgspec.Struct):
+    """Let the run go on."""
+
+    run_id: str
+    request: UnpauseWorkflowExecutionRequest
 
 
 class ResetWorkflow(msgspec.Struct):
@@ -303,6 +319,8 @@ Input = (
     | ResetActivity
     | UpdateActivityOptions
     | UpdateWorkflowOptions
+    | PauseWorkflow
+    | UnpauseWorkflow
     | ResetWorkflow
     | DeleteWorkflow
     | StartWorkflowTask

@@ -33,6 +33,8 @@ class Status(enum.IntEnum):
     TERMINATED = 5
     CONTINUED_AS_NEW = 6
     TIMED_OUT = 7
+    PAUSED = 8
+    """Only shown: what is recorded of a paused run is that it runs."""
 
 
 class Phase(enum.StrEnum):
@@ -113,6 +115,16 @@ class BaseRun(msgspec.Struct, array_like=True, frozen=True):
 
     run_id: str
     cut_event_id: int
+
+
+class WorkflowPause(msgspec.Struct, array_like=True, frozen=True):
+    """Who has paused a run, when, why, and by which request."""
+
+    workflow_id: str
+    identity: str
+    time_ns: int
+    reason: str
+    request_id: str
 
 
 class Recorded(msgspec.Struct, array_like=True):
@@ -216,6 +228,8 @@ class Pending(msgspec.Struct, array_like=True):
     """How the newest of them failed that history tells of."""
     reported_problem: tuple[str, ...] = ()
     """The same, once there were so many that it is shown."""
+    pause: WorkflowPause | None = None
+    """While it is set, also by an event that is still buffered, no task of the run is on offer."""
 
 
 class Activity(msgspec.Struct, array_like=True):
@@ -391,6 +405,13 @@ class Run(msgspec.Struct):
     def is_open(self) -> bool:
         """Whether the run has no close event."""
         return self.recorded.status == Status.RUNNING
+
+    @property
+    def shown_status(self) -> Status:
+        """Temporal's WorkflowExecutionStatus: an open run may be paused."""
+        if self.pending.pause is not None and self.is_open:
+            return Status.PAUSED
+        return Status(self.recorded.status)
 
     @property
     def workflow_task(self) -> WorkflowTask | None:

@@ -65,11 +65,13 @@ def schedule_if_needed(turn: Turn) -> None:
 
 def schedule(turn: Turn, *, heartbeat_since_ns: int = 0, is_offered: bool = True) -> None:
     """Schedule a workflow task. Buffered events are recorded first, and make it a first attempt
-    again."""
+    again. A paused run gets no task."""
     run = turn.run
     if run.buffered:
         flush_buffer(turn)
         turn.change(changes.TaskClosed(next_attempt=1))
+    if run.pending.pause is not None:
+        return
     attempt = run.pending.attempt
     start_to_close_ns = start_to_close(run.recorded.workflow_task_timeout_ns, attempt, turn.limits)
     transient = None

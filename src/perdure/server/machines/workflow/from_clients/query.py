@@ -33,9 +33,12 @@ BUFFER_FULL = (
 )
 
 
-def running(turn: Turn, message: QueryWorkflow) -> QueryWaits | AskDirectly:
-    """Let the query wait for a workflow task, if the outcome of one is outstanding."""
+def running(turn: Turn, message: QueryWorkflow) -> QueryWaits | AskDirectly | QueryRejected:
+    """Let the query wait for a workflow task, if the outcome of one is outstanding. A paused run
+    answers nobody."""
     run = turn.run
+    if run.pending.pause is not None:
+        return QueryRejected(run.shown_status)
     recorded = run.recorded
     due_ns = recorded.start_time_ns + recorded.first_task_backoff_ns
     if not run.pending.is_first_task_scheduled and 0 < message.deadline_ns < due_ns:

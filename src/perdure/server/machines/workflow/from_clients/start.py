@@ -183,7 +183,7 @@ def answer(
         run_id=run.recorded.run_id,
         first_execution_run_id=run.recorded.first_execution_run_id,
         is_new=is_new,
-        status=run.recorded.status,
+        status=run.shown_status,
         eager_task=eager_task,
         is_attached=is_attached,
     )

@@ -14,7 +14,7 @@ def decide(turn: Turn, message: StartActivityTask) -> StartedActivityTask:
     outcome.
     """
     pending = turn.run.activities.get(message.scheduled_event_id)
-    if pending is None:
+    if pending is None or turn.run.pending.pause is not None:
         raise NotFound(TASK_NOT_FOUND)
     start = Start(turn.now_ns, message.stamp, message.request_id, message.identity)
     activity_task.take(turn, pending, start)

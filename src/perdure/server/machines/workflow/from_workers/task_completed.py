@@ -205,7 +205,7 @@ def _complete(
     activity_tasks = [
         start_eagerly(turn, scheduled_event_id, request.identity, turn.ids.uuid())
         for scheduled_event_id in context.eager_activities
-        if scheduled_event_id in run.activities
+        if scheduled_event_id in run.activities and run.pending.pause is None
     ]
     next_task = None
     if request.force_create_new_workflow_task or run.buffered or context.needs_new_task:
@@ -229,7 +229,7 @@ def _next_task(
     """Schedule the next task; the worker gets it with the answer, if it asked to."""
     is_inline = request.return_new_workflow_task
     workflow_task.schedule(turn, heartbeat_since_ns=heartbeat_since_ns, is_offered=not is_inline)
-    if not is_inline:
+    if not is_inline or turn.run.workflow_task is None:
         return None
     stamp = request.worker_version_stamp
     return workflow_task.start(
