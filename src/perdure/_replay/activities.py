@@ -10,12 +10,9 @@ from typing import Any, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.command.v1 import Command, ScheduleActivityTaskCommandAttributes
-from temporalio.api.common.v1 import ActivityType, Header, Payload, Payloads
-from temporalio.api.common.v1 import RetryPolicy as RetryPolicyMessage
+from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import CommandType
 from temporalio.api.failure.v1 import Failure
-from temporalio.api.sdk.v1 import UserMetadata
-from temporalio.api.taskqueue.v1 import TaskQueue
 
 from perdure._replay.commands.activity import ActivityMachine
 from perdure._replay.context import WorkflowContext
@@ -25,6 +22,15 @@ from perdure.common import Priority, RetryPolicy
 from perdure.converter import ActivitySerializationContext, PayloadConverter
 
 _Result = TypeVar("_Result")
+
+_SCHEDULE_ACTIVITY_TASK = CommandType.COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK
+
+_TIMEOUTS = (
+    "schedule_to_close_timeout",
+    "schedule_to_start_timeout",
+    "start_to_close_timeout",
+    "heartbeat_timeout",
+)
 
 # `workflow.VersioningIntent`
 COMPATIBLE = 1
@@ -130,7 +136,7 @@ def start_activity(context: WorkflowContext, request: ActivityRequest) -> Activi
 
 
 def _converter(context: WorkflowContext, request: ActivityRequest) -> PayloadConverter:
-    if context.converter_is_context_free:
+    if context.options.is_context_free:
         return context.payload_converter
     return context.converter_for(
         ActivitySerializationContext(
@@ -153,43 +159,50 @@ def _schedule_command(
 ) -> Command:
     own_queue = context.options.task_queue
     task_queue = request.task_queue or own_queue
-    retry_policy = None
+    command = Command(command_type=_SCHEDULE_ACTIVITY_TASK)
+    attributes = command.schedule_activity_task_command_attributes
+    attributes.activity_id = activity_id
+    attributes.activity_type.name = request.activity
+    attributes.task_queue.name = task_queue
+    attributes.header.SetInParent()
+    for key, header in request.headers.items():
+        attributes.header.fields[key].CopyFrom(header)
+    if request.args:
+        attributes.input.payloads.extend(converter.to_payloads(request.args))
+    _write_times(request, attributes)
     if request.retry_policy is not None:
-        retry_policy = RetryPolicyMessage()
-        request.retry_policy.apply_to_proto(retry_policy)
-    compatible = request.versioning_intent == COMPATIBLE or (
-        request.versioning_intent is None and task_queue == own_queue
-    )
-    eager = not (
+        request.retry_policy.apply_to_proto(attributes.retry_policy)
+    attributes.request_eager_execution = not (
         context.options.disable_eager_activity_execution or request.disable_eager_execution
     )
-    attributes = ScheduleActivityTaskCommandAttributes(
-        activity_id=activity_id,
-        activity_type=ActivityType(name=request.activity),
-        task_queue=TaskQueue(name=task_queue),
-        header=Header(fields=request.headers),
-        input=Payloads(payloads=converter.to_payloads(request.args)) if request.args else None,
-        schedule_to_close_timeout=duration_of(request.schedule_to_close_timeout),
-        schedule_to_start_timeout=duration_of(request.schedule_to_start_timeout),
-        start_to_close_timeout=duration_of(request.start_to_close_timeout),
-        heartbeat_timeout=duration_of(request.heartbeat_timeout),
-        retry_policy=retry_policy,
-        request_eager_execution=eager,
-        use_workflow_build_id=compatible,
-        priority=request.priority.to_proto(),
+    attributes.use_workflow_build_id = request.versioning_intent == COMPATIBLE or (
+        request.versioning_intent is None and task_queue == own_queue
     )
-    metadata = None
+    request.priority.apply_to_proto(attributes.priority)
     if request.summary:
-        metadata = UserMetadata(summary=converter.to_payload(request.summary))
-    return Command(
-        command_type=CommandType.COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK,
-        schedule_activity_task_command_attributes=attributes,
-        user_metadata=metadata,
-    )
+        command.user_metadata.summary.CopyFrom(converter.to_payload(request.summary))
+    return command
+
+
+def _write_times(
+    request: ActivityRequest, attributes: ScheduleActivityTaskCommandAttributes
+) -> None:
+    for name in _TIMEOUTS:
+        timeout: timedelta | None = getattr(request, name)
+        if timeout:
+            write_duration(timeout, getattr(attributes, name))
+
+
+def write_duration(delta: timedelta, duration: Duration) -> None:
+    """Writes a time span into a message."""
+    duration.seconds = delta.days * 86400 + delta.seconds
+    duration.nanos = delta.microseconds * 1000
 
 
 def duration_of(delta: timedelta | None) -> Duration | None:
     """The message of a time span; None for none and for zero, which means no limit."""
     if not delta:
         return None
-    return Duration(seconds=delta.days * 86400 + delta.seconds, nanos=delta.microseconds * 1000)
+    duration = Duration()
+    write_duration(delta, duration)
+    return duration

@@ -31,6 +31,7 @@ from temporalio.api.sdk.v1 import WorkflowTaskCompletedMetadata
 
 from perdure._definitions import WorkflowDefinition
 from perdure.converter import FailureConverter, PayloadConverter
+from perdure.converter.payload_converter import is_context_free
 
 # A history tells which SDK wrote it, and the workers of that SDK read it there. What this core
 # writes into a history is what that release writes, and its flags have that release's meaning.
@@ -71,6 +72,12 @@ class RunnerOptions:
     """Whether workflow code is guarded against what would not replay."""
     sdk_name: str = SDK_NAME
     sdk_version: str = SDK_VERSION
+    is_context_free: bool = field(init=False)
+    """Whether the converters are the same for all runs."""
+
+    def __post_init__(self) -> None:
+        converters = (self.payload_converter, self.failure_converter)
+        object.__setattr__(self, "is_context_free", all(map(is_context_free, converters)))
 
 
 # Not frozen, which would make each four times as dear: one is made per task.

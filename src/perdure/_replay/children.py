@@ -10,7 +10,6 @@ from typing import Any, Generic, TypeVar
 
 from temporalio.api.command.v1 import Command, StartChildWorkflowExecutionCommandAttributes
 from temporalio.api.common.v1 import Header, Memo, Payload, Payloads, WorkflowType
-from temporalio.api.common.v1 import RetryPolicy as RetryPolicyMessage
 from temporalio.api.common.v1 import SearchAttributes as SearchAttributesMessage
 from temporalio.api.enums.v1 import CommandType, StartChildWorkflowExecutionFailedCause
 from temporalio.api.failure.v1 import Failure
@@ -224,7 +223,6 @@ def _start_command(
         memo=Memo(fields=memo) if memo else None,
         inherit_build_id=request.versioning_intent == COMPATIBLE
         or (request.versioning_intent is None and task_queue == own_queue),
-        priority=request.priority.to_proto(),
     )
     _set_optional(attributes, request)
     return Command(
@@ -237,10 +235,9 @@ def _start_command(
 def _set_optional(
     attributes: StartChildWorkflowExecutionCommandAttributes, request: ChildRequest
 ) -> None:
+    request.priority.apply_to_proto(attributes.priority)
     if request.retry_policy is not None:
-        policy = RetryPolicyMessage()
-        request.retry_policy.apply_to_proto(policy)
-        attributes.retry_policy.CopyFrom(policy)
+        request.retry_policy.apply_to_proto(attributes.retry_policy)
     if request.search_attributes:
         fields = encoded(request.search_attributes)
         attributes.search_attributes.CopyFrom(SearchAttributesMessage(indexed_fields=fields))

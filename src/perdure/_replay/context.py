@@ -34,7 +34,7 @@ from perdure._replay.loop import TIMER_LABELS, TimerLabels, WorkflowLoop, runnin
 from perdure._replay.machine import Machine
 from perdure._replay.randomness import seed_of_run
 from perdure.converter import (
-    DefaultPayloadConverter,
+    FailureConverter,
     PayloadConverter,
     WorkflowSerializationContext,
 )
@@ -84,16 +84,12 @@ class WorkflowContext:
         self.tasks: dict[asyncio.Task[Any], None] = {}
         self.patches_notified: set[str] = set()
         self.seed_callbacks: list[Callable[[int], None]] = []
-        serialization = WorkflowSerializationContext(options.namespace, task.workflow_id)
-        self.payload_converter: PayloadConverter = in_context(
-            options.payload_converter, serialization
-        )
-        self.failure_converter = in_context(options.failure_converter, serialization)
-        # The default converter takes no notice of the context, and asking it takes longer than it.
-        self.converter_is_context_free = (
-            type(self.options.payload_converter) is DefaultPayloadConverter
-            and self.payload_converter is options.payload_converter
-        )
+        self.payload_converter: PayloadConverter = options.payload_converter
+        self.failure_converter: FailureConverter = options.failure_converter
+        if not options.is_context_free:
+            serialization = WorkflowSerializationContext(options.namespace, task.workflow_id)
+            self.payload_converter = in_context(self.payload_converter, serialization)
+            self.failure_converter = in_context(self.failure_converter, serialization)
         self._task = task
         self._started: HistoryEvent
         self._first_task_time_ns = 0
@@ -246,8 +242,7 @@ class WorkflowContext:
 
     def error_of(self, failure: Failure) -> BaseException:
         """The exception that a failure stands for."""
-        error: BaseException = self.failure_converter.from_failure(failure, self.payload_converter)
-        return error
+        return self.failure_converter.from_failure(failure, self.payload_converter)
 
     def failure_of(self, error: BaseException) -> Failure:
         """The failure that stands for an exception."""

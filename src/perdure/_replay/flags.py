@@ -53,12 +53,17 @@ class Flags:
 
     def take_metadata(self) -> WorkflowTaskCompletedMetadata:
         """What the completion of a task has to record; all of it counts as recorded from now on."""
-        metadata = WorkflowTaskCompletedMetadata(
-            core_used_flags=[flag for flag in ALL_CORE_FLAGS if flag not in self.core],
-            lang_used_flags=sorted(self._used_lang - self.lang),
-            sdk_name=self._name if self._name != self._last_name else "",
-            sdk_version=self._version if self._version != self._last_version else "",
-        )
-        self.core.update(ALL_CORE_FLAGS)
-        self.lang |= self._used_lang
+        metadata = WorkflowTaskCompletedMetadata()
+        if not self.core.issuperset(ALL_CORE_FLAGS):
+            metadata.core_used_flags.extend(
+                flag for flag in ALL_CORE_FLAGS if flag not in self.core
+            )
+            self.core.update(ALL_CORE_FLAGS)
+        if not self.lang.issuperset(self._used_lang):
+            metadata.lang_used_flags.extend(sorted(self._used_lang - self.lang))
+            self.lang |= self._used_lang
+        if self._name != self._last_name:
+            metadata.sdk_name = self._name
+        if self._version != self._last_version:
+            metadata.sdk_version = self._version
         return metadata

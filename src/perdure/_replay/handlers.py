@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 from temporalio.api.command.v1 import (
     CancelWorkflowExecutionCommandAttributes,
     Command,
-    CompleteWorkflowExecutionCommandAttributes,
     FailWorkflowExecutionCommandAttributes,
 )
 from temporalio.api.common.v1 import Payload, Payloads
@@ -45,6 +44,8 @@ _Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
 
 _log = logging.getLogger("perdure.workflow")
+
+_COMPLETE = CommandType.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION
 
 WARN_AND_ABANDON = 1
 """`workflow.HandlerUnfinishedPolicy`"""
@@ -201,14 +202,9 @@ class Handlers:
         result = await context.definition.run_fn(context.instance, *(self._input or ()))
         payloads = context.payload_converter.to_payloads([result])
         context.check_not_read_only("complete")
-        context.machine.terminate(
-            Command(
-                command_type=CommandType.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION,
-                complete_workflow_execution_command_attributes=(
-                    CompleteWorkflowExecutionCommandAttributes(result=Payloads(payloads=payloads))
-                ),
-            )
-        )
+        command = Command(command_type=_COMPLETE)
+        command.complete_workflow_execution_command_attributes.result.payloads.extend(payloads)
+        context.machine.terminate(command)
 
     async def _top_level(self, code: Awaitable[None]) -> None:
         """Runs the run method or a signal handler, and turns its end into a command."""

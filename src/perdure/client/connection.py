@@ -84,4 +84,4 @@ def arguments_of(arg: Any, args: Sequence[Any]) -> Sequence[Any]:
 async def write(converter: DataConverter, values: Sequence[Any], payloads: Payloads) -> None:
     """Encode values into a field of a message; no values leave the field unset."""
     if values:
-        payloads.CopyFrom(await converter.encode_wrapper(values))
+        payloads.payloads.extend(await converter.encode(values))

@@ -160,7 +160,7 @@ async def _filled(connection: Connection, start: Start, request: _Request) -> _R
         int(start.id_conflict_policy)
     )
     request.cron_schedule = start.cron_schedule
-    request.priority.CopyFrom(start.priority.to_proto())
+    start.priority.apply_to_proto(request.priority)
     await write(converter, start.args, request.input)
     _write_times(start, request)
     if start.retry_policy is not None:

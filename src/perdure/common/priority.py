@@ -42,13 +42,15 @@ class Priority:
             fairness_weight=proto.fairness_weight or None,
         )
 
-    def to_proto(self) -> PriorityMessage:
-        """This priority as a message."""
-        return PriorityMessage(
-            priority_key=self.priority_key or 0,
-            fairness_key=self.fairness_key or "",
-            fairness_weight=self.fairness_weight or 0.0,
-        )
+    def apply_to_proto(self, proto: PriorityMessage) -> None:
+        """Write this priority into a message, which is set by it, even if all is inherited."""
+        proto.SetInParent()
+        if self.priority_key:
+            proto.priority_key = self.priority_key
+        if self.fairness_key:
+            proto.fairness_key = self.fairness_key
+        if self.fairness_weight:
+            proto.fairness_weight = self.fairness_weight
 
 
 Priority.default = Priority()

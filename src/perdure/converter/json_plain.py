@@ -52,7 +52,7 @@ class JSONPlainPayloadConverter(EncodingPayloadConverter):
         self._encoder = (encoder or json.JSONEncoder)(separators=(",", ":"), sort_keys=True)
         self._decoder = (decoder or json.JSONDecoder)()
         self._encoding = encoding
-        self._metadata = {"encoding": encoding.encode()}
+        self._empty = Payload(metadata={"encoding": encoding.encode()})
         self._type_decoders = Decoders(custom_type_converters)
 
     @property
@@ -62,7 +62,10 @@ class JSONPlainPayloadConverter(EncodingPayloadConverter):
 
     def to_payload(self, value: Any) -> Payload | None:
         """The payload of any value. Raises TypeError for one that cannot be written."""
-        return Payload(metadata=self._metadata, data=self._encoder.encode(value).encode())
+        payload = Payload()
+        payload.CopyFrom(self._empty)
+        payload.data = self._encoder.encode(value).encode()
+        return payload
 
     def from_payload(self, payload: Payload, type_hint: Any = None) -> Any:
         """The value, as the hint asks for it. Raises RuntimeError for what is not JSON."""
