@@ -13,13 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import perdure
 from perdure.client import Client
+from perdure.converter import DataConverter
 from perdure.worker import Worker
 from tests.embedded import programs
 from tests.sdk.looking import until
 
 
-async def hold_tasks(client: Client) -> None:
-    """Return when all but the workflow task is held; that one blocks the loop."""
+async def hold_tasks(client: Client, puzzled: programs.Puzzled) -> None:
+    """Return when all tasks are held."""
     for name, attempts_max in (("retried", 0), ("once", 1)):
         handle = await client.start_workflow(
             programs.Holding.run, attempts_max, id=name, task_queue=programs.QUEUE
@@ -32,11 +33,14 @@ async def hold_tasks(client: Client) -> None:
         await until(has_heartbeat)
     await client.start_workflow(programs.Sleeping.run, id="sleeping", task_queue=programs.QUEUE)
     print("holds", flush=True)
-    programs.Pause.is_wanted = True
-    await client.start_workflow(programs.Thinking.run, id="thinking", task_queue=programs.QUEUE)
+    await client.start_workflow(
+        programs.Thinking.run, "puzzle", id="thinking", task_queue=programs.QUEUE
+    )
+    await puzzled.is_thinking.wait()
+    print("thinking", flush=True)
 
 
-async def work(client: Client, *, starts: bool) -> None:
+async def work(client: Client, puzzled: programs.Puzzled, *, starts: bool) -> None:
     """Until it is killed."""
     async with Worker(
         client,
@@ -44,11 +48,10 @@ async def work(client: Client, *, starts: bool) -> None:
         workflows=programs.WORKFLOWS,
         activities=programs.ACTIVITIES,
         activity_executor=ThreadPoolExecutor(2),
-        debug_mode=True,  # what blocks is not to be noticed
         identity="the first",
     ):
         if starts:
-            await hold_tasks(client)
+            await hold_tasks(client, puzzled)
         else:
             print("works", flush=True)
         await asyncio.get_running_loop().create_future()
@@ -56,11 +59,14 @@ async def work(client: Client, *, starts: bool) -> None:
 
 async def main(where: str, *, starts: bool) -> None:
     """Work on a file, or for a server."""
+    puzzled = programs.Puzzled()
+    converter = DataConverter(payload_codec=puzzled)
     if ":" in where:
-        await work(await Client.connect(where), starts=starts)
+        client = await Client.connect(where, data_converter=converter)
+        await work(client, puzzled, starts=starts)
     else:
-        async with perdure.embedded(where) as client:
-            await work(client, starts=starts)
+        async with perdure.embedded(where, data_converter=converter) as client:
+            await work(client, puzzled, starts=starts)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+
+from temporalio.api.common.v1 import Payload
 
 from perdure import activity, workflow
 from perdure.common import RetryPolicy
+from perdure.converter import PayloadCodec
 from perdure.exceptions import ActivityError, TimeoutError  # noqa: A004 -- the name of the SDK
 
 LONG = timedelta(hours=1)
@@ -63,22 +66,31 @@ class Holding:
             return type(error.cause).__name__
 
 
-class Pause:
-    """Whether the next workflow task of `Thinking` blocks for good."""
+class Puzzled(PayloadCodec):
+    """The codec of a worker that never gets as far as to answer a task with a puzzle in it."""
 
-    is_wanted = False
+    def __init__(self) -> None:
+        self.is_thinking = asyncio.Event()
+
+    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """As they are."""
+        return list(payloads)
+
+    async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """As they are, but for a puzzle."""
+        if any(payload.data == b'"puzzle"' for payload in payloads):
+            self.is_thinking.set()
+            await asyncio.get_running_loop().create_future()
+        return list(payloads)
 
 
-@workflow.defn(sandboxed=False)
+@workflow.defn
 class Thinking:
-    """Its first workflow task is never answered by a worker that pauses."""
+    """Its first workflow task is never answered by a worker that is puzzled."""
 
     @workflow.run
-    async def run(self) -> str:
+    async def run(self, puzzle: str) -> str:
         """Done thinking."""
-        if Pause.is_wanted:
-            print("thinking", flush=True)
-            time.sleep(3600)  # noqa: ASYNC251 -- that is what is tested
         return "thought"
 
 

@@ -207,10 +207,22 @@ class House:
     # ---- workers
 
     async def poll(
-        self, queue: str = "queue", *, sticky_for: str = "", seconds: float = POLL_SECONDS
+        self,
+        queue: str = "queue",
+        *,
+        sticky_for: str = "",
+        seconds: float = POLL_SECONDS,
+        takes_early: bool = False,
     ) -> WorkflowTaskWithHistory | None:
         """Poll a workflow task."""
-        poll = Poll(NAMESPACE, queue, "worker", sticky_for, worker_instance="worker-1")
+        poll = Poll(
+            NAMESPACE,
+            queue,
+            "worker",
+            sticky_for,
+            worker_instance="worker-1",
+            takes_early=takes_early,
+        )
         found = await self.engine.poll_workflow_task(poll, seconds)
         assert not isinstance(found, QueryTaskWithHistory)
         return found

@@ -151,6 +151,7 @@ class _Table(grpc.GenericRpcHandler):  # type: ignore[type-arg]
 
 class _Caller:
     __slots__ = ("_context", "session")
+    in_process = False
 
     def __init__(self, context: aio.ServicerContext[bytes, bytes]) -> None:
         self._context = context

@@ -61,6 +61,7 @@ class InProcessTransport:
 
 class _Caller:
     __slots__ = ("_metadata", "session")
+    in_process = True
 
     def __init__(self, metadata: Mapping[str, str] | None) -> None:
         self._metadata = metadata or {}
@@ -77,6 +78,7 @@ class _LimitedCaller:
     """A caller who waits for so long; then its task is cancelled, as by `asyncio.timeout`."""
 
     __slots__ = ("_cancelled_before", "_deadline", "_expired", "_metadata", "_task", "session")
+    in_process = True
 
     def __init__(self, metadata: Mapping[str, str] | None, seconds: float) -> None:
         task = asyncio.current_task()

@@ -66,6 +66,11 @@ class Caller(Protocol):
     session: object | None
     """What the service keeps for the caller's session; None when it has none."""
 
+    @property
+    def in_process(self) -> bool:
+        """Whether the caller is on the service's own loop, and so ends with it."""
+        ...
+
     def time_remaining(self) -> float | None:
         """Seconds until the caller gives up; None when it waits for ever."""
         ...

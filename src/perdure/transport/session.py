@@ -238,6 +238,7 @@ class ClientSession:
 
 class _SessionCaller:
     __slots__ = ("_deadline", "_headers", "_loop", "session")
+    in_process = False
 
     def __init__(
         self,

@@ -55,6 +55,9 @@ class Poll(msgspec.Struct, frozen=True):
     worker_version: bytes = b""
     """A serialised WorkerVersionStamp."""
     worker_instance: str = ""
+    takes_early: bool = False
+    """It may be given a workflow task before the task's start is durable: what the worker knows
+    ends with the engine, and whatever follows from it waits for the commit."""
 
 
 class WorkflowTaskWithHistory(msgspec.Struct):

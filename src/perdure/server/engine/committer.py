@@ -50,6 +50,11 @@ WRITES_PER_GROUP_MAX = 500
 latency."""
 
 
+EXPECTED_LOOP_TURNS_MAX = 4
+"""Turns of the loop that an answer may take from a worker on the same loop that waits for nothing:
+its poll ends, its task begins, and it answers."""
+
+
 class Group:
     """Turns that become durable together."""
 
@@ -116,6 +121,8 @@ class Committer:
         self._gather_seconds = 0.0
         self._recent: deque[ExecutionKey] = deque(maxlen=CROWD_WRITES)
         """The workflows of the last writes."""
+        self._expected: set[Execution] = set()
+        """Workflows whose next turn is expected within a few turns of the loop."""
         self._in_flight: Group | None = None
         self._dropped_in_flight: dict[ExecutionKey, Group] = {}
         """Workflows that were dropped while a commit of theirs is under way: until it has settled,
@@ -126,6 +133,7 @@ class Committer:
         """The part of the open group that is about this workflow. Raises EngineStopped."""
         if self._is_stopped:
             raise EngineStopped("the engine has stopped")
+        self._expected.discard(execution)
         write = self._open.writes.get(execution)
         if write is None:
             write = self._open.writes[execution] = PendingWrite(execution, namespace)
@@ -134,6 +142,11 @@ class Committer:
             if self._task is None:
                 self._task = self._loop.create_task(self._run())
         return write
+
+    def expect_answer(self, execution: Execution) -> None:
+        """The next turn of a workflow is about to come, and may share the open group with what it
+        answers."""
+        self._expected.add(execution)
 
     def acknowledge(self, sequence: int, settled: Callable[[Exception | None], None]) -> None:
         """Delete an outbox row that nothing follows from; `settled` as `PendingWrite.when_durable`.
@@ -184,6 +197,10 @@ class Committer:
         try:
             while self._open.writes or self._open.acknowledged:
                 await asyncio.sleep(self._gather_seconds)
+                for _ in range(EXPECTED_LOOP_TURNS_MAX):
+                    if self._expected:
+                        await asyncio.sleep(0)
+                self._expected.clear()
                 group = self._next_group()
                 self._gather_seconds = self._gather_seconds_after(group)
                 self._in_flight = group

@@ -4,6 +4,10 @@ A task that becomes ready meets a waiting poll at once, in the same group commit
 is stored, and it is published to its queue when that is durable. A poll that finds a stored task
 starts it and waits for the commit. In both cases the task is handed over only when its start is
 durable; if the poll is gone by then, the task goes back on offer and its attempt does not count.
+
+A worker in the engine's own process may be given a workflow task before that: activating it has no
+effect outside, the answer to it waits for its commit, and if the start is lost, so is what the
+worker knows of it, since its token fits no other start. So start and answer share a commit.
 """
 
 from __future__ import annotations
@@ -92,7 +96,7 @@ class Dispatcher:
             raise
         assert write is not None, "starting a task changes its run"
         assert isinstance(reply, (StartedWorkflowTask, StartedActivityTask))
-        self._deliver_when_durable(namespace, execution.key[1], reply, waiting, write, key)
+        self._deliver(execution, namespace, reply, waiting, write, key)
 
     def durable(self, execution: Execution, pending: PendingRun) -> None:
         """The rows of a group are stored: their tasks are published to their queues."""
@@ -190,7 +194,7 @@ class Dispatcher:
             raise
         assert write is not None, "starting a task changes its run"
         assert isinstance(reply, (StartedWorkflowTask, StartedActivityTask))
-        self._deliver_when_durable(namespace, workflow_id, reply, waiting, write, key)
+        self._deliver(execution, namespace, reply, waiting, write, key)
         return None
 
     def _wait_on(self, key: QueueKey, waiting: WaitingPoll[Poll]) -> None:
@@ -227,6 +231,23 @@ class Dispatcher:
         )
 
     # ---- delivering
+
+    def _deliver(
+        self,
+        execution: Execution,
+        namespace: NamespaceRef,
+        started: Started,
+        waiting: WaitingPoll[Poll],
+        write: PendingWrite,
+        key: QueueKey,
+    ) -> None:
+        is_there = waiting.poll.takes_early and not waiting.result.done()
+        if is_there and _may_be_early(execution, started):
+            waiting.result.set_result((execution.key[1], started))
+            write.when_durable(lambda error: self._spawn(self._look_again(key)) if error else None)
+            self._pipeline.expect_answer(execution)
+        else:
+            self._deliver_when_durable(namespace, execution.key[1], started, waiting, write, key)
 
     def _deliver_when_durable(
         self,
@@ -318,3 +339,12 @@ class Dispatcher:
         if sticky_queue:
             self._queues.forget_pollers(QueueKey(namespace.number, sticky_queue, TaskKind.WORKFLOW))
         return cancelled
+
+
+def _may_be_early(execution: Execution, started: Started) -> bool:
+    """Whether nothing outside can learn of the task but by an answer that waits for its commit."""
+    return (
+        isinstance(started, StartedWorkflowTask)
+        and not started.queries
+        and execution.tail.holds(started.history_from, started.history_to)
+    )

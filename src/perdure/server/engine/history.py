@@ -34,13 +34,20 @@ class HistoryTail:
         while self._bytes > TAIL_BYTES_MAX:
             self._bytes -= len(self._batches.popleft()[2])
 
+    def holds(self, first_event_id: int, last_event_id: int) -> bool:
+        """Whether the events of a closed range are in memory."""
+        batches = self._batches
+        return first_event_id > last_event_id or (
+            bool(batches) and batches[0][0] <= first_event_id and last_event_id <= batches[-1][1]
+        )
+
     def read(self, first_event_id: int, last_event_id: int) -> bytes | None:
         """The events of a closed range as a serialised History; None when some are not in
         memory."""
         if first_event_id > last_event_id:
             return b""
         batches = self._batches
-        if not batches or batches[0][0] > first_event_id or batches[-1][1] < last_event_id:
+        if not self.holds(first_event_id, last_event_id):
             return None
         parts = [
             entries

@@ -141,6 +141,10 @@ class Pipeline:
             return reply
         raise EngineUnavailable(f"workflow {workflow_id!r} cannot be written now")
 
+    def expect_answer(self, execution: Execution) -> None:
+        """A worker has been given a task in the open group, and is about to answer it."""
+        self._committer.expect_answer(execution)
+
     def reserve_run(self) -> RunNumber:
         """A number that no other run will have."""
         self._last_run += 1

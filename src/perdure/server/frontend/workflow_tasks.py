@@ -52,7 +52,7 @@ async def poll_workflow_task_queue(
     check_identity(request.identity, services.limits)
     check_worker_version(request, request.task_queue, services.limits)
     check_queue(request.HasField("task_queue"), request.task_queue, services.limits)
-    poll = poll_of(namespace, request)
+    poll = poll_of(namespace, request, takes_early=caller.in_process)
     held = held_by(caller.session)
     if held is not None and poll.sticky_for:
         held.polls_sticky(namespace, poll.queue)
@@ -69,7 +69,10 @@ async def poll_workflow_task_queue(
 
 
 def poll_of(
-    namespace: NamespaceRef, request: PollWorkflowTaskQueueRequest | PollActivityTaskQueueRequest
+    namespace: NamespaceRef,
+    request: PollWorkflowTaskQueueRequest | PollActivityTaskQueueRequest,
+    *,
+    takes_early: bool = False,
 ) -> Poll:
     """The poll that a request asks for."""
     queue = request.task_queue
@@ -85,6 +88,7 @@ def poll_of(
             WorkerVersionStamp(build_id=build_id).SerializeToString() if build_id else b""
         ),
         worker_instance=request.worker_instance_key,
+        takes_early=takes_early,
     )
 
 

@@ -52,6 +52,8 @@ def deadline_exceeded() -> CallFailed:
 class UnaryCall:
     """One request, one answer. It is the `Caller` that its handler sees."""
 
+    in_process = False
+
     __slots__ = (
         "_deadline",
         "_handler",

@@ -46,6 +46,8 @@ class TaskToken(msgspec.Struct, array_like=True, frozen=True):
     started_event_id: int = 0
     activity_id: str = ""
     """Set, with `scheduled_event_id` 0, when an activity is named by its id instead."""
+    start_id: str = ""
+    """Of a workflow task, which start of it this was: after a loss, ids and stamps come again."""
 
 
 # ---- from clients

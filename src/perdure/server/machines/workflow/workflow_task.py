@@ -168,6 +168,7 @@ def started_reply(workflow: Workflow, *, is_sticky: bool) -> StartedWorkflowTask
             attempt=task.attempt,
             stamp=run.pending.task_stamp,
             started_event_id=task.started_event_id,
+            start_id=task.request_id,
         ),
         workflow_type=recorded.workflow_type,
         attempt=task.attempt,
