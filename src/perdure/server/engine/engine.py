@@ -299,7 +299,8 @@ class Engine:
         last = min(task.history_to, task.history_from + HISTORY_TASK_EVENTS_MAX - 1)
         if tail is not None and not tail.holds(task.history_from, last):
             # It has to be read from the store, where a task that was given early is not yet.
-            if (await self._settled(namespace, workflow_id)).tail is not tail:
+            execution = await self._settled(namespace, workflow_id)
+            if execution.tail is not tail:
                 raise EngineUnavailable("what the task rests on was lost")
         history, next_event_id = await self.reader.read_page(number, tail, task.history_from, last)
         if next_event_id <= task.history_to:
