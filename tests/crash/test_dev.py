@@ -187,8 +187,11 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) ->
         (("--port", "70000"), "--port"),
         (("--port", "-1"), "--port"),
         (("--log-level", "loud"), "--log-level"),
-        (("--dynamic-config-value", "limit.unknown=1"), "limit.unknown"),
+        (("--dynamic-config-value", "nonsense=1"), "nonsense"),
         (("--namespace", ""), "amespace"),
+        (("--search-attribute", "K"), "NAME=TYPE"),
+        (("--search-attribute", "K=Number"), "Number"),
+        (("--log-format", "xml"), "--log-format"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )

@@ -24,7 +24,7 @@ OPTIONS_VARIABLE = "PERDURE_DEV_OPTIONS"
 """An environment variable with further options for our server, to run the suite with them."""
 
 
-def _executable(name: str) -> str:
+def executable(name: str) -> str:
     """The program beside this interpreter, else on the path."""
     beside = Path(sys.executable).with_name(name)
     found = str(beside) if beside.exists() else shutil.which(name)
@@ -45,7 +45,7 @@ def free_port() -> int:
 def real_server(settings: Sequence[str] = ()) -> Iterator[str]:
     """The address of a fresh real server, its database in memory; `settings` are KEY=JSON."""
     port = free_port()
-    command = [_executable("temporal"), "server", "start-dev", "--headless", "--log-level", "never"]
+    command = [executable("temporal"), "server", "start-dev", "--headless", "--log-level", "never"]
     command += ["--ip", "127.0.0.1", "--port", str(port), "--http-port", str(free_port())]
     command += ["--metrics-port", str(free_port())]
     command += _overrides(settings)
@@ -58,7 +58,7 @@ def our_server(settings: Sequence[str] = ()) -> Iterator[str]:
     """The address of a fresh server of ours, its database in a directory that goes with it."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="perdure-interop-") as directory:
-        command = [_executable("perdure"), "dev", "--port", str(port)]
+        command = [executable("perdure"), "dev", "--port", str(port)]
         command += ["--db", str(Path(directory, "interop.db"))]
         command += os.environ.get(OPTIONS_VARIABLE, "").split()
         command += _overrides(settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -14,12 +15,16 @@ import typer
 from perdure.server.config import (
     DEFAULT_NAMESPACE,
     DEFAULT_PORT,
+    LogFormat,
     LogLevel,
     Settings,
     SettingsError,
     TransportKind,
     parse_overrides,
+    parse_search_attributes,
 )
+
+logger = logging.getLogger(__name__)
 
 LEVELS = {
     LogLevel.DEBUG: logging.DEBUG,
@@ -28,30 +33,62 @@ LEVELS = {
     LogLevel.ERROR: logging.ERROR,
     LogLevel.NEVER: logging.CRITICAL + 1,
 }
+TEXT_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 EXIT_CANNOT_START = 1
 EXIT_TAKEN_OVER = 1
 EXIT_USAGE = 2
 PORT_MAX = 65_535
 
 
+server = typer.Typer(name="server", help="Run a server.", no_args_is_help=True)
+"""The name under which Temporal's command line has it."""
+
+WHY_UNSERVED = {
+    "http": "calls over HTTP are not answered yet",
+    "metrics": "metrics are not served yet",
+    "ui": "there is no web page yet",
+    "sqlite": "the server tunes the database itself",
+}
+"""Why options of Temporal's command line have no effect; they are taken, so that it can be
+replaced. By the first word of their names."""
+
+
+@server.command("start-dev")
 def dev(
     port: int = typer.Option(
-        DEFAULT_PORT, min=0, max=PORT_MAX, help="Port to listen on; 0 takes a free one."
+        DEFAULT_PORT, "--port", "-p", min=0, max=PORT_MAX, help="Port to listen on; 0: a free one."
     ),
     ip: str = typer.Option("127.0.0.1", help="Address to listen on."),
-    db: Path | None = typer.Option(None, help="SQLite file for everything; without it, memory."),
+    db: Path | None = typer.Option(
+        None, "--db", "--db-filename", "-f", help="SQLite file for everything; without it, memory."
+    ),
     namespace: list[str] = typer.Option(
         [], "--namespace", "-n", help="A namespace to have besides 'default' (may be repeated)."
     ),
+    search_attribute: list[str] = typer.Option(
+        [], help="A search attribute of these namespaces, as NAME=TYPE (may be repeated)."
+    ),
     log_level: LogLevel = typer.Option(LogLevel.WARNING, help="How much to log."),
+    log_format: LogFormat = typer.Option(LogFormat.TEXT, help="How a line of the log looks."),
     transport: TransportKind = typer.Option(
         TransportKind.NATIVE, help="What speaks gRPC: our own server, or that of grpcio."
     ),
     dynamic_config_value: list[str] = typer.Option(
         [], help="A limit, as KEY=JSON with Temporal's name for it (may be repeated)."
     ),
+    headless: bool = typer.Option(False, "--headless", hidden=True),
+    http_port: int | None = typer.Option(None, hidden=True),
+    metrics_port: int | None = typer.Option(None, hidden=True),
+    ui_ip: str | None = typer.Option(None, hidden=True),
+    ui_port: int | None = typer.Option(None, hidden=True),
+    ui_public_path: str | None = typer.Option(None, hidden=True),
+    ui_asset_path: str | None = typer.Option(None, hidden=True),
+    ui_codec_endpoint: str | None = typer.Option(None, hidden=True),
+    ui_disable_news_fetch: bool = typer.Option(False, "--ui-disable-news-fetch", hidden=True),
+    sqlite_pragma: list[str] = typer.Option([], hidden=True),
 ) -> None:
     """Run a server on this machine. Stops cleanly on SIGINT and SIGTERM."""
+    _set_up_log(log_level, log_format)
     try:
         if "" in namespace:
             raise SettingsError("--namespace needs a name that is not empty")
@@ -60,14 +97,22 @@ def dev(
             port=port,
             database=":memory:" if db is None else str(db),
             namespaces=tuple(dict.fromkeys((DEFAULT_NAMESPACE, *namespace))),
+            search_attributes=parse_search_attributes(search_attribute),
             log_level=log_level,
             limits=parse_overrides(dynamic_config_value),
             transport=transport,
         )
     except SettingsError as error:
         _fail(str(error), EXIT_USAGE)
-    logging.basicConfig(
-        level=LEVELS[log_level], format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    _warn_of_unserved(
+        http_port=http_port,
+        metrics_port=metrics_port,
+        ui_ip=ui_ip,
+        ui_port=ui_port,
+        ui_public_path=ui_public_path,
+        ui_asset_path=ui_asset_path,
+        ui_codec_endpoint=ui_codec_endpoint,
+        sqlite_pragma=sqlite_pragma,
     )
     # Whatever is wrong, we say it; the core of gRPC would say it too, in its own words.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -76,8 +121,39 @@ def dev(
     uvloop.run(_serve(settings))
 
 
+def _set_up_log(level: LogLevel, form: LogFormat) -> None:
+    logging.basicConfig(level=LEVELS[level], format=TEXT_FORMAT)
+    if form is LogFormat.JSON:
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(_JsonLines())
+
+
+def _warn_of_unserved(**options: object) -> None:
+    for name, value in options.items():
+        if value:
+            why = WHY_UNSERVED[name.partition("_")[0]]
+            logger.warning("--%s has no effect: %s", name.replace("_", "-"), why)
+
+
+class _JsonLines(logging.Formatter):
+    """Each record as a JSON object on a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        line = {
+            "time": self.formatTime(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
 async def _serve(settings: Settings) -> None:
     from perdure.server.app import Server
+    from perdure.server.machines.errors import InvalidArgument
     from perdure.server.store.ports import StoreError
     from perdure.transport.listening import BindFailed
 
@@ -94,7 +170,7 @@ async def _serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stopping.set)
     try:
         server = await Server.start(settings, on_lease_lost=lose)
-    except (StoreError, BindFailed) as error:
+    except (StoreError, BindFailed, InvalidArgument) as error:
         _fail(str(error), EXIT_CANNOT_START)
     where = "in memory" if settings.database == ":memory:" else f"in {settings.database}"
     typer.echo(f"perdure listens on {settings.host}:{server.port}, keeps its data {where}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from perdure import __version__
-from perdure.cli.dev import dev
+from perdure.cli.dev import dev, server
 from perdure.cli.worker import worker
 from perdure.cli.workflow import workflows
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command()(dev)
 app.command()(worker)
 app.add_typer(workflows)
+app.add_typer(server)
 
 
 @app.callback(invoke_without_command=True)

@@ -58,7 +58,7 @@ class Service:
         """Open the store (unless it is given one, which becomes its own) and recover.
 
         `workers_are_dead`: all workers lived and died with the last service on this store.
-        Raises StoreInUse, SchemaTooNew, StoreUnavailable.
+        Raises StoreInUse, SchemaTooNew, StoreUnavailable, InvalidArgument.
         """
         store = open_store(settings.database) if store is None else store
         try:
@@ -66,6 +66,8 @@ class Service:
             ids = RandomIds(clock)
             namespaces = NamespaceRegistry(store, ids)
             await namespaces.load(settings.namespaces)
+            for name in settings.namespaces:
+                await namespaces.add_search_attributes(name, settings.search_attributes)
             engine = await Engine.open(
                 store,
                 shard=SHARD,

@@ -34,6 +34,14 @@ class LogLevel(Enum):
     NEVER = "never"
 
 
+class LogFormat(Enum):
+    """How a line of the log looks."""
+
+    TEXT = "text"
+    PRETTY = "pretty"
+    JSON = "json"
+
+
 class TransportKind(Enum):
     """Which of two servers speaks gRPC: our own, or that of the grpcio package."""
 
@@ -49,6 +57,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: int = DEFAULT_PORT
     database: str = ":memory:"
     namespaces: tuple[str, ...] = (DEFAULT_NAMESPACE,)
+    search_attributes: dict[str, int] = {}
+    """Custom ones that each of these namespaces has, with their types."""
     log_level: LogLevel = LogLevel.WARNING
     limits: Limits = DEFAULT_LIMITS
     transport: TransportKind = TransportKind.NATIVE
@@ -126,6 +136,23 @@ UNITS_NS: dict[str, int] = {
     "m": MINUTE_NS,
     "h": 60 * MINUTE_NS,
 }
+
+
+def parse_search_attributes(texts: Iterable[str]) -> dict[str, int]:
+    """Search attributes written as `NAME=TYPE`. Raises SettingsError."""
+    # It knows messages, which take longer to import than a command line should to answer.
+    from perdure.server.machines.search_attributes import TYPE_NAMES
+
+    types = {name: kind for kind, name in TYPE_NAMES.items()}
+    found: dict[str, int] = {}
+    for text in texts:
+        name, separator, kind = text.rpartition("=")
+        if not separator or not name:
+            raise SettingsError(f"{text!r} is not of the form NAME=TYPE")
+        if kind not in types:
+            raise SettingsError(f"{name}: {kind!r} is none of {', '.join(types)}")
+        found[name] = types[kind]
+    return found
 
 
 def parse_overrides(overrides: Iterable[str], limits: Limits = DEFAULT_LIMITS) -> Limits:

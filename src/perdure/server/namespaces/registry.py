@@ -9,7 +9,7 @@ what the running version adds: capabilities and limits). Nothing here is asked o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 from google.protobuf.duration_pb2 import Duration
@@ -22,7 +22,7 @@ from perdure.server.machines.errors import Rejected
 from perdure.server.machines.ports import Ids
 from perdure.server.machines.search_attributes import CustomAttributes
 from perdure.server.machines.wire import duration_ns
-from perdure.server.namespaces.aliases import custom_attributes
+from perdure.server.namespaces import aliases
 from perdure.server.store.codec import seal, unseal
 from perdure.server.store.ports import Store
 
@@ -133,6 +133,11 @@ class NamespaceRegistry:
             row = await self._store.put_namespace(name, seal(settings))
             return self._remember(row.number, name, settings)
 
+    async def add_search_attributes(self, name: str, added: Mapping[str, int]) -> Namespace:
+        """Add custom search attributes to a namespace. Raises NamespaceNotFound,
+        InvalidArgument."""
+        return await self.update(name, lambda described: aliases.add(described.config, added))
+
     def by_name(self, name: str) -> Namespace:
         """The namespace of this name. Raises NamespaceNotFound."""
         try:
@@ -164,7 +169,7 @@ class NamespaceRegistry:
             name,
             settings,
             retention_ns,
-            custom_attributes(described.config),
+            aliases.custom_attributes(described.config),
         )
         self._by_name[name] = namespace
         self._by_id[namespace.id] = namespace
