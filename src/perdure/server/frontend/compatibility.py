@@ -62,24 +62,38 @@ read before they use a feature.
 """
 
 
-DIFFERENCES = """
-## What can be told apart
+DIFFERENCES: tuple[tuple[str, str, str], ...] = (
+    (
+        "when timers and timeouts fire",
+        "up to a second late: a start-to-close timeout of 200 ms after 0.8 to 1 s",
+        "within milliseconds",
+    ),
+    (
+        "`ORDER BY` in a query",
+        "refused: `operation is not supported: 'ORDER BY' clause`",
+        "answered",
+    ),
+    (
+        "`GROUP BY` in a count",
+        "`ExecutionStatus` and a few others",
+        "any attribute of type Keyword",
+    ),
+    (
+        "custom search attributes of a namespace",
+        "10 of type Keyword, 3 of each other type",
+        "100 of each type",
+    ),
+    ("when a query finds a change", "a moment later", "as soon as it is answered"),
+    ("a `Datetime` in a query", "compared by milliseconds", "compared by nanoseconds"),
+)
+"""What differs on purpose, and how it is on both servers."""
 
-| what | Temporal | Perdure |
-|---|---|---|
-| when timers and timeouts fire | up to a second late: a start-to-close timeout of 200 ms after 0.8 to 1 s | \
-within milliseconds |
-| `ORDER BY` in a query | refused: `operation is not supported: 'ORDER BY' clause` | answered |
-| `GROUP BY` in a count | `ExecutionStatus` and a few others | any attribute of type Keyword |
-| custom search attributes of a namespace | 10 of type Keyword, 3 of each other type | 100 of each type |
-| when a change is found by a query | a moment later | as soon as it is answered |
-| a `Datetime` in a query | compared by milliseconds | compared by nanoseconds |
-
+SUITE = """
 One test of the official Python SDK's suite relies on late timeouts:
-`tests/worker/test_activity.py::test_sync_activity_cancel_after_return_does_not_kill_thread_pool_worker` gives the
-worker 5 s to notice by itself a timeout that it notices 5 s after it was due, counted from when the server reports it.
+`test_sync_activity_cancel_after_return_does_not_kill_thread_pool_worker` of
+`tests/worker/test_activity.py` waits 5 s, from when the server reports a timeout, for the worker to
+notice it by itself, which it does 5 s after the timeout was due.
 """
-"""Differences on purpose."""
 
 
 def state_of(method: MethodDescriptor) -> tuple[str, str]:
@@ -104,7 +118,9 @@ def render() -> str:
         parts.append(_table(rows))
     parts.append("\n## Other services\n\n")
     parts.append(_table(list(OTHER_SERVICES)))
-    parts.append(DIFFERENCES)
+    parts.append("\n## What can be told apart\n\n| what | Temporal | Perdure |\n|---|---|---|\n")
+    parts += [f"| {' | '.join(row)} |\n" for row in DIFFERENCES]
+    parts.append(SUITE)
     return "".join(parts)
 
 
