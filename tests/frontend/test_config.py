@@ -55,3 +55,9 @@ def test_a_setting_of_temporal_that_has_no_effect_is_taken_and_warned_of(
 def test_an_unusable_override_is_refused_with_a_reason(override: str, text: str) -> None:
     with pytest.raises(SettingsError, match=text):
         parse_overrides([override])
+
+
+def test_polls_wait_as_long_as_those_of_temporal() -> None:
+    """SDKs take a poll that ends later, or a history read, for a broken connection."""
+    assert DEFAULT_LIMITS.task_poll_ns_max == 60 * SECOND_NS
+    assert DEFAULT_LIMITS.history_poll_ns_max == 20 * SECOND_NS
