@@ -94,6 +94,7 @@ PROGRAMS: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "memo_changes": markers.memo_changes,
     "unhandled_command": workflow_tasks.unhandled_command,
     "task_fails": workflow_tasks.task_fails,
+    "worker_metadata": workflow_tasks.worker_metadata,
     "reported_problems": workflow_tasks.reported_problems,
     "task_times_out": workflow_tasks.task_times_out,
     "buffered_events": workflow_tasks.buffered_events,

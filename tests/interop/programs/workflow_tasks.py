@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from temporalio.api.common.v1 import MeteringMetadata, WorkerVersionStamp
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
+from temporalio.api.sdk.v1 import WorkflowTaskCompletedMetadata
 from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueResponse,
     RequestCancelWorkflowExecutionRequest,
@@ -88,6 +92,30 @@ async def task_times_out(stage: Stage) -> None:
     await stage.outcome("completion", worker.complete(third, start_timer("t", 3600)))
     await worker.finish()
     await stage.chain("history", execution)
+
+
+async def worker_metadata(stage: Stage) -> None:
+    """What workers tell of themselves with a completion, in both ways to name a build."""
+    worker = HandWorker(stage)
+    execution = await worker.start()
+    completions: tuple[dict[str, Any], ...] = (
+        {
+            "binary_checksum": "one",
+            "sdk_metadata": WorkflowTaskCompletedMetadata(
+                core_used_flags=[1, 2], lang_used_flags=[3], sdk_name="interop", sdk_version="1"
+            ),
+            "metering_metadata": MeteringMetadata(nonfirst_local_activity_execution_attempts=3),
+        },
+        {"worker_version_stamp": WorkerVersionStamp(build_id="two")},
+        {"worker_version_stamp": WorkerVersionStamp(build_id="two"), "binary_checksum": "one"},
+        {"binary_checksum": "one"},
+    )
+    for number, fields in enumerate(completions):
+        await worker.complete(await worker.poll(), **fields)
+        await stage.describe(f"completed {number}", execution)
+        await worker.signal(execution, f"go {number}")
+    await worker.finish()
+    await stage.history("history", execution)
 
 
 async def reported_problems(stage: Stage) -> None:

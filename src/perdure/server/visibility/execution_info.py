@@ -47,6 +47,7 @@ def _reset_points(run: Run, retention_ns: int) -> ResetPoints:
         points=[
             ResetPointInfo(
                 build_id=point.build_id,
+                binary_checksum=point.binary_checksum,
                 run_id=point.run_id,
                 first_workflow_task_completed_id=point.first_completed_event_id,
                 create_time=timestamp(point.create_time_ns),
@@ -68,16 +69,17 @@ def shown_search_attributes(run: Run) -> SearchAttributes:
     attributes = SearchAttributes.FromString(run.blobs.get(BlobName.SEARCH_ATTRIBUTES, b""))
     recorded = run.recorded
     if recorded.completed_task_started_event_id:
-        builds = ["unversioned"]
         points = recorded.reset_points
-        builds += [f"unversioned:{point.build_id}" for point in points if point.build_id]
-        _set_keywords(attributes, "BuildIds", builds)
+        named = [f"unversioned:{point.build_id}" for point in points if point.build_id]
+        _set_keywords(attributes, "BuildIds", ["unversioned", *dict.fromkeys(named)])
+        checksums = [point.binary_checksum for point in points if point.binary_checksum]
+        if checksums:
+            _set_keywords(attributes, "BinaryChecksums", checksums)
+    paused = [f"property:activityType={name}" for name in run.pending.paused_types]
     pause = run.pending.pause
     if pause is not None:
-        told = [f"Workflow:{pause.workflow_id}", f"Reason:{pause.reason}"]
-        _set_keywords(attributes, "TemporalPauseInfo", told)
-    elif run.pending.paused_types:
-        paused = [f"property:activityType={name}" for name in run.pending.paused_types]
+        paused = [f"Workflow:{pause.workflow_id}", f"Reason:{pause.reason}", *paused]
+    if paused:
         _set_keywords(attributes, "TemporalPauseInfo", paused)
     if run.pending.reported_problem:
         problem = list(run.pending.reported_problem)

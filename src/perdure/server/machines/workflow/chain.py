@@ -331,6 +331,7 @@ def _expiring_points(turn: Turn, previous: Run) -> ResetPoints:
         points=[
             ResetPointInfo(
                 build_id=point.build_id,
+                binary_checksum=point.binary_checksum,
                 run_id=point.run_id,
                 first_workflow_task_completed_id=point.first_completed_event_id,
                 create_time=timestamp(point.create_time_ns),

@@ -106,6 +106,7 @@ def run_from_start(event: HistoryEvent, size: int, touched: Touched) -> Run:
                 point.first_workflow_task_completed_id,
                 timestamp_ns(point.create_time),
                 timestamp_ns(point.expire_time),
+                point.binary_checksum,
             )
             for point in attributes.prev_auto_reset_points.points
         ),
@@ -189,17 +190,24 @@ def _task_completed(run: Run, event: HistoryEvent, time_ns: int, touched: Touche
     recorded = run.recorded
     recorded.completed_task_started_event_id = _outstanding(run, event).started_event_id
     recorded.workflow_task = None
-    build_id = event.workflow_task_completed_event_attributes.worker_version.build_id
-    if build_id != recorded.build_id or not recorded.reset_points:
-        recorded.build_id = build_id
-        _add_reset_point(recorded, build_id, event.event_id, time_ns)
+    attributes = event.workflow_task_completed_event_attributes
+    build_id, checksum = attributes.worker_version.build_id, attributes.binary_checksum
+    if (
+        build_id != recorded.build_id
+        or checksum != recorded.binary_checksum
+        or not recorded.reset_points
+    ):
+        recorded.build_id, recorded.binary_checksum = build_id, checksum
+        _add_reset_point(recorded, event.event_id, time_ns)
 
 
-def _add_reset_point(recorded: Recorded, build_id: str, event_id: int, time_ns: int) -> None:
+def _add_reset_point(recorded: Recorded, event_id: int, time_ns: int) -> None:
     """Remember where each build began: a bad one can be undone by a reset to there."""
-    if any(point.build_id == build_id for point in recorded.reset_points):
+    build = recorded.build_id, recorded.binary_checksum
+    if any((point.build_id, point.binary_checksum) == build for point in recorded.reset_points):
         return
-    point = ResetPoint(build_id, recorded.run_id, event_id, time_ns)
+    build_id, checksum = build
+    point = ResetPoint(build_id, recorded.run_id, event_id, time_ns, binary_checksum=checksum)
     recorded.reset_points = (*recorded.reset_points, point)[-RESET_POINTS_MAX:]
 
 

@@ -108,6 +108,8 @@ class ResetPoint(msgspec.Struct, array_like=True, frozen=True):
     create_time_ns: int
     expire_time_ns: int = 0
     """When the closed run that it belongs to is deleted; 0 while that is open."""
+    binary_checksum: str = ""
+    """Of workers that name their build in this old way."""
 
 
 class BaseRun(msgspec.Struct, array_like=True, frozen=True):
@@ -174,6 +176,8 @@ class Recorded(msgspec.Struct, array_like=True):
     original_start_time_ns: int = 0
     """Of a run that was made by a reset: when the history began that it took over. Its own start is
     the reset."""
+    binary_checksum: str = ""
+    """Of the worker that completed the newest workflow task."""
 
     @property
     def first_execution_run_id(self) -> str:
