@@ -7,6 +7,8 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
+from google.protobuf.field_mask_pb2 import FieldMask
+from temporalio.api.activity.v1 import ActivityOptions
 from temporalio.api.common.v1 import RetryPolicy, WorkflowExecution, WorkflowType
 from temporalio.api.enums.v1 import (
     TaskQueueKind,
@@ -15,10 +17,14 @@ from temporalio.api.enums.v1 import (
 )
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
+    PauseActivityRequest,
     RequestCancelWorkflowExecutionRequest,
+    ResetActivityRequest,
     SignalWorkflowExecutionRequest,
     StartWorkflowExecutionRequest,
     TerminateWorkflowExecutionRequest,
+    UnpauseActivityRequest,
+    UpdateActivityOptionsRequest,
 )
 
 from perdure.server.engine.api import WorkflowTaskWithHistory
@@ -27,7 +33,7 @@ from perdure.server.machines.wire import duration
 from sim.ids import SeededIds
 from sim.ledger import Ledger, Signal, Start
 from sim.workload.plans import random_program
-from sim.workload.program import QUEUE, encode
+from sim.workload.program import ACTIVITY_TYPE, QUEUE, encode
 from sim.workload.service import Service
 
 MILLISECOND_NS = 1_000_000
@@ -99,8 +105,9 @@ class Client:
                 self._describe,
                 self._watch,
                 self._reset_sticky,
+                self._operate,
             ),
-            (8, 8, 1, 1, 4, 3, 1),
+            (8, 8, 1, 1, 4, 3, 1, 2),
         )[0]
 
     async def _start(self, workflow_id: str) -> None:
@@ -192,6 +199,51 @@ class Client:
             if not page.is_open:
                 return
             await self._service.wait_for_events(workflow_id, run_id, wanted - 1)
+
+    async def _operate(self, workflow_id: str) -> None:
+        """Do to the activities of a workflow what operators do; what was paused goes on later."""
+        execution = WorkflowExecution(workflow_id=workflow_id, run_id=self._run_id(workflow_id))
+        match self._dice.randrange(3):
+            case 0:
+                await self._service.reset_activities(
+                    ResetActivityRequest(
+                        execution=execution,
+                        match_all=True,
+                        reset_heartbeat=self._dice.random() < 0.5,
+                        keep_paused=self._dice.random() < 0.5,
+                        restore_original_options=self._dice.random() < 0.5,
+                        jitter=duration(300 * MILLISECOND_NS),
+                    )
+                )
+            case 1:
+                options = ActivityOptions(
+                    start_to_close_timeout=duration(900 * MILLISECOND_NS),
+                    retry_policy=RetryPolicy(maximum_attempts=2),
+                )
+                paths = ["start_to_close_timeout", "retry_policy.maximum_attempts"]
+                await self._service.update_activities(
+                    UpdateActivityOptionsRequest(
+                        execution=execution,
+                        match_all=True,
+                        activity_options=options,
+                        update_mask=FieldMask(paths=paths),
+                    )
+                )
+            case _:
+                await self._pause(execution)
+
+    async def _pause(self, execution: WorkflowExecution) -> None:
+        pause = PauseActivityRequest(
+            execution=execution, type=ACTIVITY_TYPE, request_id=self._ids.uuid()
+        )
+        unpause = UnpauseActivityRequest(
+            execution=execution, unpause_all=True, reset_attempts=self._dice.random() < 0.3
+        )
+        try:
+            await self._service.pause_activities(pause)
+            await asyncio.sleep(self._dice.random())
+        finally:
+            await self._service.unpause_activities(unpause)
 
     async def _reset_sticky(self, workflow_id: str) -> None:
         await self._service.reset_sticky(workflow_id)

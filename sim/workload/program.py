@@ -32,6 +32,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from perdure.server.machines.wire import duration
 
 MILLISECOND_NS = 1_000_000
+ACTIVITY_TYPE = "act"
 QUEUE = "queue"
 
 
@@ -283,7 +284,7 @@ def _run_activity(name: str, plan: ActivityPlan, found: Facts, wanted: list[Comm
 def _schedule(name: str, plan: ActivityPlan) -> Command:
     attributes = ScheduleActivityTaskCommandAttributes(
         activity_id=name,
-        activity_type=ActivityType(name="act"),
+        activity_type=ActivityType(name=ACTIVITY_TYPE),
         task_queue=TaskQueue(name=QUEUE),
         input=Payloads(payloads=[Payload(data=msgspec.json.encode(plan))]),
         start_to_close_timeout=duration(plan.start_to_close_ms * MILLISECOND_NS),

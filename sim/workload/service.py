@@ -15,12 +15,16 @@ import msgspec
 from temporalio.api.common.v1 import Payloads
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.workflowservice.v1 import (
+    PauseActivityRequest,
     RequestCancelWorkflowExecutionRequest,
+    ResetActivityRequest,
     RespondWorkflowTaskCompletedRequest,
     RespondWorkflowTaskFailedRequest,
     SignalWorkflowExecutionRequest,
     StartWorkflowExecutionRequest,
     TerminateWorkflowExecutionRequest,
+    UnpauseActivityRequest,
+    UpdateActivityOptionsRequest,
 )
 
 from perdure.server.engine.api import (
@@ -44,12 +48,16 @@ from perdure.server.machines.workflow.inputs import (
     Heartbeat,
     HeartbeatActivity,
     Input,
+    PauseActivity,
     Reply,
+    ResetActivity,
     ResetSticky,
     SignalWorkflow,
     StartWorkflow,
     TaskToken,
     TerminateWorkflow,
+    UnpauseActivity,
+    UpdateActivityOptions,
     WorkflowStarted,
     WorkflowTaskCompleted,
 )
@@ -57,6 +65,12 @@ from sim.network import Network, Unavailable
 from sim.witness import Witness
 
 _T = TypeVar("_T")
+_Operation = (
+    PauseActivityRequest
+    | UnpauseActivityRequest
+    | ResetActivityRequest
+    | UpdateActivityOptionsRequest
+)
 
 NAMESPACE = NamespaceRef(1, "00000000-0000-4000-8000-000000000001", "default")
 RETRY_SECONDS_FIRST = 0.05
@@ -315,6 +329,34 @@ class Service:
         )
         return isinstance(reply, Heartbeat) and reply.cancel_requested
 
+    # ---- what operators do to activities
+
+    async def pause_activities(self, request: PauseActivityRequest) -> None:
+        """Do not start them, or not again."""
+        await self._operate("pause", request, lambda: PauseActivity(_run_of(request), request))
+
+    async def unpause_activities(self, request: UnpauseActivityRequest) -> None:
+        """Go on."""
+        await self._operate(
+            "unpause", request, lambda: UnpauseActivity(_run_of(request), request, "seed")
+        )
+
+    async def reset_activities(self, request: ResetActivityRequest) -> None:
+        """Begin again."""
+        await self._operate(
+            "reset", request, lambda: ResetActivity(_run_of(request), request, "seed")
+        )
+
+    async def update_activities(self, request: UpdateActivityOptionsRequest) -> None:
+        """Give them other options."""
+        await self._operate(
+            "update", request, lambda: UpdateActivityOptions(_run_of(request), request)
+        )
+
+    async def _operate(self, what: str, request: _Operation, message: Callable[[], Input]) -> None:
+        workflow_id = request.execution.workflow_id
+        await self._submit(f"{what}-activities {workflow_id}", workflow_id, message)
+
     # ---- how
 
     async def insist(self, call: Callable[[], Awaitable[_T]]) -> _T:
@@ -341,3 +383,7 @@ class Service:
                 answered=answered,
             )
         )
+
+
+def _run_of(request: _Operation) -> str:
+    return request.execution.run_id
