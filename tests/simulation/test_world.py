@@ -6,8 +6,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import msgspec
+
 from perdure.server.engine.engine import Engine
-from perdure.server.machines.workflow.inputs import WakeUp
 from perdure.server.store.faulty import FaultOdds
 from perdure.server.store.ports import Commit, CommitResult
 from sim.plan import Plan
@@ -47,14 +48,20 @@ def test_a_world_without_faults_ends_well() -> None:
     assert broken_by(lambda world: None) == []
 
 
+class Nonsense(msgspec.Struct):
+    """An input that no table knows."""
+
+    run_id: str = ""
+
+
 def test_a_decision_that_breaks_an_invariant_fails_the_world() -> None:
     def disturb(world: World) -> None:
         engine = engine_of(world)
 
-        async def wake_nobody() -> None:
-            await engine.submit(NAMESPACE, "nobody", WakeUp("no-run"))
+        async def ask_nonsense() -> None:
+            await engine.submit(NAMESPACE, "nobody", Nonsense())  # type: ignore[arg-type]
 
-        world.loop.spawn(world.process, wake_nobody())
+        world.loop.spawn(world.process, ask_nonsense())
 
     assert "C" in {broken.invariant for broken in broken_by(disturb)}
 
