@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from perdure.server.config import COUNTS, DURATIONS, SettingsError, parse_overrides
+from perdure.server.config import COUNTS, DURATIONS, SWITCHES, SettingsError, parse_overrides
 from perdure.server.machines.ports import DEFAULT_LIMITS, SECOND_NS
 
 WITHOUT_KEY = {"failure_depth_max"}
@@ -12,7 +12,7 @@ WITHOUT_KEY = {"failure_depth_max"}
 
 
 def test_every_limit_has_a_key_of_temporal() -> None:
-    named = {*COUNTS.values(), *DURATIONS.values()}
+    named = {*COUNTS.values(), *DURATIONS.values(), *SWITCHES.values()}
     assert named | WITHOUT_KEY == set(DEFAULT_LIMITS.__struct_fields__)
 
 
@@ -20,6 +20,13 @@ def test_overrides_change_their_limits_and_nothing_else() -> None:
     limits = parse_overrides(["limit.maxIDLength=10", "history.maximumSignalsPerExecution=7"])
     assert (limits.id_length_max, limits.signals_max) == (10, 7)
     assert limits.blob_size_bytes_max == DEFAULT_LIMITS.blob_size_bytes_max
+
+
+def test_a_switch_is_true_or_false() -> None:
+    assert parse_overrides(["frontend.WorkflowPauseEnabled=true"]).is_workflow_pause_enabled
+    assert not parse_overrides(["frontend.WorkflowPauseEnabled=false"]).is_workflow_pause_enabled
+    with pytest.raises(SettingsError, match="neither true nor false"):
+        parse_overrides(["frontend.WorkflowPauseEnabled=1"])
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,6 @@ PARTIAL: dict[str, str] = {
     "PollActivityTaskQueue": "unversioned workers; no poller scaling, no queue rate limits",
     "RespondWorkflowTaskCompleted": "commands of updates and Nexus are refused; no pages",
     "UpdateWorkflowExecutionOptions": "no versioning overrides",
-    "PauseWorkflowExecution": "off, as in Temporal's stock server, unless it is started with"
-    " `frontend.WorkflowPauseEnabled=true`",
     "ResetWorkflowExecution": "updates are not done again; a repeated request id gets the same run,"
     " where Temporal resets once more",
     "ShutdownWorker": "the last heartbeat that comes with it is not kept",
@@ -96,9 +94,17 @@ notice it by itself, which it does 5 s after the timeout was due.
 """
 
 
+SWITCHABLE: dict[str, str] = {
+    "PauseWorkflowExecution": "on with `frontend.WorkflowPauseEnabled=true`",
+}
+"""How an RPC that is built is switched on."""
+
+
 def state_of(method: MethodDescriptor) -> tuple[str, str]:
     """The state of a method of ours, and notes."""
     is_workflow_service = method.containing_service is WORKFLOW_SERVICE
+    if method.name in SWITCHABLE:
+        return "off", SWITCHABLE[method.name]
     if method.name in (RPCS if is_workflow_service else OPERATOR_RPCS):
         notes = PARTIAL.get(method.name, "")
         return ("partial" if notes else "works"), notes
