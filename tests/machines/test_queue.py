@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.queue import queue as queue_module
 from perdure.server.machines.queue.queue import Queue, Task
 
@@ -19,9 +20,9 @@ def test_a_task_goes_to_the_poll_that_has_waited_longest() -> None:
     queue: Queue[str, Task] = Queue(is_backlog_partial=False)
     assert queue.add_poll("first", 1) is None
     assert queue.add_poll("second", 2) is None
-    assert queue.add_task(task(1)) == "first"
-    assert queue.add_task(task(2)) == "second"
-    assert queue.add_task(task(3)) is None
+    assert queue.add_task(task(1), 0) == "first"
+    assert queue.add_task(task(2), 0) == "second"
+    assert queue.add_task(task(3), 0) is None
     assert queue.last_poll_ns == 2
 
 
@@ -33,7 +34,7 @@ def test_tasks_go_by_priority_then_readiness_then_arrival() -> None:
         task(3, priority=1, ready_at_ns=99),
         task(4, ready_at_ns=5),
     ):
-        assert queue.add_task(waiting) is None
+        assert queue.add_task(waiting, 0) is None
     served = [queue.add_poll("poll", 0) for _ in range(4)]
     assert [found.run for found in served if found is not None] == [3, 2, 4, 1]
 
@@ -42,11 +43,11 @@ def test_a_new_task_waits_behind_a_backlog_also_when_polls_wait() -> None:
     queue: Queue[str, Task] = Queue(is_backlog_partial=True)
     assert queue.add_poll("poll", 0) is None
     assert queue.needs_reading
-    assert queue.take_poll() is None, "the store may hold older tasks"
-    assert queue.add_task(task(9)) is None, "its row will be read in its turn"
+    assert queue.take_poll(3, 0) is None, "the store may hold older tasks"
+    assert queue.add_task(task(9), 0) is None, "its row will be read in its turn"
     queue.add_page([task(1), task(2)], is_last=True)
-    assert queue.next_match() == ("poll", task(1))
-    assert queue.take_poll() is None
+    assert queue.next_match(0) == ("poll", task(1))
+    assert queue.take_poll(3, 0) is None
     assert queue.has_backlog
     assert queue.add_poll("poll", 0) == task(2)
     assert not queue.has_backlog
@@ -54,18 +55,18 @@ def test_a_new_task_waits_behind_a_backlog_also_when_polls_wait() -> None:
 
 def test_a_task_that_is_ready_right_now_takes_a_poll_only_when_nobody_is_before_it() -> None:
     queue: Queue[str, Task] = Queue(is_backlog_partial=False)
-    assert queue.take_poll() is None
+    assert queue.take_poll(3, 0) is None
     queue.add_poll("poll", 0)
-    assert queue.take_poll() == "poll"
-    queue.add_task(task(1))
-    assert queue.take_poll() is None
+    assert queue.take_poll(3, 0) == "poll"
+    queue.add_task(task(1), 0)
+    assert queue.take_poll(3, 0) is None
 
 
 def test_a_poll_whose_task_came_to_nothing_is_the_next_to_be_served() -> None:
     queue: Queue[str, Task] = Queue(is_backlog_partial=False)
     queue.add_poll("first", 0)
     queue.add_poll("second", 0)
-    taken = queue.take_poll()
+    taken = queue.take_poll(3, 0)
     assert taken == "first"
     queue.return_poll(taken)
     assert queue.polls() == ["first", "second"]
@@ -77,7 +78,7 @@ def test_a_poll_that_went_away_gets_nothing() -> None:
     assert queue.remove_poll("poll")
     assert not queue.remove_poll("poll")
     assert queue.waiting_polls == 0
-    assert queue.add_task(task(1)) is None
+    assert queue.add_task(task(1), 0) is None
     assert not queue.is_idle
 
 
@@ -105,7 +106,7 @@ def test_a_backlog_that_is_too_long_is_left_to_the_store(monkeypatch: pytest.Mon
     monkeypatch.setattr(queue_module, "BACKLOG_IN_MEMORY_MAX", 3)
     queue: Queue[str, Task] = Queue(is_backlog_partial=False)
     for number in range(5):
-        assert queue.add_task(task(number)) is None
+        assert queue.add_task(task(number), 0) is None
     assert queue.is_backlog_partial
     assert queue.cursor is None, "it is read from the beginning: all rows are there"
     assert queue.add_poll("poll", 0) is None
@@ -118,7 +119,7 @@ def test_a_task_that_belongs_before_what_was_read_is_kept_in_memory() -> None:
     queue.begin_page()
     queue.add_page([task(1, priority=2), task(2, priority=2)], is_last=False)
     urgent = task(3, priority=1)
-    assert queue.add_task(urgent) is None
+    assert queue.add_task(urgent, 0) is None
     assert queue.add_poll("poll", 0) == urgent
 
 
@@ -127,22 +128,22 @@ def test_a_task_that_comes_while_a_page_is_read_is_not_lost() -> None:
     queue: Queue[str, Task] = Queue(is_backlog_partial=True)
     queue.add_poll("first", 0)
     queue.begin_page()
-    assert queue.add_task(task(2)) is None
+    assert queue.add_task(task(2), 0) is None
     queue.add_page([task(1), task(3)], is_last=False)
-    assert queue.next_match() == ("first", task(1))
+    assert queue.next_match(0) == ("first", task(1))
     assert [queue.add_poll("poll", 0), queue.add_poll("poll", 0)] == [task(2), task(3)]
 
 
 def test_a_late_task_beyond_the_page_waits_for_a_later_page_unless_this_was_the_last() -> None:
     queue: Queue[str, Task] = Queue(is_backlog_partial=True)
     queue.begin_page()
-    queue.add_task(task(9))
+    queue.add_task(task(9), 0)
     queue.add_page([task(1)], is_last=False)
     assert [queue.add_poll("poll", 0), queue.add_poll("poll", 0)] == [task(1), None]
     queue.begin_page()
-    queue.add_task(task(9))
+    queue.add_task(task(9), 0)
     queue.add_page([], is_last=True)
-    assert queue.next_match() == ("poll", task(9))
+    assert queue.next_match(0) == ("poll", task(9))
     assert not queue.has_backlog
 
 
@@ -216,7 +217,7 @@ def _play_host(steps: list[tuple[str, int]], page: int, *, is_slow: bool) -> Non
                     return
             rows = reading.pop()
             queue.add_page(rows, is_last=len(rows) < page)
-            while (match := queue.next_match()) is not None:
+            while (match := queue.next_match(0)) is not None:
                 start(match[1])
 
     added = 0
@@ -225,11 +226,11 @@ def _play_host(steps: list[tuple[str, int]], page: int, *, is_slow: bool) -> Non
         if what == "task":
             added += 1
             new = task(added, priority=priority, ready_at_ns=added)
-            if queue.take_poll() is not None:
+            if queue.take_poll(3, 0) is not None:
                 served.append(new.run)
                 continue
             store.rows.append(new)
-            if queue.add_task(new) is not None:
+            if queue.add_task(new, 0) is not None:
                 start(new)
         elif what == "poll":
             found = queue.add_poll(polls, 0)
@@ -255,8 +256,8 @@ def test_a_query_goes_to_the_poll_that_waits_else_to_the_next_one() -> None:
 def test_a_query_goes_before_tasks_but_for_those_that_are_more_urgent() -> None:
     queue: Queue[str, str] = Queue(is_backlog_partial=False)
     urgent, usual = task(1, priority=1), task(2)
-    queue.add_task(urgent)
-    queue.add_task(usual)
+    queue.add_task(urgent, 0)
+    queue.add_task(usual, 0)
     queue.add_query("usual", 3)
     queue.add_query("low", 5)
     queue.add_query("high", 1)
@@ -277,3 +278,53 @@ def test_a_query_takes_the_poll_that_waits_for_the_store() -> None:
     queue: Queue[str, str] = Queue(is_backlog_partial=True)
     queue.add_poll("poll", 0)
     assert queue.add_query("q", 3) == "poll"
+
+
+def limited(rate: float) -> Queue[str, str]:
+    """A queue that an operator has limited."""
+    queue: Queue[str, str] = Queue(is_backlog_partial=False)
+    queue.set_rates(configured=rate, worker=None)
+    return queue
+
+
+def test_a_limited_queue_gives_a_second_s_worth_at_once_then_one_after_the_other() -> None:
+    queue = limited(2)
+    for number in range(5):
+        queue.add_task(task(number), 0)
+    assert [queue.add_poll(f"poll {number}", 0) for number in range(3)] == [task(0), task(1), None]
+    assert queue.free_at(0) == SECOND_NS // 2
+    assert queue.next_match(SECOND_NS // 2 - 1) is None
+    assert queue.next_match(SECOND_NS // 2) == ("poll 2", task(2))
+    assert queue.free_at(SECOND_NS) is None, "nobody waits"
+    assert queue.add_poll("poll 3", SECOND_NS) == task(3)
+    assert queue.add_poll("poll 4", 9 * SECOND_NS) == task(4)
+
+
+def test_a_task_that_is_ready_right_now_takes_no_poll_over_the_limit() -> None:
+    queue = limited(1)
+    for name in ("a", "b"):
+        queue.add_poll(name, 0)
+    assert queue.take_poll(3, 0) == "a"
+    assert queue.take_poll(3, 0) is None
+    assert queue.add_task(task(1), 0) is None
+    assert queue.free_at(0) == SECOND_NS
+    assert queue.next_match(SECOND_NS) == ("b", task(1))
+
+
+def test_a_rate_of_zero_stops_a_queue_until_there_is_another() -> None:
+    queue = limited(0)
+    queue.add_task(task(1), 0)
+    assert queue.add_poll("poll", 0) is None
+    assert queue.free_at(0) is None
+    assert queue.add_query("q", 3) == "poll", "queries are not limited"
+    queue.add_poll("another", 0)
+    queue.set_rates(configured=None, worker=None)
+    assert queue.next_match(0) == ("another", task(1))
+
+
+def test_the_operator_s_limit_counts_more_than_the_worker_s() -> None:
+    queue: Queue[str, str] = Queue(is_backlog_partial=False)
+    queue.set_rates(configured=None, worker=5)
+    assert queue.limit.per_second == 5
+    queue.set_rates(configured=50, worker=5)
+    assert queue.limit.per_second == 50

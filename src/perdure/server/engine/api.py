@@ -11,8 +11,13 @@ from typing import Protocol
 
 import msgspec
 from temporalio.api.query.v1 import WorkflowQueryResult
-from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
+from temporalio.api.taskqueue.v1 import TaskQueueConfig
+from temporalio.api.workflowservice.v1 import (
+    ResetWorkflowExecutionRequest,
+    UpdateTaskQueueConfigRequest,
+)
 
+from perdure.server.machines.queue.statistics import Poller
 from perdure.server.machines.search_attributes import CustomAttributes
 from perdure.server.machines.workflow.inputs import (
     Input,
@@ -58,6 +63,8 @@ class Poll(msgspec.Struct, frozen=True):
     takes_early: bool = False
     """It may be given a workflow task before the task's start is durable: what the worker knows
     ends with the engine, and whatever follows from it waits for the commit."""
+    rate_per_second: float | None = None
+    """What the worker wants the queue to be limited to; None when it does not say."""
 
 
 class WorkflowTaskWithHistory(msgspec.Struct):
@@ -67,6 +74,8 @@ class WorkflowTaskWithHistory(msgspec.Struct):
     task: StartedWorkflowTask
     history: bytes
     next_event_id: int
+    poller_advice: int = 0
+    """By how many its worker should change its polls."""
 
 
 class ActivityTaskWithInput(msgspec.Struct):
@@ -75,6 +84,26 @@ class ActivityTaskWithInput(msgspec.Struct):
 
     task: StartedActivityTask
     scheduled_event: bytes
+    poller_advice: int = 0
+
+
+class QueueStatistics(msgspec.Struct, frozen=True):
+    """What goes on with tasks of one priority on a queue."""
+
+    backlog: int
+    backlog_age_ns: int
+    add_rate: float
+    dispatch_rate: float
+
+
+class QueueView(msgspec.Struct):
+    """A task queue: who polls it, what goes on by priority, and what is set of it."""
+
+    pollers: list[Poller]
+    statistics: dict[int, QueueStatistics]
+    config: TaskQueueConfig | None
+    configured_rate: float | None
+    worker_rate: float | None
 
 
 class QueryTaskWithHistory(msgspec.Struct):
@@ -93,6 +122,7 @@ class QueryTaskWithHistory(msgspec.Struct):
     history: bytes
     last_event_id: int
     next_event_id: int
+    poller_advice: int = 0
 
 
 class QueryAnswer(msgspec.Struct, frozen=True):
@@ -234,6 +264,16 @@ class EngineApi(Protocol):
 
     async def describe(self, namespace: NamespaceRef, workflow_id: str, run_id: str) -> RunView:
         """A run's committed state. Raises NotFound."""
+        ...
+
+    async def describe_queue(self, namespace: NamespaceRef, name: str, kind: int) -> QueueView:
+        """A task queue, known or not; `kind` is a TaskQueueType."""
+        ...
+
+    async def configure_queue(
+        self, namespace: NamespaceRef, request: UpdateTaskQueueConfigRequest
+    ) -> TaskQueueConfig:
+        """Set something of a task queue: all that is set then, durably. Raises InvalidArgument."""
         ...
 
     def cancel_polls(self, namespace: NamespaceRef, worker_instance: str, sticky_queue: str) -> int:

@@ -27,6 +27,7 @@ from perdure.server.engine.sealing import PendingRun, PendingWrite
 from perdure.server.machines.errors import InvariantViolation, Rejected
 from perdure.server.machines.ports import SECOND_NS, Ids
 from perdure.server.machines.queue.queue import Task
+from perdure.server.machines.queue.statistics import Poller
 from perdure.server.machines.workflow.effects import OfferTask, TaskKind
 from perdure.server.machines.workflow.inputs import (
     ActivityTaskUndelivered,
@@ -85,7 +86,9 @@ class Dispatcher:
         """A task is on offer in the open group: a waiting poll takes it there and then."""
         key = QueueKey(namespace.number, offer.queue, offer.kind)
         queue = self._queues.find(key)
-        waiting = queue.take_poll() if queue is not None else None
+        if queue is None:
+            return
+        waiting = queue.take_poll(offer.priority, self._clock.now_ns())
         if waiting is None:
             return
         message = self._start_message(offer.kind, offer.run_id, offer, waiting.poll)
@@ -111,7 +114,11 @@ class Dispatcher:
         key = QueueKey(poll.namespace.number, poll.queue, kind)
         loop = asyncio.get_running_loop()
         waiting = WaitingPoll(poll, loop.create_future())
-        task = self._queues.add_poll(key, waiting, self._clock.now_ns())
+        now_ns = self._clock.now_ns()
+        self._queues.note_poller(
+            key, Poller(poll.identity, now_ns, poll.rate_per_second, poll.worker_version)
+        )
+        task = self._queues.add_poll(key, waiting, now_ns)
         if isinstance(task, QueryTask):
             task.is_taken = True
             return task
@@ -305,7 +312,7 @@ class Dispatcher:
             return
         task = Task(offer.priority, offer.ready_at_ns, run, offer.scheduled_event_id, offer.stamp)
         self._directory.remember(run, *execution.key, offer.run_id)
-        waiting = self._queues.add_task(key, task)
+        waiting = self._queues.add_task(key, task, self._clock.now_ns())
         if waiting is not None:
             self._spawn(self._start_stored(key, task, waiting))
 
@@ -318,6 +325,13 @@ class Dispatcher:
             return  # The task is no longer the one that was offered.
         except EngineUnavailable as error:
             logger.warning("a sticky task waits for its timeout: %s", error)
+
+    def advise(self, poll: Poll, kind: TaskKind, polled_ns: int) -> int:
+        """By how many a worker should change its polls, now that this one has a task."""
+        queue = self._queues.find(QueueKey(poll.namespace.number, poll.queue, kind))
+        if queue is None:
+            return 0
+        return queue.advise(polled_ns, self._clock.now_ns(), is_sticky=bool(poll.sticky_for))
 
     def has_live_poller(self, key: QueueKey, window_ns: int = STICKY_POLLER_WINDOW_NS) -> bool:
         """Whether somebody polls a queue, or did so a short time ago."""

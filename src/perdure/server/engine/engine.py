@@ -15,7 +15,11 @@ from typing import Any
 
 from msgspec import MsgspecError
 from temporalio.api.query.v1 import WorkflowQueryResult
-from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
+from temporalio.api.taskqueue.v1 import TaskQueueConfig
+from temporalio.api.workflowservice.v1 import (
+    ResetWorkflowExecutionRequest,
+    UpdateTaskQueueConfigRequest,
+)
 
 from perdure.server.engine.api import (
     ActivityTaskWithInput,
@@ -26,6 +30,7 @@ from perdure.server.engine.api import (
     Poll,
     QueryAnswer,
     QueryTaskWithHistory,
+    QueueView,
     RunClose,
     RunView,
     WorkflowTaskWithHistory,
@@ -40,6 +45,7 @@ from perdure.server.engine.flight_recorder import FlightRecorder
 from perdure.server.engine.outbox import Outbox
 from perdure.server.engine.pipeline import Pipeline
 from perdure.server.engine.queries import Queries
+from perdure.server.engine.queue_views import QueueViews
 from perdure.server.engine.reader import HistoryReader
 from perdure.server.engine.resets import Resets
 from perdure.server.engine.sealing import Outgoing, PendingRun, Projection
@@ -64,7 +70,14 @@ from perdure.server.machines.workflow.state import AttemptState, Run
 from perdure.server.machines.workflow.workflow_task import unrecorded_events
 from perdure.server.matching.query import QueryTask
 from perdure.server.matching.queues import Queues
-from perdure.server.store.ports import CorruptBlob, Fence, RunNumber, Store, StoreUnavailable
+from perdure.server.store.ports import (
+    CorruptBlob,
+    Fence,
+    QueueKey,
+    RunNumber,
+    Store,
+    StoreUnavailable,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +142,8 @@ class Engine:
             last_message=last_message,
         )
         self.pipeline.publisher = self
-        self.queues = Queues(store, self._spawn)
+        self.queues = Queues(store, self._spawn, clock)
+        self.queue_views = QueueViews(store, self.queues, clock)
         self.directory = RunDirectory(store)
         self.dispatcher = Dispatcher(
             self.pipeline, self.queues, self.directory, clock, ids, self._spawn, namespace_of
@@ -262,34 +276,45 @@ class Engine:
         self, poll: Poll, timeout_seconds: float
     ) -> WorkflowTaskWithHistory | QueryTaskWithHistory | None:
         """The next workflow task of a queue, or a query; None when none came in time."""
+        polled_ns = self._clock.now_ns()
         found = await self.dispatcher.poll(poll, TaskKind.WORKFLOW, timeout_seconds)
         if found is None:
             return None
+        advice = self.dispatcher.advise(poll, TaskKind.WORKFLOW, polled_ns)
         if isinstance(found, QueryTask):
-            return await self.queries.with_history(found, is_sticky=bool(poll.sticky_for))
+            asked = await self.queries.with_history(found, is_sticky=bool(poll.sticky_for))
+            if asked is not None:
+                asked.poller_advice = advice
+            return asked
         workflow_id, task = found
         assert isinstance(task, StartedWorkflowTask)
         try:
-            return await self.with_history(poll.namespace, workflow_id, task)
+            ready = await self.with_history(poll.namespace, workflow_id, task)
         except UNDELIVERED:
             self.dispatcher.take_back(poll.namespace, workflow_id, task)
             raise
+        ready.poller_advice = advice
+        return ready
 
     async def poll_activity_task(
         self, poll: Poll, timeout_seconds: float
     ) -> ActivityTaskWithInput | None:
         """The next activity attempt of a queue; None when none came in time."""
+        polled_ns = self._clock.now_ns()
         found = await self.dispatcher.poll(poll, TaskKind.ACTIVITY, timeout_seconds)
         if found is None:
             return None
+        advice = self.dispatcher.advise(poll, TaskKind.ACTIVITY, polled_ns)
         assert not isinstance(found, QueryTask)
         workflow_id, task = found
         assert isinstance(task, StartedActivityTask)
         try:
-            return await self.with_input(poll.namespace, workflow_id, task)
+            ready = await self.with_input(poll.namespace, workflow_id, task)
         except UNDELIVERED:
             self.dispatcher.take_back(poll.namespace, workflow_id, task)
             raise
+        ready.poller_advice = advice
+        return ready
 
     async def with_history(
         self, namespace: NamespaceRef, workflow_id: str, task: StartedWorkflowTask
@@ -434,6 +459,16 @@ class Engine:
             await self.committer.settle(execution)
             if not execution.is_dropped:
                 return view
+
+    async def describe_queue(self, namespace: NamespaceRef, name: str, kind: int) -> QueueView:
+        """A task queue, known or not."""
+        return await self.queue_views.describe(QueueKey(namespace.number, name, kind))
+
+    async def configure_queue(
+        self, namespace: NamespaceRef, request: UpdateTaskQueueConfigRequest
+    ) -> TaskQueueConfig:
+        """Set something of a task queue."""
+        return await self.queue_views.configure(namespace, request)
 
     def cancel_polls(self, namespace: NamespaceRef, worker_instance: str, sticky_queue: str) -> int:
         """Answer the polls of a worker that shuts down with nothing."""

@@ -26,12 +26,17 @@ PARTIAL: dict[str, str] = {
     "DescribeWorkflowExecution": "callbacks and Nexus operations come with them; a"
     " closed run lists nothing pending",
     "GetSearchAttributes": "those of every namespace; the custom ones are asked of OperatorService",
-    "PollWorkflowTaskQueue": "unversioned workers; no updates, no poller scaling",
-    "PollActivityTaskQueue": "unversioned workers; no poller scaling, no queue rate limits",
+    "PollWorkflowTaskQueue": "unversioned workers; no updates",
+    "PollActivityTaskQueue": "unversioned workers",
     "RespondWorkflowTaskCompleted": "commands of updates and Nexus are refused; no pages",
     "UpdateWorkflowExecutionOptions": "no versioning overrides",
     "ResetWorkflowExecution": "updates are not done again; a repeated request id gets the same run,"
     " where Temporal resets once more",
+    "DescribeTaskQueue": "no versions; a queue without a limit is shown with one of 100,000 tasks"
+    " a second",
+    "ListTaskQueuePartitions": "each queue has one",
+    "UpdateTaskQueueConfig": "limits of fairness keys and their weights are kept and shown, not"
+    " honoured: fairness is off, as in the stock server",
     "ShutdownWorker": "the last heartbeat that comes with it is not kept",
     "RecordWorkerHeartbeat": "accepted, not kept",
 }

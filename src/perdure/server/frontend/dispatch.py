@@ -33,6 +33,7 @@ from perdure.server.frontend import (
     starting,
     switched_off,
     system,
+    task_queues,
     workers,
     workflow_tasks,
 )
@@ -99,6 +100,9 @@ RPCS: dict[str, Rpc] = {
     "UnpauseActivity": activity_control.unpause_activity,
     "ResetActivity": activity_control.reset_activity,
     "UpdateActivityOptions": activity_control.update_activity_options,
+    "DescribeTaskQueue": task_queues.describe_task_queue,
+    "ListTaskQueuePartitions": task_queues.list_task_queue_partitions,
+    "UpdateTaskQueueConfig": task_queues.update_task_queue_config,
     "ShutdownWorker": workers.shutdown_worker,
     "RecordWorkerHeartbeat": workers.record_worker_heartbeat,
 }

@@ -36,6 +36,7 @@ CAPABILITIES = NamespaceInfo.Capabilities(
     eager_workflow_start=True,
     worker_heartbeats=True,
     reported_problems_search_attribute=True,
+    poller_autoscaling=True,
 )
 """Exactly what is honoured in every namespace."""
 

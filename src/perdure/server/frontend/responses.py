@@ -67,10 +67,18 @@ def workflow_task(ready: WorkflowTaskWithHistory) -> bytes:
         response.next_page_token = encode_history_token(
             HistoryToken(token.run_id, ready.next_event_id, task.history_to, task.unrecorded)
         )
+    if ready.poller_advice:
+        _advise(response, ready.poller_advice)
     if task.queries:
         for query_id, query in task.queries.items():
             response.queries[query_id].ParseFromString(query)
     return response.SerializeToString() + embedded(_POLL_HISTORY, ready.history)
+
+
+def _advise(
+    response: PollWorkflowTaskQueueResponse | PollActivityTaskQueueResponse, advice: int
+) -> None:
+    response.poller_scaling_decision.poll_request_delta_suggestion = advice
 
 
 def query_task(ready: QueryTaskWithHistory) -> bytes:
@@ -86,6 +94,8 @@ def query_task(ready: QueryTaskWithHistory) -> bytes:
     response.workflow_type.name = ready.workflow_type
     response.workflow_execution_task_queue.name = ready.task_queue
     response.workflow_execution_task_queue.kind = task_queue_pb2.TASK_QUEUE_KIND_NORMAL
+    if ready.poller_advice:
+        _advise(response, ready.poller_advice)
     if ready.next_event_id:
         response.next_page_token = encode_history_token(
             HistoryToken(ready.run_id, ready.next_event_id, ready.last_event_id)
@@ -129,4 +139,6 @@ def activity_task(namespace: NamespaceRef, ready: ActivityTaskWithInput) -> byte
         response.priority.ParseFromString(task.priority)
     elif scheduled.HasField("priority"):
         response.priority.CopyFrom(scheduled.priority)
+    if ready.poller_advice:
+        _advise(response, ready.poller_advice)
     return response.SerializeToString()

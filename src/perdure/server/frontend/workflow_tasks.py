@@ -89,7 +89,20 @@ def poll_of(
         ),
         worker_instance=request.worker_instance_key,
         takes_early=takes_early,
+        rate_per_second=_wanted_rate(request),
     )
+
+
+def _wanted_rate(
+    request: PollWorkflowTaskQueueRequest | PollActivityTaskQueueRequest,
+) -> float | None:
+    """What a worker of activities wants their queue to be limited to."""
+    if not isinstance(request, PollActivityTaskQueueRequest):
+        return None
+    metadata = request.task_queue_metadata
+    if not metadata.HasField("max_tasks_per_second"):
+        return None
+    return metadata.max_tasks_per_second.value
 
 
 async def respond_workflow_task_completed(

@@ -8,9 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
+from temporalio.api.taskqueue.v1 import TaskQueueConfig
+
+from perdure.server.machines.ports import SECOND_NS
+from perdure.server.machines.queue import config
 from perdure.server.machines.queue.queue import Queue, Task
+from perdure.server.machines.queue.statistics import Poller
+from perdure.server.matching.configs import Change, QueueConfigs
 from perdure.server.matching.poll import WaitingPoll
 from perdure.server.matching.query import QueryTask
 from perdure.server.store.ports import BacklogCursor, QueueKey, Store, StoreUnavailable
@@ -25,11 +31,23 @@ HostedQueue = Queue[WaitingPoll[Any], QueryTask[Any]]
 StartStored = Callable[[QueueKey, Task, WaitingPoll[Any]], None]
 
 
+class WallClock(Protocol):
+    """What time it is."""
+
+    def now_ns(self) -> int:
+        """Now."""
+        ...
+
+
 class Queues:
     """The task queues of a shard."""
 
-    def __init__(self, store: Store, spawn: Callable[..., None]) -> None:
+    def __init__(self, store: Store, spawn: Callable[..., None], clock: WallClock) -> None:
         self._store = store
+        self._clock = clock
+        self.configs = QueueConfigs(store)
+        self._limited: set[QueueKey] = set()
+        """Whose limit has been reached while tasks and polls wait."""
         self._spawn = spawn
         self._queues: dict[QueueKey, HostedQueue] = {}
         self._reading: set[QueueKey] = set()
@@ -37,9 +55,10 @@ class Queues:
         """Starts a stored task for a poll; set by whoever wires us."""
 
     async def recover(self) -> None:
-        """Know again which queues have a backlog."""
+        """Know again which queues have a backlog, and what was set of them."""
+        await self.configs.recover()
         for key in await self._store.queues_with_backlog():
-            self._queues[key] = Queue(is_backlog_partial=True)
+            self._queues[key] = self._new(key, is_backlog_partial=True)
 
     def find(self, key: QueueKey) -> HostedQueue | None:
         """The queue, if it is in memory: one that is not has neither polls nor tasks."""
@@ -52,7 +71,27 @@ class Queues:
         queue = self._get(key)
         task = queue.add_poll(waiting, now_ns)
         self._read_if_needed(key, queue)
+        self._wait_for_limit(key, queue, now_ns)
         return task
+
+    def note_poller(self, key: QueueKey, poller: Poller) -> None:
+        """Somebody is about to poll, and may want the queue to be limited."""
+        queue = self._get(key)
+        queue.statistics.polled(poller)
+        rate = poller.rate_per_second
+        if rate is not None and rate != queue.worker_rate:
+            queue.set_rates(configured=queue.configured_rate, worker=rate)
+            self._limit_is_over(key)
+
+    async def configure(self, key: QueueKey, change: Change) -> TaskQueueConfig:
+        """Set something of a queue; it is durable when this returns. Raises Rejected,
+        StoreUnavailable."""
+        changed = await self.configs.change(key, change)
+        queue = self._queues.get(key)
+        if queue is not None:
+            queue.set_rates(configured=config.rate_of(changed), worker=queue.worker_rate)
+            self._limit_is_over(key)
+        return changed
 
     def polled(self, key: QueueKey, now_ns: int) -> None:
         """A poll of a queue is answered: its worker was there until now."""
@@ -75,11 +114,12 @@ class Queues:
         if queue is not None:
             queue.remove_query(query)
 
-    def add_task(self, key: QueueKey, task: Task) -> WaitingPoll[Any] | None:
+    def add_task(self, key: QueueKey, task: Task, now_ns: int) -> WaitingPoll[Any] | None:
         """A stored task: the poll that gets it, if one waits."""
         queue = self._get(key)
-        waiting = queue.add_task(task)
+        waiting = queue.add_task(task, now_ns)
         self._read_if_needed(key, queue)
+        self._wait_for_limit(key, queue, now_ns)
         return waiting
 
     def read_again(self, key: QueueKey) -> None:
@@ -110,8 +150,39 @@ class Queues:
         if queue is None:
             if len(self._queues) >= QUEUES_MAX:
                 self._queues = {k: q for k, q in self._queues.items() if not q.is_idle}
-            queue = self._queues[key] = Queue(is_backlog_partial=False)
+            queue = self._queues[key] = self._new(key, is_backlog_partial=False)
         return queue
+
+    def _new(self, key: QueueKey, *, is_backlog_partial: bool) -> HostedQueue:
+        queue: HostedQueue = Queue(is_backlog_partial=is_backlog_partial)
+        configured = config.rate_of(self.configs.find(key))
+        if configured is not None:
+            queue.set_rates(configured=configured, worker=None)
+        return queue
+
+    def _match(self, key: QueueKey, queue: HostedQueue) -> None:
+        now_ns = self._clock.now_ns()
+        while (match := queue.next_match(now_ns)) is not None:
+            waiting, task = match
+            self.start_stored(key, task, waiting)
+        self._wait_for_limit(key, queue, now_ns)
+
+    def _wait_for_limit(self, key: QueueKey, queue: HostedQueue, now_ns: int) -> None:
+        """Where a limit keeps tasks from polls, look again when it does no longer."""
+        if queue.limit.per_second is None or key in self._limited:
+            return
+        free_ns = queue.free_at(now_ns)
+        if free_ns is not None:
+            self._limited.add(key)
+            delay = (free_ns - now_ns) / SECOND_NS
+            asyncio.get_running_loop().call_later(delay, self._limit_is_over, key)
+
+    def _limit_is_over(self, key: QueueKey) -> None:
+        self._limited.discard(key)
+        queue = self._queues.get(key)
+        if queue is not None:
+            self._match(key, queue)
+            self._read_if_needed(key, queue)
 
     def _read_if_needed(self, key: QueueKey, queue: HostedQueue) -> None:
         if queue.needs_reading and key not in self._reading:
@@ -141,8 +212,6 @@ class Queues:
                     for row in rows
                 ]
                 queue.add_page(tasks, is_last=len(rows) < BACKLOG_PAGE)
-                while (match := queue.next_match()) is not None:
-                    waiting, task = match
-                    self.start_stored(key, task, waiting)
+                self._match(key, queue)
         finally:
             self._reading.discard(key)

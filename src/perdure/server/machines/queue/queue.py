@@ -20,6 +20,10 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from perdure.server.machines.queue.rate import NEVER, RateLimit
+from perdure.server.machines.queue.scaling import PollerScaling
+from perdure.server.machines.queue.statistics import Statistics
+
 BACKLOG_IN_MEMORY_MAX = 1_000
 """Tasks of one queue held in memory; a million waiting tasks cost disk."""
 
@@ -58,6 +62,14 @@ class Queue(Generic[PollT, QueryT]):
         """The last task that was read from the store."""
         self.last_poll_ns = 0
         """When a poll last arrived or was answered."""
+        self.limit = RateLimit()
+        """How fast tasks may leave; while none may, tasks and polls wait for each other."""
+        self.configured_rate: float | None = None
+        """What an operator limited the queue to, in tasks a second."""
+        self.worker_rate: float | None = None
+        """What the workers want it limited to: the operator's word counts more."""
+        self.statistics = Statistics()
+        self.scaling = PollerScaling()
 
     @property
     def has_backlog(self) -> bool:
@@ -91,8 +103,8 @@ class Queue(Generic[PollT, QueryT]):
             if not self._tasks or self._queries[query] <= self._tasks[0].priority:
                 del self._queries[query]
                 return query
-        if self._tasks:
-            return self._pop()
+        if self._tasks and self._may_give(now_ns):
+            return self._pop(now_ns)
         self._polls[poll] = None
         return None
 
@@ -114,28 +126,61 @@ class Queue(Generic[PollT, QueryT]):
         """Nobody waits for the answer of a query."""
         self._queries.pop(query, None)
 
-    def take_poll(self) -> PollT | None:
+    def take_poll(self, priority: int, now_ns: int) -> PollT | None:
         """The poll that a task which is ready right now may have: none while others wait their
         turn."""
-        if self.has_backlog or not self._polls:
+        if self.has_backlog or not self._polls or not self._may_give(now_ns):
             return None
+        self.limit.take(now_ns)
+        self.statistics.came(priority, now_ns)
+        self.statistics.went(priority, now_ns)
         return self._next_poll()
+
+    def advise(self, polled_ns: int, now_ns: int, *, is_sticky: bool) -> int:
+        """By how many a worker should change its polls, when one of them gets a task."""
+        return self.scaling.advise(
+            self.statistics,
+            waited_ns=now_ns - polled_ns,
+            backlog_age_ns=self.backlog_age_ns(now_ns),
+            is_sticky=is_sticky,
+            now_ns=now_ns,
+        )
+
+    def set_rates(self, *, configured: float | None, worker: float | None) -> None:
+        """Limit the queue from now on."""
+        self.configured_rate, self.worker_rate = configured, worker
+        self.limit.set(worker if configured is None else configured)
+
+    def free_at(self, now_ns: int) -> int | None:
+        """When the limit lets the next task go to a poll that waits for it; None when neither
+        waits, or it never does."""
+        if not self._tasks or not self._polls:
+            return None
+        free_ns = self.limit.free_at(now_ns)
+        return None if free_ns == NEVER else free_ns
+
+    def backlog_age_ns(self, now_ns: int) -> int:
+        """How long the next task in memory has waited; 0 when none waits."""
+        return max(0, now_ns - self._tasks[0].ready_at_ns) if self._tasks else 0
 
     def return_poll(self, poll: PollT) -> None:
         """A poll whose task came to nothing waits again, at the front."""
         self._polls[poll] = None
         self._polls.move_to_end(poll, last=False)
 
-    def add_task(self, task: Task) -> PollT | None:
+    def add_task(self, task: Task, now_ns: int) -> PollT | None:
         """A task is durably on offer: the poll that gets it, or None when it waits (in memory or
         only in the store)."""
+        self.statistics.came(task.priority, now_ns)
         if self.is_backlog_partial and not self._is_passed(task):
             if self._is_reading:
                 self._late.append(task)
                 if len(self._late) > BACKLOG_IN_MEMORY_MAX:
                     self.read_again()
             return None
-        if self._polls and not self._tasks:
+        if self._polls and not self._tasks and self._may_give(now_ns):
+            self.limit.take(now_ns)
+            self.statistics.went(task.priority, now_ns)
             return self._next_poll()
         if len(self._tasks) >= BACKLOG_IN_MEMORY_MAX:
             self.read_again()
@@ -164,11 +209,11 @@ class Queue(Generic[PollT, QueryT]):
             if is_last or self._is_passed(task):
                 self._push(task)
 
-    def next_match(self) -> tuple[PollT, Task] | None:
-        """A waiting poll and the task that it gets, if there are both."""
-        if not self._polls or not self._tasks:
+    def next_match(self, now_ns: int) -> tuple[PollT, Task] | None:
+        """A waiting poll and the task that it gets, if there are both and the limit allows it."""
+        if not self._polls or not self._tasks or not self._may_give(now_ns):
             return None
-        return self._next_poll(), self._pop()
+        return self._next_poll(), self._pop(now_ns)
 
     def read_again(self) -> None:
         """Forget the tasks in memory and read them again when they are wanted: their rows are all
@@ -193,8 +238,13 @@ class Queue(Generic[PollT, QueryT]):
             self._known.add(key)
             heapq.heappush(self._tasks, task)
 
-    def _pop(self) -> Task:
+    def _may_give(self, now_ns: int) -> bool:
+        return self.limit.per_second is None or self.limit.free_at(now_ns) <= now_ns
+
+    def _pop(self, now_ns: int) -> Task:
         task = heapq.heappop(self._tasks)
+        self.limit.take(now_ns)
+        self.statistics.went(task.priority, now_ns)
         self._known.discard((task.run, task.event_id, task.stamp))
         return task
 

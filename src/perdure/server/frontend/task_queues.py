@@ -1,0 +1,189 @@
+"""DescribeTaskQueue, ListTaskQueuePartitions, UpdateTaskQueueConfig."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from temporalio.api.common.v1 import WorkerVersionCapabilities, WorkerVersionStamp
+from temporalio.api.enums.v1 import task_queue_pb2
+from temporalio.api.taskqueue.v1 import (
+    PollerInfo,
+    TaskIdBlock,
+    TaskQueuePartitionMetadata,
+    TaskQueueStats,
+    TaskQueueStatus,
+    TaskQueueTypeInfo,
+    TaskQueueVersionInfo,
+    TaskQueueVersioningInfo,
+)
+from temporalio.api.workflowservice.v1 import (
+    DescribeTaskQueueRequest,
+    DescribeTaskQueueResponse,
+    ListTaskQueuePartitionsRequest,
+    ListTaskQueuePartitionsResponse,
+    UpdateTaskQueueConfigRequest,
+    UpdateTaskQueueConfigResponse,
+)
+
+from perdure.server.engine.api import NamespaceRef, QueueStatistics, QueueView
+from perdure.server.frontend.errors import Unimplemented
+from perdure.server.frontend.services import Services
+from perdure.server.frontend.validation import RESERVED_QUEUE_PREFIX, check_queue, is_too_long
+from perdure.server.machines.errors import InvalidArgument
+from perdure.server.machines.queue.statistics import Poller
+from perdure.server.machines.wire import set_duration, timestamp
+from perdure.transport import Caller
+
+WORKFLOW = task_queue_pb2.TASK_QUEUE_TYPE_WORKFLOW
+ACTIVITY = task_queue_pb2.TASK_QUEUE_TYPE_ACTIVITY
+STICKY = task_queue_pb2.TASK_QUEUE_KIND_STICKY
+ENHANCED = task_queue_pb2.DESCRIBE_TASK_QUEUE_MODE_ENHANCED
+REACHABLE = task_queue_pb2.BUILD_ID_TASK_REACHABILITY_REACHABLE
+UNVERSIONED = "__unversioned__"
+UNLIMITED_PER_SECOND = 100_000.0
+"""The rate of what has no limit: more than any queue ever does."""
+TASK_ID_BLOCK = TaskIdBlock(start_id=1, end_id=100_000)
+"""The real server's first block of task ids; ours has no such ids."""
+NO_TIME = Timestamp(seconds=-62_135_596_800)
+"""The zero time of the real server."""
+PRIORITY_DEFAULT = 3
+
+
+async def describe_task_queue(
+    services: Services, request: DescribeTaskQueueRequest, caller: Caller
+) -> bytes:
+    """Who polls a task queue, what waits on it, and what is set of it."""
+    namespace = services.bind(request.namespace)
+    _check_described(services, request)
+    if request.api_mode == ENHANCED:
+        response = await _enhanced(services, namespace, request)
+    else:
+        response = await _described(services, namespace, request)
+    return response.SerializeToString()
+
+
+def _check_described(services: Services, request: DescribeTaskQueueRequest) -> None:
+    queue = request.task_queue
+    if queue.name.startswith(RESERVED_QUEUE_PREFIX):
+        raise InvalidArgument(f"invalid task queue partition name {queue.name}")
+    check_queue(request.HasField("task_queue"), queue, services.limits)
+    if queue.kind == STICKY and request.api_mode == ENHANCED:
+        raise InvalidArgument(
+            "Enhanced DescribeTaskQueue is not valid for a sticky queue,"
+            " use api_mode=UNSPECIFIED or a normal queue."
+        )
+    if queue.kind == STICKY and request.report_stats:
+        raise InvalidArgument("DescribeTaskQueue stats are only supported for the root partition")
+    if request.versions.build_ids:
+        raise Unimplemented("task queues have no versions in this server yet")
+
+
+async def _described(
+    services: Services, namespace: NamespaceRef, request: DescribeTaskQueueRequest
+) -> DescribeTaskQueueResponse:
+    queue_type = request.task_queue_type or WORKFLOW
+    view = await services.engine.describe_queue(namespace, request.task_queue.name, queue_type)
+    response = DescribeTaskQueueResponse(pollers=map(_poller, view.pollers))
+    limit = response.effective_rate_limit
+    limit.requests_per_second, limit.rate_limit_source = _effective_rate(view)  # type: ignore[assignment]
+    if request.task_queue.kind != STICKY:
+        response.versioning_info.CopyFrom(
+            TaskQueueVersioningInfo(current_version=UNVERSIONED, update_time=NO_TIME)
+        )
+    if request.include_task_queue_status:
+        response.task_queue_status.CopyFrom(
+            TaskQueueStatus(rate_per_second=limit.requests_per_second, task_id_block=TASK_ID_BLOCK)
+        )
+    if request.report_stats:
+        response.stats.CopyFrom(_stats(view.statistics.values()))
+        for priority in {PRIORITY_DEFAULT, *view.statistics}:
+            found = view.statistics.get(priority)
+            response.stats_by_priority_key[priority].CopyFrom(_stats([found] if found else []))
+    if request.report_config and view.config is not None:
+        response.config.CopyFrom(view.config)
+    return response
+
+
+async def _enhanced(
+    services: Services, namespace: NamespaceRef, request: DescribeTaskQueueRequest
+) -> DescribeTaskQueueResponse:
+    """All types of a queue at once. No versions are built yet: all workers are unversioned."""
+    version = TaskQueueVersionInfo()
+    if request.report_task_reachability:
+        version.task_reachability = REACHABLE
+    for queue_type in request.task_queue_types or (WORKFLOW, ACTIVITY):
+        view = await services.engine.describe_queue(namespace, request.task_queue.name, queue_type)
+        info = TaskQueueTypeInfo()
+        if request.report_pollers:
+            info.pollers.extend(map(_poller, view.pollers))
+        if request.report_stats:
+            info.stats.CopyFrom(_stats(view.statistics.values()))
+        version.types_info[queue_type].CopyFrom(info)
+    response = DescribeTaskQueueResponse()
+    response.versions_info[""].CopyFrom(version)
+    return response
+
+
+async def list_task_queue_partitions(
+    services: Services, request: ListTaskQueuePartitionsRequest, caller: Caller
+) -> bytes:
+    """Where the parts of a task queue are: here, in one."""
+    services.bind(request.namespace)
+    check_queue(request.HasField("task_queue"), request.task_queue, services.limits)
+    part = TaskQueuePartitionMetadata(
+        key=request.task_queue.name, owner_host_name=socket.gethostname()
+    )
+    return ListTaskQueuePartitionsResponse(
+        activity_task_queue_partitions=[part], workflow_task_queue_partitions=[part]
+    ).SerializeToString()
+
+
+async def update_task_queue_config(
+    services: Services, request: UpdateTaskQueueConfigRequest, caller: Caller
+) -> bytes:
+    """Limit a task queue, or change the weights of its fairness keys."""
+    namespace = services.bind(request.namespace)
+    name = request.task_queue
+    if name.startswith(RESERVED_QUEUE_PREFIX):
+        raise InvalidArgument(f"invalid task queue partition name {name}")
+    if is_too_long(name, services.limits.id_length_max):
+        raise InvalidArgument("taskQueue length exceeds limit")
+    config = await services.engine.configure_queue(namespace, request)
+    return UpdateTaskQueueConfigResponse(config=config).SerializeToString()
+
+
+def _effective_rate(view: QueueView) -> tuple[float, int]:
+    if view.configured_rate is not None:
+        return view.configured_rate, task_queue_pb2.RATE_LIMIT_SOURCE_API
+    if view.worker_rate is not None:
+        return view.worker_rate, task_queue_pb2.RATE_LIMIT_SOURCE_WORKER
+    return UNLIMITED_PER_SECOND, task_queue_pb2.RATE_LIMIT_SOURCE_SYSTEM
+
+
+def _poller(poller: Poller) -> PollerInfo:
+    rate = poller.rate_per_second
+    info = PollerInfo(
+        identity=poller.identity,
+        last_access_time=timestamp(poller.last_access_ns),
+        rate_per_second=UNLIMITED_PER_SECOND if rate is None else rate,
+    )
+    if poller.worker_version:
+        stamp = WorkerVersionStamp.FromString(poller.worker_version)
+        info.worker_version_capabilities.CopyFrom(
+            WorkerVersionCapabilities(build_id=stamp.build_id)
+        )
+    return info
+
+
+def _stats(parts: Iterable[QueueStatistics]) -> TaskQueueStats:
+    stats = TaskQueueStats()
+    age_ns = 0
+    for part in parts:
+        stats.approximate_backlog_count += part.backlog
+        stats.tasks_add_rate += part.add_rate
+        stats.tasks_dispatch_rate += part.dispatch_rate
+        age_ns = max(age_ns, part.backlog_age_ns)
+    set_duration(stats.approximate_backlog_age, age_ns)
+    return stats
