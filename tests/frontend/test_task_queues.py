@@ -81,6 +81,7 @@ async def test_what_waits_on_a_queue_and_who_polls_it_is_told(client: Client) ->
     }
     assert counts == {1: 1, 3: 2}
     await client.poll_workflow_task()
+    await client.signal("go", "a")  # Answered when the start of its task is durable.
     found = await described(client, report_stats=True)
     assert found.stats.approximate_backlog_count == 2
     assert found.stats.tasks_dispatch_rate > 0
