@@ -77,6 +77,8 @@ def limit_state(turn: Turn) -> str | None:
     """Count what the turn has done to its open run, and end that when it has too much state: the
     reason, if so."""
     run = turn.run
+    if not turn.segment.touched:
+        return None  # It has not grown.
     state_size.count(run, turn.segment.touched)
     if not run.is_open or state_size.state_bytes(run) <= turn.limits.mutable_state_bytes_max:
         return None
