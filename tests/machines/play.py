@@ -11,7 +11,8 @@ The inputs (`[...]` holds the commands of a completion, separated by semicolons)
     start [eager] [KEY=VALUE...]     type queue request delay run_timeout execution_timeout ...
     poll [as=NAME]                   a worker takes the workflow task that is on offer
     complete [...] [KEY=VALUE...]    sticky=QUEUE:5s force new_task token=NAME build=ID
-                                     answer=ID:TEXT fail_query=ID:TEXT
+                                     answer=ID:TEXT fail_query=ID:TEXT forgets
+                                     say=VERB:UPDATE,...   see `updating.BODIES`
     pause request=NAME               unpause request=NAME
     delete [run=#N]                  options priority=KEY
     reset EVENT [run=#N] [KEY=VALUE...]    to before this event; exclude=signal request=NAME
@@ -19,6 +20,7 @@ The inputs (`[...]` holds the commands of a completion, separated by semicolons)
     signal NAME                      cancel            terminate
     signal_with_start NAME [KEY=VALUE...]    of the start, as above
     query NAME [reject=CONDITION]    forget_query ID
+    update ID [first=RUN] [size=N]   poll_update ID
     poll_activity ID                 complete_activity ID RESULT
     undelivered_activity ID          lost_activity ID
     fail_activity ID MESSAGE         cancel_activity ID                        heartbeat ID DETAILS
@@ -49,7 +51,7 @@ from perdure.server.machines.workflow import inputs
 from perdure.server.machines.workflow.decide import Decision
 from perdure.server.machines.workflow.effects import TaskKind
 from perdure.server.machines.workflow.workflow_task import unrecorded_events
-from tests.machines import operating, rendering, requests, resetting
+from tests.machines import operating, rendering, requests, resetting, updating
 from tests.machines.world import World
 
 _OUTPUT = "  "
@@ -180,7 +182,7 @@ def _sticky_unavailable(
     play: Play, words: list[str], options: dict[str, str], commands: str
 ) -> Iterator[str]:
     run = play.world.run
-    return play.decide(inputs.StickyWorkerUnavailable(run.recorded.run_id, run.pending.task_stamp))
+    return play.decide(inputs.StickyWorkerUnavailable(run.recorded.run_id, run.task_stamp))
 
 
 def _reset_sticky(
@@ -255,6 +257,23 @@ def _forget_query(
 ) -> Iterator[str]:
     run_id = play.world.run.recorded.run_id
     return play.decide(inputs.ForgetQuery(run_id, requests.made_id(words[0])))
+
+
+def _update(play: Play, words: list[str], options: dict[str, str], commands: str) -> Iterator[str]:
+    return play.decide(
+        updating.update(
+            words[0],
+            run_id=requests.made_id(options.get("run", "")),
+            first=requests.made_id(options.get("first", "")),
+            size=int(options.get("size", 0)),
+        )
+    )
+
+
+def _poll_update(
+    play: Play, words: list[str], options: dict[str, str], commands: str
+) -> Iterator[str]:
+    return play.decide(inputs.PollUpdate(requests.made_id(options.get("run", "")), words[0]))
 
 
 def _poll_activity(
@@ -345,7 +364,7 @@ def _update_options(
 def _advance(play: Play, words: list[str], options: dict[str, str], commands: str) -> Iterator[str]:
     world = play.world
     until_ns = world.now_ns + requests.length_ns(words[0])
-    while 0 < (wake_at_ns := world.run.pending.wake_at_ns) <= until_ns:
+    while 0 < (wake_at_ns := world.wake_at_ns()) <= until_ns:
         world.now_ns = max(world.now_ns, wake_at_ns)
         decision = world.wake_if_due()
         assert decision is not None
@@ -398,6 +417,8 @@ SCENES: dict[str, Scene] = {
     "terminate": _terminate,
     "query": _query,
     "forget_query": _forget_query,
+    "update": _update,
+    "poll_update": _poll_update,
     "poll_activity": _poll_activity,
     "undelivered_activity": _undelivered_activity,
     "lost_activity": _lost_activity,

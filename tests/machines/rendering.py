@@ -13,7 +13,9 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from temporalio.api.activity.v1 import ActivityOptions
+from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import History, HistoryEvent
+from temporalio.api.protocol.v1 import Message as ProtocolMessage
 from temporalio.api.query.v1 import WorkflowQuery, WorkflowQueryResult
 
 from perdure.server.machines.activity.options import options_message
@@ -22,10 +24,12 @@ from perdure.server.machines.workflow import changes, inputs
 from perdure.server.machines.workflow.effects import (
     DeleteRun,
     Effect,
+    LookAgain,
     OfferTask,
     SendMessage,
     SettleQuery,
     TaskKind,
+    TellUpdate,
 )
 from perdure.server.machines.workflow.state import Attempt, AttemptState, Status
 from perdure.server.machines.workflow.turn import Segment
@@ -141,17 +145,39 @@ def effect_line(effect: Effect) -> str:
         return f"send {type(effect.message).__name__} to {effect.workflow_id}"
     if isinstance(effect, DeleteRun):
         return f"delete run {effect.run_id}"
+    if isinstance(effect, TellUpdate):
+        return f"tell {_status(effect.status)}"
+    if isinstance(effect, LookAgain):
+        return f"look again {moment(effect.at_ns)}"
     if isinstance(effect, SettleQuery):
         return f"settle query {effect.query_id}: {_query_outcome(effect)}"
     what = str(effect.scheduled_event_id) if effect.scheduled_event_id else "workflow task"
     if not isinstance(effect, OfferTask):
         return f"withdraw {what}"
     kind = "" if effect.kind is TaskKind.WORKFLOW else "activity "
-    line = f"offer {kind}{what} on {effect.queue} stamp={effect.stamp}"
+    line = f"offer {kind}{what} on {effect.queue} stamp={stamp(effect.stamp)}"
+    if not effect.is_stored:
+        line += " in memory"
     if effect.priority != 3:
         line += f" priority={effect.priority}"
     if effect.sticky_for:
         line += f" sticky_for={effect.sticky_for}"
+    return line
+
+
+def stamp(number: int) -> str:
+    """A stamp; that of a speculative task begins with a time, and there may be more after it."""
+    return str(number) if number < BEGIN_NS // 2 else f"@{number - BEGIN_NS}"
+
+
+def _status(status: inputs.UpdateStatus) -> str:
+    line = f"update {status.update_id} {status.stage.name.lower()}"
+    if status.completed_event_id:
+        line += f" by {status.completed_event_id}"
+    if status.failure is not None:
+        line += f": {Failure.FromString(status.failure).message}"
+    if status.aborted is not None:
+        line += f" aborted: {status.aborted}"
     return line
 
 
@@ -176,7 +202,8 @@ def reply_lines(reply: inputs.Reply, now_ns: int) -> Iterator[str]:
         case inputs.StartedActivityTask():
             yield _activity_line(reply)
         case inputs.WorkflowTaskCompleted():
-            yield "= completed"
+            reset = reply.reset_history_event_id
+            yield "= completed" + (f" reset to {reset}" if reset else "")
             if reply.workflow_task is not None:
                 yield from _task_lines(reply.workflow_task, now_ns)
             for task in reply.activity_tasks:
@@ -190,6 +217,8 @@ def reply_lines(reply: inputs.Reply, now_ns: int) -> Iterator[str]:
                 "was reset": reply.activity_reset,
             }
             yield ", ".join(["= heartbeat", *(what for what, is_so in told.items() if is_so)])
+        case inputs.UpdateStatus():
+            yield f"= {_status(reply)} of {reply.run_id}"
         case inputs.QueryWaits():
             yield f"= query {reply.query_id} waits"
         case inputs.AskDirectly():
@@ -206,11 +235,14 @@ def reply_lines(reply: inputs.Reply, now_ns: int) -> Iterator[str]:
 def _task_lines(task: inputs.StartedWorkflowTask, now_ns: int) -> Iterator[str]:
     yield (
         f"= task {task.token.scheduled_event_id}/{task.started_event_id} attempt={task.attempt}"
-        f" stamp={task.token.stamp} previous={task.previous_started_event_id}"
+        f" stamp={stamp(task.token.stamp)} previous={task.previous_started_event_id}"
         f" events {task.history_from}..{task.history_to}"
     )
     for query_id, query in task.queries.items():
         yield f"  query {query_id}: {WorkflowQuery.FromString(query).query_type}"
+    for serialised in task.messages:
+        sent = ProtocolMessage.FromString(serialised)
+        yield f"  message {sent.id} after {sent.event_id}"
     for event in History.FromString(task.unrecorded).events:
         yield f"  unrecorded {event_line(event, now_ns)}"
 

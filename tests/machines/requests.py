@@ -45,6 +45,7 @@ from temporalio.api.workflowservice.v1 import (
 from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.search_attributes import KEYWORD_LIST, PREDEFINED_ATTRIBUTES
 from perdure.server.machines.wire import duration
+from tests.machines import updating
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 Options = dict[str, str]
@@ -229,6 +230,10 @@ def completion(
         )
     if "build" in options:
         request.worker_version_stamp.CopyFrom(WorkerVersionStamp(build_id=options["build"]))
+    if "forgets" in words:
+        request.capabilities.discard_speculative_workflow_task_with_events = True
+    if "say" in options:
+        updating.say(request, options["say"])
     for option, result_type in (("answer", 1), ("fail_query", 2)):
         if option in options:
             query_id, _, text = options[option].partition(":")
@@ -404,6 +409,7 @@ COMMANDS: dict[str, Callable[[Command, list[str], Options], None]] = {
     "marker": _marker,
     "attributes": _upsert,
     "memo": _modify,
+    "message": lambda result, words, options: updating.place(result, words, options),
     "unsupported": _unsupported,
 }
 

@@ -10,7 +10,7 @@ from perdure.server.machines.ports import DEFAULT_LIMITS, Limits
 from perdure.server.machines.workflow import inputs, messages
 from perdure.server.machines.workflow.effects import TaskKind
 from perdure.server.machines.workflow.state import Phase
-from tests.machines import operating, requests, resetting
+from tests.machines import operating, requests, resetting, updating
 from tests.machines.world import World
 
 NAMESPACE_ID = "namespace-id"
@@ -67,13 +67,13 @@ def run_id(world: World) -> str:
 def task_stamp(world: World) -> int:
     """The newest stamp of its workflow tasks."""
     run = world.workflow.run
-    return run.pending.task_stamp if run is not None else 1
+    return run.task_stamp if run is not None else 1
 
 
 def query_id(world: World) -> str:
     """A query that waits, or one that never was."""
     volatile = world.workflow.volatile
-    return min(volatile.queries) if volatile is not None else "no query"
+    return min(volatile.queries) if volatile is not None and volatile.queries else "no query"
 
 
 def task_token(world: World) -> inputs.TaskToken:
@@ -132,6 +132,8 @@ MESSAGES: dict[type, Callable[[World], inputs.Input]] = {
     ),
     inputs.QueryWorkflow: lambda world: inputs.QueryWorkflow(run_id(world), requests.query("q")),
     inputs.ForgetQuery: lambda world: inputs.ForgetQuery(run_id(world), query_id(world)),
+    inputs.UpdateWorkflow: lambda world: updating.update("u", run_id=run_id(world)),
+    inputs.PollUpdate: lambda world: inputs.PollUpdate(run_id(world), "u"),
     inputs.ResetSticky: lambda world: inputs.ResetSticky(run_id(world)),
     inputs.UpdateWorkflowOptions: lambda world: inputs.UpdateWorkflowOptions(
         run_id(world), requests.changed_options({"priority": "5"})

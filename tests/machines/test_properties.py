@@ -13,7 +13,7 @@ from perdure.server.machines.ports import DEFAULT_LIMITS, SECOND_NS
 from perdure.server.machines.workflow import inputs
 from perdure.server.machines.workflow.decide import Decision
 from perdure.server.machines.workflow.state import AttemptState, Phase
-from tests.machines import requests
+from tests.machines import requests, updating
 from tests.machines.stages import activity_token, message, query_id, run_id, task_token
 from tests.machines.world import World, check_folds, type_name
 
@@ -113,7 +113,34 @@ class Workflows(RuleBasedStateMachine):
         self._send(message(self.world, kind))
         assert self.world.types() == before, "Q1: a query is in the history"
 
+    @rule(update_id=st.sampled_from(["u1", "u2", "u3"]), is_poll=st.booleans())
+    def update(self, update_id: str, is_poll: bool) -> None:
+        before = self.world.types() if self.world.workflow.run is not None else []
+        kind = inputs.PollUpdate("", update_id) if is_poll else updating.update(update_id)
+        if self._send(kind) is not None:
+            assert self.world.types() == before, "U2: an admitted update is in the history"
+
     # ---- workers
+
+    @rule(
+        said=st.lists(
+            st.tuples(
+                st.sampled_from(["accept", "reject", "respond"]),
+                st.sampled_from(["u1", "u2", "u3"]),
+            ),
+            min_size=1,
+            max_size=4,
+            unique=True,
+        ),
+        closing=st.sampled_from((*[""] * 8, *CLOSING)),
+        words=st.sampled_from([[], ["new_task"], ["force"], ["forgets"]]),
+    )
+    def answer_updates(self, said: list[tuple[str, str]], closing: str, words: list[str]) -> None:
+        self.poll()
+        request = requests.completion(
+            closing, words, {"say": ",".join(f"{verb}:{update_id}" for verb, update_id in said)}
+        )
+        self._send(inputs.CompleteWorkflowTask(task_token(self.world), request))
 
     @rule()
     def take_task(self) -> None:
@@ -282,7 +309,7 @@ class Workflows(RuleBasedStateMachine):
             (
                 token
                 for token in reversed(self.tokens)
-                if (token.run_id, token.stamp) == (run.recorded.run_id, run.pending.task_stamp)
+                if (token.run_id, token.stamp) == (run.recorded.run_id, run.task_stamp)
             ),
             None,
         )

@@ -9,7 +9,7 @@ import pytest
 from perdure.server.machines.errors import Rejected
 from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.workflow import inputs
-from tests.machines import requests
+from tests.machines import requests, updating
 from tests.machines.stages import complete, message, query_id, task_token
 from tests.machines.world import World
 
@@ -68,6 +68,37 @@ QUERIES: dict[str, Step] = {
     "terminate": _send(inputs.TerminateWorkflow),
     "advance": _advance,
 }
+
+
+def _say(text: str, commands: str = "", words: tuple[str, ...] = ()) -> Step:
+    """Complete a task with messages."""
+
+    def step(world: World) -> None:
+        request = requests.completion(commands, list(words), {"say": text} if text else {})
+        world.decide(inputs.CompleteWorkflowTask(task_token(world), request))
+
+    return step
+
+
+UPDATES: dict[str, Step] = {
+    "update": _send(inputs.UpdateWorkflow),
+    "other": lambda world: world.decide(updating.update("v")),
+    "poll": _send(inputs.StartWorkflowTask),
+    "undelivered": _send(inputs.WorkflowTaskUndelivered),
+    "sticky_unavailable": _send(inputs.StickyWorkerUnavailable),
+    "accept": _say("accept:u"),
+    "respond": _say("respond:u"),
+    "reject": _say("reject:u"),
+    "reject_in_hand": _say("reject:u", words=("new_task",)),
+    "ignore": lambda world: complete(world, "", sticky="mine:5s"),
+    "beat": _say("", words=("force",)),
+    "done": lambda world: complete(world, "done bye"),
+    "continue": lambda world: complete(world, "continue again"),
+    "fail": _send(inputs.FailWorkflowTask),
+    "signal": _send(inputs.SignalWorkflow),
+    "terminate": _send(inputs.TerminateWorkflow),
+    "advance": _advance,
+}
 ACTIVITIES: dict[str, Step] = {
     "poll": _send(inputs.StartWorkflowTask),
     "complete": lambda world: complete(world, "activity a heartbeat=5s; activity b"),
@@ -118,6 +149,15 @@ def test_no_four_steps_of_a_workflow_break_a_law(options: dict[str, str]) -> Non
 
 def test_no_four_steps_of_a_workflow_with_queries_break_a_law() -> None:
     assert _walk(_started({}), QUERIES, 4, ()) > 1000
+
+
+@pytest.mark.parametrize("options", [{}, {"delay": "5s"}], ids=["plain", "delayed"])
+def test_no_four_steps_of_a_workflow_with_updates_break_a_law(options: dict[str, str]) -> None:
+    world = _started(options)
+    if not options:
+        world.decide(message(world, inputs.StartWorkflowTask))
+        complete(world, "", sticky="mine:5s")
+    assert _walk(world, UPDATES, 4, ()) > 1000
 
 
 def test_no_five_steps_of_a_running_activity_break_a_law() -> None:

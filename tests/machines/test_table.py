@@ -22,6 +22,7 @@ from perdure.server.machines.workflow.inputs import (
     StartedWorkflowTask,
     UpdatedActivityOptions,
     UpdatedWorkflowOptions,
+    UpdateStatus,
     WorkflowStarted,
     WorkflowTaskCompleted,
 )
@@ -73,6 +74,11 @@ OUTCOMES: dict[type, dict[Phase, type]] = {
         ABSENT: NotFound, DELAYED: Done, IDLE: Done,
         SCHEDULED: Done, STARTED: Done, CLOSED: Done,
     },
+    inputs.UpdateWorkflow: {
+        ABSENT: NotFound, DELAYED: UpdateStatus, IDLE: UpdateStatus,
+        SCHEDULED: UpdateStatus, STARTED: UpdateStatus, CLOSED: NotFound,
+    },
+    inputs.PollUpdate: dict.fromkeys(Phase, NotFound),
     inputs.ResetSticky: {
         ABSENT: NotFound, DELAYED: Done, IDLE: Done,
         SCHEDULED: Done, STARTED: Done, CLOSED: NotFound,

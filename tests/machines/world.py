@@ -16,7 +16,7 @@ from temporalio.api.history.v1 import History, HistoryEvent
 from perdure.server.machines.errors import Rejected
 from perdure.server.machines.ports import DEFAULT_LIMITS, SECOND_NS, Limits
 from perdure.server.machines.wire import entries_of, history_entry
-from perdure.server.machines.workflow import changes, deadlines, inputs
+from perdure.server.machines.workflow import changes, deadlines, inputs, updates
 from perdure.server.machines.workflow.codec import (
     all_records,
     copy_run,
@@ -28,10 +28,12 @@ from perdure.server.machines.workflow.codec import (
 from perdure.server.machines.workflow.decide import Decision, decide
 from perdure.server.machines.workflow.effects import (
     DeleteRun,
+    LookAgain,
     OfferTask,
     SendMessage,
     SettleQuery,
     TaskKind,
+    TellUpdate,
     WithdrawTask,
 )
 from perdure.server.machines.workflow.evolve import (
@@ -41,6 +43,7 @@ from perdure.server.machines.workflow.evolve import (
     run_from_start,
 )
 from perdure.server.machines.workflow.expected_tasks import ExpectedTask, expected_tasks
+from perdure.server.machines.workflow.inputs import UpdateStatus
 from perdure.server.machines.workflow.state import BlobName, Run, Workflow
 from perdure.server.machines.workflow.turn import Segment
 
@@ -90,6 +93,10 @@ class World:
         """What was said to other workflows and not taken yet: the outbox."""
         self.deleted: list[str] = []
         self.decisions = 0
+        self.in_memory: OfferTask | None = None
+        """The newest offer of a speculative task."""
+        self.told: dict[tuple[str, str], UpdateStatus] = {}
+        """What was last told of each update, by run and id."""
 
     @property
     def run(self) -> Run:
@@ -119,6 +126,8 @@ class World:
             for run_id, stored in self.runs.items()
         }
         other.sent = list(self.sent)
+        other.in_memory = self.in_memory
+        other.told = dict(self.told)
         return other
 
     # ---- deciding
@@ -142,10 +151,17 @@ class World:
 
     def wake_if_due(self) -> Decision | None:
         """Wake the run up, if its armed wake-up is due."""
-        wake_at_ns = self.run.pending.wake_at_ns
+        wake_at_ns = self.wake_at_ns()
         if not wake_at_ns or wake_at_ns > self.now_ns:
             return None
         return self.decide(inputs.WakeUp(self.run.recorded.run_id))
+
+    def wake_at_ns(self) -> int:
+        """When the run must be woken up, for what is stored or for what is not."""
+        run = self.run
+        return deadlines.earliest(
+            run.pending.wake_at_ns, deadlines.speculative_deadline(run) if run.is_open else 0
+        )
 
     # ---- what can be asked of it
 
@@ -161,6 +177,11 @@ class World:
     def offer(self, kind: TaskKind = TaskKind.WORKFLOW) -> OfferTask | None:
         """A task of this kind that is on offer: of activities, the one that was scheduled first."""
         offers = [row for row in self.stored.rows.values() if row.kind is kind]
+        held = self.run.speculative
+        if kind is TaskKind.WORKFLOW and held is not None and self.in_memory is not None:
+            is_on_offer = not held.task.started_event_id or held.is_undelivered
+            if is_on_offer and self.in_memory.stamp == held.stamp:
+                offers.append(self.in_memory)
         return min(offers, key=lambda row: row.scheduled_event_id, default=None)
 
     # ---- what a shell would do
@@ -186,6 +207,12 @@ class World:
                     stored.records[kind, record_key(kind, key)] = content
         for effect in decision.effects:
             match effect:
+                case OfferTask() if not effect.is_stored:
+                    self.in_memory = effect
+                case LookAgain():
+                    assert effect.at_ns > self.now_ns - 1, "looked at for ever"
+                case TellUpdate():
+                    self.told[effect.status.run_id, effect.status.update_id] = effect.status
                 case OfferTask():
                     self.runs[effect.run_id].rows[effect.scheduled_event_id] = effect
                 case WithdrawTask():
@@ -213,6 +240,14 @@ class World:
         assert volatile is None or (not volatile.is_empty and current and current.is_open), (
             "Q1: nothing can wait for a workflow task any more"
         )
+        if current is not None and current.speculative is not None:
+            assert current.is_open
+            assert current.recorded.workflow_task is None, "W4: two workflow tasks"
+            assert current.pending.transient_task is None, "W4: two workflow tasks"
+            assert not current.buffered, "W4: buffered behind a task that is not recorded"
+        if updates.has_unsent(self.workflow):
+            assert current is not None
+            assert current.workflow_task is not None, "U1: an update waits for nothing"
         assert open_runs == ([current.recorded.run_id] if current and current.is_open else []), (
             "W1: more than the current run is open"
         )
@@ -349,6 +384,7 @@ def recorded_view(run: Run) -> object:
             ],
             sorted(run.external_signals),
             sorted(run.external_cancels),
+            sorted(run.updates.items()),
         )
     )
 
@@ -384,7 +420,8 @@ def _copy_workflow(workflow: Workflow) -> Workflow:
 
 
 def _workflow_bytes(workflow: Workflow) -> object:
-    return None if workflow.run is None else (run_bytes(workflow.run), workflow.volatile)
+    run = workflow.run
+    return None if run is None else (run_bytes(run), run.speculative, workflow.volatile)
 
 
 def _decision_bytes(decision: Decision) -> object:

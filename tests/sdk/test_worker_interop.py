@@ -50,6 +50,10 @@ NOT_YET = {
     "child_signalled": "there are no child workflows yet",
     "child_ids_taken": "there are no child workflows yet",
     "child_cancellations": "there are no child workflows yet",
+    "update_handlers": "our worker does not handle updates yet",
+    "update_stages": "our worker does not handle updates yet",
+    "update_unfinished": "our worker does not handle updates yet",
+    "update_replayed": "our worker does not handle updates yet",
 }
 """Programs that need what our SDK does not have."""
 
@@ -61,7 +65,9 @@ NOT_OURS = {
 BY_HAND = frozenset(
     name
     for name, program in PROGRAMS.items()
-    if program.__module__.endswith((".refusals", ".commands", ".listing"))
+    if program.__module__.endswith(
+        (".refusals", ".commands", ".listing", ".updates_by_hand", ".updates_refused")
+    )
 )
 """Programs that call the service by hand: the server's business, which other tests look at."""
 

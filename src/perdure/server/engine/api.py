@@ -21,10 +21,12 @@ from perdure.server.machines.queue.statistics import Poller
 from perdure.server.machines.search_attributes import CustomAttributes
 from perdure.server.machines.workflow.inputs import (
     Input,
+    PollUpdate,
     QueryWorkflow,
     Reply,
     StartedActivityTask,
     StartedWorkflowTask,
+    UpdateWorkflow,
 )
 from perdure.server.machines.workflow.state import Run
 
@@ -131,6 +133,15 @@ class QueryAnswer(msgspec.Struct, frozen=True):
 
     answer: bytes | None
     rejected_status: int = 0
+
+
+class UpdateAnswer(msgspec.Struct, frozen=True):
+    """How far an update has come; `outcome` is a serialised Outcome once it has completed."""
+
+    run_id: str
+    update_id: str
+    stage: int
+    outcome: bytes | None = None
 
 
 class HistoryPage(msgspec.Struct):
@@ -260,6 +271,19 @@ class EngineApi(Protocol):
 
     def lose_query(self, task_id: str) -> None:
         """The worker that was given a query is gone: another one is asked."""
+        ...
+
+    async def update(
+        self,
+        namespace: NamespaceRef,
+        workflow_id: str,
+        message: UpdateWorkflow | PollUpdate,
+        *,
+        stage: int,
+        timeout_seconds: float,
+    ) -> UpdateAnswer:
+        """Admit an update, or look for one, and wait so long until it has come to a stage; how far
+        it has come by then. Raises Rejected, EngineUnavailable."""
         ...
 
     async def describe(self, namespace: NamespaceRef, workflow_id: str, run_id: str) -> RunView:

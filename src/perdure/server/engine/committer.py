@@ -165,6 +165,17 @@ class Committer:
             await group.settled()
             group = group.moved.get(execution)
 
+    def when_settled(
+        self, execution: Execution, callback: Callable[[Exception | None], None]
+    ) -> None:
+        """Call back when everything decided on the workflow so far is durable, or lost: with the
+        reason. At once, if nothing is under way."""
+        group = execution.group
+        if group is None:
+            callback(None)
+        else:
+            group.writes[execution].when_durable(callback)
+
     async def settle_dropped(self, key: ExecutionKey) -> None:
         """Return when what is stored of a workflow may be loaded."""
         group = self._dropped_in_flight.get(key)

@@ -97,9 +97,18 @@ class Dispatcher:
         except (Rejected, InvariantViolation, EngineStopped):
             self._wait_on(key, waiting)
             raise
-        assert write is not None, "starting a task changes its run"
         assert isinstance(reply, (StartedWorkflowTask, StartedActivityTask))
         self._deliver(execution, namespace, reply, waiting, write, key)
+
+    def offered_in_memory(
+        self, execution: Execution, namespace: NamespaceRef, run: RunNumber, offer: OfferTask
+    ) -> None:
+        """A task is on offer that is stored nowhere: a waiting poll takes it, or it waits."""
+        queue = self._queues.find(QueueKey(namespace.number, offer.queue, offer.kind))
+        if queue is not None and queue.waiting_polls and not queue.has_backlog:
+            self.offered(execution, namespace, run, offer)
+        else:
+            self._publish(execution, run, offer)
 
     def durable(self, execution: Execution, pending: PendingRun) -> None:
         """The rows of a group are stored: their tasks are published to their queues."""
@@ -199,7 +208,6 @@ class Dispatcher:
             # What is wrong with this workflow is no reason to keep the poll from others' tasks.
             self._wait_on(key, waiting)
             raise
-        assert write is not None, "starting a task changes its run"
         assert isinstance(reply, (StartedWorkflowTask, StartedActivityTask))
         self._deliver(execution, namespace, reply, waiting, write, key)
         return None
@@ -245,27 +253,27 @@ class Dispatcher:
         namespace: NamespaceRef,
         started: Started,
         waiting: WaitingPoll[Poll],
-        write: PendingWrite,
+        write: PendingWrite | None,
         key: QueueKey,
     ) -> None:
         is_there = waiting.poll.takes_early and not waiting.result.done()
-        if is_there and _may_be_early(execution, started):
+        if write is not None and is_there and _may_be_early(execution, started):
             waiting.result.set_result((execution.key[1], started))
             write.when_durable(lambda error: self._spawn(self._look_again(key)) if error else None)
             self._pipeline.expect_answer(execution)
         else:
-            self._deliver_when_durable(namespace, execution.key[1], started, waiting, write, key)
+            self._deliver_when_durable(namespace, execution, started, waiting, key)
 
     def _deliver_when_durable(
         self,
         namespace: NamespaceRef,
-        workflow_id: str,
+        execution: Execution,
         started: Started,
         waiting: WaitingPoll[Poll],
-        write: PendingWrite,
         key: QueueKey,
     ) -> None:
         waiting.is_matched = True
+        workflow_id = execution.key[1]
 
         def deliver(error: Exception | None) -> None:
             waiting.is_matched = False
@@ -278,7 +286,7 @@ class Dispatcher:
                 self._queues.polled(key, self._clock.now_ns())
                 waiting.result.set_result((workflow_id, started))
 
-        write.when_durable(deliver)
+        self._pipeline.when_settled(execution, deliver)
 
     async def _look_again(self, key: QueueKey) -> None:
         """A start was lost: if its task was stored, it is still there. Not at once, since what

@@ -33,6 +33,7 @@ from perdure.server.engine.api import (
     QueueView,
     RunClose,
     RunView,
+    UpdateAnswer,
     WorkflowTaskWithHistory,
 )
 from perdure.server.engine.cache import ExecutionCache
@@ -49,20 +50,23 @@ from perdure.server.engine.queue_views import QueueViews
 from perdure.server.engine.reader import HistoryReader
 from perdure.server.engine.resets import Resets
 from perdure.server.engine.sealing import Outgoing, PendingRun, Projection
+from perdure.server.engine.updates import Updates
 from perdure.server.engine.waiters import Waiters
 from perdure.server.engine.wakeups import Wakeups
 from perdure.server.machines.errors import InvariantViolation, NotFound, Rejected
 from perdure.server.machines.ports import Ids, Limits
 from perdure.server.machines.workflow.codec import copy_run
 from perdure.server.machines.workflow.decide import not_found_text
-from perdure.server.machines.workflow.effects import OfferTask, TaskKind
+from perdure.server.machines.workflow.effects import LookAgain, OfferTask, TaskKind
 from perdure.server.machines.workflow.inputs import (
     Input,
     LoseActivityTask,
+    PollUpdate,
     QueryWorkflow,
     Reply,
     StartedActivityTask,
     StartedWorkflowTask,
+    UpdateWorkflow,
     WakeUp,
     WorkflowTaskUndelivered,
 )
@@ -154,6 +158,7 @@ class Engine:
             self.pipeline, self.committer, self.dispatcher, self.reader, clock, ids
         )
         self.waiters = Waiters()
+        self.updates = Updates(self.pipeline, self._outcome)
         self.outbox = Outbox(
             store,
             self.pipeline,
@@ -447,6 +452,26 @@ class Engine:
         """The worker that was given a query is gone."""
         self.queries.lose(task_id)
 
+    async def update(
+        self,
+        namespace: NamespaceRef,
+        workflow_id: str,
+        message: UpdateWorkflow | PollUpdate,
+        *,
+        stage: int,
+        timeout_seconds: float,
+    ) -> UpdateAnswer:
+        """How far an update has come, waiting so long for a stage."""
+        self._check_id(workflow_id)
+        return await self.updates.wait(namespace, workflow_id, message, stage, timeout_seconds)
+
+    async def _outcome(
+        self, namespace: NamespaceRef, workflow_id: str, run_id: str, event_id: int
+    ) -> bytes:
+        """The serialised event that has the outcome of an update."""
+        number, tail = await self._place(namespace, workflow_id, run_id)
+        return await self.reader.read_event(number, tail, event_id)
+
     async def describe(self, namespace: NamespaceRef, workflow_id: str, run_id: str) -> RunView:
         """A copy of a run's state, once all of it is durable."""
         while True:
@@ -481,6 +506,18 @@ class Engine:
     ) -> None:
         """A task is on offer in the open group."""
         self.dispatcher.offered(execution, namespace, run, offer)
+
+    def offered_in_memory(
+        self, execution: Execution, namespace: NamespaceRef, offer: OfferTask
+    ) -> None:
+        """A task is on offer that is stored nowhere."""
+        self.dispatcher.offered_in_memory(execution, namespace, execution.current_run, offer)
+
+    def look_again(self, execution: Execution, effect: LookAgain) -> None:
+        """The current run is woken up for what is volatile."""
+        number = execution.current_run
+        self.directory.remember(number, *execution.key, effect.run_id)
+        self.wakeups.look_again(number, effect.at_ns)
 
     def durable(self, execution: Execution, pending: PendingRun) -> None:
         """What a group did to a run is durable: arm its wake-up, publish its tasks, wake its

@@ -30,9 +30,12 @@ from perdure.server.machines.workflow.codec import decode_run
 from perdure.server.machines.workflow.decide import Decision, decide, run_named_by
 from perdure.server.machines.workflow.effects import (
     DeleteRun,
+    Effect,
+    LookAgain,
     OfferTask,
     SendMessage,
     SettleQuery,
+    TellUpdate,
     WithdrawTask,
 )
 from perdure.server.machines.workflow.inputs import Input, Refused, Reply, StartWorkflow
@@ -65,6 +68,16 @@ class Publisher(Protocol):
         self, execution: Execution, namespace: NamespaceRef, run: RunNumber, offer: OfferTask
     ) -> None:
         """A task is on offer, but not durably yet: a waiting poll may have it in the same group."""
+        ...
+
+    def offered_in_memory(
+        self, execution: Execution, namespace: NamespaceRef, offer: OfferTask
+    ) -> None:
+        """A task is on offer that is stored nowhere."""
+        ...
+
+    def look_again(self, execution: Execution, effect: LookAgain) -> None:
+        """The current run must be woken up, though nothing that is stored says so."""
         ...
 
     def durable(self, execution: Execution, pending: PendingRun) -> None:
@@ -171,7 +184,9 @@ class Pipeline:
                 raise
             raise InvariantViolation(f"{type(message).__name__}: {error!r}") from error
         self._recorder.note(execution.key, now_ns, type(message))
-        if not decision.has_changes and not decision.effects:
+        if not decision.has_changes:
+            for effect in decision.effects:
+                self._volatile_effect(execution, namespace, effect)
             return decision.reply, None
         write = self._committer.pending_write(execution, namespace)
         self._take_over(execution, namespace, write, decision, places)
@@ -232,7 +247,7 @@ class Pipeline:
         offers: list[tuple[PendingRun, OfferTask]] = []
         for effect in decision.effects:
             match effect:
-                case OfferTask():
+                case OfferTask() if effect.is_stored:
                     offers.append((self._offer(write, effect), effect))
                 case WithdrawTask():
                     self._withdraw(execution, write, effect)
@@ -240,12 +255,34 @@ class Pipeline:
                     self._send(write, effect)
                 case DeleteRun():
                     self._delete(write, effect)
-                case SettleQuery():
-                    _settle_query(execution, write, effect)
+                case _:
+                    self._volatile_effect(execution, namespace, effect)
         # Only now may polls have them: what was offered may have been withdrawn in the same turn.
         for pending, offer in offers:
             if pending.offers.get(offer.scheduled_event_id) is offer:
                 self.publisher.offered(execution, namespace, pending.number, offer)
+
+    def _volatile_effect(
+        self, execution: Execution, namespace: NamespaceRef, effect: Effect
+    ) -> None:
+        """What rests on no row of its own, but on all that was decided on the workflow before."""
+        match effect:
+            case OfferTask():
+                self.publisher.offered_in_memory(execution, namespace, effect)
+            case LookAgain():
+                self.publisher.look_again(execution, effect)
+            case SettleQuery():
+                self._committer.when_settled(execution, _settling(execution, effect))
+            case TellUpdate():
+                self._committer.when_settled(execution, _telling(execution, effect))
+            case _:
+                raise InvariantViolation(f"{type(effect).__name__} needs a change of its run")
+
+    def when_settled(
+        self, execution: Execution, callback: Callable[[Exception | None], None]
+    ) -> None:
+        """See `Committer.when_settled`."""
+        self._committer.when_settled(execution, callback)
 
     def _pending_run(
         self,
@@ -386,7 +423,27 @@ class Pipeline:
         return decision.reply
 
 
-def _settle_query(execution: Execution, write: PendingWrite, effect: SettleQuery) -> None:
+def update_key(run_id: str, update_id: str) -> str:
+    """The name under which an execution has those who wait for an update."""
+    return f"update {run_id} {update_id}"
+
+
+def _telling(execution: Execution, effect: TellUpdate) -> Callable[[Exception | None], None]:
+    """Whoever waits for the update hears of it when what it rests on is durable."""
+    status = effect.status
+
+    def tell(error: Exception | None) -> None:
+        future = execution.waiting.pop(update_key(status.run_id, status.update_id), None)
+        if future is not None and not future.done():
+            if error is None:
+                future.set_result(status)
+            else:
+                future.set_exception(EngineUnavailable(str(error)))
+
+    return tell
+
+
+def _settling(execution: Execution, effect: SettleQuery) -> Callable[[Exception | None], None]:
     """Whoever waits for the query hears of it when what it rests on is durable."""
 
     def settle(error: Exception | None) -> None:
@@ -394,7 +451,7 @@ def _settle_query(execution: Execution, write: PendingWrite, effect: SettleQuery
         if error is None and future is not None and not future.done():
             future.set_result(effect)
 
-    write.when_durable(settle)
+    return settle
 
 
 def run_of(loaded: LoadedRun) -> Run:

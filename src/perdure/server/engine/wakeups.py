@@ -53,6 +53,8 @@ class Wakeups:
         self._armed: dict[RunNumber, int] = {}
         """The time that counts, per run with a wake-up in memory; other entries of the heap are
         stale."""
+        self._passing: set[tuple[int, RunNumber]] = set()
+        """Entries of the heap that count though they are not stored."""
         self._horizon_ns = 0
         """Everything stored that is due before this is in memory."""
         self._kick = asyncio.Event()
@@ -92,6 +94,13 @@ class Wakeups:
         if self._heap[0][1] == run:
             self._kick.set()
         return True
+
+    def look_again(self, run: RunNumber, at_ns: int) -> None:
+        """Fire for the run at that time too, though nothing stored says so."""
+        self._passing.add((at_ns, run))
+        heapq.heappush(self._heap, (at_ns, run))
+        if self._heap[0] == (at_ns, run):
+            self._kick.set()
 
     async def _run(self) -> None:
         while True:
@@ -144,8 +153,13 @@ class Wakeups:
         heap, armed = self._heap, self._armed
         while heap and heap[0][0] <= now_ns and len(due) < PAGE:
             wake_at_ns, run = heapq.heappop(heap)
+            is_passing = (wake_at_ns, run) in self._passing
+            if is_passing:
+                self._passing.discard((wake_at_ns, run))
             if armed.get(run) == wake_at_ns:
                 del armed[run]
+                due.append(run)
+            elif is_passing:
                 due.append(run)
         return due
 

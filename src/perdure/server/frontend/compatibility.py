@@ -26,9 +26,9 @@ PARTIAL: dict[str, str] = {
     "DescribeWorkflowExecution": "callbacks and Nexus operations come with them; a"
     " closed run lists nothing pending",
     "GetSearchAttributes": "those of every namespace; the custom ones are asked of OperatorService",
-    "PollWorkflowTaskQueue": "unversioned workers; no updates",
+    "PollWorkflowTaskQueue": "unversioned workers",
     "PollActivityTaskQueue": "unversioned workers",
-    "RespondWorkflowTaskCompleted": "commands of updates and Nexus are refused; no pages",
+    "RespondWorkflowTaskCompleted": "commands of Nexus are refused; no pages",
     "UpdateWorkflowExecutionOptions": "no versioning overrides",
     "ResetWorkflowExecution": "updates are not done again; a repeated request id gets the same run,"
     " where Temporal resets once more",

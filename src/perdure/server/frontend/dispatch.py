@@ -34,6 +34,7 @@ from perdure.server.frontend import (
     switched_off,
     system,
     task_queues,
+    updating,
     workers,
     workflow_tasks,
 )
@@ -73,6 +74,8 @@ RPCS: dict[str, Rpc] = {
     "ResetWorkflowExecution": resets.reset_workflow_execution,
     "QueryWorkflow": queries.query_workflow,
     "RespondQueryTaskCompleted": queries.respond_query_task_completed,
+    "UpdateWorkflowExecution": updating.update_workflow_execution,
+    "PollWorkflowExecutionUpdate": updating.poll_workflow_execution_update,
     "ResetStickyTaskQueue": controlling.reset_sticky_task_queue,
     "GetWorkflowExecutionHistory": histories.get_workflow_execution_history,
     "GetWorkflowExecutionHistoryReverse": histories.get_workflow_execution_history_reverse,

@@ -88,6 +88,11 @@ def _already_started(error: errors.AlreadyStarted) -> Message:
 
 
 def _resource_exhausted(error: errors.ResourceExhausted) -> Message:
+    if error.is_concurrency:
+        return ResourceExhaustedFailure(
+            cause=ResourceExhaustedCause.RESOURCE_EXHAUSTED_CAUSE_CONCURRENT_LIMIT,
+            scope=ResourceExhaustedScope.RESOURCE_EXHAUSTED_SCOPE_NAMESPACE,
+        )
     return ResourceExhaustedFailure(
         cause=ResourceExhaustedCause.RESOURCE_EXHAUSTED_CAUSE_SYSTEM_OVERLOADED,
         scope=ResourceExhaustedScope.RESOURCE_EXHAUSTED_SCOPE_SYSTEM,

@@ -74,7 +74,7 @@ async def _page(
             request.execution.workflow_id,
             page.run_id,
             token.next_event_id - 1,
-            _wait_seconds(services, caller),
+            wait_seconds(services, caller),
         )
         page = await _read(services, namespace, request, token)
     if token.next_event_id > page.last_event_id:
@@ -127,7 +127,7 @@ async def _close_event(
     caller: Caller,
 ) -> bytes:
     workflow_id = request.execution.workflow_id
-    seconds = _wait_seconds(services, caller) if request.wait_new_event else 0.0
+    seconds = wait_seconds(services, caller) if request.wait_new_event else 0.0
     close = await services.engine.wait_for_close(namespace, workflow_id, run_id, seconds)
     if not close.close_event_id:
         return _response(b"", HistoryToken(close.run_id, 1) if request.wait_new_event else None)
@@ -243,7 +243,8 @@ def _page_size(services: Services, asked: int) -> int:
     return min(asked, PAGE_EVENTS_MAX) if asked > 0 else services.limits.history_page_events
 
 
-def _wait_seconds(services: Services, caller: Caller) -> float:
+def wait_seconds(services: Services, caller: Caller) -> float:
+    """How long a call may wait before it is answered with what there is."""
     seconds_max = services.limits.history_poll_ns_max / SECOND_NS
     remaining = caller.time_remaining()
     if remaining is None:

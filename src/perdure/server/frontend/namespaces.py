@@ -37,6 +37,8 @@ CAPABILITIES = NamespaceInfo.Capabilities(
     worker_heartbeats=True,
     reported_problems_search_attribute=True,
     poller_autoscaling=True,
+    sync_update=True,
+    async_update=True,
 )
 """Exactly what is honoured in every namespace."""
 

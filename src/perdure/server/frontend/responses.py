@@ -63,6 +63,8 @@ def workflow_task(ready: WorkflowTaskWithHistory) -> bytes:
     queue = response.workflow_execution_task_queue
     queue.name = task.task_queue
     queue.kind = task_queue_pb2.TASK_QUEUE_KIND_NORMAL
+    for message in task.messages:
+        response.messages.add().ParseFromString(message)
     if ready.next_event_id:
         response.next_page_token = encode_history_token(
             HistoryToken(token.run_id, ready.next_event_id, task.history_to, task.unrecorded)

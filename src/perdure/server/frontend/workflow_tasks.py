@@ -127,6 +127,11 @@ async def respond_workflow_task_completed(
     if not isinstance(reply, WorkflowTaskCompleted):
         raise InvariantViolation(f"a completion was answered by {type(reply).__name__}")
     parts = []
+    if reply.reset_history_event_id:
+        reset_to = RespondWorkflowTaskCompletedResponse(
+            reset_history_event_id=reply.reset_history_event_id
+        )
+        parts.append(reset_to.SerializeToString())
     if reply.workflow_task is not None:
         ready = await services.engine.with_history(
             namespace, token.workflow_id, reply.workflow_task

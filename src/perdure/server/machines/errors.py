@@ -43,6 +43,11 @@ class Moved(Rejected):
 class ResourceExhausted(Rejected):
     """A limit of the workflow or the service was reached."""
 
+    def __init__(self, message: str, *, is_concurrency: bool = False) -> None:
+        super().__init__(message)
+        self.is_concurrency = is_concurrency
+        """Whether it is a limit on what goes on at the same time."""
+
 
 class BusyWorkflow(ResourceExhausted):
     """Too much is asked of one workflow at a time."""

@@ -62,6 +62,10 @@ class Limits(msgspec.Struct, frozen=True):
     # system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute
     parent_close_batch: int = 10  # history.parentClosePolicyThreshold
     failure_depth_max: int = 20
+    updates_in_flight_max: int = 10  # history.maxInFlightUpdates
+    updates_in_flight_bytes_max: int = 20 * 1024 * 1024  # history.maxInFlightUpdatePayloads
+    updates_max: int = 2000  # history.maxTotalUpdates
+    discarded_events_max: int = 10  # history.discardSpeculativeWorkflowTaskMaximumEventsCount
     is_workflow_pause_enabled: bool = False  # frontend.WorkflowPauseEnabled
 
 

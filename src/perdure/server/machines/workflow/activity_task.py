@@ -18,9 +18,10 @@ from perdure.server.machines.activity import attempt as attempts
 from perdure.server.machines.activity.attempt import Ends, Trigger
 from perdure.server.machines.activity.options import policy_message
 from perdure.server.machines.errors import InvalidArgument, NotFound
-from perdure.server.machines.workflow import changes, events, workflow_task
+from perdure.server.machines.workflow import changes, events
 from perdure.server.machines.workflow.effects import OfferTask, TaskKind, WithdrawTask
 from perdure.server.machines.workflow.inputs import StartedActivityTask, TaskToken
+from perdure.server.machines.workflow.outstanding_task import priority_of
 from perdure.server.machines.workflow.state import (
     Attempt,
     AttemptState,
@@ -90,7 +91,7 @@ def offer(turn: Turn, pending: PendingActivity) -> None:
             scheduled_event_id=activity.scheduled_event_id,
             stamp=pending.attempt.stamp,
             ready_at_ns=pending.attempt.scheduled_time_ns,
-            priority=workflow_task.priority_of(merged_priority(run, pending)),
+            priority=priority_of(merged_priority(run, pending)),
         )
     )
 

@@ -28,6 +28,7 @@ from perdure.server.machines.workflow import (
     events,
     family,
     queries,
+    updates,
     workflow_task,
 )
 from perdure.server.machines.workflow.effects import WithdrawTask
@@ -114,6 +115,9 @@ def close(turn: Turn, event: HistoryEvent, *, is_told: bool = True) -> None:
     """Record the close of the run; whatever it had on offer is withdrawn, and (if `is_told`) its
     children and its parent hear of it."""
     run = turn.run
+    if run.is_task_started:
+        turn.make_normal()
+    run.speculative = None  # What nobody has taken has never been.
     task = run.workflow_task
     if task is not None and (not task.started_event_id or run.pending.is_task_undelivered):
         workflow_task.withdraw(turn)
@@ -126,6 +130,7 @@ def close(turn: Turn, event: HistoryEvent, *, is_told: bool = True) -> None:
     if is_told:
         family.report_close(turn, event)
     queries.unblock(turn)
+    updates.abort(turn)
     if run.buffered:
         turn.change(changes.BufferTaken())
     # A closed run keeps the attempt: one whose task failed to the last answers no queries.

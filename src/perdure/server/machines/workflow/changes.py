@@ -52,6 +52,8 @@ class TaskScheduled(msgspec.Struct, frozen=True):
 
     transient: WorkflowTask | None
     heartbeat_since_ns: int
+    stamp: int = 0
+    """Of a task that was speculative and is known by it; else the next one."""
 
 
 class TaskStarted(msgspec.Struct, frozen=True):

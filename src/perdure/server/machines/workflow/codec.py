@@ -20,6 +20,7 @@ from perdure.server.machines.workflow.state import (
     Request,
     Run,
     Timer,
+    Update,
 )
 from perdure.server.machines.workflow.state_size import PARTS, count_all
 
@@ -30,6 +31,7 @@ _decode_timer = msgspec.msgpack.Decoder(Timer).decode
 _decode_buffered = msgspec.msgpack.Decoder(BufferedEvent).decode
 _decode_request = msgspec.msgpack.Decoder(Request).decode
 _decode_child = msgspec.msgpack.Decoder(Child).decode
+_decode_update = msgspec.msgpack.Decoder(Update).decode
 _decode_external = msgspec.msgpack.Decoder(ExternalRequest).decode
 
 
@@ -81,6 +83,9 @@ def decode_run(head: bytes, records: Iterable[tuple[int, bytes, bytes]]) -> Run:
             case RecordKind.EXTERNAL_CANCEL:
                 external = _decode_external(content)
                 run.external_cancels[external.initiated_event_id] = external
+            case RecordKind.UPDATE:
+                update = _decode_update(content)
+                run.updates[update.update_id] = update
     count_all(run)
     return run
 
@@ -102,5 +107,9 @@ def parts_of(run: Run) -> set[tuple[RecordKind, int | str]]:
 
 
 def copy_run(run: Run) -> Run:
-    """An independent copy, by way of the stored form."""
-    return decode_run(encode_head(run), all_records(run))
+    """An independent copy, by way of the stored form; with the speculative task, which has none and
+    is never changed in place."""
+    copy = decode_run(encode_head(run), all_records(run))
+    copy.speculative = run.speculative
+    copy.speculative_stamp = run.speculative_stamp
+    return copy

@@ -7,6 +7,7 @@ is armed again for what is left. So a turn costs what it touches, and no deadlin
 
 from __future__ import annotations
 
+from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.workflow.state import (
     AttemptState,
     PendingActivity,
@@ -17,6 +18,8 @@ from perdure.server.machines.workflow.state import (
 
 NEVER = 0
 """No deadline, as a time."""
+SPECULATIVE_SCHEDULE_TO_START_NS = 5 * SECOND_NS
+"""How long a speculative task is on offer, but on a sticky queue."""
 LOOKED_AT_MAX = 64
 """A run with more pending activities is not looked through at each turn."""
 
@@ -50,13 +53,27 @@ def task_deadline(run: Run) -> int:
     if not pending.is_first_task_scheduled:
         return first_task_due(run) if pending.pause is None else NEVER
     task = run.workflow_task
-    if task is None or pending.is_task_undelivered:
+    if task is None or pending.is_task_undelivered or run.speculative is not None:
         return NEVER
     if task.started_event_id:
         return pending.task_delivered_ns + task.start_to_close_ns
     if pending.sticky_queue and not pending.sticky_worker_unavailable:
         return task.scheduled_time_ns + pending.sticky_timeout_ns
     return NEVER
+
+
+def speculative_deadline(run: Run) -> int:
+    """When the speculative workflow task times out; also when nobody takes it, since its offer is
+    only in memory."""
+    speculative = run.speculative
+    if speculative is None:
+        return NEVER
+    task = speculative.task
+    if task.started_event_id and not speculative.is_undelivered:
+        return speculative.delivered_ns + task.start_to_close_ns
+    if speculative.is_sticky:
+        return task.scheduled_time_ns + run.pending.sticky_timeout_ns
+    return max(task.scheduled_time_ns, task.started_time_ns) + SPECULATIVE_SCHEDULE_TO_START_NS
 
 
 def activity_deadline(pending: PendingActivity) -> int:

@@ -27,6 +27,7 @@ from perdure.server.machines.workflow.from_clients import (
     signal_with_start,
     start,
     terminate,
+    update,
     update_options,
 )
 from perdure.server.machines.workflow.from_time import wake_up
@@ -189,6 +190,8 @@ TABLE: dict[tuple[Phase, type], Decider] = {
     **_rows(inputs.TerminateWorkflow, _no_such_workflow, terminate.running, terminate.closed),
     **_rows(inputs.QueryWorkflow, _no_such_workflow, query.running, query.closed),
     **_rows(inputs.ForgetQuery, _no_such_workflow, query.forget, query.forget),
+    **_rows(inputs.UpdateWorkflow, _no_such_workflow, update.running, update.closed),
+    **_rows(inputs.PollUpdate, _no_such_workflow, update.poll, update.poll),
     **_rows(inputs.ResetSticky, _no_such_workflow, reset_sticky.running, reset_sticky.closed),
     **_rows(
         inputs.PauseActivity,

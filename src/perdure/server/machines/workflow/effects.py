@@ -11,6 +11,7 @@ import enum
 
 import msgspec
 
+from perdure.server.machines.workflow.inputs import UpdateStatus
 from perdure.server.machines.workflow.messages import Message
 
 
@@ -36,6 +37,8 @@ class OfferTask(msgspec.Struct, frozen=True):
     ready_at_ns: int
     priority: int
     sticky_for: str = ""
+    is_stored: bool = True
+    """A speculative task is only offered in memory."""
 
 
 class WithdrawTask(msgspec.Struct, frozen=True):
@@ -70,4 +73,17 @@ class SettleQuery(msgspec.Struct, frozen=True):
     refusal: str = ""
 
 
-Effect = OfferTask | WithdrawTask | DeleteRun | SendMessage | SettleQuery
+class TellUpdate(msgspec.Struct, frozen=True):
+    """Whoever waits for an update hears how far it has come."""
+
+    status: UpdateStatus
+
+
+class LookAgain(msgspec.Struct, frozen=True):
+    """Wake the run up at that time, for the sake of what is volatile."""
+
+    run_id: str
+    at_ns: int
+
+
+Effect = OfferTask | WithdrawTask | DeleteRun | SendMessage | SettleQuery | TellUpdate | LookAgain

@@ -59,6 +59,7 @@ from temporalio.api.history.v1 import (
     WorkflowTaskTimedOutEventAttributes,
 )
 from temporalio.api.sdk.v1 import UserMetadata
+from temporalio.api.update.v1 import Request, Response
 from temporalio.api.workflow.v1 import WorkflowExecutionOptions
 from temporalio.api.workflowservice.v1 import (
     RequestCancelWorkflowExecutionRequest,
@@ -306,6 +307,27 @@ def workflow_signaled(request: SignalWorkflowExecutionRequest) -> HistoryEvent:
         ),
         links=request.links,
     )
+
+
+def update_accepted(update_id: str, sequencing_event_id: int, request: Request) -> HistoryEvent:
+    """WorkflowExecutionUpdateAccepted."""
+    event = HistoryEvent(event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED)
+    attributes = event.workflow_execution_update_accepted_event_attributes
+    attributes.protocol_instance_id = update_id
+    attributes.accepted_request_message_id = f"{update_id}/request"
+    attributes.accepted_request_sequencing_event_id = sequencing_event_id
+    attributes.accepted_request.CopyFrom(request)
+    return event
+
+
+def update_completed(response: Response, accepted_event_id: int) -> HistoryEvent:
+    """WorkflowExecutionUpdateCompleted."""
+    event = HistoryEvent(event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED)
+    attributes = event.workflow_execution_update_completed_event_attributes
+    attributes.meta.CopyFrom(response.meta)
+    attributes.outcome.CopyFrom(response.outcome)
+    attributes.accepted_event_id = accepted_event_id
+    return event
 
 
 def workflow_cancel_requested(request: RequestCancelWorkflowExecutionRequest) -> HistoryEvent:

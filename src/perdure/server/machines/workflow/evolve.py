@@ -38,6 +38,7 @@ from perdure.server.machines.workflow.state import (
     Run,
     Status,
     Timer,
+    Update,
     WorkflowTask,
 )
 
@@ -390,6 +391,31 @@ def _options_updated(run: Run, event: HistoryEvent, time_ns: int, touched: Touch
         _note_request(run, Request(request_id, event.event_type, event.event_id), touched)
 
 
+def _update_admitted(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> None:
+    update_id = event.workflow_execution_update_admitted_event_attributes.request.meta.update_id
+    run.updates[update_id] = Update(update_id, admitted_event_id=event.event_id)
+    touched.add((RecordKind.UPDATE, update_id))
+
+
+def _update_accepted(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> None:
+    attributes = event.workflow_execution_update_accepted_event_attributes
+    update_id = attributes.protocol_instance_id
+    update = run.updates.setdefault(update_id, Update(update_id))
+    if update.accepted_event_id:
+        raise InvariantViolation(f"event {event.event_id} accepts an update that was accepted")
+    update.accepted_event_id = event.event_id
+    touched.add((RecordKind.UPDATE, update_id))
+
+
+def _update_completed(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> None:
+    update_id = event.workflow_execution_update_completed_event_attributes.meta.update_id
+    update = run.updates.get(update_id)
+    if update is None or not update.accepted_event_id or update.completed_event_id:
+        raise InvariantViolation(f"event {event.event_id} completes no accepted update")
+    update.completed_event_id = event.event_id
+    touched.add((RecordKind.UPDATE, update_id))
+
+
 def _cancel_requested(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> None:
     run.recorded.cancel_requested_event_id = event.event_id
 
@@ -520,6 +546,9 @@ _EVENTS: dict[int, Callable[[Run, HistoryEvent, int, Touched], None]] = {
     event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: _signaled,
     event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED: _cancel_requested,
     event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED: _options_updated,
+    event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED: _update_admitted,
+    event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED: _update_accepted,
+    event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED: _update_completed,
     event_type_pb2.EVENT_TYPE_MARKER_RECORDED: _nothing,
     event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_PAUSED: _nothing,
     event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_UNPAUSED: _nothing,
@@ -573,7 +602,7 @@ def _pending_scheduled(run: Run, change: changes.TaskScheduled, touched: Touched
     pending = run.pending
     pending.transient_task = change.transient
     pending.heartbeat_since_ns = change.heartbeat_since_ns
-    pending.task_stamp += 1
+    pending.task_stamp = change.stamp or pending.task_stamp + 1
     pending.is_first_task_scheduled = True
     pending.is_task_undelivered = False
     pending.sticky_worker_unavailable = False

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from perdure.server.machines.workflow.effects import TaskKind
+from perdure.server.machines.workflow.outstanding_task import WORKFLOW_TASK_ROW, is_on_sticky_queue
 from perdure.server.machines.workflow.state import AttemptState, Run
-from perdure.server.machines.workflow.workflow_task import WORKFLOW_TASK_ROW, is_on_sticky_queue
 
 
 class ExpectedTask(NamedTuple):
@@ -36,7 +36,7 @@ def expected_tasks(run: Run) -> set[ExpectedTask]:
         for pending in run.activities.values()
         if pending.attempt.state == AttemptState.SCHEDULED and run.pending.pause is None
     }
-    task = run.workflow_task
+    task = None if run.speculative is not None else run.workflow_task
     if task is not None and (not task.started_event_id or run.pending.is_task_undelivered):
         queue = run.pending.sticky_queue if is_on_sticky_queue(run) else run.recorded.task_queue
         expected.add(

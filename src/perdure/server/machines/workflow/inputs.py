@@ -7,6 +7,8 @@ serialisable, so that a decision can be logged and taken again.
 
 from __future__ import annotations
 
+import enum
+
 import msgspec
 from temporalio.api.common.v1 import Payloads
 from temporalio.api.failure.v1 import Failure
@@ -105,6 +107,22 @@ class ForgetQuery(msgspec.Struct):
 
     run_id: str
     query_id: str
+
+
+class UpdateWorkflow(msgspec.Struct):
+    """Admit an update: a serialised Request, whose id is known before."""
+
+    run_id: str
+    update_id: str
+    request: bytes
+    first_execution_run_id: str = ""
+
+
+class PollUpdate(msgspec.Struct):
+    """Ask how far an update has come."""
+
+    run_id: str
+    update_id: str
 
 
 class ResetSticky(msgspec.Struct):
@@ -315,6 +333,8 @@ Input = (
     | TerminateWorkflow
     | QueryWorkflow
     | ForgetQuery
+    | UpdateWorkflow
+    | PollUpdate
     | ResetSticky
     | PauseActivity
     | UnpauseActivity
@@ -370,6 +390,8 @@ class StartedWorkflowTask(msgspec.Struct):
     attempt."""
     queries: dict[str, bytes] = {}
     """Serialised WorkflowQueries that wait for this task, by their ids."""
+    messages: list[bytes] = []
+    """Serialised protocol Messages: the updates that it brings."""
 
 
 class StartedActivityTask(msgspec.Struct):
@@ -414,6 +436,8 @@ class WorkflowTaskCompleted(msgspec.Struct):
 
     workflow_task: StartedWorkflowTask | None = None
     activity_tasks: list[StartedActivityTask] = []
+    reset_history_event_id: int = 0
+    """The last event that counts, when the completed task has left no trace."""
 
 
 class RefusedWorkflowTask(msgspec.Struct):
@@ -442,6 +466,35 @@ class UpdatedActivityOptions(msgspec.Struct):
     """The options that hold now: a serialised ActivityOptions."""
 
     options: bytes
+
+
+class UpdateStage(enum.IntEnum):
+    """Temporal's UpdateWorkflowExecutionLifecycleStage."""
+
+    ADMITTED = 1
+    ACCEPTED = 2
+    COMPLETED = 3
+
+
+class UpdateAbort(enum.StrEnum):
+    """Why an admitted update came to nothing."""
+
+    CLOSED = "closed"
+    GOES_ON = "goes on"
+    """The run closed, and its chain goes on: it may be sent to the next run."""
+    TASK_REFUSED = "task refused"
+
+
+class UpdateStatus(msgspec.Struct, frozen=True):
+    """How far an update has come. A completed one has its outcome in an event, or is a serialised
+    Failure: it was rejected, or its run closed first."""
+
+    run_id: str
+    update_id: str
+    stage: UpdateStage
+    completed_event_id: int = 0
+    failure: bytes | None = None
+    aborted: UpdateAbort | None = None
 
 
 class QueryWaits(msgspec.Struct):
@@ -483,4 +536,5 @@ Reply = (
     | QueryRejected
     | UpdatedActivityOptions
     | Refused
+    | UpdateStatus
 )

@@ -61,6 +61,7 @@ class RecordKind(enum.IntEnum):
     CHILD = 6
     EXTERNAL_SIGNAL = 7
     EXTERNAL_CANCEL = 8
+    UPDATE = 9
 
 
 class BlobName(enum.StrEnum):
@@ -371,6 +372,28 @@ class ExternalRequest(msgspec.Struct, array_like=True):
     is_answered: bool = False
 
 
+class Update(msgspec.Struct, array_like=True):
+    """An update that history knows: by the ids of its events, 0 where it has not come so far."""
+
+    update_id: str
+    admitted_event_id: int = 0
+    """Of one that a reset has carried over."""
+    accepted_event_id: int = 0
+    completed_event_id: int = 0
+
+
+class Speculative(msgspec.Struct):
+    """A workflow task that only brings updates: it is stored nowhere, and becomes a normal one as
+    soon as anything is recorded. See `speculative.py`."""
+
+    task: WorkflowTask
+    stamp: int
+    is_sticky: bool
+    """Whether it is, or was, on the sticky queue."""
+    is_undelivered: bool = False
+    delivered_ns: int = 0
+
+
 class BufferedEvent(msgspec.Struct, array_like=True):
     """An event that arrived while a workflow task was started: it has a time, and no id yet."""
 
@@ -402,8 +425,13 @@ class Run(msgspec.Struct):
     """By the id of their initiated event, as the two below."""
     external_signals: dict[int, ExternalRequest] = {}
     external_cancels: dict[int, ExternalRequest] = {}
+    updates: dict[str, Update] = {}
     large_parts: dict[tuple[RecordKind, int | str], int] = {}
     """Sizes of the large keyed parts, in bytes; derived, never stored."""
+    speculative: Speculative | None = None
+    """Volatile, as the next: no part of what is stored."""
+    speculative_stamp: int = 0
+    """The newest one that a speculative task had."""
 
     @property
     def is_open(self) -> bool:
@@ -419,14 +447,29 @@ class Run(msgspec.Struct):
 
     @property
     def workflow_task(self) -> WorkflowTask | None:
-        """The outstanding workflow task, recorded or transient."""
-        return self.recorded.workflow_task or self.pending.transient_task
+        """The outstanding workflow task: recorded, transient or speculative."""
+        task = self.recorded.workflow_task or self.pending.transient_task
+        if task is None and self.speculative is not None:
+            return self.speculative.task
+        return task
 
     @property
     def is_task_started(self) -> bool:
         """Whether a worker holds a workflow task: events that arrive meanwhile are buffered."""
-        task = self.recorded.workflow_task or self.pending.transient_task
+        task = self.workflow_task
         return task is not None and task.started_event_id != 0
+
+    @property
+    def task_stamp(self) -> int:
+        """What offers and tokens of the outstanding workflow task must show."""
+        return self.pending.task_stamp if self.speculative is None else self.speculative.stamp
+
+    @property
+    def is_task_undelivered(self) -> bool:
+        """Whether the outstanding workflow task is started and on offer again all the same."""
+        if self.speculative is None:
+            return self.pending.is_task_undelivered
+        return self.speculative.is_undelivered
 
 
 class Workflow(msgspec.Struct):
@@ -442,6 +485,13 @@ class Workflow(msgspec.Struct):
     """What dies with the process; None while there is nothing."""
 
     @property
+    def must_stay(self) -> bool:
+        """Whether something would be lost if it left the memory."""
+        return self.volatile is not None or (
+            self.run is not None and self.run.speculative is not None
+        )
+
+    @property
     def phase(self) -> Phase:
         """Where the workflow stands."""
         run = self.run
@@ -449,7 +499,7 @@ class Workflow(msgspec.Struct):
             return Phase.ABSENT
         if run.recorded.status != Status.RUNNING:
             return Phase.CLOSED
-        task = run.recorded.workflow_task or run.pending.transient_task
+        task = run.workflow_task
         if task is None:
             return Phase.IDLE if run.pending.is_first_task_scheduled else Phase.DELAYED
         return Phase.STARTED if task.started_event_id else Phase.SCHEDULED

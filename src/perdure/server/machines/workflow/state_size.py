@@ -30,6 +30,7 @@ PARTS: dict[RecordKind, Callable[[Run], dict[Any, Any]]] = {
     RecordKind.CHILD: lambda run: run.children,
     RecordKind.EXTERNAL_SIGNAL: lambda run: run.external_signals,
     RecordKind.EXTERNAL_CANCEL: lambda run: run.external_cancels,
+    RecordKind.UPDATE: lambda run: run.updates,
 }
 """The keyed parts of a run, by kind."""
 
@@ -80,4 +81,5 @@ _SIZES: dict[RecordKind, Callable[[Any], int]] = {
     RecordKind.CHILD: lambda child: len(child.workflow_id) + len(child.workflow_type),
     RecordKind.EXTERNAL_SIGNAL: lambda external: len(external.workflow_id),
     RecordKind.EXTERNAL_CANCEL: lambda external: len(external.workflow_id),
+    RecordKind.UPDATE: lambda update: len(update.update_id),
 }

@@ -24,6 +24,11 @@ from perdure.server.machines.workflow.evolve import (
     run_from_start,
 )
 from perdure.server.machines.workflow.messages import Message
+from perdure.server.machines.workflow.outstanding_task import (
+    offer_of,
+    scheduled_event,
+    started_event,
+)
 from perdure.server.machines.workflow.state import BlobName, RecordKind, Run, Workflow
 
 _BATCH_OPENERS = frozenset(
@@ -138,10 +143,37 @@ class Turn:
         self.segments.insert(0, segment)
         self._apply(segment, change)
 
+    def make_normal(self, identity: str = "") -> None:
+        """A speculative workflow task, if there is one, becomes a normal one: recorded with the
+        times that it had, and stored. What is recorded as its worker is who closes it, if anybody
+        does, as on the real server."""
+        run = self.run
+        speculative = run.speculative
+        if speculative is None:
+            return
+        task = speculative.task
+        scheduled = scheduled_event(run, task.start_to_close_ns, task.attempt)
+        run.speculative = None
+        if run.pending.sticky_queue and not speculative.is_sticky:
+            self.change(changes.StickySet("", 0))
+        self.record(scheduled, task.scheduled_time_ns)
+        stamp = speculative.stamp - speculative.is_undelivered
+        self.change(changes.TaskScheduled(None, task.scheduled_time_ns, stamp))
+        if task.started_event_id:
+            task = msgspec.structs.replace(task, identity=identity)
+            self.record(started_event(task), task.started_time_ns)
+            self.change(changes.TaskStarted(None, speculative.delivered_ns))
+        if speculative.is_undelivered:
+            self.change(changes.TaskUndelivered())
+        if not task.started_event_id or speculative.is_undelivered:
+            self.effects.append(offer_of(run, self.now_ns))
+
     def record(self, event: HistoryEvent, time_ns: int | None = None) -> int:
         """Append an event to the current run (at the turn's time, unless given) and return its
         id."""
         run = self.run
+        if run.speculative is not None:
+            self.make_normal()
         event_id = run.recorded.next_event_id
         if time_ns is None:
             time_ns = max(self.now_ns, run.recorded.last_event_time_ns)
@@ -168,7 +200,14 @@ class Turn:
 
     def change(self, change: changes.Change) -> None:
         """Apply a change of what is pending."""
+        if self.run.speculative is not None:
+            self.make_normal()
         self._apply(self.segment, change)
+
+    def arm(self, wake_at_ns: int) -> None:
+        """Arm the wake-up anew. It is no news for the workflow: a speculative task stays one."""
+        if wake_at_ns != self.run.pending.wake_at_ns:
+            self._apply(self.segment, changes.WakeArmed(wake_at_ns))
 
     def send(self, workflow_id: str, message: Message) -> None:
         """Tell another workflow, on behalf of the current run."""

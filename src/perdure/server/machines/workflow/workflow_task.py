@@ -9,7 +9,6 @@ sticky queue first.
 from __future__ import annotations
 
 import msgspec
-from temporalio.api.common.v1 import Priority
 from temporalio.api.enums.v1 import (
     WorkflowTaskFailedCause,
     event_type_pb2,
@@ -21,17 +20,30 @@ from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.server.machines.ports import SECOND_NS, Limits
 from perdure.server.machines.wire import history_entry, set_timestamp
-from perdure.server.machines.workflow import changes, events, problems, queries
-from perdure.server.machines.workflow.effects import OfferTask, TaskKind, WithdrawTask
+from perdure.server.machines.workflow import (
+    changes,
+    events,
+    problems,
+    queries,
+    speculative,
+    updates,
+)
+from perdure.server.machines.workflow.effects import WithdrawTask
 from perdure.server.machines.workflow.inputs import StartedWorkflowTask, TaskToken
+from perdure.server.machines.workflow.outstanding_task import (
+    WORKFLOW_TASK_ROW,
+    is_on_sticky_queue,
+    offer_of,
+    scheduled_event,
+    started_event,
+)
 from perdure.server.machines.workflow.state import Run, Workflow, WorkflowTask
 from perdure.server.machines.workflow.turn import Turn
 
-WORKFLOW_TASK_ROW = 0
-"""The event id of a workflow task's dispatch row: a run has one at most."""
-PRIORITY_DEFAULT = 3
 RETRY_FREE_ATTEMPTS = 3
 RETRY_INITIAL_NS = 5 * SECOND_NS
+UPDATES_SUGGEST_RATIO = 0.9
+"""Of all updates that a run may have: then it should continue as new."""
 HISTORY_SERVICE = "history-service"
 """The identity in events that the service writes on its own account."""
 INLINE_REQUEST_ID = "request-from-RespondWorkflowTaskCompleted"
@@ -76,7 +88,7 @@ def schedule(turn: Turn, *, heartbeat_since_ns: int = 0, is_offered: bool = True
     start_to_close_ns = start_to_close(run.recorded.workflow_task_timeout_ns, attempt, turn.limits)
     transient = None
     if attempt == 1:
-        turn.record(_scheduled_event(run, start_to_close_ns, attempt))
+        turn.record(scheduled_event(run, start_to_close_ns, attempt))
     else:
         transient = WorkflowTask(
             scheduled_event_id=run.recorded.next_event_id,
@@ -91,21 +103,7 @@ def schedule(turn: Turn, *, heartbeat_since_ns: int = 0, is_offered: bool = True
 
 def offer(turn: Turn) -> None:
     """Offer the outstanding task on the queue where it belongs now."""
-    run = turn.run
-    pending = run.pending
-    is_sticky = is_on_sticky_queue(run)
-    turn.effects.append(
-        OfferTask(
-            run_id=run.recorded.run_id,
-            kind=TaskKind.WORKFLOW,
-            queue=pending.sticky_queue if is_sticky else run.recorded.task_queue,
-            scheduled_event_id=WORKFLOW_TASK_ROW,
-            stamp=pending.task_stamp,
-            ready_at_ns=turn.now_ns,
-            priority=priority_of(run.recorded.priority),
-            sticky_for=run.recorded.task_queue if is_sticky else "",
-        )
-    )
+    turn.effects.append(offer_of(turn.run, turn.now_ns))
 
 
 def start(
@@ -122,6 +120,17 @@ def start(
     task = run.workflow_task
     assert task is not None, "the caller has found a scheduled task"
     was_sticky = is_on_sticky_queue(run)
+    if run.speculative is not None:
+        was_undelivered = run.speculative.is_undelivered
+        speculative.start(
+            turn,
+            request_id=request_id,
+            identity=identity,
+            worker_version=worker_version,
+            suggest_reasons=suggest_reasons(run, turn.limits),
+        )
+        is_sticky = was_sticky or (is_inline and not was_undelivered)
+        return started_reply(turn.workflow, is_sticky=is_sticky)
     if run.pending.is_task_undelivered:
         turn.change(changes.TaskRedelivered(turn.now_ns))
         return started_reply(turn.workflow, is_sticky=False)
@@ -166,7 +175,7 @@ def started_reply(workflow: Workflow, *, is_sticky: bool) -> StartedWorkflowTask
             run_id=recorded.run_id,
             scheduled_event_id=task.scheduled_event_id,
             attempt=task.attempt,
-            stamp=run.pending.task_stamp,
+            stamp=run.task_stamp,
             started_event_id=task.started_event_id,
             start_id=task.request_id,
         ),
@@ -181,19 +190,22 @@ def started_reply(workflow: Workflow, *, is_sticky: bool) -> StartedWorkflowTask
         history_to=recorded.next_event_id - 1,
         unrecorded=unrecorded_events(run, is_for_worker=True),
         queries=queries.waiting(workflow),
+        messages=updates.sent(workflow, task),
     )
 
 
 def unrecorded_events(run: Run, *, is_for_worker: bool) -> bytes:
-    """The events of a transient attempt, as History entries: workers and readers see them, no
-    history has them yet."""
+    """The events of a transient attempt or a speculative task, as History entries: workers and
+    readers see them, no history has them yet."""
     task = run.pending.transient_task
+    if run.speculative is not None:
+        task = run.speculative.task
     if task is None or task.scheduled_event_id != run.recorded.next_event_id:
         return b""  # Events came after it was scheduled: it will be recorded when it is started.
-    scheduled = _scheduled_event(run, task.start_to_close_ns, task.attempt)
+    scheduled = scheduled_event(run, task.start_to_close_ns, task.attempt)
     entries = _entry(scheduled, task.scheduled_event_id, task.scheduled_time_ns)
     if task.started_event_id:
-        started = _started_event(task)
+        started = started_event(task)
         if not is_for_worker:
             started.workflow_task_started_event_attributes.ClearField("identity")
         entries += _entry(started, task.started_event_id, task.started_time_ns)
@@ -205,9 +217,9 @@ def record_transient(turn: Turn) -> None:
     task = turn.run.pending.transient_task
     if task is None:
         return
-    scheduled = _scheduled_event(turn.run, task.start_to_close_ns, task.attempt)
+    scheduled = scheduled_event(turn.run, task.start_to_close_ns, task.attempt)
     turn.record(scheduled, task.scheduled_time_ns)
-    turn.record(_started_event(task), task.started_time_ns)
+    turn.record(started_event(task), task.started_time_ns)
 
 
 def fail(
@@ -219,6 +231,7 @@ def fail(
     binary_checksum: str = "",
 ) -> None:
     """Close the started task as failed. Only a first attempt writes an event."""
+    turn.make_normal(identity)
     task = turn.run.recorded.workflow_task
     if task is not None:
         turn.record(
@@ -236,6 +249,7 @@ def fail(
 
 def time_out_started(turn: Turn) -> None:
     """Close the started task as timed out. Only a first attempt writes an event."""
+    turn.make_normal()
     task = turn.run.recorded.workflow_task
     if task is not None:
         turn.record(
@@ -249,7 +263,8 @@ def time_out_started(turn: Turn) -> None:
 
 
 def time_out_scheduled(turn: Turn) -> None:
-    """The sticky worker did not come for its task: it leaves the sticky queue."""
+    """The task was not taken in time: it leaves the sticky queue."""
+    turn.make_normal()
     run = turn.run
     task = run.recorded.workflow_task
     if task is not None:
@@ -327,6 +342,7 @@ def force_close(turn: Turn) -> None:
     recorded."""
     run = turn.run
     if run.is_task_started:
+        turn.make_normal(HISTORY_SERVICE)
         if run.pending.is_task_undelivered:
             withdraw(turn)
         fail(
@@ -337,23 +353,6 @@ def force_close(turn: Turn) -> None:
         )
     if run.buffered:
         flush_buffer(turn)
-
-
-def is_on_sticky_queue(run: Run) -> bool:
-    """Whether the outstanding task belongs on the sticky queue: never a transient or an undelivered
-    one."""
-    pending = run.pending
-    return (
-        bool(pending.sticky_queue)
-        and not pending.sticky_worker_unavailable
-        and not pending.is_task_undelivered
-        and pending.transient_task is None
-    )
-
-
-def priority_of(priority: bytes | None) -> int:
-    """The priority key of a serialised Priority; 3 when it has none."""
-    return Priority.FromString(priority).priority_key or PRIORITY_DEFAULT if priority else 3
 
 
 def start_to_close(default_ns: int, attempt: int, limits: Limits) -> int:
@@ -373,6 +372,8 @@ def suggest_reasons(run: Run, limits: Limits) -> tuple[int, ...]:
         reasons.append(workflow_pb2.SUGGEST_CONTINUE_AS_NEW_REASON_HISTORY_SIZE_TOO_LARGE)
     if run.recorded.next_event_id >= limits.history_count_suggest:
         reasons.append(workflow_pb2.SUGGEST_CONTINUE_AS_NEW_REASON_TOO_MANY_HISTORY_EVENTS)
+    if len(run.updates) >= limits.updates_max * UPDATES_SUGGEST_RATIO:
+        reasons.append(workflow_pb2.SUGGEST_CONTINUE_AS_NEW_REASON_TOO_MANY_UPDATES)
     return tuple(reasons)
 
 
@@ -380,7 +381,7 @@ def _make_recorded(turn: Turn, task: WorkflowTask) -> None:
     """Events came after a transient task was scheduled: it becomes a first attempt, written from
     its schedule on."""
     turn.change(changes.TaskClosed(next_attempt=1))
-    turn.record(_scheduled_event(turn.run, task.start_to_close_ns, attempt=1))
+    turn.record(scheduled_event(turn.run, task.start_to_close_ns, attempt=1))
 
 
 def _record_started(
@@ -399,27 +400,6 @@ def _record_started(
             suggest_reasons=suggest_reasons(run, turn.limits),
             worker_version=worker_version,
         )
-    )
-
-
-def _scheduled_event(run: Run, start_to_close_ns: int, attempt: int) -> HistoryEvent:
-    queue, sticky_queue = run.recorded.task_queue, run.pending.sticky_queue
-    return events.workflow_task_scheduled(
-        queue=sticky_queue or queue,
-        normal_queue=queue if sticky_queue else "",
-        start_to_close_ns=start_to_close_ns,
-        attempt=attempt,
-    )
-
-
-def _started_event(task: WorkflowTask) -> HistoryEvent:
-    return events.workflow_task_started(
-        scheduled_event_id=task.scheduled_event_id,
-        request_id=task.request_id,
-        identity=task.identity,
-        history_size_bytes=task.history_size_bytes,
-        suggest_reasons=task.suggest_reasons,
-        worker_version=task.worker_version,
     )
 
 

@@ -15,6 +15,7 @@ from perdure.server.machines.workflow.commands import (
     continue_as_new,
     fail_workflow,
     modify_properties,
+    protocol_message,
     record_marker,
     request_cancel_activity,
     request_cancel_external,
@@ -63,5 +64,6 @@ COMMANDS: dict[int, CommandHandler] = {
     command_type_pb2.COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES: _handler(
         upsert_search_attributes
     ),
+    command_type_pb2.COMMAND_TYPE_PROTOCOL_MESSAGE: _handler(protocol_message),
     command_type_pb2.COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES: _handler(modify_properties),
 }

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 
 import msgspec
 from temporalio.api.command.v1 import Command
 from temporalio.api.common.v1 import Memo, SearchAttributes
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
+from temporalio.api.protocol.v1 import Message
+from temporalio.api.update.v1 import Rejection
 from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest
 
 from perdure.server.machines import search_attributes
 from perdure.server.machines.ports import Limits
 from perdure.server.machines.search_attributes import CustomAttributes
-from perdure.server.machines.workflow.state import Run
+from perdure.server.machines.workflow.state import Run, Workflow
+from perdure.server.machines.workflow.updates import Body, Place
 
 
 class CommandRefused(Exception):
@@ -67,7 +71,7 @@ def require_attributes(
         raise CommandRefused(cause, f"{name}CommandAttributes is not set on {name}Command.")
 
 
-class CheckContext(msgspec.Struct):
+class CheckContext(msgspec.Struct, kw_only=True):
     """The run as it will be when the commands before this one have been applied."""
 
     run: Run
@@ -94,6 +98,17 @@ class CheckContext(msgspec.Struct):
     pending_cancels: int = 0
     initiated_children: set[str] = set()
     """Workflow ids of children that commands before this one start."""
+    workflow: Workflow
+    messages: Sequence[Message] = ()
+    message_indexes: dict[str, int] = {}
+    """Where each message is that no command has placed so far."""
+    placed: dict[int, Body] = {}
+    """The messages that commands have placed, by where they are, in the order of the commands."""
+    rest: dict[int, Body] = {}
+    """Those that happen after all commands."""
+    places: dict[str, Place] = {}
+    """How far the messages before this one have brought updates."""
+
     search_attributes: CustomAttributes = msgspec.field(default_factory=dict)
     """The custom ones of the namespace."""
     upserted_attributes: SearchAttributes | None = None
@@ -112,6 +127,11 @@ class CheckContext(msgspec.Struct):
             search_attributes.add_types(attributes, custom)
         return problem
 
+    @property
+    def only_rejects(self) -> bool:
+        """Whether its messages do nothing but reject updates."""
+        return all(isinstance(body, Rejection) for body in self.rest.values())
+
 
 class ApplyContext(msgspec.Struct):
     """What applying a command needs, and what it leaves for the completion to do."""
@@ -123,3 +143,7 @@ class ApplyContext(msgspec.Struct):
     """An activity that had not started was cancelled: the workflow must hear of it."""
     eager_activities: list[int] = []
     """Scheduled event ids of activities that this worker gets with the answer."""
+    placed: list[tuple[str, Body]] = []
+    """What the worker says of updates where its commands say so, in their order."""
+    rest: list[tuple[str, Body]] = []
+    """What it says of updates after all commands."""

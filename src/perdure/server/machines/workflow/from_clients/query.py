@@ -10,7 +10,7 @@ from __future__ import annotations
 from temporalio.api.enums.v1 import query_pb2
 
 from perdure.server.machines.errors import BusyWorkflow, WorkflowNotReady
-from perdure.server.machines.workflow import queries, workflow_task
+from perdure.server.machines.workflow import queries
 from perdure.server.machines.workflow.inputs import (
     AskDirectly,
     Done,
@@ -19,6 +19,7 @@ from perdure.server.machines.workflow.inputs import (
     QueryWaits,
     QueryWorkflow,
 )
+from perdure.server.machines.workflow.outstanding_task import priority_of
 from perdure.server.machines.workflow.state import Run, Status
 from perdure.server.machines.workflow.turn import Turn
 
@@ -93,5 +94,5 @@ def _directly(run: Run) -> AskDirectly:
         sticky_queue=pending.sticky_queue,
         sticky_timeout_ns=pending.sticky_timeout_ns,
         is_open=run.is_open,
-        priority=workflow_task.priority_of(recorded.priority),
+        priority=priority_of(recorded.priority),
     )

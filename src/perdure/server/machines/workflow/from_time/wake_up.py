@@ -5,7 +5,14 @@ from __future__ import annotations
 from temporalio.api.enums.v1 import workflow_pb2
 from temporalio.api.failure.v1 import Failure, TimeoutFailureInfo
 
-from perdure.server.machines.workflow import chain, changes, deadlines, events, workflow_task
+from perdure.server.machines.workflow import (
+    chain,
+    changes,
+    deadlines,
+    events,
+    speculative,
+    workflow_task,
+)
 from perdure.server.machines.workflow.from_time import activities
 from perdure.server.machines.workflow.inputs import Done, WakeUp
 from perdure.server.machines.workflow.turn import Turn
@@ -18,13 +25,11 @@ def decide(turn: Turn, message: WakeUp) -> Done:
     if _is_due(deadlines.run_deadline(run), now_ns):
         _time_out_run(turn)
         return Done()
-    if _is_due(deadlines.task_deadline(run), now_ns):
+    if _is_due(deadlines.task_deadline(run), now_ns) or speculative.is_due(run, now_ns):
         _task_due(turn)
     activities.due(turn, now_ns)
     _fire_timers(turn)
-    wake_at_ns = deadlines.wake_at(run)
-    if wake_at_ns != run.pending.wake_at_ns:
-        turn.change(changes.WakeArmed(wake_at_ns))
+    turn.arm(deadlines.wake_at(run))
     return Done()
 
 
@@ -39,7 +44,13 @@ def _is_due(deadline_ns: int, now_ns: int) -> bool:
 
 def _task_due(turn: Turn) -> None:
     run = turn.run
-    if not run.pending.is_first_task_scheduled:
+    speculative_task = run.speculative
+    if speculative_task is not None and (
+        speculative_task.is_undelivered or not run.pending.is_first_task_scheduled
+    ):
+        # Its offer is a row now, and cannot be lost; or it has come before the delayed first task.
+        turn.make_normal()
+    elif not run.pending.is_first_task_scheduled:
         workflow_task.schedule(turn)
     elif run.is_task_started:
         workflow_task.time_out_started(turn)

@@ -19,9 +19,11 @@ from perdure.server.machines.workflow import (
     events,
     problems,
     queries,
+    speculative,
+    updates,
     workflow_task,
 )
-from perdure.server.machines.workflow.commands import COMMANDS
+from perdure.server.machines.workflow.commands import COMMANDS, protocol_message
 from perdure.server.machines.workflow.commands.context import (
     ApplyContext,
     CheckContext,
@@ -57,6 +59,7 @@ def running(
     request = message.request
     task = started_task(turn.run, message.token)
     check_sequence(request)
+    protocol_message.check_bodies(request)
     is_heartbeat = (
         request.force_create_new_workflow_task and not request.commands and not request.messages
     )
@@ -69,10 +72,12 @@ def running(
         chain.terminate(turn, reason)
         return RefusedWorkflowTask(reason)
     try:
-        _check(turn, task, message)
+        checked = _check(turn, task, message)
     except CommandRefused as refusal:
         return _refuse(turn, task, request, refusal)
-    return _complete(turn, request, is_heartbeat=is_heartbeat)
+    if speculative.may_be_dropped(turn, request) and checked.only_rejects:
+        return _drop(turn, request, checked)
+    return _complete(turn, request, checked, is_heartbeat=is_heartbeat)
 
 
 def _history_limit(turn: Turn, request: RespondWorkflowTaskCompletedRequest) -> str:
@@ -125,12 +130,15 @@ def _is_heartbeat_over(turn: Turn) -> bool:
     return bool(since_ns) and turn.now_ns > since_ns + turn.limits.workflow_task_heartbeat_ns_max
 
 
-def _check(turn: Turn, task: WorkflowTask, message: CompleteWorkflowTask) -> None:
+def _check(turn: Turn, task: WorkflowTask, message: CompleteWorkflowTask) -> CheckContext:
     """Look at every command as if those before it had been applied. Raises CommandRefused."""
-    run = turn.run
-    transient_events = 2 if run.pending.transient_task is not None else 0
+    run, request = turn.run, message.request
+    is_unrecorded = run.pending.transient_task is not None or run.speculative is not None
+    unrecorded_events = 2 if is_unrecorded else 0
     context = CheckContext(
         run=run,
+        workflow=turn.workflow,
+        messages=request.messages,
         limits=turn.limits,
         now_ns=turn.now_ns,
         namespace=turn.workflow.namespace,
@@ -142,16 +150,20 @@ def _check(turn: Turn, task: WorkflowTask, message: CompleteWorkflowTask) -> Non
         pending_children=sum(not child.is_over for child in run.children.values()),
         pending_signals=sum(not signal.is_answered for signal in run.external_signals.values()),
         pending_cancels=sum(not cancel.is_answered for cancel in run.external_cancels.values()),
-        next_event_id=run.recorded.next_event_id + transient_events + 1,
+        next_event_id=run.recorded.next_event_id + unrecorded_events + 1,
         search_attributes=message.search_attributes,
     )
-    for command in message.request.commands:
+    for index, said in enumerate(request.messages):
+        context.message_indexes.setdefault(said.id, index)
+    for command in request.commands:
         handler = COMMANDS.get(command.command_type)
         if handler is None:
             name = CommandType.Name(command.command_type)
             raise InvalidArgument(f"command {name} is not supported by this server yet")
         handler.check(context, command)
         context.next_event_id += 1
+    protocol_message.check_rest(context)
+    return context
 
 
 def _refuse(
@@ -165,6 +177,7 @@ def _refuse(
     unhandled = failed_cause_pb2.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
     if task.attempt > 1 and refusal.cause != unhandled:
         raise InvalidArgument(refusal.text)
+    updates.abort_sent(turn)
     workflow_task.fail(
         turn,
         cause=refusal.cause,
@@ -182,11 +195,37 @@ def _refuse(
     return RefusedWorkflowTask(refusal.text)
 
 
+def _drop(
+    turn: Turn, request: RespondWorkflowTaskCompletedRequest, checked: CheckContext
+) -> WorkflowTaskCompleted:
+    """All that the speculative task brought was rejected: it has never been."""
+    run = turn.run
+    run.speculative = None
+    queries.settle(turn, request.query_results)
+    for index, body in checked.rest.items():
+        updates.apply(turn, request.messages[index].protocol_instance_id, body)
+    updates.reject_unprocessed(turn)
+    next_task = None
+    if updates.has_unsent(turn.workflow):
+        next_task = _next_task(turn, request, 0, is_speculative=True)
+    else:
+        queries.unblock(turn)
+    return WorkflowTaskCompleted(
+        workflow_task=next_task,
+        reset_history_event_id=run.recorded.completed_task_started_event_id,
+    )
+
+
 def _complete(
-    turn: Turn, request: RespondWorkflowTaskCompletedRequest, *, is_heartbeat: bool
+    turn: Turn,
+    request: RespondWorkflowTaskCompletedRequest,
+    checked: CheckContext,
+    *,
+    is_heartbeat: bool,
 ) -> WorkflowTaskCompleted:
     run = turn.run
     heartbeat_since_ns = run.pending.heartbeat_since_ns if is_heartbeat else 0
+    turn.make_normal(request.identity)
     workflow_task.record_transient(turn)
     task = run.recorded.workflow_task
     assert task is not None, "the token showed a started task"
@@ -198,10 +237,17 @@ def _complete(
     _set_sticky(turn, request)
     queries.settle(turn, request.query_results)
     context = ApplyContext(completed_event_id, request.identity, request)
+    context.placed = _said(request, checked.placed)
+    context.rest = _said(request, checked.rest)
     for command in request.commands:
+        if command.command_type in CLOSING_COMMANDS:
+            protocol_message.apply_rejections(turn, context)
         COMMANDS[command.command_type].apply(turn, context, command)
     if not run.is_open:
         return WorkflowTaskCompleted()
+    protocol_message.apply_rest(turn, context)
+    if not request.force_create_new_workflow_task:
+        updates.reject_unprocessed(turn)
     activity_tasks = [
         start_eagerly(turn, scheduled_event_id, request.identity, turn.ids.uuid())
         for scheduled_event_id in context.eager_activities
@@ -210,9 +256,17 @@ def _complete(
     next_task = None
     if request.force_create_new_workflow_task or run.buffered or context.needs_new_task:
         next_task = _next_task(turn, request, heartbeat_since_ns)
+    elif updates.has_unsent(turn.workflow):
+        next_task = _next_task(turn, request, 0, is_speculative=True)
     else:
         queries.unblock(turn)
     return WorkflowTaskCompleted(workflow_task=next_task, activity_tasks=activity_tasks)
+
+
+def _said(
+    request: RespondWorkflowTaskCompletedRequest, bodies: dict[int, updates.Body]
+) -> list[tuple[str, updates.Body]]:
+    return [(request.messages[index].protocol_instance_id, body) for index, body in bodies.items()]
 
 
 def _set_sticky(turn: Turn, request: RespondWorkflowTaskCompletedRequest) -> None:
@@ -224,11 +278,21 @@ def _set_sticky(turn: Turn, request: RespondWorkflowTaskCompletedRequest) -> Non
 
 
 def _next_task(
-    turn: Turn, request: RespondWorkflowTaskCompletedRequest, heartbeat_since_ns: int
+    turn: Turn,
+    request: RespondWorkflowTaskCompletedRequest,
+    heartbeat_since_ns: int,
+    *,
+    is_speculative: bool = False,
 ) -> StartedWorkflowTask | None:
-    """Schedule the next task; the worker gets it with the answer, if it asked to."""
+    """Schedule the next task; the worker gets it with the answer, if it asked to. Only then can it
+    be a speculative one, as on the real server."""
     is_inline = request.return_new_workflow_task
-    workflow_task.schedule(turn, heartbeat_since_ns=heartbeat_since_ns, is_offered=not is_inline)
+    if is_speculative and is_inline:
+        speculative.schedule(turn, is_offered=False)
+    else:
+        workflow_task.schedule(
+            turn, heartbeat_since_ns=heartbeat_since_ns, is_offered=not is_inline
+        )
     if not is_inline or turn.run.workflow_task is None:
         return None
     stamp = request.worker_version_stamp

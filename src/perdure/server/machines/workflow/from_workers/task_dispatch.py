@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from perdure.server.machines.errors import NotFound
-from perdure.server.machines.workflow import changes, workflow_task
+from perdure.server.machines.workflow import changes, speculative, workflow_task
 from perdure.server.machines.workflow.inputs import (
     Done,
     StartedWorkflowTask,
@@ -11,6 +11,7 @@ from perdure.server.machines.workflow.inputs import (
     StickyWorkerUnavailable,
     WorkflowTaskUndelivered,
 )
+from perdure.server.machines.workflow.outstanding_task import is_on_sticky_queue
 from perdure.server.machines.workflow.turn import Turn
 
 STALE_OFFER = "the workflow task is no longer on offer"
@@ -20,10 +21,8 @@ def start(turn: Turn, message: StartWorkflowTask) -> StartedWorkflowTask:
     """Start the scheduled task, or deliver a started one that had not arrived."""
     run = turn.run
     task = run.workflow_task
-    is_on_offer = task is not None and (
-        not task.started_event_id or run.pending.is_task_undelivered
-    )
-    if not is_on_offer or message.stamp != run.pending.task_stamp:
+    is_on_offer = task is not None and (not task.started_event_id or run.is_task_undelivered)
+    if not is_on_offer or message.stamp != run.task_stamp:
         raise NotFound(STALE_OFFER)
     reply = workflow_task.start(
         turn,
@@ -31,7 +30,8 @@ def start(turn: Turn, message: StartWorkflowTask) -> StartedWorkflowTask:
         identity=message.identity,
         worker_version=message.worker_version,
     )
-    workflow_task.withdraw(turn)
+    if run.speculative is None:
+        workflow_task.withdraw(turn)
     return reply
 
 
@@ -39,8 +39,11 @@ def undelivered(turn: Turn, message: WorkflowTaskUndelivered) -> Done:
     """The started task goes on offer again, on the normal queue; its attempt and its started event
     stand."""
     run = turn.run
-    if message.stamp != run.pending.task_stamp or run.pending.is_task_undelivered:
+    if message.stamp != run.task_stamp or run.is_task_undelivered:
         raise NotFound(STALE_OFFER)
+    if run.speculative is not None:
+        speculative.take_back(turn, run.speculative)
+        return Done()
     turn.change(changes.TaskUndelivered())
     workflow_task.offer(turn)
     return Done()
@@ -49,8 +52,11 @@ def undelivered(turn: Turn, message: WorkflowTaskUndelivered) -> Done:
 def sticky_unavailable(turn: Turn, message: StickyWorkerUnavailable) -> Done:
     """The scheduled task moves from the sticky queue to the normal one; nothing is recorded."""
     run = turn.run
-    if message.stamp != run.pending.task_stamp or not workflow_task.is_on_sticky_queue(run):
+    if message.stamp != run.task_stamp or not is_on_sticky_queue(run):
         raise NotFound(STALE_OFFER)
+    if run.speculative is not None:
+        speculative.leave_sticky_queue(turn, run.speculative)
+        return Done()
     turn.change(changes.StickyUnavailable())
     workflow_task.offer(turn)
     return Done()

@@ -22,10 +22,10 @@ def started_task(run: Run, token: TaskToken) -> WorkflowTask:
         or not task.started_event_id
         or task.scheduled_event_id != token.scheduled_event_id
         or task.attempt != token.attempt
-        or run.pending.task_stamp != token.stamp
+        or run.task_stamp != token.stamp
         or (token.start_id and task.request_id != token.start_id)
         or run.recorded.run_id != token.run_id
-        or run.pending.is_task_undelivered
+        or run.is_task_undelivered
     ):
         raise NotFound(TASK_NOT_FOUND)
     return task

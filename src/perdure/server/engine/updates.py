@@ -1,0 +1,135 @@
+"""Those who wait for an update.
+
+An execution has one future for each update that somebody waits for: it is done when the update has
+come further (`TellUpdate`), and fails when the execution is dropped, with what was volatile of it.
+Whoever is not content then asks again: what was told once is durable by now, or final.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.update.v1 import Outcome
+
+from perdure.server.engine.api import NamespaceRef, UpdateAnswer
+from perdure.server.engine.execution import Execution
+from perdure.server.engine.pipeline import Pipeline, update_key
+from perdure.server.machines.errors import BusyWorkflow, NotFound, Rejected, WorkflowNotReady
+from perdure.server.machines.workflow.inputs import (
+    PollUpdate,
+    Reply,
+    UpdateAbort,
+    UpdateStatus,
+    UpdateWorkflow,
+)
+
+ReadOutcome = Callable[[NamespaceRef, str, str, int], Awaitable[bytes]]
+"""Reads the event of a run that has an outcome."""
+
+REFUSALS: dict[UpdateAbort, tuple[type[Rejected], str]] = {
+    UpdateAbort.CLOSED: (NotFound, "workflow update was aborted by closing workflow"),
+    UpdateAbort.GOES_ON: (
+        BusyWorkflow,
+        "workflow operation can not be applied because workflow is closing",
+    ),
+    UpdateAbort.TASK_REFUSED: (
+        WorkflowNotReady,
+        "Unable to perform workflow execution update due to unexpected workflow task failure.",
+    ),
+}
+"""What callers are told whose update came to nothing."""
+
+
+class Updates:
+    """Waits for updates of one shard."""
+
+    def __init__(self, pipeline: Pipeline, read_outcome: ReadOutcome) -> None:
+        self._pipeline = pipeline
+        self._read_outcome = read_outcome
+
+    async def wait(
+        self,
+        namespace: NamespaceRef,
+        workflow_id: str,
+        message: UpdateWorkflow | PollUpdate,
+        stage: int,
+        timeout_seconds: float,
+    ) -> UpdateAnswer:
+        """See `EngineApi.update`."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_seconds
+        while True:
+            watch = _Watch()
+            try:
+                reply = await self._pipeline.submit(
+                    namespace, workflow_id, message, decided=watch.begin
+                )
+                assert isinstance(reply, UpdateStatus), "that is how it is answered"
+                told = await watch.told(reply, stage, deadline - loop.time())
+            finally:
+                watch.end()
+            status = told or reply
+            if status.aborted is not None:
+                refusal, text = REFUSALS[status.aborted]
+                raise refusal(text)
+            if told is None or status.stage >= stage:
+                return await self._answer(namespace, workflow_id, status)
+            message = PollUpdate(status.run_id, status.update_id)
+
+    async def _answer(
+        self, namespace: NamespaceRef, workflow_id: str, status: UpdateStatus
+    ) -> UpdateAnswer:
+        outcome = None
+        if status.failure is not None:
+            failed = Outcome(failure=Failure.FromString(status.failure))
+            outcome = failed.SerializeToString()
+        elif status.completed_event_id:
+            event = HistoryEvent.FromString(
+                await self._read_outcome(
+                    namespace, workflow_id, status.run_id, status.completed_event_id
+                )
+            )
+            attributes = event.workflow_execution_update_completed_event_attributes
+            outcome = attributes.outcome.SerializeToString()
+        return UpdateAnswer(status.run_id, status.update_id, status.stage, outcome)
+
+
+class _Watch:
+    """One caller's look at one update, from the moment of a decision on it."""
+
+    def __init__(self) -> None:
+        self._execution: Execution | None = None
+        self._future: asyncio.Future[UpdateStatus] | None = None
+
+    def begin(self, execution: Execution, reply: Reply) -> None:
+        """Decided a moment ago: what is told from now on is news."""
+        self.end()
+        assert isinstance(reply, UpdateStatus), "that is how it is answered"
+        key = update_key(reply.run_id, reply.update_id)
+        future = execution.waiting.get(key)
+        if future is None:
+            future = asyncio.get_running_loop().create_future()
+            # Nobody may be left to hear of a failure.
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+            execution.waiting[key] = future
+        self._execution, self._future = execution, future
+        execution.pins += 1
+
+    def end(self) -> None:
+        """Look away: the workflow may leave the memory again."""
+        if self._execution is not None:
+            self._execution.pins -= 1
+            self._execution = None
+
+    async def told(
+        self, reply: UpdateStatus, stage: int, timeout_seconds: float
+    ) -> UpdateStatus | None:
+        """The next news, unless the stage is reached; None when none came in time. Raises
+        EngineUnavailable."""
+        if reply.stage >= stage or self._future is None:
+            return None
+        done, _ = await asyncio.wait([self._future], timeout=max(0.0, timeout_seconds))
+        return self._future.result() if done else None
