@@ -247,11 +247,7 @@ async def test_two_workers_of_a_queue_share_its_workflows(client: Client, queue:
     assert await no_task_was_lost(handle)
 
 
-async def test_a_query_reads_a_running_and_a_closed_run(
-    client: Client, home: str, queue: str
-) -> None:
-    if home != "real":
-        pytest.skip("our server has no queries yet")
+async def test_a_query_reads_a_running_and_a_closed_run(client: Client, queue: str) -> None:
     async with Worker(client, task_queue=queue, workflows=[programs.Collects]):
         handle = await client.start_workflow(programs.Collects.run, 2, id=queue, task_queue=queue)
         await handle.signal(programs.Collects.add, "a")
