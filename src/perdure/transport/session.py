@@ -116,6 +116,8 @@ class ServerSession:
             case [int() as number]:
                 task = self._calls.get(number)
                 if task is not None:
+                    # One that has not begun yet never will, and cannot clear up after itself.
+                    task.add_done_callback(lambda _: self._calls.pop(number, None))
                     task.cancel()
             case _:
                 raise msgspec.ValidationError("a frame does not say which call to forget")
@@ -165,7 +167,7 @@ class ServerSession:
         except CallFailed as failure:
             self._refuse(number, failure)
         finally:
-            del self._calls[number]
+            self._calls.pop(number, None)
 
     def _refuse(self, number: int, failure: CallFailed) -> None:
         self._out.put(REFUSE, number, int(failure.code), failure.message, failure.details)

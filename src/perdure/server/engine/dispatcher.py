@@ -299,7 +299,7 @@ class Dispatcher:
         token = started.token
         message: Input
         if isinstance(started, StartedWorkflowTask):
-            message = WorkflowTaskUndelivered(token.run_id, token.stamp)
+            message = WorkflowTaskUndelivered(token.run_id, token.stamp, token.start_id)
         else:
             message = ActivityTaskUndelivered(token.run_id, token.scheduled_event_id, token.stamp)
         try:
@@ -368,5 +368,6 @@ def _may_be_early(execution: Execution, started: Started) -> bool:
     return (
         isinstance(started, StartedWorkflowTask)
         and not started.queries
+        and not started.messages
         and execution.tail.holds(started.history_from, started.history_to)
     )

@@ -144,8 +144,8 @@ class Resets:
         message = DeleteWorkflow(run.recorded.run_id, other)
         reply, write = self._pipeline.decide(execution, namespace, message, places)
         assert write is not None, "a deletion changes its workflow"
+        write.when_durable(lambda error: None if error else self._spawn(self.clear(number)))
         await self._pipeline.when_durable(write, reply)
-        self._spawn(self.clear(number))
         return run.recorded.run_id
 
     async def _reset_once(
@@ -166,6 +166,7 @@ class Resets:
         following = await self._following(base, base.run or current, cut)
         resetting.check_cut(prefix, following, cut)
         number = self._pipeline.reserve_run()
+        write = None
         try:
             place = await self._copy(base.number, number, cut)
             later, seen = await self._later(execution, namespace, base, cut)
@@ -186,10 +187,13 @@ class Resets:
             reply, write = self._pipeline.decide(execution, namespace, message, places)
             assert isinstance(reply, Done), "a reset is answered by its run"
             assert write is not None, "a reset changes its workflow"
+            # Its caller may go away, or be told that nobody knows, while it is on its way to disk.
+            write.when_durable(lambda error: self._spawn(self.clear(number)) if error else None)
             await self._pipeline.when_durable(write, reply)
             return reply.run_id
         finally:
-            self._spawn(self.clear(number))  # Nothing, if the run exists by now.
+            if write is None:
+                self._spawn(self.clear(number))
 
     async def _settled(self, namespace: NamespaceRef, workflow_id: str) -> Execution:
         while True:

@@ -75,7 +75,11 @@ class HeldTasks:
         for task_id in self._queries:
             engine.lose_query(task_id)
         lost = [
-            self._lose(namespace, token, WorkflowTaskUndelivered(token.run_id, token.stamp))
+            self._lose(
+                namespace,
+                token,
+                WorkflowTaskUndelivered(token.run_id, token.stamp, token.start_id),
+            )
             for token, namespace in self._workflow_tasks.items()
         ]
         await asyncio.gather(*lost)

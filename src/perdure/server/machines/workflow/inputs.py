@@ -221,10 +221,12 @@ class StartWorkflowTask(msgspec.Struct):
 
 
 class WorkflowTaskUndelivered(msgspec.Struct):
-    """The poller of a started workflow task was gone when the task was published."""
+    """The poller of a started workflow task was gone when the task was published. With
+    `start_id`, only if that is still the start of it."""
 
     run_id: str
     stamp: int
+    start_id: str = ""
 
 
 class StickyWorkerUnavailable(msgspec.Struct):

@@ -41,6 +41,9 @@ def undelivered(turn: Turn, message: WorkflowTaskUndelivered) -> Done:
     run = turn.run
     if message.stamp != run.task_stamp or run.is_task_undelivered:
         raise NotFound(STALE_OFFER)
+    task = run.workflow_task
+    if message.start_id and (task is None or task.request_id != message.start_id):
+        raise NotFound(STALE_OFFER)  # That start was lost, and others may hold the task.
     if run.speculative is not None:
         speculative.take_back(turn, run.speculative)
         return Done()
