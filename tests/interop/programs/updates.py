@@ -61,7 +61,7 @@ class Account:
         )
         return self._amount
 
-    @workflow.update
+    @workflow.update(unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
     async def add_later(self, amount: int) -> int:
         """Adds when the gate opens."""
         await workflow.wait_condition(lambda: self._is_gate_open)
