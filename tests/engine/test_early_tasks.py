@@ -9,6 +9,7 @@ import pytest
 
 from perdure.server.engine.api import EngineUnavailable
 from perdure.server.machines.errors import NotFound
+from perdure.server.machines.workflow.inputs import WorkflowTaskUndelivered
 from tests.engine.house import House, none_done, simulated, spawn, turns
 
 
@@ -105,3 +106,13 @@ async def test_a_stored_task_whose_early_start_was_lost_is_found_again(house: Ho
     assert (await house.take()).task.token.workflow_id == "w"
     with pytest.raises(NotFound):
         await house.complete(lost, "done")
+
+
+@simulated
+async def test_a_loss_of_another_start_takes_no_task_back(house: House) -> None:
+    await house.start("w")
+    task = await house.take()
+    token = task.task.token
+    with pytest.raises(NotFound):
+        await house.submit("w", WorkflowTaskUndelivered(token.run_id, token.stamp, "another"))
+    await house.complete(task, "done")

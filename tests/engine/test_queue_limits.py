@@ -77,3 +77,12 @@ async def test_a_limit_that_cannot_be_written_is_not_set(house: House) -> None:
     house.faults.is_unavailable = False
     view = await house.engine.describe_queue(NAMESPACE, "queue", ACTIVITY)
     assert view.configured_rate is None
+
+
+@simulated
+async def test_a_rate_that_is_no_number_limits_nothing_also_after_a_crash(house: House) -> None:
+    await with_activities(house, 3)
+    for rate in (float("inf"), float("nan")):
+        await set_rate(house, rate)
+    await house.crash()
+    assert await taken_at(house, 3) == [0, 0, 0]

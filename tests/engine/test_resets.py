@@ -176,3 +176,54 @@ async def test_the_activity_of_the_new_run_is_not_that_of_the_old_one(house: Hou
     assert task is not None
     assert task.task.token.run_id == (await house.run("w")).recorded.run_id
     assert await house.poll_activity(seconds=1) is None
+
+
+@simulated
+async def test_a_reset_whose_caller_goes_away_keeps_its_history(house: House) -> None:
+    first = await begin(house)
+    house.wire.hold()
+    resetting = spawn(reset(house, 4))
+    await turns()
+    resetting.cancel()
+    await turns()
+    house.wire.release()
+    await turns()
+    await house.crash()
+    assert (await house.run("w")).recorded.run_id != first
+    events = await house.history("w")
+    assert [event.event_id for event in events] == list(range(1, len(events) + 1))
+    assert await house.faults.leftovers() == []
+
+
+@simulated
+async def test_a_deletion_whose_caller_goes_away_leaves_no_rows(house: House) -> None:
+    await begin(house)
+    house.wire.hold()
+    deleting = spawn(house.engine.delete(NAMESPACE, "w", ""))
+    await turns()
+    deleting.cancel()
+    await turns()
+    house.wire.release()
+    await turns()
+    assert await house.faults.leftovers() == []
+    with pytest.raises(NotFound):
+        await house.run("w")
+
+
+@simulated
+async def test_deletions_of_a_workflow_follow_each_other_whenever_they_come(house: House) -> None:
+    first = await begin(house, "done bye")
+    await house.start("w", request="another")
+    late: list[asyncio.Task[None]] = []
+
+    def delete(_: object = None) -> None:
+        late.append(spawn(house.engine.delete(NAMESPACE, "w", first)))
+
+    delete()
+    late[0].add_done_callback(delete)
+    delete()
+    await turns(500)
+    outcomes = await asyncio.gather(*late, return_exceptions=True)
+    assert len(outcomes) == 3
+    assert outcomes.count(None) == 1, "the others find nothing to delete"
+    assert sum(isinstance(outcome, NotFound) for outcome in outcomes) == 2

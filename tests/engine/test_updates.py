@@ -9,7 +9,12 @@ import pytest
 from temporalio.api.protocol.v1 import Message
 from temporalio.api.update.v1 import Outcome
 
-from perdure.server.engine.api import EngineUnavailable, UpdateAnswer, WorkflowTaskWithHistory
+from perdure.server.engine.api import (
+    EngineStopped,
+    EngineUnavailable,
+    UpdateAnswer,
+    WorkflowTaskWithHistory,
+)
 from perdure.server.machines.errors import BusyWorkflow, NotFound, WorkflowNotReady
 from perdure.server.machines.workflow import inputs
 from perdure.server.machines.workflow.inputs import UpdateStage
@@ -245,3 +250,14 @@ async def test_an_update_of_an_earlier_run_is_found_there(house: House) -> None:
     assert await ask(house, "u", run_id) == answer
     with pytest.raises(NotFound):
         await ask(house, "u")
+
+
+@simulated
+async def test_whoever_waits_for_an_update_hears_that_the_engine_stops(house: House) -> None:
+    await idle(house)
+    sent = send(house, "u", seconds=3_600)
+    await turns()
+    assert not sent.done()
+    await house.engine.close()
+    with pytest.raises(EngineStopped):
+        await sent

@@ -22,6 +22,10 @@ def test_overrides_change_their_limits_and_nothing_else() -> None:
     assert limits.blob_size_bytes_max == DEFAULT_LIMITS.blob_size_bytes_max
 
 
+def test_keys_are_known_in_any_case() -> None:
+    assert parse_overrides(["LIMIT.maxidlength=10"]).id_length_max == 10
+
+
 def test_a_switch_is_true_or_false() -> None:
     assert parse_overrides(["frontend.WorkflowPauseEnabled=true"]).is_workflow_pause_enabled
     assert not parse_overrides(["frontend.WorkflowPauseEnabled=false"]).is_workflow_pause_enabled

@@ -182,3 +182,17 @@ async def test_unknown_and_empty_frames_are_passed_over() -> None:
     while [ANSWER, 7, b"hello"] not in frames:
         frames += msgspec.msgpack.decode(await sent.get())
     await session.close()
+
+
+async def test_a_call_that_is_forgotten_before_it_began_leaves_nothing() -> None:
+    sent: asyncio.Queue[bytes] = asyncio.Queue()
+    session = ServerSession({"m": _echo}, _State(), sent.put_nowait)
+    session.receive(pack([[CALL, 1, "m", b"hello", None, None], [FORGET, 1]]))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    # Its number is free again, so that nothing is kept of it.
+    session.receive(pack([[CALL, 1, "m", b"again", None, None]]))
+    frames = msgspec.msgpack.decode(await sent.get())
+    while [ANSWER, 1, b"again"] not in frames:
+        frames += msgspec.msgpack.decode(await sent.get())
+    await session.close()

@@ -171,3 +171,39 @@ async def test_filters_of_the_old_calls_that_make_no_sense_are_refused(client: C
 async def test_there_is_no_archive(client: Client) -> None:
     failure = await client.refusal(ListArchivedWorkflowExecutionsRequest(namespace="default"))
     assert failure.message == "Cluster is not configured for visibility archival."
+
+
+async def test_times_beyond_all_years_find_what_they_bound(client: Client) -> None:
+    await three(client)
+    opened = ListOpenWorkflowExecutionsRequest(namespace="default")
+    opened.start_time_filter.CopyFrom(
+        StartTimeFilter(
+            earliest_time=Timestamp(seconds=-(2**62)), latest_time=Timestamp(seconds=2**62)
+        )
+    )
+    assert names(await client.call(opened, ListOpenWorkflowExecutionsResponse)) == ["c", "a"]
+
+
+async def test_an_unknown_status_is_refused(client: Client) -> None:
+    request = ListClosedWorkflowExecutionsRequest(
+        namespace="default",
+        status_filter=StatusFilter(status=99),  # type: ignore[arg-type]
+    )
+    failure = await client.refusal(request)
+    assert failure.code is Code.INVALID_ARGUMENT
+    assert failure.message.endswith("invalid ExecutionStatus value '99'")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "WorkflowId = '" + "x" * 1024 * 1024 + "'",
+        "WorkflowId IN (" + ",".join(["'a'"] * 60_000) + ")",
+        "ORDER BY " + ", ".join(["StartTime"] * 3_000),
+    ],
+    ids=["long", "many words", "many orders"],
+)
+async def test_a_query_that_is_too_much_is_refused(client: Client, query: str) -> None:
+    request = ListWorkflowExecutionsRequest(namespace="default", query=query)
+    failure = await client.refusal(request)
+    assert failure.code is Code.INVALID_ARGUMENT

@@ -157,7 +157,8 @@ async def test_an_update_changes_what_it_names(client: Client, services: Service
     two_days = NamespaceConfig(workflow_execution_retention_ttl=Duration(seconds=2 * 86400))
     assert (await _updated(client, config=two_days)).config == two_days_of(two_days)
     assert services.bind("n").retention_ns == 2 * before.retention_ns
-    aliases = NamespaceConfig(custom_search_attribute_aliases={"Keyword07": "K", "Foo": "x"})
+    none = {"Foo": "x", "Keyword" + "1" * 5_000: "y", "Keyword00": "z"}
+    aliases = NamespaceConfig(custom_search_attribute_aliases={"Keyword07": "K", **none})
     config = (await _updated(client, config=aliases)).config
     assert dict(config.custom_search_attribute_aliases) == {"Keyword07": "K"}
     assert services.bind("n").search_attributes["K"].field == "Keyword07"

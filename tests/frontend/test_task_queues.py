@@ -180,6 +180,10 @@ async def test_a_queue_has_one_partition(client: Client) -> None:
             "Setting fairness key rate limit on workflow task queues is not allowed.",
         ),
         (
+            updating(set_fairness_weight_overrides={"": 1}),
+            "fairness weight override key must not be empty",
+        ),
+        (
             updating(set_fairness_weight_overrides={"c": 0}),
             'invalid fairness weight weight for key "c": must be greater than zero',
         ),

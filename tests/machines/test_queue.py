@@ -62,16 +62,6 @@ def test_a_task_that_is_ready_right_now_takes_a_poll_only_when_nobody_is_before_
     assert queue.take_poll(3, 0) is None
 
 
-def test_a_poll_whose_task_came_to_nothing_is_the_next_to_be_served() -> None:
-    queue: Queue[str, Task] = Queue(is_backlog_partial=False)
-    queue.add_poll("first", 0)
-    queue.add_poll("second", 0)
-    taken = queue.take_poll(3, 0)
-    assert taken == "first"
-    queue.return_poll(taken)
-    assert queue.polls() == ["first", "second"]
-
-
 def test_a_poll_that_went_away_gets_nothing() -> None:
     queue: Queue[str, Task] = Queue(is_backlog_partial=False)
     queue.add_poll("poll", 0)

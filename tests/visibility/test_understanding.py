@@ -170,6 +170,7 @@ REFUSALS: list[tuple[str, str]] = [
     ("I = I + 1", f"{_BAD}unexpected value type *sqlparser.BinaryExpr"),
     ("K = ?", f'{_BAD}unable to parse value ":v1"'),
     ("I = 0x10", f'{_BAD}unable to parse value "0x10"'),
+    ("I = 1e999", f'{_BAD}unable to parse value "1e999"'),
     ("I = 5e", f'{_BAD}unable to parse value "5e"'),
     ("K = -'a'", f"{_BAD}unary operator not supported in \"-'a'\""),
     (

@@ -163,6 +163,8 @@ def parse_overrides(overrides: Iterable[str], limits: Limits = DEFAULT_LIMITS) -
     """The limits with `KEY=JSON` overrides applied; what has no effect here is warned of. Raises
     SettingsError for a key that cannot be Temporal's or an unusable value."""
     changes: dict[str, int] = {}
+    # Temporal's server does not tell upper case from lower.
+    names = {name.lower(): name for name in (*COUNTS, *SWITCHES, *DURATIONS)}
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator:
@@ -171,13 +173,14 @@ def parse_overrides(overrides: Iterable[str], limits: Limits = DEFAULT_LIMITS) -
             value = msgspec.json.decode(text)
         except msgspec.DecodeError as error:
             raise SettingsError(f"{key}: {text!r} is not JSON: {error}") from error
-        if key in COUNTS:
-            changes[COUNTS[key]] = _count(key, value)
-        elif key in SWITCHES:
-            changes[SWITCHES[key]] = _switch(key, value)
-        elif key in DURATIONS:
-            changes[DURATIONS[key]] = _duration_ns(key, value)
-        elif key.startswith(IGNORED_PREFIXES):
+        known_key = names.get(key.lower(), key)
+        if known_key in COUNTS:
+            changes[COUNTS[known_key]] = _count(key, value)
+        elif known_key in SWITCHES:
+            changes[SWITCHES[known_key]] = _switch(key, value)
+        elif known_key in DURATIONS:
+            changes[DURATIONS[known_key]] = _duration_ns(key, value)
+        elif key.lower().startswith(IGNORED_PREFIXES):
             logger.warning("the setting %s has no effect here", key)
         else:
             known = ", ".join(sorted({**COUNTS, **DURATIONS, **SWITCHES}))

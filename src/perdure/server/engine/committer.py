@@ -58,10 +58,11 @@ its poll ends, its task begins, and it answers."""
 class Group:
     """Turns that become durable together."""
 
-    __slots__ = ("_loop", "_readers", "acknowledged", "moved", "writes")
+    __slots__ = ("_is_over", "_loop", "_readers", "acknowledged", "moved", "writes")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._is_over = False
         self._readers: list[asyncio.Future[None]] = []
         self.writes: dict[Execution, PendingWrite] = {}
         self.acknowledged: dict[int, Callable[[Exception | None], None]] = {}
@@ -73,11 +74,15 @@ class Group:
         """Done when the group is durable or lost. Fails with EngineUnavailable when that cannot be
         known for now."""
         reader: asyncio.Future[None] = self._loop.create_future()
-        self._readers.append(reader)
+        if self._is_over:
+            reader.set_result(None)
+        else:
+            self._readers.append(reader)
         return reader
 
     def tell_readers(self, error: Exception | None = None) -> None:
         """The group is settled; or, with `error`, nobody can say when it will be."""
+        self._is_over = error is None
         readers, self._readers = self._readers, []
         for reader in readers:
             if reader.done():

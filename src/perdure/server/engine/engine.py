@@ -253,6 +253,7 @@ class Engine:
         self.queues.withdraw_polls(lambda waiting: True)
         self.waiters.stop()
         self.queries.stop()
+        self.updates.stop()
         await self.committer.stop()
         for task in list(self._tasks):
             task.cancel()

@@ -17,6 +17,7 @@ import itertools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
@@ -76,7 +77,8 @@ class Resets:
         self._reader = reader
         self._ids = ids
         self._spawn = spawn
-        self._under_way: dict[ExecutionKey, asyncio.Lock] = {}
+        self._under_way: WeakValueDictionary[ExecutionKey, asyncio.Lock] = WeakValueDictionary()
+        """Each is there as long as somebody has it, or waits for it."""
 
     async def recover(self) -> None:
         """Clear what resets and deletions of earlier engines left."""
@@ -112,16 +114,12 @@ class Resets:
         """Carry out what reads other runs of a workflow and then changes them, one after another,
         and anew when the workflow has moved on meanwhile."""
         lock = self._under_way.setdefault(key, asyncio.Lock())
-        try:
-            async with lock:
-                for _ in range(ATTEMPTS_MAX):
-                    try:
-                        return await attempt()
-                    except Moved:
-                        await asyncio.sleep(0)
-        finally:
-            if not lock.locked():
-                self._under_way.pop(key, None)
+        async with lock:
+            for _ in range(ATTEMPTS_MAX):
+                try:
+                    return await attempt()
+                except Moved:
+                    await asyncio.sleep(0)
         raise EngineUnavailable(f"workflow {key[1]!r} changes too fast")
 
     async def _delete_once(self, namespace: NamespaceRef, workflow_id: str, run_id: str) -> str:

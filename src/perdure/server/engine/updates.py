@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.update.v1 import Outcome
 
-from perdure.server.engine.api import NamespaceRef, UpdateAnswer
+from perdure.server.engine.api import EngineStopped, NamespaceRef, UpdateAnswer
 from perdure.server.engine.execution import Execution
 from perdure.server.engine.pipeline import Pipeline, update_key
 from perdure.server.machines.errors import BusyWorkflow, NotFound, Rejected, WorkflowNotReady
@@ -49,6 +50,12 @@ class Updates:
     def __init__(self, pipeline: Pipeline, read_outcome: ReadOutcome) -> None:
         self._pipeline = pipeline
         self._read_outcome = read_outcome
+        self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def stop(self) -> None:
+        """The engine stops: nobody will be told anything."""
+        if not self._stopped.done():
+            self._stopped.set_result(None)
 
     async def wait(
         self,
@@ -68,7 +75,7 @@ class Updates:
                     namespace, workflow_id, message, decided=watch.begin
                 )
                 assert isinstance(reply, UpdateStatus), "that is how it is answered"
-                told = await watch.told(reply, stage, deadline - loop.time())
+                told = await watch.told(reply, stage, deadline - loop.time(), self._stopped)
             finally:
                 watch.end()
             status = told or reply
@@ -125,11 +132,24 @@ class _Watch:
             self._execution = None
 
     async def told(
-        self, reply: UpdateStatus, stage: int, timeout_seconds: float
+        self,
+        reply: UpdateStatus,
+        stage: int,
+        timeout_seconds: float,
+        stopped: asyncio.Future[None],
     ) -> UpdateStatus | None:
         """The next news, unless the stage is reached; None when none came in time. Raises
-        EngineUnavailable."""
+        EngineUnavailable, EngineStopped."""
         if reply.stage >= stage or self._future is None:
             return None
-        done, _ = await asyncio.wait([self._future], timeout=max(0.0, timeout_seconds))
-        return self._future.result() if done else None
+        either: list[asyncio.Future[Any]] = [self._future, stopped]
+        await asyncio.wait(
+            either,
+            timeout=max(0.0, timeout_seconds),
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if self._future.done():
+            return self._future.result()
+        if stopped.done():
+            raise EngineStopped("the engine has stopped")
+        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
+from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.common.v1 import Payload
 from temporalio.api.workflowservice.v1 import (
     CountWorkflowExecutionsRequest,
@@ -124,6 +125,11 @@ async def list_closed_workflow_executions(
     if request.HasField("status_filter"):
         if request.status_filter.status in (0, Status.RUNNING):
             raise InvalidArgument("StatusFilter must be specified and must be not Running.")
+        if request.status_filter.status not in STATUS_NAMES:
+            raise InvalidArgument(
+                "invalid query: invalid expression: invalid ExecutionStatus value"
+                f" '{request.status_filter.status}'"
+            )
         status = Compare(_STATUS, Comparison.EQUAL, request.status_filter.status)
     query = _legacy_query(request, status, _CLOSE_TIME)
     size, token = request.maximum_page_size, request.next_page_token
@@ -156,8 +162,8 @@ def _query(namespace: NamespaceRef, text: str, *, is_count: bool = False) -> Que
 def _legacy_query(request: _LegacyRequest, status: Filter, time: Attribute) -> Query:
     parts = [*_query_of_everything(), status]
     times = request.start_time_filter
-    earliest_ns = timestamp_ns(times.earliest_time) if times.HasField("earliest_time") else 0
-    latest_ns = timestamp_ns(times.latest_time) if times.HasField("latest_time") else TIME_NS_MAX
+    earliest_ns = _time_ns(times.earliest_time) if times.HasField("earliest_time") else 0
+    latest_ns = _time_ns(times.latest_time) if times.HasField("latest_time") else TIME_NS_MAX
     if earliest_ns > latest_ns:
         raise InvalidArgument(
             "EarliestTime in StartTimeFilter should not be larger than LatestTime."
@@ -168,6 +174,11 @@ def _legacy_query(request: _LegacyRequest, status: Filter, time: Attribute) -> Q
     if request.HasField("execution_filter"):
         parts.append(Compare(_ID, Comparison.EQUAL, request.execution_filter.workflow_id))
     return Query(And(tuple(parts)))
+
+
+def _time_ns(time: Timestamp) -> int:
+    """A time that a store can compare: no run is of the years beyond."""
+    return max(-TIME_NS_MAX, min(timestamp_ns(time), TIME_NS_MAX))
 
 
 def _query_of_everything() -> list[Filter]:

@@ -171,6 +171,7 @@ def _described(namespace: Namespace, limits: Limits) -> DescribeNamespaceRespons
     described = DescribeNamespaceResponse.FromString(namespace.settings)
     aliases.hide_removed(described.config)
     described.namespace_info.capabilities.CopyFrom(CAPABILITIES)
+    described.namespace_info.capabilities.workflow_pause = limits.is_workflow_pause_enabled
     described.namespace_info.limits.CopyFrom(
         NamespaceInfo.Limits(
             blob_size_limit_error=limits.blob_size_bytes_max,

@@ -113,7 +113,7 @@ async def _enhanced(
     version = TaskQueueVersionInfo()
     if request.report_task_reachability:
         version.task_reachability = REACHABLE
-    for queue_type in request.task_queue_types or (WORKFLOW, ACTIVITY):
+    for queue_type in dict.fromkeys(request.task_queue_types) or (WORKFLOW, ACTIVITY):
         view = await services.engine.describe_queue(namespace, request.task_queue.name, queue_type)
         info = TaskQueueTypeInfo()
         if request.report_pollers:

@@ -24,6 +24,7 @@ from perdure.server.machines.search_attributes import (
 ATTRIBUTES_MAX = 100
 """Of one type in a namespace. The real server has 10 for keywords and 3 for each other type."""
 NAME_LENGTH_MAX = 1000
+FIELD_DIGITS_MAX = 3
 TYPES: dict[str, int] = {name: kind for kind, name in TYPE_NAMES.items()}
 
 
@@ -121,4 +122,6 @@ def rename(config: NamespaceConfig, aliases: Mapping[str, str]) -> None:
 def _is_field(text: str) -> bool:
     kind = text.rstrip("0123456789")
     number = text[len(kind) :]
-    return kind in TYPES and number == f"{int(number or 0):02d}" and 0 < int(number) <= 999
+    if kind not in TYPES or not 0 < len(number) <= FIELD_DIGITS_MAX:
+        return False
+    return number == f"{int(number):02d}" and int(number) > 0

@@ -99,6 +99,8 @@ def _check_weights(request: UpdateTaskQueueConfigRequest) -> None:
         )
     unset = set(request.unset_fairness_weight_overrides)
     for key, weight in request.set_fairness_weight_overrides.items():
+        if not key:
+            raise InvalidArgument("fairness weight override key must not be empty")
         if len(key.encode()) > FAIRNESS_KEY_BYTES_MAX:
             raise InvalidArgument("fairness key length exceeds limit")
         if weight <= 0:

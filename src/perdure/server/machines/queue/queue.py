@@ -163,11 +163,6 @@ class Queue(Generic[PollT, QueryT]):
         """How long the next task in memory has waited; 0 when none waits."""
         return max(0, now_ns - self._tasks[0].ready_at_ns) if self._tasks else 0
 
-    def return_poll(self, poll: PollT) -> None:
-        """A poll whose task came to nothing waits again, at the front."""
-        self._polls[poll] = None
-        self._polls.move_to_end(poll, last=False)
-
     def add_task(self, task: Task, now_ns: int) -> PollT | None:
         """A task is durably on offer: the poll that gets it, or None when it waits (in memory or
         only in the store)."""

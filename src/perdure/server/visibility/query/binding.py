@@ -3,6 +3,7 @@ types. What makes no sense is refused in the real server's words."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 
@@ -294,9 +295,12 @@ def _number(text: str, is_whole: bool) -> int | float:
         if whole is not None and -(2**63) <= whole < 2**63:
             return whole
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise QueryError(f'{_INVALID}unable to parse value "{text}"') from None
+        number = math.inf
+    if math.isinf(number):
+        raise QueryError(f'{_INVALID}unable to parse value "{text}"')
+    return number
 
 
 def _text_value(literal: Scalar) -> Scalar | None:

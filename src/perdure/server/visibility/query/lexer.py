@@ -7,6 +7,7 @@ statement that it makes of a query, so it lies `STATEMENT_BEFORE` (or, without a
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from enum import Enum
@@ -72,9 +73,13 @@ _SYMBOLS = {"<>": "!=", "&&": "and", "||": "or"}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "b": "\b", "Z": "\x1a"}
 
 
-def tokens_of(text: str) -> list[Token]:
-    """The tokens, the last of which is the end (or what cannot be read)."""
-    return list(_tokens(text))
+def tokens_of(text: str, count_max: int) -> list[Token]:
+    """The tokens, the last of which is the end (or what cannot be read). Raises QuerySyntaxError
+    when there are too many."""
+    tokens = list(itertools.islice(_tokens(text), count_max + 1))
+    if len(tokens) > count_max:
+        raise QuerySyntaxError(f"the query has more than {count_max} words and symbols")
+    return tokens
 
 
 def _tokens(text: str) -> Iterator[Token]:

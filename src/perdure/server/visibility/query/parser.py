@@ -43,6 +43,13 @@ NESTING_MAX = 100
 CONDITIONS_MAX = 300
 """In all: each may become a search of its own."""
 
+QUERY_LENGTH_MAX = 1024 * 1024
+"""Characters."""
+TOKENS_MAX = 100_000
+"""Reading so many takes half a second, in which nobody else has a turn."""
+ORDERINGS_MAX = 20
+"""Each makes every page's search longer."""
+
 _COMPARISONS = frozenset(("=", "!=", "<", "<=", ">", ">=", "<=>"))
 _ARITHMETIC = frozenset("+-*/%^&|")
 _BARE = re.compile(r"\s*(group|order)\s+by\b", re.IGNORECASE)
@@ -53,6 +60,8 @@ def parse(text: str) -> Statement:
     text = text.strip()
     if not text:
         return Statement()
+    if len(text) > QUERY_LENGTH_MAX:
+        raise QuerySyntaxError(f"the query is longer than {QUERY_LENGTH_MAX} characters")
     is_bare = _BARE.match(text) is not None
     return _Parser(text, STATEMENT_BARE if is_bare else STATEMENT_BEFORE).statement(is_bare=is_bare)
 
@@ -60,7 +69,7 @@ def parse(text: str) -> Statement:
 class _Parser:
     def __init__(self, text: str, before: str) -> None:
         self._text = text
-        self._tokens = tokens_of(text)
+        self._tokens = tokens_of(text, TOKENS_MAX)
         self._before = len(before)
         self._next = 0
         self._depth = 0
@@ -82,6 +91,8 @@ class _Parser:
             order.append(self._ordering())
             while self._takes(","):
                 order.append(self._ordering())
+            if len(order) > ORDERINGS_MAX:
+                raise QuerySyntaxError(f"'ORDER BY' names more than {ORDERINGS_MAX} attributes")
         has_limit = self._takes("limit")
         if has_limit:
             self._operand()
