@@ -125,6 +125,7 @@ class Wire:
             return method
 
         async def call(*args: Any) -> Any:
+            await asyncio.sleep(0)  # Others have a turn meanwhile, as with a store that is read.
             await self._unless_cut()
             return await method(*args)
 

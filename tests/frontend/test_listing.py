@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from google.protobuf.message import Message
@@ -27,6 +29,8 @@ from temporalio.api.workflowservice.v1 import (
     ScanWorkflowExecutionsResponse,
 )
 
+from perdure.server.app import Service
+from perdure.server.config import Settings
 from perdure.transport import Code
 from tests.frontend.client import Client
 
@@ -173,7 +177,10 @@ async def test_there_is_no_archive(client: Client) -> None:
     assert failure.message == "Cluster is not configured for visibility archival."
 
 
-async def test_times_beyond_all_years_find_what_they_bound(client: Client) -> None:
+async def test_times_beyond_all_years_find_what_they_bound(tmp_path: Path) -> None:
+    settings = Settings(database=str(tmp_path / "perdure.db"))
+    service = await Service.open(settings, on_lease_lost=lambda: None)
+    client = Client(service.handlers)
     await three(client)
     opened = ListOpenWorkflowExecutionsRequest(namespace="default")
     opened.start_time_filter.CopyFrom(
@@ -182,6 +189,7 @@ async def test_times_beyond_all_years_find_what_they_bound(client: Client) -> No
         )
     )
     assert names(await client.call(opened, ListOpenWorkflowExecutionsResponse)) == ["c", "a"]
+    await service.close()
 
 
 async def test_an_unknown_status_is_refused(client: Client) -> None:
