@@ -86,6 +86,11 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
         "10 of type Keyword, 3 of each other type",
         "100 of each type",
     ),
+    (
+        "how long a query may be",
+        "as long as a request",
+        "1,048,576 characters, 100,000 words, 300 conditions, 20 attributes in `ORDER BY`",
+    ),
     ("when a query finds a change", "a moment later", "as soon as it is answered"),
     ("a `Datetime` in a query", "compared by milliseconds", "compared by nanoseconds"),
 )
