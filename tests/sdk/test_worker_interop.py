@@ -40,7 +40,6 @@ from tests.sdk.translated import PREFIX, translated
 pytestmark = pytest.mark.interop
 
 NOT_YET = {
-    "reset_keeps": "shows one pending activity more than with the official SDK; not explained",
     "local_activities": "there are no local activities yet",
     "local_activity_heartbeat": "there are no local activities yet",
     "external_signal": "there are no handles on other workflows yet",
