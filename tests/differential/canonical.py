@@ -1,0 +1,234 @@
+"""What is compared of a program: plain values that are equal when two servers behaved alike.
+
+Without a race, that is what `tests.interop.normaliser` makes of every answer, history and
+description. A race is a region of a history, between two workflow tasks. What it holds may come in
+any order and in any number of workflow tasks, so within a region
+
+- events are a set, each under a name that does not count: "timer t4 fired";
+- the workflow tasks that succeeded are left out; one that failed or timed out is not;
+- an event's number, and every mention of one, becomes that name. After the region, events are in
+  order again, and numbered from its end.
+
+Only in programs with a race, what counts events is `<counted>`, and the ids of requests are `<id>`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import Message
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.service import RPCError
+
+from tests.differential.board import Region
+from tests.differential.driver import Seen
+from tests.differential.settled import RunView
+from tests.interop.normaliser import Normaliser
+
+COUNTED = frozenset({"history_length", "state_transition_count"})
+"""Fields of a description that depend on how many workflow tasks a race took."""
+FOREIGN = frozenset(
+    {
+        "links",
+        "parent_initiated_event_id",
+        "completion_event_batch_id",
+        "first_workflow_task_completed_id",
+    }
+)
+"""Fields that mention events of other histories, or of a part that is not known."""
+FAILURE_NUMBERS = frozenset({"scheduled_event_id", "started_event_id", "initiated_event_id"})
+_TASKS = frozenset(
+    {
+        EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
+        EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED,
+        EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
+    }
+)
+_PLACEHOLDER = re.compile(r"<(?:request|id)-\d+>")
+
+Plain = dict[str, Any]
+
+
+def canonical(seen: Seen, *, has_races: bool, has_heartbeats: bool) -> Plain:
+    """Everything that was seen, comparable."""
+    normaliser = Normaliser([seen.nonce, seen.queue])
+    plain: Plain = {"error": seen.error} if seen.error else {}
+    for run, label in _labelled(seen.runs):
+        # Runs get their placeholders here, in one order for both servers.
+        normaliser.text(run.run_id, f"run of {label}")
+    for run, label in _labelled(seen.runs):
+        regions = list(seen.regions.get(run.run_id, {}).values())
+        events = [normaliser.message(event) for event in run.events]
+        if has_races:
+            events = _relative(events, run.events, regions)
+        plain[f"history of {label}"] = events
+        plain[f"description of {label}"] = _described(normaliser.message(run.description))
+    plain["answers"] = [
+        {label: _answer(normaliser, answer)} for label, answer in _ordered(seen, has_races)
+    ]
+    if has_races:
+        plain = _blank(plain, COUNTED, "<counted>")
+        return dict(_without_placeholders(plain))
+    return _blank(plain, {"state_transition_count"}, "<counted>") if has_heartbeats else plain
+
+
+def _labelled(runs: Iterable[RunView]) -> Iterable[tuple[RunView, str]]:
+    counts: Counter[str] = Counter()
+    for run in runs:
+        name = run.workflow_id.rpartition("-")[0]
+        counts[name] += 1
+        yield run, f"{name} #{counts[name]}"
+
+
+def _ordered(seen: Seen, has_races: bool) -> list[tuple[str, Message | RPCError]]:
+    return sorted(seen.answers, key=lambda each: each[0]) if has_races else seen.answers
+
+
+def _answer(normaliser: Normaliser, answer: Message | RPCError) -> Plain:
+    if isinstance(answer, RPCError):
+        return {
+            "code": answer.status.name,
+            "message": normaliser.text(answer.message),
+            "details": normaliser.message(answer.grpc_status).get("details", []),
+        }
+    return _described(normaliser.message(answer))
+
+
+def _described(plain: Plain) -> Plain:
+    """With what is pending in the order of its ids: the real server keeps it in a hash table."""
+    for field, key in (("pending_activities", "activity_id"), ("pending_children", "workflow_id")):
+        if field in plain:
+            plain[field] = sorted(plain[field], key=lambda each: str(each.get(key)))
+    return plain
+
+
+# Regions
+
+
+@dataclass(frozen=True)
+class _Names:
+    """What events are called instead of by their numbers."""
+
+    by_number: dict[int, str]
+    """In regions and behind them."""
+
+    def of(self, number: Any) -> Any:
+        """The number itself, where it means the same on both servers."""
+        try:
+            return self.by_number.get(int(number), number)
+        except (TypeError, ValueError):
+            return number
+
+
+def _relative(plain: list[Plain], events: list[HistoryEvent], regions: list[Region]) -> list[Any]:
+    """The history with its regions as sets."""
+    names: dict[int, str] = {}
+    timers = {
+        event.timer_started_event_attributes.timer_id: _summary(event)
+        for event in events
+        if event.HasField("timer_started_event_attributes")
+    }
+    parts: list[tuple[bool, list[int]]] = []
+    number, base = 1, ""
+    known_regions = [region for region in regions if region.first <= len(events)]
+    for index, region in enumerate(sorted(known_regions, key=lambda each: each.first)):
+        last = min(region.last or len(events), len(events))
+        parts.append((False, list(range(number, region.first + 1))))
+        parts.append((True, list(range(max(region.first + 1, number), last + 1))))
+        _number(names, number, region.first + 1, base)
+        number, base = last + 1, f"race {index + 1} + "
+    parts.append((False, list(range(number, len(events) + 1))))
+    _number(names, number, len(events) + 1, base)
+    for is_race, numbers in parts:
+        if is_race:
+            for event_id in numbers:
+                names[event_id] = _name(events[event_id - 1], names, timers)
+    known = _Names(names)
+    result: list[Any] = []
+    for is_race, numbers in parts:
+        part = [
+            _renamed(plain[event_id - 1], known, timers)
+            for event_id in numbers
+            if not (is_race and events[event_id - 1].event_type in _TASKS)
+        ]
+        result.append({"race": sorted(part, key=_sort_key)} if is_race else part)
+    return result
+
+
+def _number(names: dict[int, str], first: int, end: int, base: str) -> None:
+    if base:
+        for number in range(first, end):
+            names[number] = f"{base}{number - first + 1}"
+
+
+def _sort_key(event: Plain) -> str:
+    return _PLACEHOLDER.sub("<id>", json.dumps(event, sort_keys=True))
+
+
+def _summary(event: HistoryEvent) -> str:
+    return event.user_metadata.summary.data.decode() or "?"
+
+
+def _name(event: HistoryEvent, names: dict[int, str], timers: dict[str, str]) -> str:
+    """Says what happened to what, by a name of the program's."""
+    kind = EventType.Name(event.event_type).removeprefix("EVENT_TYPE_").lower()
+    if event.event_type in _TASKS:
+        return "a workflow task"
+    which = event.WhichOneof("attributes") or ""
+    attributes = getattr(event, which, None)
+    for field in ("activity_id", "timer_id", "signal_name"):
+        value = getattr(attributes, field, "")
+        if value:
+            return f"{kind} {timers.get(value, value)}"
+    for field in ("workflow_id", "workflow_execution"):
+        workflow = getattr(attributes, field, "")
+        workflow_id = workflow if isinstance(workflow, str) else workflow.workflow_id
+        if workflow_id:
+            return f"{kind} {workflow_id.rpartition('-')[0]}"
+    for field in ("scheduled_event_id", "initiated_event_id"):
+        number = getattr(attributes, field, 0)
+        if number:
+            return f"{kind} of {names.get(number, number)}"
+    return kind
+
+
+def _renamed(value: Any, names: _Names, timers: dict[str, str], field: str = "") -> Any:
+    """The value with the numbers of its own history replaced."""
+    if field in FOREIGN:
+        return "<elsewhere>"
+    if field.endswith("failure"):
+        # Its numbers may be those of a child's history.
+        return _blank(value, FAILURE_NUMBERS, "<elsewhere>")
+    if isinstance(value, dict):
+        return {key: _renamed(inner, names, timers, key) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_renamed(inner, names, timers) for inner in value]
+    if field == "timer_id":
+        return timers.get(value, value)
+    if field == "event_id" or field.endswith("_event_id"):
+        return names.of(value)
+    return value
+
+
+def _blank(value: Any, fields: Iterable[str], by: str) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: by if key in fields else _blank(inner, fields, by) for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_blank(inner, fields, by) for inner in value]
+    return value
+
+
+def _without_placeholders(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_placeholders(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_placeholders(inner) for inner in value]
+    return _PLACEHOLDER.sub("<id>", value) if isinstance(value, str) else value

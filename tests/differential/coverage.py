@@ -1,0 +1,188 @@
+"""How often each kind of command, event and failure occurred, and which of them must.
+
+`EVENTS`, `FAILURES` and the others list what programs can provoke today. What the server cannot do
+yet stands in `NOT_YET`, and moves out of it with the feature.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from google.protobuf.message import Message
+from temporalio.api.enums.v1 import (
+    CommandType,
+    EventType,
+    RetryState,
+    StartChildWorkflowExecutionFailedCause,
+    TimeoutType,
+    WorkflowExecutionStatus,
+    WorkflowTaskFailedCause,
+)
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.service import RPCError
+
+from tests.differential.driver import Seen
+
+COMMAND_OF_EVENT: Mapping[str, str] = {
+    "ACTIVITY_TASK_SCHEDULED": "SCHEDULE_ACTIVITY_TASK",
+    "ACTIVITY_TASK_CANCEL_REQUESTED": "REQUEST_CANCEL_ACTIVITY_TASK",
+    "TIMER_STARTED": "START_TIMER",
+    "TIMER_CANCELED": "CANCEL_TIMER",
+    "WORKFLOW_EXECUTION_COMPLETED": "COMPLETE_WORKFLOW_EXECUTION",
+    "WORKFLOW_EXECUTION_FAILED": "FAIL_WORKFLOW_EXECUTION",
+    "WORKFLOW_EXECUTION_CANCELED": "CANCEL_WORKFLOW_EXECUTION",
+    "WORKFLOW_EXECUTION_CONTINUED_AS_NEW": "CONTINUE_AS_NEW_WORKFLOW_EXECUTION",
+    "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED": (
+        "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION"
+    ),
+    "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED": "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION",
+    "START_CHILD_WORKFLOW_EXECUTION_INITIATED": "START_CHILD_WORKFLOW_EXECUTION",
+    "MARKER_RECORDED": "RECORD_MARKER",
+    "UPSERT_WORKFLOW_SEARCH_ATTRIBUTES": "UPSERT_WORKFLOW_SEARCH_ATTRIBUTES",
+    "WORKFLOW_PROPERTIES_MODIFIED": "MODIFY_WORKFLOW_PROPERTIES",
+    "WORKFLOW_EXECUTION_UPDATE_ACCEPTED": "PROTOCOL_MESSAGE",
+    "WORKFLOW_EXECUTION_UPDATE_COMPLETED": "PROTOCOL_MESSAGE",
+    "NEXUS_OPERATION_SCHEDULED": "SCHEDULE_NEXUS_OPERATION",
+    "NEXUS_OPERATION_CANCEL_REQUESTED": "REQUEST_CANCEL_NEXUS_OPERATION",
+}
+"""A completed workflow task leaves exactly one event of each command."""
+
+FAILURE_KINDS = tuple(field.name for field in Failure.DESCRIPTOR.oneofs[0].fields)
+
+NOT_YET: Mapping[str, str] = {
+    **{
+        f"event {name}": "Nexus"
+        for name in (
+            f"NEXUS_OPERATION_{part}"
+            for part in (
+                "SCHEDULED",
+                "STARTED",
+                "COMPLETED",
+                "FAILED",
+                "CANCELED",
+                "TIMED_OUT",
+                "CANCEL_REQUESTED",
+                "CANCEL_REQUEST_COMPLETED",
+                "CANCEL_REQUEST_FAILED",
+            )
+        )
+    },
+    "command SCHEDULE_NEXUS_OPERATION": "Nexus",
+    "command REQUEST_CANCEL_NEXUS_OPERATION": "Nexus",
+    "failure nexus_operation_execution_failure_info": "Nexus",
+    "failure nexus_handler_failure_info": "Nexus",
+    "event WORKFLOW_EXECUTION_UPDATE_ACCEPTED": "updates",
+    "event WORKFLOW_EXECUTION_UPDATE_COMPLETED": "updates",
+    "event WORKFLOW_EXECUTION_UPDATE_ADMITTED": "reset with updates",
+    "command PROTOCOL_MESSAGE": "updates",
+    "event WORKFLOW_EXECUTION_OPTIONS_UPDATED": "options of a running workflow",
+    "failure reset_workflow_failure_info": "reset",
+    "task failed RESET_WORKFLOW": "reset",
+}
+"""What the server cannot do yet, with the feature that brings it."""
+
+NEVER: Mapping[str, str] = {
+    "event WORKFLOW_EXECUTION_UPDATE_REJECTED": "a rejected update leaves no trace",
+    "event WORKFLOW_PROPERTIES_MODIFIED_EXTERNALLY": "no RPC makes it",
+    "event ACTIVITY_PROPERTIES_MODIFIED_EXTERNALLY": "no RPC makes it",
+    "event WORKFLOW_EXECUTION_PAUSED": "the stock server has it switched off",
+    "event WORKFLOW_EXECUTION_UNPAUSED": "the stock server has it switched off",
+    "event WORKFLOW_EXECUTION_TIME_SKIPPING_TRANSITIONED": "the stock server has it switched off",
+    "failure server_failure_info": "only written when the server has a fault of its own",
+    "status PAUSED": "the stock server has it switched off",
+    "retry state INTERNAL_SERVER_ERROR": "only when the server has a fault of its own",
+}
+"""What no program can bring about, with the reason."""
+
+WANTED_CAUSES = (
+    "task failed UNHANDLED_COMMAND",
+    "task failed WORKFLOW_WORKER_UNHANDLED_FAILURE",
+    "child not started WORKFLOW_ALREADY_EXISTS",
+    "refused NOT_FOUND",
+    "refused ALREADY_EXISTS",
+)
+
+
+def wanted() -> list[str]:
+    """All that a run of many programs must have seen."""
+    names = [f"event {_short(name)}" for name in EventType.DESCRIPTOR.values_by_name]
+    names += [f"command {_short(name)}" for name in CommandType.DESCRIPTOR.values_by_name]
+    names += [f"failure {name}" for name in FAILURE_KINDS]
+    names += [f"timeout {_short(name)}" for name in TimeoutType.DESCRIPTOR.values_by_name]
+    names += [f"retry state {_short(name)}" for name in RetryState.DESCRIPTOR.values_by_name]
+    names += [
+        f"status {_short(name)}" for name in WorkflowExecutionStatus.DESCRIPTOR.values_by_name
+    ]
+    names += WANTED_CAUSES
+    return [
+        name
+        for name in names
+        if not name.endswith("UNSPECIFIED") and name not in NOT_YET and name not in NEVER
+    ]
+
+
+def count(seen: Seen) -> Counter[str]:
+    """What occurred in one program on one server."""
+    counts: Counter[str] = Counter()
+    for run in seen.runs:
+        status = run.description.workflow_execution_info.status
+        counts[f"status {_short(WorkflowExecutionStatus.Name(status))}"] += 1
+        for event in run.events:
+            counts.update(_of_event(event))
+        for message in run.description.pending_activities:
+            counts.update(_within(message))
+    for _, answer in seen.answers:
+        if isinstance(answer, RPCError):
+            counts[f"refused {answer.status.name}"] += 1
+        else:
+            counts.update(_within(answer))
+    return counts
+
+
+def _of_event(event: HistoryEvent) -> Iterator[str]:
+    name = _short(EventType.Name(event.event_type))
+    yield f"event {name}"
+    if name in COMMAND_OF_EVENT:
+        yield f"command {COMMAND_OF_EVENT[name]}"
+    if event.HasField("workflow_task_failed_event_attributes"):
+        cause = event.workflow_task_failed_event_attributes.cause
+        yield f"task failed {_short(WorkflowTaskFailedCause.Name(cause))}"
+    if event.HasField("start_child_workflow_execution_failed_event_attributes"):
+        why = event.start_child_workflow_execution_failed_event_attributes.cause
+        yield f"child not started {_short(StartChildWorkflowExecutionFailedCause.Name(why))}"
+    yield from _within(event)
+
+
+def _within(message: Message) -> Iterator[str]:
+    """Failures, timeouts and retry states, however deep."""
+    if isinstance(message, Failure):
+        kind = message.WhichOneof("failure_info")
+        if kind is not None:
+            yield f"failure {kind}"
+    for field, value in message.ListFields():
+        if field.enum_type is TimeoutType.DESCRIPTOR:
+            yield f"timeout {_short(TimeoutType.Name(value))}"
+        elif field.enum_type is RetryState.DESCRIPTOR:
+            yield f"retry state {_short(RetryState.Name(value))}"
+        elif field.message_type is not None and not field.message_type.GetOptions().map_entry:
+            for inner in value if field.is_repeated else (value,):
+                yield from _within(inner)
+
+
+_PREFIXES = (
+    "EVENT_TYPE_",
+    "COMMAND_TYPE_",
+    "TIMEOUT_TYPE_",
+    "RETRY_STATE_",
+    "WORKFLOW_EXECUTION_STATUS_",
+    "WORKFLOW_TASK_FAILED_CAUSE_",
+    "START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_",
+)
+
+
+def _short(name: str) -> str:
+    for prefix in _PREFIXES:
+        name = name.removeprefix(prefix)
+    return name

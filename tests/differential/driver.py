@@ -1,0 +1,250 @@
+"""Carries out one program on one server, one thing after the other, and keeps what is seen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Awaitable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.message import Message
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflowservice.v1 import (
+    DescribeWorkflowExecutionRequest,
+    GetWorkflowExecutionHistoryRequest,
+)
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from tests.differential.actions import ACTIONS, Place, go, start, terminate
+from tests.differential.board import BOARDS, Board, Region, Waiting
+from tests.differential.program import Action, Program
+from tests.differential.settled import RunView, successor_of, unsettled
+
+SETTLE_SECONDS_MAX = 15.0
+GLANCE_SECONDS = 0.025
+ITEMS_MAX = 200
+_ORDER = {"task": 0, "gate": 1, "activity": 2}
+
+
+class Stuck(Exception):
+    """The program did not come to rest."""
+
+
+@dataclass
+class Seen:
+    """What one server showed of a program: raw messages, so that they can be counted."""
+
+    nonce: str
+    queue: str
+    answers: list[tuple[str, Message | RPCError]] = field(default_factory=list)
+    runs: list[RunView] = field(default_factory=list)
+    regions: dict[str, dict[str, Region]] = field(default_factory=dict)
+    error: str = ""
+
+
+async def carry_out(program: Program, client: Client, queue: str) -> Seen:
+    """Runs the program to its end. An error of ours is part of what is seen."""
+    nonce = uuid.uuid4().hex[:12]
+    board = Board(asyncio.get_running_loop())
+    BOARDS[nonce] = board
+    driver = _Driver(program, Place(client, queue, nonce), board)
+    try:
+        await driver.play()
+    except (Stuck, RPCError, TimeoutError) as error:
+        driver.seen.error = f"{type(error).__name__}: {error}"
+        await driver.abandon()
+    finally:
+        for waiting in list(board.waiting.values()):
+            waiting.release("")
+        # Attempts that are left over still look for their board.
+        asyncio.get_running_loop().call_later(SETTLE_SECONDS_MAX, BOARDS.pop, nonce)
+    return driver.seen
+
+
+class _Driver:
+    """Serves whatever waits, in a fixed order, each when nothing else can happen."""
+
+    def __init__(self, program: Program, place: Place, board: Board) -> None:
+        self._program = program
+        self._place = place
+        self._board = board
+        self._runs: dict[str, RunView] = {}
+        self._races: list[asyncio.Task[None]] = []
+        self.seen = Seen(place.nonce, place.queue)
+        board.on_race = self._begin_race
+
+    async def play(self) -> None:
+        """From the first start to the last close."""
+        for top in self._program.workflows:
+            await self._answer(
+                f"start {top.name}", start(self._place, top.name, top.plan, top.options)
+            )
+            await self._settle()
+        for _ in range(ITEMS_MAX):
+            waiting = self._next()
+            if waiting is None:
+                break
+            await self._serve(waiting)
+        await self._end()
+        self._keep()
+
+    async def abandon(self) -> None:
+        """Ends what is open, however it can."""
+        self._keep()
+        for run in self._runs.values():
+            with contextlib.suppress(RPCError):
+                await terminate(self._place, run.workflow_id.rpartition("-")[0])
+
+    def _keep(self) -> None:
+        self.seen.runs = sorted(
+            self._runs.values(),
+            key=lambda run: (
+                (run.workflow_id, run.events[0].event_time.ToNanoseconds())
+                if run.events
+                else (run.workflow_id, 0)
+            ),
+        )
+        self.seen.regions = self._board.regions
+
+    def _next(self) -> Waiting | None:
+        candidates = [waiting for waiting in self._waiting() if not waiting.is_served]
+        return min(
+            candidates, key=lambda each: (_ORDER[each.kind], each.workflow, each.name), default=None
+        )
+
+    def _waiting(self) -> Iterator[Waiting]:
+        """What waits in runs that are open."""
+        for waiting in list(self._board.waiting.values()):
+            run = self._runs.get(waiting.run_id)
+            if run is None or run.is_open:
+                yield waiting
+
+    async def _serve(self, waiting: Waiting) -> None:
+        for index, action in enumerate(waiting.actions):
+            label = f"{waiting.name} {index + 1}: {action.kind} {action.target}"
+            await self._act(label, action)
+            await self._settle()
+        waiting.is_served = True
+        if waiting.kind == "gate":
+            workflow = waiting.workflow.rpartition("-")[0]
+            await self._answer(f"go {waiting.name}", go(self._place, workflow, waiting.name))
+        elif waiting.token:
+            await self._answer(f"complete {waiting.name}", self._place.complete(waiting.token))
+        else:
+            waiting.release("")
+        await self._settle()
+
+    async def _act(self, label: str, action: Action) -> None:
+        if action.kind == "release":
+            self._release(action)
+            return
+        await self._answer(label, ACTIONS[action.kind](self._place, action, self._board))
+
+    def _release(self, action: Action) -> None:
+        for waiting in self._waiting():
+            if waiting.name == action.target and not waiting.token:
+                waiting.is_served = True
+                waiting.release(action.how)
+
+    def _begin_race(self, name: str, actions: tuple[Action, ...]) -> None:
+        for index, action in enumerate(actions):
+            label = f"{name} {index + 1}: {action.kind} {action.target}"
+            self._races.append(asyncio.create_task(self._act(label, action)))
+
+    async def _end(self) -> None:
+        """Terminates what is still open, in order."""
+        while is_open := [run for run in self._runs.values() if run.is_open]:
+            first = min(is_open, key=lambda run: run.workflow_id)
+            name = first.workflow_id.rpartition("-")[0]
+            await self._answer(f"end {name}", terminate(self._place, name))
+            await self._settle()
+
+    async def _answer(self, label: str, call: Awaitable[Message]) -> None:
+        try:
+            answer: Message | RPCError = await call
+        except RPCError as refusal:
+            answer = refusal
+        self.seen.answers.append((label, answer))
+        run_id = getattr(answer, "run_id", "")
+        if run_id:
+            name = label.split()[-1]
+            self._meet(self._place.workflow_id(name), str(run_id))
+
+    # Coming to rest
+
+    async def _settle(self) -> None:
+        """Waits until nothing can happen any more, seen twice without a change between."""
+        before: Any = None
+        reason = ""
+        try:
+            async with asyncio.timeout(SETTLE_SECONDS_MAX):
+                while True:
+                    version = self._board.version
+                    await self._look()
+                    reason = unsettled(self._runs, self._waiting())
+                    now = (version, {run.run_id: len(run.events) for run in self._runs.values()})
+                    is_racing = any(not race.done() for race in self._races)
+                    if not reason and not is_racing and version == self._board.version:
+                        if before == now or len(self._runs) == 1:
+                            return
+                        before = now
+                    else:
+                        before = None
+                        await asyncio.sleep(GLANCE_SECONDS)
+        except TimeoutError:
+            raise Stuck(reason or "a race goes on") from None
+
+    async def _look(self) -> None:
+        """Reads what has changed, until no new run is found."""
+        looked: set[str] = set()
+        while fresh := [run for key, run in self._runs.items() if key not in looked]:
+            looked.update(run.run_id for run in fresh)
+            await asyncio.gather(*(self._look_at(run) for run in fresh))
+
+    async def _look_at(self, run: RunView) -> None:
+        if not run.is_open and run.description.workflow_execution_info.HasField("close_time"):
+            return
+        service = self._place.client.workflow_service
+        execution = WorkflowExecution(workflow_id=run.workflow_id, run_id=run.run_id)
+        try:
+            run.description = await service.describe_workflow_execution(
+                DescribeWorkflowExecutionRequest(
+                    namespace=self._place.client.namespace, execution=execution
+                )
+            )
+        except RPCError as error:
+            # The real server answers so while it is writing the run's first events.
+            if error.status != RPCStatusCode.NOT_FOUND:
+                raise
+            return
+        if run.description.workflow_execution_info.history_length > len(run.events):
+            run.events = await self._events(execution)
+            for event in run.events:
+                self._meet_all(event, run.workflow_id)
+
+    async def _events(self, execution: WorkflowExecution) -> list[HistoryEvent]:
+        request = GetWorkflowExecutionHistoryRequest(
+            namespace=self._place.client.namespace, execution=execution
+        )
+        response = await self._place.client.workflow_service.get_workflow_execution_history(request)
+        events = list(response.history.events)
+        while response.next_page_token:
+            request.next_page_token = response.next_page_token
+            response = await self._place.client.workflow_service.get_workflow_execution_history(
+                request
+            )
+            events.extend(response.history.events)
+        return events
+
+    def _meet_all(self, event: HistoryEvent, workflow_id: str) -> None:
+        child = event.child_workflow_execution_started_event_attributes.workflow_execution
+        self._meet(child.workflow_id, child.run_id)
+        self._meet(workflow_id, successor_of(event))
+
+    def _meet(self, workflow_id: str, run_id: str) -> None:
+        if run_id and run_id not in self._runs:
+            self._runs[run_id] = RunView(workflow_id, run_id)

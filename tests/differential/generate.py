@@ -1,0 +1,396 @@
+"""A program from a seed: the same seed, the same program."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from tests.differential.program import (
+    Action,
+    Activity,
+    Cancel,
+    CancelExternal,
+    Child,
+    FailTask,
+    Gate,
+    Hold,
+    Join,
+    Memo,
+    Options,
+    Patch,
+    Plan,
+    Program,
+    Race,
+    Retry,
+    SignalExternal,
+    Spawn,
+    Step,
+    Timer,
+    Top,
+)
+
+DEPTH_MAX = 2
+STEPS_MAX = 4
+RACING_SHARE = 0.45
+LONG_MS = 60_000
+TIMEOUT_MS = 700
+"""Of what is meant to time out."""
+RUN_BACKOFF_MS = 1_100
+"""Longer than the second that the server leaves between runs."""
+ABSENT = "nobody"
+
+
+def generate(seed: int) -> Program:
+    """The program of a seed."""
+    return _Author(seed).program()
+
+
+class _Author:
+    """Writes one program. Names are given in the order of writing."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._dice = random.Random(seed)
+        self._count = 0
+        self._workflows: list[str] = []
+        """The names of workflows so far; an action may aim at any of them."""
+        self._is_racing = self._dice.random() < RACING_SHARE
+
+    def program(self) -> Program:
+        tops = []
+        if self._dice.random() < 0.35:
+            tops.append(self._peer())
+        name = self._name("w", is_workflow=True)
+        plan = self._plan(0, name)
+        tops.append(Top(name, plan, self._options(plan)))
+        return Program(self._seed, tuple(tops))
+
+    # Small choices
+
+    def _name(self, letter: str, is_workflow: bool = False) -> str:
+        self._count += 1
+        name = f"{letter}{self._count}"
+        if is_workflow:
+            self._workflows.append(name)
+        return name
+
+    def _chance(self, share: float) -> bool:
+        return self._dice.random() < share
+
+    def _target(self) -> str:
+        return ABSENT if self._chance(0.1) else self._dice.choice(self._workflows)
+
+    # Plans
+
+    def _peer(self) -> Top:
+        """A workflow that others may aim at: it waits at a gate."""
+        name = self._name("w", is_workflow=True)
+        gate = Gate(self._name("z"), self._actions(1))
+        return Top(name, Plan((gate,), goes_on_when_cancelled=self._chance(0.3)))
+
+    def _plan(self, depth: int, name: str) -> Plan:
+        steps: list[Step] = []
+        for _ in range(self._dice.randint(1 if depth else 2, STEPS_MAX - depth)):
+            steps.extend(self._step(depth))
+        if depth == 0 and self._is_racing:
+            steps.insert(self._dice.randint(0, len(steps)), self._race(name))
+        plan = Plan(tuple(steps), goes_on_when_cancelled=self._chance(0.3))
+        plan.ending = self._dice.choices(
+            ("complete", "fail", "fatal", "chain", "continue"), (6, 2, 1, 1, 1.5)
+        )[0]
+        if plan.ending == "continue":
+            plan.then = self._next_plan(depth)
+        return plan
+
+    def _next_plan(self, depth: int) -> Plan:
+        steps = self._step(DEPTH_MAX) if self._chance(0.6) else []
+        ending = self._dice.choice(("complete", "fail"))
+        return Plan(tuple(steps), ending, begins_at_once=True)
+
+    def _options(self, plan: Plan) -> Options:
+        dice, options = self._dice, Options()
+        if plan.ending in ("fail", "fatal", "complete") and self._chance(0.25):
+            options.retry = Retry(
+                dice.choice((1, 2, 3)),
+                RUN_BACKOFF_MS,
+                non_retryable=("Naughty",) if self._chance(0.2) else (),
+            )
+            if options.retry.attempts_max == 2 and plan.ending != "complete":
+                plan.ending = "once"
+        if self._chance(0.12):
+            options.run_timeout_ms = dice.choice((1_500, LONG_MS))
+            if self._chance(0.4):
+                options.execution_timeout_ms = dice.choice((1_600, 2 * LONG_MS))
+        if self._chance(0.08):
+            options.start_delay_ms = dice.choice((300, LONG_MS))
+        if self._chance(0.1):
+            options.task_timeout_ms = dice.choice((7_000, 20_000))
+        if self._chance(0.15):
+            options.memo = "a memo"
+        if self._chance(0.1):
+            options.priority = dice.randint(1, 5)
+        if self._chance(0.1):
+            options.summary = "a summary"
+        return options
+
+    # Steps
+
+    def _step(self, depth: int) -> list[Step]:
+        kinds: dict[Callable[[int], list[Step]], float] = {
+            self._activity_step: 6,
+            self._local: 1.5,
+            self._timer: 1.5,
+            self._gate: 3,
+            self._hold: 1.5,
+            self._patch: 0.7,
+            self._memo: 0.7,
+            self._fail_task: 0.6,
+            self._external: 1.5,
+            self._spawned: 4,
+        }
+        if depth < DEPTH_MAX:
+            kinds[self._child_step] = 3 - depth
+        return self._dice.choices(list(kinds), list(kinds.values()))[0](depth)
+
+    def _activity_step(self, depth: int) -> list[Step]:
+        return [self._activity()]
+
+    def _activity(self) -> Activity:
+        """One that ends by itself, or is held on the main line."""
+        dice = self._dice
+        step = Activity(self._name("a"), dice.choice(ATTEMPTS), raises=self._chance(0.15))
+        if self._chance(0.7):
+            step.retry = Retry(
+                dice.choice((1, 2, 3, 3)),
+                dice.choice((10, 40)),
+                dice.choice((1.0, 2.0)),
+                dice.choice((0, 50)),
+                ("Listed",) if self._chance(0.5) else (),
+            )
+        if "hang" in step.attempts:
+            step.start_to_close_ms = TIMEOUT_MS
+        if any(attempt.startswith("hang:") for attempt in step.attempts):
+            step.heartbeat_ms = TIMEOUT_MS
+        if step.retry is None or self._chance(0.1):
+            step.attempts, step.retry = self._retried_for_ever(step)
+        if self._chance(0.06):
+            step.queue = "dead"
+            step.schedule_to_start_ms = dice.choice((300, 0))
+            step.schedule_to_close_ms = 0 if step.schedule_to_start_ms else 300
+        if any(attempt.startswith(("held", "obeys", "async")) for attempt in step.attempts):
+            step.actions = self._actions(dice.randint(0, 2), activity=step.name)
+        return step
+
+    def _retried_for_ever(self, step: Activity) -> tuple[tuple[str, ...], Retry | None]:
+        """Without a limit, the last attempt must succeed or the time must end."""
+        if self._chance(0.3) and "hang" not in step.attempts and not step.heartbeat_ms:
+            step.schedule_to_close_ms = 400
+            return ("fail:plain",), Retry(0, 150, 2.0)
+        retry = Retry(0, 20) if step.retry is None or step.attempts[-1] != "ok" else step.retry
+        return (*step.attempts, "ok"), retry
+
+    def _local(self, depth: int) -> list[Step]:
+        attempts = self._dice.choice(
+            (("ok",), ("fail:plain", "ok"), ("fail:fatal",), ("fail:plain",))
+        )
+        return [
+            Activity(
+                self._name("l"),
+                attempts,
+                is_local=True,
+                retry=Retry(2, 10),
+                raises=self._chance(0.1),
+            )
+        ]
+
+    def _timer(self, depth: int) -> list[Step]:
+        return [Timer(self._name("t"), self._dice.choice((1, 10, 100)))]
+
+    def _gate(self, depth: int) -> list[Step]:
+        return [Gate(self._name("g"), self._actions(self._dice.randint(1, 3)))]
+
+    def _hold(self, depth: int) -> list[Step]:
+        return [Hold(self._name("h"), self._actions(self._dice.randint(1, 3)))]
+
+    def _patch(self, depth: int) -> list[Step]:
+        return [Patch(self._name("p"), self._chance(0.3))]
+
+    def _memo(self, depth: int) -> list[Step]:
+        return [Memo(self._name("m"), None if self._chance(0.3) else "a word")]
+
+    def _fail_task(self, depth: int) -> list[Step]:
+        return [FailTask(self._name("f"))]
+
+    def _external(self, depth: int) -> list[Step]:
+        kind = self._dice.choice((SignalExternal, SignalExternal, CancelExternal))
+        return [kind(self._name("x"), self._target())]
+
+    def _child_step(self, depth: int) -> list[Step]:
+        return [self._child(depth)]
+
+    def _child(self, depth: int) -> Child:
+        dice = self._dice
+        name = self._name("c", is_workflow=True)
+        plan = self._plan(depth + 1, name)
+        child = Child(name, plan, self._options(plan), raises=self._chance(0.2))
+        assert child.options is not None
+        child.options.start_delay_ms = 0
+        child.close_policy = dice.choice(("TERMINATE", "ABANDON", "REQUEST_CANCEL"))
+        child.cancellation = dice.choice(
+            (
+                "TRY_CANCEL",
+                "WAIT_CANCELLATION_COMPLETED",
+                "WAIT_CANCELLATION_REQUESTED",
+                "ABANDON",
+            )
+        )
+        if self._chance(0.12):
+            child.workflow_id = dice.choice(self._workflows)
+            child.reuse = dice.choice(
+                (
+                    "ALLOW_DUPLICATE",
+                    "ALLOW_DUPLICATE_FAILED_ONLY",
+                    "REJECT_DUPLICATE",
+                )
+            )
+        if self._chance(0.05):
+            child.options.queue = "dead"
+        return child
+
+    def _spawned(self, depth: int) -> list[Step]:
+        """Something that rests beside the main line, and what becomes of it."""
+        dice = self._dice
+        name = self._name("s")
+        choice = dice.random()
+        inner: Activity | Timer | Child
+        if choice < 0.25:
+            inner = Timer(self._name("t"), LONG_MS)
+        elif choice < 0.7 or depth >= DEPTH_MAX:
+            inner = self._resting_activity()
+        else:
+            inner = self._child(depth)
+        steps: list[Step] = [Spawn(name, inner)]
+        steps.extend(self._between(inner, depth))
+        if self._chance(0.6):
+            steps.append(Cancel(self._name("k"), name))
+        ends = not isinstance(inner, Timer) or isinstance(steps[-1], Cancel)
+        if ends and self._chance(0.6):
+            steps.append(Join(self._name("j"), name))
+        return steps
+
+    def _between(self, inner: Activity | Timer | Child, depth: int) -> list[Step]:
+        if isinstance(inner, Activity) and self._chance(0.5):
+            actions = self._actions(self._dice.randint(1, 2), activity=inner.name)
+            kind = self._dice.choice((Gate, Hold))
+            return [kind(self._name("g"), actions)]
+        return self._step(DEPTH_MAX) if self._chance(0.4) else []
+
+    def _resting_activity(self) -> Activity:
+        dice = self._dice
+        step = Activity(
+            self._name("a"),
+            dice.choice(RESTING),
+            retry=Retry(dice.choice((1, 2)), 10),
+            cancellation=dice.choice(("TRY_CANCEL", "WAIT_CANCELLATION_COMPLETED", "ABANDON")),
+            raises=False,
+        )
+        if self._chance(0.15):
+            step.queue = "dead"
+        if self._chance(0.4):
+            step.actions = self._actions(1, activity=step.name)
+        return step
+
+    # Clients
+
+    def _actions(self, count: int, activity: str = "") -> tuple[Action, ...]:
+        return tuple(self._action(activity) for _ in range(count))
+
+    def _action(self, activity: str) -> Action:
+        dice = self._dice
+        if activity and self._chance(0.5):
+            if self._chance(0.5):
+                return Action("release", activity)
+            how = dice.choice(("complete", "fail", "cancel", "heartbeat"))
+            return Action("answer", f"{dice.choice(self._workflows)}/{activity}", how)
+        kind = dice.choices(
+            ("signal", "cancel", "terminate", "describe", "start"), (6, 2, 0.7, 3, 1)
+        )[0]
+        if kind == "start":
+            return self._start()
+        how = dice.choice(("a word", "another")) if kind in ("signal", "cancel") else ""
+        return Action(kind, self._target(), how)
+
+    def _start(self) -> Action:
+        dice = self._dice
+        options = Options(
+            reuse=dice.choice(
+                ("", "ALLOW_DUPLICATE", "ALLOW_DUPLICATE_FAILED_ONLY", "REJECT_DUPLICATE")
+            ),
+            conflict=dice.choice(("", "FAIL", "USE_EXISTING", "TERMINATE_EXISTING")),
+            has_same_request=self._chance(0.2),
+        )
+        return Action("start", dice.choice(self._workflows), plan=Plan(), options=options)
+
+    # Races
+
+    def _race(self, target: str) -> Race:
+        dice = self._dice
+        name = self._name("r")
+        branches = tuple(
+            tuple(self._racing_step() for _ in range(dice.randint(1, 2)))
+            for _ in range(dice.randint(1, 3))
+        )
+        signals = tuple(Action("signal", target, "a word") for _ in range(dice.randint(0, 3)))
+        return Race(name, branches, signals)
+
+    def _racing_step(self) -> Step:
+        dice = self._dice
+        choice = dice.random()
+        if choice < 0.4:
+            attempts = dice.choice((("ok",), ("ok",), ("fail:plain", "ok"), ("fail:fatal",)))
+            return Activity(self._name("a"), attempts, retry=Retry(2, 10))
+        if choice < 0.6:
+            return Timer(self._name("t"), dice.choice((1, 5, 20)))
+        if choice < 0.7:
+            return SignalExternal(self._name("x"), ABANDON_TARGET)
+        if choice < 0.8:
+            return Memo(self._name("m"), "a word")
+        plan = Plan((Timer(self._name("t"), dice.choice((1, 5))),), begins_at_once=True)
+        plan.ending = dice.choice(("complete", "fail", "chain"))
+        return Child(self._name("c"), plan)
+
+
+ABANDON_TARGET = ABSENT
+
+ATTEMPTS: tuple[tuple[str, ...], ...] = (
+    ("ok",),
+    ("ok",),
+    ("ok",),
+    ("fail:plain", "ok"),
+    ("fail:plain",),
+    ("fail:bug", "fail:later", "ok"),
+    ("fail:fatal",),
+    ("fail:chain",),
+    ("fail:listed",),
+    ("hang", "ok"),
+    ("hang",),
+    ("hang:alive", "ok"),
+    ("hang:alive",),
+    ("beat:first", "ok"),
+    ("beat:first", "beat:second"),
+    ("held",),
+    ("held:plain", "ok"),
+    ("async",),
+    ("fail:plain", "obeys"),
+)
+
+RESTING: tuple[tuple[str, ...], ...] = (
+    ("held",),
+    ("held:plain", "held"),
+    ("held:fatal",),
+    ("obeys",),
+    ("obeys:refuses",),
+    ("obeys:fails", "held"),
+    ("async",),
+    ("fail:plain", "obeys"),
+)

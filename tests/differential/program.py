@@ -1,0 +1,312 @@
+"""What a random program is: data. A tree of steps per workflow, and what a client does at which.
+
+Every step has a name that is unique in its program, so that a step can be dropped from the tree
+without changing what the others are called. A program always ends: whatever is left open when
+nothing happens any more is terminated by the driver.
+
+What is compared is well defined because nothing is concurrent unless a program says so. A `Gate` is
+a point at which a workflow waits for the driver; the driver lets one gate at a time go on, and only
+when nothing else in the program can still happen. What is left running beside the main line
+(`Spawn`) rests too: a long timer, an activity that is held, a child at its gate. A `Race` declares
+that its branches and its client's actions are concurrent; see `canonical`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+
+class Retry(msgspec.Struct, omit_defaults=True):
+    """A retry policy; times in milliseconds."""
+
+    attempts_max: int = 0
+    initial_ms: int = 20
+    coefficient: float = 1.0
+    interval_max_ms: int = 0
+    non_retryable: tuple[str, ...] = ()
+
+
+class Action(msgspec.Struct, omit_defaults=True):
+    """What a client does. `kind` is a row of the driver's table; `target` is a workflow's or an
+    activity's name."""
+
+    kind: str
+    target: str
+    how: str = ""
+    plan: Plan | None = None
+    """Of a start: what the new run does."""
+    options: Options | None = None
+
+
+class Activity(msgspec.Struct, tag_field="do", tag="activity", omit_defaults=True):
+    """An activity; each attempt behaves as its entry of `attempts` says, the last again and
+    again."""
+
+    name: str
+    attempts: tuple[str, ...] = ("ok",)
+    is_local: bool = False
+    queue: str = ""
+    start_to_close_ms: int = 0
+    schedule_to_close_ms: int = 0
+    schedule_to_start_ms: int = 0
+    heartbeat_ms: int = 0
+    retry: Retry | None = None
+    cancellation: str = "TRY_CANCEL"
+    raises: bool = False
+    """Its failure is the workflow's, rather than noted."""
+    actions: tuple[Action, ...] = ()
+    """What the client does while an attempt is held."""
+
+
+class Timer(msgspec.Struct, tag_field="do", tag="timer", omit_defaults=True):
+    """A timer."""
+
+    name: str
+    ms: int = 10
+
+
+class Child(msgspec.Struct, tag_field="do", tag="child", omit_defaults=True):
+    """A child workflow. `workflow_id` names another workflow whose id it wants."""
+
+    name: str
+    plan: Plan
+    options: Options | None = None
+    workflow_id: str = ""
+    close_policy: str = "TERMINATE"
+    cancellation: str = "WAIT_CANCELLATION_COMPLETED"
+    reuse: str = "ALLOW_DUPLICATE"
+    raises: bool = False
+
+
+class SignalExternal(msgspec.Struct, tag_field="do", tag="signal external", omit_defaults=True):
+    """A signal to another workflow."""
+
+    name: str
+    target: str
+
+
+class CancelExternal(msgspec.Struct, tag_field="do", tag="cancel external", omit_defaults=True):
+    """A request to cancel another workflow."""
+
+    name: str
+    target: str
+
+
+class Patch(msgspec.Struct, tag_field="do", tag="patch", omit_defaults=True):
+    """A patch marker."""
+
+    name: str
+    is_deprecated: bool = False
+
+
+class Memo(msgspec.Struct, tag_field="do", tag="memo", omit_defaults=True):
+    """An upsert of the memo; without a word, the entry goes."""
+
+    name: str
+    word: str | None = None
+
+
+class FailTask(msgspec.Struct, tag_field="do", tag="fail task", omit_defaults=True):
+    """The workflow task fails, once."""
+
+    name: str
+
+
+class Gate(msgspec.Struct, tag_field="do", tag="gate", omit_defaults=True):
+    """Waits for the driver, which first does what is listed."""
+
+    name: str
+    actions: tuple[Action, ...] = ()
+
+
+class Hold(msgspec.Struct, tag_field="do", tag="hold", omit_defaults=True):
+    """The worker is held within the workflow task while the driver does what is listed."""
+
+    name: str
+    actions: tuple[Action, ...] = ()
+
+
+class Spawn(msgspec.Struct, tag_field="do", tag="spawn", omit_defaults=True):
+    """Starts a step and goes on, at a gate."""
+
+    name: str
+    step: Activity | Timer | Child
+
+
+class Cancel(msgspec.Struct, tag_field="do", tag="cancel", omit_defaults=True):
+    """Cancels what a `Spawn` of that name started, and goes on at a gate."""
+
+    name: str
+    target: str
+
+
+class Join(msgspec.Struct, tag_field="do", tag="join", omit_defaults=True):
+    """Waits for what a `Spawn` of that name started."""
+
+    name: str
+    target: str
+
+
+class Race(msgspec.Struct, tag_field="do", tag="race", omit_defaults=True):
+    """Branches, each a sequence, and actions of clients, all at once. Ends when all have ended."""
+
+    name: str
+    branches: tuple[tuple[Step, ...], ...] = ()
+    actions: tuple[Action, ...] = ()
+
+
+Step = (
+    Activity
+    | Timer
+    | Child
+    | SignalExternal
+    | CancelExternal
+    | Patch
+    | Memo
+    | FailTask
+    | Gate
+    | Hold
+    | Spawn
+    | Cancel
+    | Join
+    | Race
+)
+
+
+class Plan(msgspec.Struct, omit_defaults=True):
+    """What one run does: its steps, and how it ends.
+
+    `ending`: complete, fail, fatal (not retryable), listed (of a type that the retry policy
+    names), chain (a failure with causes), once (fails in the first attempt), timeout (waits for its
+    run timeout), continue (as new, with `then`).
+    """
+
+    steps: tuple[Step, ...] = ()
+    ending: str = "complete"
+    then: Plan | None = None
+    goes_on_when_cancelled: bool = False
+    begins_at_once: bool = False
+    """Of a child: it does not wait for the driver first."""
+
+
+class Options(msgspec.Struct, omit_defaults=True):
+    """How a run is started, by a client or by its parent."""
+
+    run_timeout_ms: int = 0
+    execution_timeout_ms: int = 0
+    task_timeout_ms: int = 0
+    start_delay_ms: int = 0
+    retry: Retry | None = None
+    queue: str = ""
+    cron: str = ""
+    memo: str = ""
+    priority: int = 0
+    summary: str = ""
+    reuse: str = ""
+    conflict: str = ""
+    has_same_request: bool = False
+
+
+class Top(msgspec.Struct, omit_defaults=True):
+    """A workflow that a client starts."""
+
+    name: str
+    plan: Plan
+    options: Options = msgspec.field(default_factory=Options)
+
+
+class Program(msgspec.Struct, omit_defaults=True):
+    """Some workflows, started one after the other."""
+
+    seed: int
+    workflows: tuple[Top, ...] = ()
+
+
+def steps_of(program: Program) -> Iterator[Step]:
+    """Every step of every plan, however deep."""
+    for top in program.workflows:
+        yield from _steps_of_plan(top.plan)
+
+
+def _steps_of_plan(plan: Plan) -> Iterator[Step]:
+    for step in plan.steps:
+        yield from _within(step)
+    if plan.then is not None:
+        yield from _steps_of_plan(plan.then)
+
+
+def _within(step: Step) -> Iterator[Step]:
+    yield step
+    match step:
+        case Child(plan=plan):
+            yield from _steps_of_plan(plan)
+        case Spawn(step=spawned):
+            yield from _within(spawned)
+        case Race(branches=branches):
+            for branch in branches:
+                for inner in branch:
+                    yield from _within(inner)
+    for action in getattr(step, "actions", ()):
+        if action.plan is not None:
+            yield from _steps_of_plan(action.plan)
+
+
+def has_races(program: Program) -> bool:
+    """Whether anything in it is concurrent."""
+    return any(isinstance(step, Race) for step in steps_of(program))
+
+
+def script(program: Program) -> str:
+    """The program for a person to read."""
+    lines = [f"seed {program.seed}"]
+    for top in program.workflows:
+        lines.append(f"workflow {top.name}{_rest(top.options)}")
+        lines.extend(_plan_lines(top.plan, 1))
+    return "\n".join(lines)
+
+
+def _plan_lines(plan: Plan, depth: int) -> Iterator[str]:
+    indent = "  " * depth
+    if plan.goes_on_when_cancelled:
+        yield f"{indent}goes on when cancelled"
+    if plan.begins_at_once:
+        yield f"{indent}begins at once"
+    for step in plan.steps:
+        yield from _step_lines(step, depth)
+    yield f"{indent}ends: {plan.ending}"
+    if plan.then is not None:
+        yield from _plan_lines(plan.then, depth + 1)
+
+
+def _step_lines(step: Step, depth: int) -> Iterator[str]:
+    indent = "  " * depth
+    tag = str(step.__struct_config__.tag)
+    yield f"{indent}{tag} {step.name}{_rest(step)}"
+    match step:
+        case Child(plan=plan):
+            yield from _plan_lines(plan, depth + 1)
+        case Spawn(step=spawned):
+            yield from _step_lines(spawned, depth + 1)
+        case Race(branches=branches):
+            for branch in branches:
+                yield f"{indent}  branch"
+                for inner in branch:
+                    yield from _step_lines(inner, depth + 2)
+    for action in getattr(step, "actions", ()):
+        yield f"{indent}  client: {action.kind} {action.target} {action.how}{_rest(action.options)}"
+        if action.plan is not None:
+            yield from _plan_lines(action.plan, depth + 2)
+
+
+_TOLD_ELSEWHERE = frozenset({"do", "name", "plan", "step", "branches", "actions"})
+
+
+def _rest(struct: msgspec.Struct | None) -> str:
+    """The fields that differ from their defaults, in words."""
+    if struct is None:
+        return ""
+    fields = msgspec.to_builtins(struct)
+    told = [f"{key}={value}" for key, value in fields.items() if key not in _TOLD_ELSEWHERE]
+    return f" ({', '.join(told)})" if told else ""

@@ -1,0 +1,154 @@
+"""One process per server: it runs one worker, and many programs at once."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import logging
+import multiprocessing
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from multiprocessing.connection import Connection
+from typing import Any
+
+import msgspec
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from tests.differential.canonical import canonical
+from tests.differential.coverage import count
+from tests.differential.driver import Seen, carry_out
+from tests.differential.interpreter import HELD_SECONDS_MAX, Interpreter, act
+from tests.differential.program import Activity, Program, has_races, steps_of
+from tests.interop.servers import server
+from tests.interop.stage import WORKER_IDENTITY, connect
+
+QUEUE = "differential"
+HELD_TASKS_MAX = 200
+TARGETS = ("real", "ours")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one side saw of a program: comparable, and counted."""
+
+    plain: dict[str, Any]
+    counts: Counter[str]
+    seconds: float
+
+
+class Side:
+    """One server with its worker, in a process of its own. Programs go in, results come out."""
+
+    def __init__(self, target: str, at_once: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._ours, theirs = context.Pipe()
+        self._process = context.Process(target=_live, args=(target, at_once, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._results: dict[int, concurrent.futures.Future[Result]] = {}
+        self._count = 0
+        self._lock = threading.Lock()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def submit(self, program: Program) -> concurrent.futures.Future[Result]:
+        """Carries out a program as soon as there is room."""
+        future: concurrent.futures.Future[Result] = concurrent.futures.Future()
+        with self._lock:
+            self._count += 1
+            self._results[self._count] = future
+            self._ours.send((self._count, msgspec.json.encode(program)))
+        return future
+
+    def close(self) -> None:
+        """Stops server and worker."""
+        with contextlib.suppress(OSError):
+            self._ours.send(None)
+        self._process.join()
+
+    def _read(self) -> None:
+        try:
+            while True:
+                key, result = self._ours.recv()
+                self._results.pop(key).set_result(result)
+        except (EOFError, OSError):
+            for future in self._results.values():
+                future.set_exception(RuntimeError("the process of a side has ended"))
+
+
+@contextlib.contextmanager
+def sides(at_once: int) -> Iterator[tuple[Side, Side]]:
+    """The real server and ours, started for the occasion."""
+    real, ours = (Side(target, at_once) for target in TARGETS)
+    try:
+        yield real, ours
+    finally:
+        real.close()
+        ours.close()
+
+
+def _live(target: str, at_once: int, pipe: Connection) -> None:
+    """The process: until it is told to stop."""
+    # Programs fail on purpose, and the SDK says so.
+    logging.getLogger("temporalio").setLevel(logging.CRITICAL + 1)
+    with server(target) as address:
+        asyncio.run(_serve(address, at_once, pipe))
+
+
+async def _serve(address: str, at_once: int, pipe: Connection) -> None:
+    client = await connect(address)
+    room = asyncio.Semaphore(at_once)
+    running: set[asyncio.Task[None]] = set()
+
+    async def run(key: int, program: Program) -> None:
+        async with room:
+            began = time.monotonic()
+            seen = await carry_out(program, client, QUEUE)
+        try:
+            result = _result(program, seen, time.monotonic() - began)
+        except Exception as error:  # a named boundary: whoever waits is told
+            result = Result({"error": repr(error)}, Counter(), 0)
+        pipe.send((key, result))
+
+    worker = Worker(
+        client,
+        task_queue=QUEUE,
+        workflows=[Interpreter],
+        activities=[act],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        identity=WORKER_IDENTITY,
+        workflow_task_executor=concurrent.futures.ThreadPoolExecutor(HELD_TASKS_MAX),
+        max_concurrent_workflow_tasks=HELD_TASKS_MAX,
+        max_concurrent_activities=1_000,
+        max_cached_workflows=10_000,
+        max_heartbeat_throttle_interval=timedelta(milliseconds=100),
+        default_heartbeat_throttle_interval=timedelta(milliseconds=100),
+    )
+    # A held workflow task is not a deadlock; the SDK has no option to say so.
+    vars(worker)["_workflow_worker"]._deadlock_timeout_seconds = HELD_SECONDS_MAX
+    async with worker:
+        while (order := await asyncio.to_thread(pipe.recv)) is not None:
+            key, encoded = order
+            task = asyncio.create_task(run(key, msgspec.json.decode(encoded, type=Program)))
+            running.add(task)
+            task.add_done_callback(running.discard)
+        for task in running:
+            task.cancel()
+
+
+def _result(program: Program, seen: Seen, seconds: float) -> Result:
+    plain = canonical(seen, has_races=has_races(program), has_heartbeats=_has_heartbeats(program))
+    return Result(plain, count(seen), seconds)
+
+
+def _has_heartbeats(program: Program) -> bool:
+    """Whether an activity heartbeats again and again, so that nobody can say how often."""
+    return any(
+        isinstance(step, Activity) and any(each.startswith("obeys") for each in step.attempts)
+        for step in steps_of(program)
+    )
