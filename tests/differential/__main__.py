@@ -80,14 +80,14 @@ def _show(console: Console, seed: int, out: Path | None) -> int:
 
 def _report(console: Console, difference: Difference) -> None:
     console.rule(f"seed {difference.program.seed}")
-    console.print(script(difference.program), markup=False, highlight=False)
-    console.print(difference.diff, markup=False, highlight=False)
+    console.print(script(difference.program), markup=False, highlight=False, soft_wrap=True)
+    console.print(difference.diff, markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_counts(console: Console, counts: Counter[str]) -> None:
     names = wanted()
     for name in sorted({*names, *counts}):
-        console.print(f"{counts[name]:7} {name}", markup=False, highlight=False)
+        console.print(f"{counts[name]:7} {name}", markup=False, highlight=False, soft_wrap=True)
     missing = [name for name in names if not counts[name]]
     console.print(f"never seen: {', '.join(missing) or 'nothing'}", markup=False)
     console.print(f"not yet: {', '.join(NOT_YET)}", markup=False)

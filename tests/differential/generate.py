@@ -35,6 +35,8 @@ RACING_SHARE = 0.45
 LONG_MS = 60_000
 TIMEOUT_MS = 700
 """Of what is meant to time out."""
+SHORT_MS = (200, 300)
+"""Of a timer: so long that a workflow task that was on its way is over."""
 RUN_BACKOFF_MS = 1_100
 """Longer than the second that the server leaves between runs."""
 ABSENT = "nobody"
@@ -58,7 +60,7 @@ class _Author:
 
     def program(self) -> Program:
         tops = []
-        if self._dice.random() < 0.35:
+        if self._dice.random() < 0.5:
             tops.append(self._peer())
         name = self._name("w", is_workflow=True)
         plan = self._plan(0, name)
@@ -94,13 +96,26 @@ class _Author:
             steps.extend(self._step(depth))
         if depth == 0 and self._is_racing:
             steps.insert(self._dice.randint(0, len(steps)), self._race(name))
-        plan = Plan(tuple(steps), goes_on_when_cancelled=self._chance(0.3))
+        plan = Plan(self._apart(steps), goes_on_when_cancelled=self._chance(0.3))
         plan.ending = self._dice.choices(
             ("complete", "fail", "fatal", "chain", "continue"), (6, 2, 1, 1, 1.5)
         )[0]
         if plan.ending == "continue":
             plan.then = self._next_plan(depth)
         return plan
+
+    def _apart(self, steps: list[Step]) -> tuple[Step, ...]:
+        """What the driver did during a held task is told to the workflow in a task right after it.
+        Where that would be concurrent with a step, a gate goes between."""
+        result: list[Step] = []
+        is_held = False
+        for step in steps:
+            if is_held and not isinstance(step, Gate | Timer | Patch | Memo | Hold):
+                result.append(Gate(self._name("g")))
+                is_held = False
+            is_held = isinstance(step, Hold) or (is_held and isinstance(step, Patch | Memo))
+            result.append(step)
+        return tuple(result)
 
     def _next_plan(self, depth: int) -> Plan:
         steps = self._step(DEPTH_MAX) if self._chance(0.6) else []
@@ -118,9 +133,15 @@ class _Author:
             if options.retry.attempts_max == 2 and plan.ending != "complete":
                 plan.ending = "once"
         if self._chance(0.12):
-            options.run_timeout_ms = dice.choice((1_500, LONG_MS))
+            options.run_timeout_ms = LONG_MS
             if self._chance(0.4):
-                options.execution_timeout_ms = dice.choice((1_600, 2 * LONG_MS))
+                options.execution_timeout_ms = dice.choice((LONG_MS, 2 * LONG_MS))
+        if self._chance(0.08):
+            # Nothing else may take time in a run that times out.
+            plan.steps, plan.ending, plan.then = (), "timeout", None
+            options.run_timeout_ms = 1_300
+            if self._chance(0.4):
+                options.execution_timeout_ms = dice.choice((1_300, 1_500, LONG_MS))
         if self._chance(0.08):
             options.start_delay_ms = dice.choice((300, LONG_MS))
         if self._chance(0.1):
@@ -184,8 +205,8 @@ class _Author:
     def _retried_for_ever(self, step: Activity) -> tuple[tuple[str, ...], Retry | None]:
         """Without a limit, the last attempt must succeed or the time must end."""
         if self._chance(0.3) and "hang" not in step.attempts and not step.heartbeat_ms:
-            step.schedule_to_close_ms = 400
-            return ("fail:plain",), Retry(0, 150, 2.0)
+            step.schedule_to_close_ms = 2_500
+            return ("fail:plain",), Retry(0, 300, 10.0)
         retry = Retry(0, 20) if step.retry is None or step.attempts[-1] != "ok" else step.retry
         return (*step.attempts, "ok"), retry
 
@@ -204,7 +225,7 @@ class _Author:
         ]
 
     def _timer(self, depth: int) -> list[Step]:
-        return [Timer(self._name("t"), self._dice.choice((1, 10, 100)))]
+        return [Timer(self._name("t"), self._dice.choice(SHORT_MS))]
 
     def _gate(self, depth: int) -> list[Step]:
         return [Gate(self._name("g"), self._actions(self._dice.randint(1, 3)))]
@@ -223,7 +244,8 @@ class _Author:
 
     def _external(self, depth: int) -> list[Step]:
         kind = self._dice.choice((SignalExternal, SignalExternal, CancelExternal))
-        return [kind(self._name("x"), self._target())]
+        target = self._workflows[0] if self._chance(0.6) else self._target()
+        return [kind(self._name("x"), target)]
 
     def _child_step(self, depth: int) -> list[Step]:
         return [self._child(depth)]

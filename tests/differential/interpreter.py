@@ -85,6 +85,9 @@ class Interpreter:
         except (FailureError, asyncio.CancelledError) as error:
             self._notes.append(f"{name}: {error_text(error)}")
             was_asked = workflow.cancellation_reason() is not None
+            if is_cancellation(error) and was_asked and workflow.info().parent is not None:
+                # Its parent still has to hear that it was asked, before it hears the rest.
+                await self._gate(f"cancelled at {name}")
             if is_cancellation(error) and was_asked and not self._plan.goes_on_when_cancelled:
                 raise
             if raises:

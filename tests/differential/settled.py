@@ -97,6 +97,9 @@ def _reasons(run: RunView, runs: Mapping[str, RunView], waiting: list[Waiting]) 
     if successor and successor not in runs:
         yield "the next run is not read yet"
     yield from _children(run, runs)
+    info = run.description.workflow_execution_info
+    if info.history_length != len(run.events) or info.HasField("close_time") == run.is_open:
+        yield "it has changed since it was described"
     if not run.is_open:
         return
     mine = [each for each in waiting if each.run_id == run.run_id]
@@ -150,7 +153,8 @@ def _activity(run: RunView, pending: PendingActivityInfo, waiting: list[Waiting]
             for event in run.events
             if event.activity_task_scheduled_event_attributes.activity_id == name
         )
-        waits = scheduled.schedule_to_start_timeout.ToTimedelta() > SHORT
+        timeout = scheduled.schedule_to_start_timeout.ToTimedelta()
+        waits = not timeout or timeout > SHORT
         return "" if _is_dead(scheduled.task_queue.name) and waits else f"activity {name} is due"
     held = [
         each

@@ -86,6 +86,8 @@ class Turn:
         self.limits = limits
         self.segments: list[Segment] = []
         self.effects: list[Effect] = []
+        self.is_transition = True
+        """Whether descriptions count the turn among the transitions of the run."""
         self._open_batch: Batch | None = None
         self._open_entries: list[bytes] = []
         """Of the open batch: joined once, since a turn may record a hundred thousand events."""
@@ -219,7 +221,8 @@ class Turn:
         for segment in self.segments:
             if not segment.batches and not segment.steps:
                 continue
-            self._apply(segment, changes.TurnTaken())
+            if self.is_transition:
+                self._apply(segment, changes.TurnTaken())
             run = segment.run
             if not segment.visibility_changed:
                 is_set = SEARCH_ATTRIBUTES in segment.touched

@@ -34,9 +34,9 @@ class Deadline(NamedTuple):
     attempt: int
 
 
-def due(turn: Turn, now_ns: int) -> None:
-    """Do all that is due. An attempt that is new by now has deadlines of its own, and waits for the
-    next wake-up.
+def due(turn: Turn, now_ns: int) -> bool:
+    """Do all that is due, and tell whether anything timed out. An attempt that is new by now has
+    deadlines of its own, and waits for the next wake-up.
     """
     activities = turn.run.activities
     overdue = sorted(
@@ -45,7 +45,7 @@ def due(turn: Turn, now_ns: int) -> None:
         for deadline in deadlines_of(pending)
         if deadline.time_ns <= now_ns
     )
-    is_news = False
+    is_news = has_timed_out = False
     for deadline in overdue:
         pending = activities.get(deadline.scheduled_event_id)
         if pending is None or pending.attempt.attempt != deadline.attempt:
@@ -55,12 +55,14 @@ def due(turn: Turn, now_ns: int) -> None:
         if deadline.kind == BACKOFF:
             activity_task.take(turn, pending, BackoffOver())
             continue
+        has_timed_out = True
         ends = activity_task.take(turn, pending, TimeOut(now_ns, deadline.kind))
         if ends is not None:
             record_timed_out(turn, pending, ends)
             is_news = True
     if is_news:
         workflow_task.schedule_if_needed(turn)
+    return has_timed_out
 
 
 def deadlines_of(pending: PendingActivity) -> list[Deadline]:

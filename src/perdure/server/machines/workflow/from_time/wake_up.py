@@ -25,10 +25,14 @@ def decide(turn: Turn, message: WakeUp) -> Done:
     if _is_due(deadlines.run_deadline(run), now_ns):
         _time_out_run(turn)
         return Done()
-    if _is_due(deadlines.task_deadline(run), now_ns) or speculative.is_due(run, now_ns):
+    is_task_due = _is_due(deadlines.task_deadline(run), now_ns) or speculative.is_due(run, now_ns)
+    if is_task_due:
         _task_due(turn)
-    activities.due(turn, now_ns)
-    _fire_timers(turn)
+    has_timed_out = activities.due(turn, now_ns)
+    has_fired = _fire_timers(turn)
+    # The real server offers an attempt whose backoff is over, and looks again later at a deadline
+    # that has moved, without a transition of the run.
+    turn.is_transition = is_task_due or has_timed_out or has_fired
     turn.arm(deadlines.wake_at(run))
     return Done()
 
@@ -60,7 +64,8 @@ def _task_due(turn: Turn) -> None:
         workflow_task.schedule(turn)
 
 
-def _fire_timers(turn: Turn) -> None:
+def _fire_timers(turn: Turn) -> bool:
+    """Tells whether any was due."""
     run, now_ns = turn.run, turn.now_ns
     due = [
         timer for timer in run.timers.values() if _is_due(deadlines.timer_deadline(timer), now_ns)
@@ -71,6 +76,7 @@ def _fire_timers(turn: Turn) -> None:
             turn.change(changes.TimerFireBuffered(timer.timer_id))
     if due:
         workflow_task.schedule_if_needed(turn)
+    return bool(due)
 
 
 def _time_out_run(turn: Turn) -> None:
