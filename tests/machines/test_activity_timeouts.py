@@ -92,6 +92,17 @@ def test_an_attempt_that_timed_out_is_followed_by_another() -> None:
     )
 
 
+def test_the_end_of_a_backoff_is_no_transition_of_the_run_but_a_timeout_is() -> None:
+    world = world_with(start_to_close=2, retry=RetryPolicy(maximum_attempts=2))
+    world.start_activity()
+    started = world.run.pending.transitions
+    world.pass_time(2)
+    assert world.run.pending.transitions == started + 1
+    world.pass_time(1)
+    assert world.state() is AttemptState.SCHEDULED
+    assert world.run.pending.transitions == started + 1
+
+
 def test_a_policy_may_forbid_another_attempt_after_a_timeout() -> None:
     policy = RetryPolicy(non_retryable_error_types=["TemporalTimeout:StartToClose"])
     world = world_with(start_to_close=2, retry=policy)

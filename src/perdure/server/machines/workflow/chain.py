@@ -260,11 +260,13 @@ def go_on(
         continued_failure=failure,
         completion_callbacks=old.completion_callbacks if is_retry else None,
     )
-    _copy_present(old, attributes, ("input", "header", "workflow_run_timeout", "retry_policy"))
-    if BlobName.MEMO in previous.blobs:
-        attributes.memo.ParseFromString(previous.blobs[BlobName.MEMO])
-    if BlobName.SEARCH_ATTRIBUTES in previous.blobs:
-        attributes.search_attributes.ParseFromString(previous.blobs[BlobName.SEARCH_ATTRIBUTES])
+    # The memo and the search attributes are those of the start: what was upserted since belongs to
+    # the run that is over.
+    _copy_present(
+        old,
+        attributes,
+        ("input", "header", "workflow_run_timeout", "retry_policy", "memo", "search_attributes"),
+    )
     if result is not None:
         attributes.last_completion_result.CopyFrom(result)
     elif old.HasField("last_completion_result") and (is_retry or failure is not None):
