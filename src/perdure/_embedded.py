@@ -89,8 +89,6 @@ async def _threaded(settings: Settings) -> AsyncIterator[Transport]:
         await asyncio.shield(opened)
         yield thread.connect()
     finally:
-        if not opened.done():
-            await asyncio.wait([opened])  # It can only be told to close when it is open.
         thread.stop()
         await ended.wait()
         thread.join()  # Saying so was the last thing that it did.
@@ -112,8 +110,9 @@ class _EngineThread(threading.Thread):
         self._user_loop = user_loop
         self._opened = opened
         self._ended = ended
-        self._loop: asyncio.AbstractEventLoop
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event
+        self._is_stopped = False
         self._receive: Callable[[bytes], None]
         self._session: ClientSession | None = None
         self._program_ticked_seconds = time.monotonic()
@@ -125,10 +124,12 @@ class _EngineThread(threading.Thread):
         return self._session
 
     def stop(self) -> None:
-        """Have the engine close."""
+        """Have the engine close, also one that is still opening: whoever opened it may not be
+        there any more when it is open."""
         if self._session is not None:
             self._session.close(_block_ended())
-        if not self._opened.exception():
+        self._is_stopped = True
+        if self._loop is not None and not (self._opened.done() and self._opened.exception()):
             self._call_in_engine(self._stopping.set)
 
     def run(self) -> None:
@@ -141,8 +142,10 @@ class _EngineThread(threading.Thread):
             self._call_in_program(self._end)
 
     async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        if self._is_stopped:
+            return
         async with _opened_service(self._settings) as service:
             session = ServerSession(service.handlers, service.open_session(), self._send_to_program)
             self._receive = session.receive
@@ -182,6 +185,8 @@ class _EngineThread(threading.Thread):
 
     def _call_in_engine(self, function: Callable[[], None]) -> None:
         try:
+            if self._loop is None:
+                raise RuntimeError("its loop has not begun")
             self._loop.call_soon_threadsafe(function)
         except RuntimeError as error:
             raise EmbeddedEngineLost("the embedded engine has ended") from error
@@ -206,8 +211,10 @@ def _collect_garbage_less_often() -> Iterator[None]:
     """While an engine runs in somebody's program: workflows under way are many objects, which the
     collector would look at again and again, and nearly all go by themselves."""
     before = gc.get_threshold()
-    if before[0]:  # Zero means that the program has switched it off.
-        gc.set_threshold(*map(max, before, GARBAGE_THRESHOLDS))
+    if not before[0]:  # The program has switched it off: what becomes of it is its own affair.
+        yield
+        return
+    gc.set_threshold(*map(max, before, GARBAGE_THRESHOLDS))
     try:
         yield
     finally:

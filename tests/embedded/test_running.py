@@ -163,6 +163,28 @@ async def test_a_program_that_is_cancelled_while_it_opens_lets_go_of_its_file(
         assert await greet_with_worker(client, "greeting") == GREETING
 
 
+async def test_a_program_that_is_cancelled_twice_while_it_opens_lets_go_of_its_file(
+    tmp_path: Path,
+) -> None:
+    async def program() -> None:
+        async with perdure.embedded(tmp_path / "app.db", thread=True):
+            await asyncio.get_running_loop().create_future()
+
+    opening = asyncio.create_task(program())
+    await asyncio.sleep(0)
+    engines = [thread for thread in threading.enumerate() if thread.name == "perdure-engine"]
+    opening.cancel()
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    for engine in engines:
+        await asyncio.to_thread(engine.join)
+    assert engines
+    async with perdure.embedded(tmp_path / "app.db") as client:
+        assert await greet_with_worker(client, "greeting") == GREETING
+
+
 @THREADED
 async def test_a_file_that_another_process_has_open_is_refused(
     tmp_path: Path, thread: bool
@@ -239,3 +261,15 @@ def test_importing_the_package_imports_nothing_else() -> None:
         [sys.executable, "-c", f"{code}; {heavy}"], capture_output=True, text=True, check=True
     )
     assert said.stdout.split() == ["perdure"]
+
+
+async def test_a_garbage_collector_that_the_program_switches_on_stays_on(tmp_path: Path) -> None:
+    before = gc.get_threshold()
+    gc.set_threshold(0)
+    try:
+        async with perdure.embedded(tmp_path / "app.db"):
+            gc.set_threshold(700, 10, 10)
+        after = gc.get_threshold()
+    finally:
+        gc.set_threshold(*before)
+    assert after == (700, 10, 10)

@@ -258,8 +258,8 @@ def test_a_query_goes_before_tasks_but_for_those_that_are_more_urgent() -> None:
 def test_a_query_that_nobody_waits_for_is_gone() -> None:
     queue: Queue[str, str] = Queue(is_backlog_partial=False)
     queue.add_query("q", 3)
-    queue.remove_query("q")
-    queue.remove_query("q")
+    queue.remove_query("q", 3)
+    queue.remove_query("q", 3)
     assert queue.is_idle
     assert queue.add_poll("poll", 0) is None
 

@@ -11,7 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perdure.server.store.memory import MemoryStore
-from perdure.server.store.ports import Store, VisibilityCursor, VisibilityRow, WorkflowWrite
+from perdure.server.store.ports import (
+    Store,
+    TooManyGroups,
+    VisibilityCursor,
+    VisibilityRow,
+    WorkflowWrite,
+)
 from perdure.server.store.shown import ShownRun
 from perdure.server.store.sqlite import SqliteSettings, open_sqlite
 from perdure.server.visibility.query.evaluate import evaluate
@@ -35,6 +41,15 @@ async def numbers(store: Store, query: Query, size: int) -> list[int]:
         if page.next is None:
             return found
         after = page.next
+
+
+async def is_counted(store: Store, query: Query, groups_max: int) -> bool:
+    """Whether a query is counted when it may have so many groups."""
+    try:
+        await store.count_executions(NAMESPACE, query, groups_max)
+    except TooManyGroups:
+        return False
+    return True
 
 
 async def write(store: Store, shown: list[VisibilityRow], changes: list[Change]) -> None:
@@ -88,6 +103,9 @@ def test_a_database_finds_what_the_memory_store_finds(
                 groups = await model.count_executions(NAMESPACE, counted)
                 assert await sqlite.count_executions(NAMESPACE, counted) == groups
                 assert sum(groups.values()) == len(expected)
+                for store in (model, sqlite):
+                    assert await is_counted(store, counted, len(groups))
+                    assert not groups or not await is_counted(store, counted, len(groups) - 1)
         finally:
             await sqlite.close()
 

@@ -28,7 +28,13 @@ from perdure.server.machines.wire import timestamp_ns
 from perdure.server.machines.workflow.codec import decode_run, record_key
 from perdure.server.machines.workflow.state import BlobName, RecordKind, Status
 from perdure.server.store.codec import unseal
-from perdure.server.store.ports import ListedRun, RecordName, VisibilityCursor
+from perdure.server.store.ports import (
+    GROUPS_MAX,
+    ListedRun,
+    RecordName,
+    TooManyGroups,
+    VisibilityCursor,
+)
 from perdure.server.visibility.execution_info import execution_info
 from perdure.server.visibility.query.binding import (
     STATUSES,
@@ -91,7 +97,13 @@ async def count_workflow_executions(
     """How many runs a query is true of, and of each group how many, if it makes groups."""
     namespace = services.bind(request.namespace)
     query = _query(namespace, request.query, is_count=True)
-    counts = await services.store.count_executions(namespace.number, query)
+    try:
+        counts = await services.store.count_executions(namespace.number, query)
+    except TooManyGroups as error:
+        raise InvalidArgument(
+            f"invalid query: what it groups by has more than {GROUPS_MAX:,} values: count fewer"
+            " runs, by a condition before GROUP BY"
+        ) from error
     response = CountWorkflowExecutionsResponse(count=sum(counts.values()))
     if query.group is not None:
         named = {_group_value(query.group, value): count for value, count in counts.items()}

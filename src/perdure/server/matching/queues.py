@@ -112,7 +112,7 @@ class Queues:
         """Nobody waits for the answer of a query."""
         queue = self._queues.get(key)
         if queue is not None:
-            queue.remove_query(query)
+            queue.remove_query(query, query.priority)
 
     def add_task(self, key: QueueKey, task: Task, now_ns: int) -> WaitingPoll[Any] | None:
         """A stored task: the poll that gets it, if one waits."""

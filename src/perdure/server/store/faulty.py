@@ -17,6 +17,7 @@ import msgspec
 
 from perdure.server.machines.search_attributes import Scalar
 from perdure.server.store.ports import (
+    GROUPS_MAX,
     BacklogCursor,
     BacklogPart,
     Commit,
@@ -332,11 +333,11 @@ class FaultyStore:
         return await self.inner.list_executions(namespace, after, limit, records, query)
 
     async def count_executions(
-        self, namespace: int, query: Query = EVERYTHING
+        self, namespace: int, query: Query = EVERYTHING, groups_max: int = GROUPS_MAX
     ) -> dict[Scalar | None, int]:
         """As the inner store, or StoreUnavailable."""
         await self._before_read(self.odds.read_unavailable)
-        return await self.inner.count_executions(namespace, query)
+        return await self.inner.count_executions(namespace, query, groups_max)
 
     def statistics(self) -> StoreStatistics:
         """The inner store's."""

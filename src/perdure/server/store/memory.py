@@ -17,6 +17,7 @@ import msgspec
 
 from perdure.server.machines.search_attributes import DATETIME, Scalar
 from perdure.server.store.ports import (
+    GROUPS_MAX,
     BacklogCursor,
     BacklogPart,
     Commit,
@@ -36,6 +37,7 @@ from perdure.server.store.ports import (
     RunNumber,
     RunWrite,
     StoreStatistics,
+    TooManyGroups,
     VisibilityCursor,
     VisibilityPage,
     VisibilityRow,
@@ -437,13 +439,16 @@ class MemoryStore:
         return VisibilityPage(listed, page[limit - 1].cursor if len(page) > limit else None)
 
     async def count_executions(
-        self, namespace: int, query: Query = EVERYTHING
+        self, namespace: int, query: Query = EVERYTHING, groups_max: int = GROUPS_MAX
     ) -> dict[Scalar | None, int]:
         """How many runs a query is true of, by what it groups by."""
         group = query.group
-        return Counter(
+        counts = Counter(
             None if group is None else run.one(group) for _, run in self._found(namespace, query)
         )
+        if len(counts) > groups_max:
+            raise TooManyGroups
+        return counts
 
     def _found(self, namespace: int, query: Query) -> Iterator[tuple[RunNumber, ShownRun]]:
         for number, run in self._runs.items():

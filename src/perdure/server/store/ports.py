@@ -46,12 +46,20 @@ RecordName = tuple[int, bytes]
 """Kind and key of a record."""
 
 
+GROUPS_MAX = 10_000
+"""Groups that a count may have."""
+
+
 class StoreError(Exception):
     """The store could not do what was asked."""
 
 
 class StoreUnavailable(StoreError):
     """The store cannot be written or read now; nothing was changed."""
+
+
+class TooManyGroups(StoreError):
+    """What a query groups by has too many values to count each."""
 
 
 class CommitUnknown(StoreError):
@@ -449,10 +457,10 @@ class Store(Protocol):
         ...
 
     async def count_executions(
-        self, namespace: int, query: Query = EVERYTHING
+        self, namespace: int, query: Query = EVERYTHING, groups_max: int = GROUPS_MAX
     ) -> dict[Scalar | None, int]:
         """How many runs a query is true of, by their value of what it groups by (None when it
-        groups by nothing, and for runs without a value)."""
+        groups by nothing, and for runs without a value). Raises TooManyGroups."""
         ...
 
     def statistics(self) -> StoreStatistics:

@@ -49,8 +49,8 @@ class Queue(Generic[PollT, QueryT]):
         self._known: set[tuple[int, int, int]] = set()
         self._polls: OrderedDict[PollT, None] = OrderedDict()
         """In the order in which they came; of ten thousand, any one may go away."""
-        self._queries: dict[QueryT, int] = {}
-        """Their priorities, in the order in which they came; none while a poll waits."""
+        self._queries: dict[int, dict[QueryT, None]] = {}
+        """By priority, in the order in which they came; none while a poll waits."""
         self._is_reading = False
         self._late: list[Task] = []
         """Came on offer while a page was being read: it may or may not be in that page."""
@@ -99,9 +99,10 @@ class Queue(Generic[PollT, QueryT]):
         """A poll arrives: the task or the query that it gets, or None when it waits."""
         self.last_poll_ns = now_ns
         if self._queries:
-            query = min(self._queries, key=self._queries.__getitem__)
-            if not self._tasks or self._queries[query] <= self._tasks[0].priority:
-                del self._queries[query]
+            priority = min(self._queries)
+            if not self._tasks or priority <= self._tasks[0].priority:
+                query = next(iter(self._queries[priority]))
+                self._forget(query, priority)
                 return query
         if self._tasks and self._may_give(now_ns):
             return self._pop(now_ns)
@@ -119,12 +120,18 @@ class Queue(Generic[PollT, QueryT]):
         """A query arrives: the poll that gets it, or None when it waits."""
         if self._polls:
             return self._next_poll()
-        self._queries[query] = priority
+        self._queries.setdefault(priority, {})[query] = None
         return None
 
-    def remove_query(self, query: QueryT) -> None:
+    def remove_query(self, query: QueryT, priority: int) -> None:
         """Nobody waits for the answer of a query."""
-        self._queries.pop(query, None)
+        if query in self._queries.get(priority, ()):
+            self._forget(query, priority)
+
+    def _forget(self, query: QueryT, priority: int) -> None:
+        del self._queries[priority][query]
+        if not self._queries[priority]:
+            del self._queries[priority]
 
     def take_poll(self, priority: int, now_ns: int) -> PollT | None:
         """The poll that a task which is ready right now may have: none while others wait their

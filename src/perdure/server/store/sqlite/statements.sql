@@ -208,11 +208,11 @@ SELECT * FROM (
 
 -- name: count_open
 SELECT {group}, count(*) FROM perdure_run r
-WHERE {plus}r.namespace = ? AND {plus}r.close_time_ns = 0 AND {filter} GROUP BY 1;
+WHERE {plus}r.namespace = ? AND {plus}r.close_time_ns = 0 AND {filter} GROUP BY 1 LIMIT ?;
 
 -- name: count_closed
 SELECT {group}, count(*) FROM perdure_run r
-WHERE {plus}r.namespace = ? AND {plus}r.close_time_ns > 0 AND {filter} GROUP BY 1;
+WHERE {plus}r.namespace = ? AND {plus}r.close_time_ns > 0 AND {filter} GROUP BY 1 LIMIT ?;
 
 -- name: delete_attributes
 DELETE FROM perdure_attribute WHERE run = ?;

@@ -14,6 +14,7 @@ import msgspec
 from perdure.server.machines.search_attributes import Scalar
 from perdure.server.store.memory import take_batches
 from perdure.server.store.ports import (
+    GROUPS_MAX,
     BacklogCursor,
     BacklogPart,
     Commit,
@@ -323,11 +324,12 @@ class SqliteStore:
         return await self._readers.read(read)
 
     async def count_executions(
-        self, namespace: int, query: Query = EVERYTHING
+        self, namespace: int, query: Query = EVERYTHING, groups_max: int = GROUPS_MAX
     ) -> dict[Scalar | None, int]:
         """How many runs a query is true of, by what it groups by."""
         self._check_open()
-        return await self._readers.read(VisibilityReader(self._sql, namespace, query).count)
+        reader = VisibilityReader(self._sql, namespace, query)
+        return await self._readers.read(lambda connection: reader.count(connection, groups_max))
 
     def _listed(
         self, connection: apsw.Connection, row: tuple[Any, ...], names: Sequence[RecordName]

@@ -8,7 +8,7 @@ from typing import Any
 import apsw
 
 from perdure.server.machines.search_attributes import Scalar
-from perdure.server.store.ports import VisibilityCursor
+from perdure.server.store.ports import TooManyGroups, VisibilityCursor
 from perdure.server.store.sqlite.statements import workflow_hash
 from perdure.server.visibility.query.sql import Compiler, Fragment, keyset
 from perdure.server.visibility.query.tree import Query
@@ -77,16 +77,23 @@ class VisibilityReader:
         parameters += [self._namespace, *self._filter.parameters, *place.parameters, limit]
         return connection.execute(text, parameters).fetchall()
 
-    def count(self, connection: apsw.Connection) -> dict[Scalar | None, int]:
-        """How many runs there are of each group."""
+    def count(self, connection: apsw.Connection, groups_max: int) -> dict[Scalar | None, int]:
+        """How many runs there are of each group, unless there are more groups."""
         group = Fragment("NULL")
         if self._query.group is not None:
             group = self._compiler.value(self._query.group)
         counts: Counter[Scalar | None] = Counter()
         for name in ("count_open", "count_closed"):
             text = self._filled(name, group=group.text)
-            parameters = (*group.parameters, self._namespace, *self._filter.parameters)
+            parameters = (
+                *group.parameters,
+                self._namespace,
+                *self._filter.parameters,
+                groups_max + 1,
+            )
             counts.update(dict(connection.execute(text, parameters)))
+        if len(counts) > groups_max:
+            raise TooManyGroups
         return counts
 
     def _all(self, connection: apsw.Connection, name: str, before: Row, after: Row) -> list[Row]:
