@@ -53,6 +53,7 @@ EXPECTED: list[tuple[Exception, Code, type[Message] | None]] = [
         WorkflowExecutionAlreadyStartedFailure,
     ),
     (errors.WorkflowNotReady("m"), Code.FAILED_PRECONDITION, WorkflowNotReadyFailure),
+    (errors.StartDeduplicated("m"), Code.UNAVAILABLE, None),
     (errors.QueryFailed("m"), Code.INVALID_ARGUMENT, QueryFailedFailure),
     (NamespaceNotFound("n"), Code.NOT_FOUND, NamespaceNotFoundFailure),
     (NamespaceAlreadyExists("n"), Code.ALREADY_EXISTS, NamespaceAlreadyExistsFailure),

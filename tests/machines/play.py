@@ -20,6 +20,7 @@ The inputs (`[...]` holds the commands of a completion, separated by semicolons)
     signal NAME                      cancel            terminate
     signal_with_start NAME [KEY=VALUE...]    of the start, as above
     query NAME [reject=CONDITION]    forget_query ID
+    update_with_start ID [size=N] [KEY=VALUE...]    of the start, as above
     update ID [first=RUN] [size=N]   poll_update ID
     poll_activity ID                 complete_activity ID RESULT
     undelivered_activity ID          lost_activity ID
@@ -45,7 +46,7 @@ import msgspec
 from temporalio.api.enums.v1 import ResetReapplyExcludeType
 from temporalio.api.history.v1 import History
 
-from perdure.server.machines.errors import AlreadyStarted, Rejected
+from perdure.server.machines.errors import AlreadyStarted, Rejected, UpdateRefused
 from perdure.server.machines.ports import DEFAULT_LIMITS
 from perdure.server.machines.workflow import inputs
 from perdure.server.machines.workflow.decide import Decision
@@ -81,7 +82,9 @@ class Play:
             names = (refusal.start_request_id, refusal.run_id, refusal.first_execution_run_id)
             lines = [f"! AlreadyStarted: {refusal}", "  request={} run={} first={}".format(*names)]
         except Rejected as refusal:
-            lines = [f"! {type(refusal).__name__}: {refusal}"]
+            cause = refusal.refusal if isinstance(refusal, UpdateRefused) else refusal
+            whose = " of the update" if cause is not refusal else ""
+            lines = [f"! {type(cause).__name__}{whose}: {cause}"]
         return [rendering.shown(line) for line in lines]
 
     def token(self, options: dict[str, str]) -> inputs.TaskToken:
@@ -231,6 +234,14 @@ def _signal_with_start(
 ) -> Iterator[str]:
     start = inputs.StartWorkflow(requests.start(options))
     return play.decide(inputs.SignalWithStart(start, requests.signal(words[0], options)))
+
+
+def _update_with_start(
+    play: Play, words: list[str], options: dict[str, str], commands: str
+) -> Iterator[str]:
+    update = updating.update(words[0], size=int(options.pop("size", "0")))
+    start = inputs.StartWorkflow(requests.start(options))
+    return play.decide(inputs.UpdateWithStart(start, update))
 
 
 def _cancel(play: Play, words: list[str], options: dict[str, str], commands: str) -> Iterator[str]:
@@ -413,6 +424,7 @@ SCENES: dict[str, Scene] = {
     "options": _options,
     "signal": _signal,
     "signal_with_start": _signal_with_start,
+    "update_with_start": _update_with_start,
     "cancel": _cancel,
     "terminate": _terminate,
     "query": _query,

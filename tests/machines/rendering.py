@@ -170,6 +170,13 @@ def stamp(number: int) -> str:
     return str(number) if number < BEGIN_NS // 2 else f"@{number - BEGIN_NS}"
 
 
+def _started(reply: inputs.WorkflowStarted) -> str:
+    how = "started" if reply.is_new else "exists"
+    return f"= {how} {reply.run_id} first={reply.first_execution_run_id}" + (
+        "" if reply.status == Status.RUNNING else f" {Status(reply.status).name.lower()}"
+    )
+
+
 def _status(status: inputs.UpdateStatus) -> str:
     line = f"update {status.update_id} {status.stage.name.lower()}"
     if status.completed_event_id:
@@ -191,10 +198,7 @@ def reply_lines(reply: inputs.Reply, now_ns: int) -> Iterator[str]:
     """An answer."""
     match reply:
         case inputs.WorkflowStarted():
-            how = "started" if reply.is_new else "exists"
-            yield f"= {how} {reply.run_id} first={reply.first_execution_run_id}" + (
-                "" if reply.status == Status.RUNNING else f" {Status(reply.status).name.lower()}"
-            )
+            yield _started(reply)
             if reply.eager_task is not None:
                 yield from _task_lines(reply.eager_task, now_ns)
         case inputs.StartedWorkflowTask():
@@ -219,6 +223,9 @@ def reply_lines(reply: inputs.Reply, now_ns: int) -> Iterator[str]:
             yield ", ".join(["= heartbeat", *(what for what, is_so in told.items() if is_so)])
         case inputs.UpdateStatus():
             yield f"= {_status(reply)} of {reply.run_id}"
+        case inputs.UpdatedWithStart():
+            yield _started(reply.start)
+            yield f"= {_status(reply.update)} of {reply.update.run_id}"
         case inputs.QueryWaits():
             yield f"= query {reply.query_id} waits"
         case inputs.AskDirectly():

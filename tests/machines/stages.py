@@ -132,6 +132,10 @@ MESSAGES: dict[type, Callable[[World], inputs.Input]] = {
     ),
     inputs.QueryWorkflow: lambda world: inputs.QueryWorkflow(run_id(world), requests.query("q")),
     inputs.ForgetQuery: lambda world: inputs.ForgetQuery(run_id(world), query_id(world)),
+    inputs.UpdateWithStart: lambda world: inputs.UpdateWithStart(
+        inputs.StartWorkflow(requests.start({"request": "other", "conflict": "use_existing"})),
+        updating.update("u"),
+    ),
     inputs.UpdateWorkflow: lambda world: updating.update("u", run_id=run_id(world)),
     inputs.PollUpdate: lambda world: inputs.PollUpdate(run_id(world), "u"),
     inputs.ResetSticky: lambda world: inputs.ResetSticky(run_id(world)),

@@ -82,6 +82,7 @@ def _say(text: str, commands: str = "", words: tuple[str, ...] = ()) -> Step:
 
 UPDATES: dict[str, Step] = {
     "update": _send(inputs.UpdateWorkflow),
+    "update_with_start": _send(inputs.UpdateWithStart),
     "other": lambda world: world.decide(updating.update("v")),
     "poll": _send(inputs.StartWorkflowTask),
     "undelivered": _send(inputs.WorkflowTaskUndelivered),

@@ -21,6 +21,7 @@ from perdure.server.machines.workflow.inputs import (
     QueryWaits,
     StartedWorkflowTask,
     UpdatedActivityOptions,
+    UpdatedWithStart,
     UpdatedWorkflowOptions,
     UpdateStatus,
     WorkflowStarted,
@@ -78,6 +79,7 @@ OUTCOMES: dict[type, dict[Phase, type]] = {
         ABSENT: NotFound, DELAYED: UpdateStatus, IDLE: UpdateStatus,
         SCHEDULED: UpdateStatus, STARTED: UpdateStatus, CLOSED: NotFound,
     },
+    inputs.UpdateWithStart: dict.fromkeys(Phase, UpdatedWithStart),
     inputs.PollUpdate: dict.fromkeys(Phase, NotFound),
     inputs.ResetSticky: {
         ABSENT: NotFound, DELAYED: Done, IDLE: Done,
@@ -209,6 +211,7 @@ def test_the_pair_comes_to_what_the_table_says(phase: Phase, kind: type) -> None
 STARTS = (
     inputs.StartWorkflow,
     inputs.SignalWithStart,
+    inputs.UpdateWithStart,
     inputs.ResetWorkflow,
     inputs.DeleteWorkflow,
     messages.StartChild,

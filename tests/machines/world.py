@@ -247,7 +247,8 @@ class World:
             assert not current.buffered, "W4: buffered behind a task that is not recorded"
         if updates.has_unsent(self.workflow):
             assert current is not None
-            assert current.workflow_task is not None, "U1: an update waits for nothing"
+            has_task = current.workflow_task is not None or current.pending.pause is not None
+            assert has_task, "U1: an update waits for nothing"
         assert open_runs == ([current.recorded.run_id] if current and current.is_open else []), (
             "W1: more than the current run is open"
         )

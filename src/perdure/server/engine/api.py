@@ -26,7 +26,9 @@ from perdure.server.machines.workflow.inputs import (
     Reply,
     StartedActivityTask,
     StartedWorkflowTask,
+    UpdateWithStart,
     UpdateWorkflow,
+    WorkflowStarted,
 )
 from perdure.server.machines.workflow.state import Run
 
@@ -142,6 +144,8 @@ class UpdateAnswer(msgspec.Struct, frozen=True):
     update_id: str
     stage: int
     outcome: bytes | None = None
+    was_completed: bool = False
+    """It had completed before it was asked for."""
 
 
 class HistoryPage(msgspec.Struct):
@@ -284,6 +288,19 @@ class EngineApi(Protocol):
     ) -> UpdateAnswer:
         """Admit an update, or look for one, and wait so long until it has come to a stage; how far
         it has come by then. Raises Rejected, EngineUnavailable."""
+        ...
+
+    async def update_with_start(
+        self,
+        namespace: NamespaceRef,
+        workflow_id: str,
+        message: UpdateWithStart,
+        *,
+        stage: int,
+        timeout_seconds: float,
+    ) -> tuple[WorkflowStarted, UpdateAnswer]:
+        """Update the open run, or start one and update that; wait as `update` does. Raises
+        UpdateRefused where only the update came to nothing, other Rejected, EngineUnavailable."""
         ...
 
     async def describe(self, namespace: NamespaceRef, workflow_id: str, run_id: str) -> RunView:

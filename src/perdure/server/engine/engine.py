@@ -66,8 +66,10 @@ from perdure.server.machines.workflow.inputs import (
     Reply,
     StartedActivityTask,
     StartedWorkflowTask,
+    UpdateWithStart,
     UpdateWorkflow,
     WakeUp,
+    WorkflowStarted,
     WorkflowTaskUndelivered,
 )
 from perdure.server.machines.workflow.state import AttemptState, Run
@@ -465,6 +467,20 @@ class Engine:
         """How far an update has come, waiting so long for a stage."""
         self._check_id(workflow_id)
         return await self.updates.wait(namespace, workflow_id, message, stage, timeout_seconds)
+
+    async def update_with_start(
+        self,
+        namespace: NamespaceRef,
+        workflow_id: str,
+        message: UpdateWithStart,
+        *,
+        stage: int,
+        timeout_seconds: float,
+    ) -> tuple[WorkflowStarted, UpdateAnswer]:
+        """The run that is updated, and how far the update has come, waiting so long for a stage."""
+        return await self.updates.wait_with_start(
+            namespace, workflow_id, message, stage, timeout_seconds
+        )
 
     async def _outcome(
         self, namespace: NamespaceRef, workflow_id: str, run_id: str, event_id: int

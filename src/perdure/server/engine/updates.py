@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.update.v1 import Outcome
@@ -18,13 +19,23 @@ from temporalio.api.update.v1 import Outcome
 from perdure.server.engine.api import EngineStopped, NamespaceRef, UpdateAnswer
 from perdure.server.engine.execution import Execution
 from perdure.server.engine.pipeline import Pipeline, update_key
-from perdure.server.machines.errors import BusyWorkflow, NotFound, Rejected, WorkflowNotReady
+from perdure.server.machines.errors import (
+    BusyWorkflow,
+    NotFound,
+    Rejected,
+    UpdateRefused,
+    WorkflowNotReady,
+)
 from perdure.server.machines.workflow.inputs import (
     PollUpdate,
     Reply,
     UpdateAbort,
+    UpdatedWithStart,
+    UpdateStage,
     UpdateStatus,
+    UpdateWithStart,
     UpdateWorkflow,
+    WorkflowStarted,
 )
 
 ReadOutcome = Callable[[NamespaceRef, str, str, int], Awaitable[bytes]]
@@ -66,29 +77,78 @@ class Updates:
         timeout_seconds: float,
     ) -> UpdateAnswer:
         """See `EngineApi.update`."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_seconds
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        return await self._wait(namespace, workflow_id, message, stage, deadline)
+
+    async def wait_with_start(
+        self,
+        namespace: NamespaceRef,
+        workflow_id: str,
+        message: UpdateWithStart,
+        stage: int,
+        timeout_seconds: float,
+    ) -> tuple[WorkflowStarted, UpdateAnswer]:
+        """See `EngineApi.update_with_start`. When an open run that was updated closes first, it is
+        all decided anew."""
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
         while True:
-            watch = _Watch()
+            reply, told = await self._look(namespace, workflow_id, message, stage, deadline)
+            assert isinstance(reply, UpdatedWithStart), "that is how it is answered"
+            started, status = reply.start, told or reply.update
+            if status.aborted == UpdateAbort.CLOSED and not started.is_new:
+                continue
             try:
-                reply = await self._pipeline.submit(
-                    namespace, workflow_id, message, decided=watch.begin
-                )
-                assert isinstance(reply, UpdateStatus), "that is how it is answered"
-                told = await watch.told(reply, stage, deadline - loop.time(), self._stopped)
-            finally:
-                watch.end()
-            status = told or reply
-            if status.aborted is not None:
-                refusal, text = REFUSALS[status.aborted]
-                raise refusal(text)
-            if told is None or status.stage >= stage:
+                if told is None or status.stage >= stage or status.aborted is not None:
+                    answer = await self._answer(namespace, workflow_id, status)
+                    was_completed = reply.update.stage == UpdateStage.COMPLETED
+                    return started, msgspec.structs.replace(answer, was_completed=was_completed)
+                poll = PollUpdate(status.run_id, status.update_id)
+                return started, await self._wait(namespace, workflow_id, poll, stage, deadline)
+            except Rejected as refusal:
+                raise UpdateRefused(refusal, has_started=started.is_new) from refusal
+
+    async def _wait(
+        self,
+        namespace: NamespaceRef,
+        workflow_id: str,
+        message: UpdateWorkflow | PollUpdate,
+        stage: int,
+        deadline: float,
+    ) -> UpdateAnswer:
+        while True:
+            reply, told = await self._look(namespace, workflow_id, message, stage, deadline)
+            status = told or _status_in(reply)
+            if told is None or status.stage >= stage or status.aborted is not None:
                 return await self._answer(namespace, workflow_id, status)
             message = PollUpdate(status.run_id, status.update_id)
+
+    async def _look(
+        self,
+        namespace: NamespaceRef,
+        workflow_id: str,
+        message: UpdateWorkflow | UpdateWithStart | PollUpdate,
+        stage: int,
+        deadline: float,
+    ) -> tuple[Reply, UpdateStatus | None]:
+        """The decision, and the next news of the update; None when the stage is reached or no news
+        came in time."""
+        loop = asyncio.get_running_loop()
+        watch = _Watch()
+        try:
+            reply = await self._pipeline.submit(
+                namespace, workflow_id, message, decided=watch.begin
+            )
+            left = deadline - loop.time()
+            return reply, await watch.told(_status_in(reply), stage, left, self._stopped)
+        finally:
+            watch.end()
 
     async def _answer(
         self, namespace: NamespaceRef, workflow_id: str, status: UpdateStatus
     ) -> UpdateAnswer:
+        if status.aborted is not None:
+            refusal, text = REFUSALS[status.aborted]
+            raise refusal(text)
         outcome = None
         if status.failure is not None:
             failed = Outcome(failure=Failure.FromString(status.failure))
@@ -104,6 +164,13 @@ class Updates:
         return UpdateAnswer(status.run_id, status.update_id, status.stage, outcome)
 
 
+def _status_in(reply: Reply) -> UpdateStatus:
+    if isinstance(reply, UpdatedWithStart):
+        return reply.update
+    assert isinstance(reply, UpdateStatus), "that is how it is answered"
+    return reply
+
+
 class _Watch:
     """One caller's look at one update, from the moment of a decision on it."""
 
@@ -114,8 +181,8 @@ class _Watch:
     def begin(self, execution: Execution, reply: Reply) -> None:
         """Decided a moment ago: what is told from now on is news."""
         self.end()
-        assert isinstance(reply, UpdateStatus), "that is how it is answered"
-        key = update_key(reply.run_id, reply.update_id)
+        status = _status_in(reply)
+        key = update_key(status.run_id, status.update_id)
         future = execution.waiting.get(key)
         if future is None:
             future = asyncio.get_running_loop().create_future()

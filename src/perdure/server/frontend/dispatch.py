@@ -23,6 +23,7 @@ from perdure.server.frontend import (
     descriptions,
     histories,
     listing,
+    multiple_operations,
     namespaces,
     options,
     pausing,
@@ -64,6 +65,7 @@ RPCS: dict[str, Rpc] = {
     "SignalWithStartWorkflowExecution": (
         signalling_with_start.signal_with_start_workflow_execution
     ),
+    "ExecuteMultiOperation": multiple_operations.execute_multi_operation,
     "SignalWorkflowExecution": controlling.signal_workflow_execution,
     "RequestCancelWorkflowExecution": controlling.request_cancel_workflow_execution,
     "TerminateWorkflowExecution": controlling.terminate_workflow_execution,

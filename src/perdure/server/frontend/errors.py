@@ -142,6 +142,7 @@ TABLE: dict[type[Exception], Row] = {
     Unimplemented: Row(Code.UNIMPLEMENTED),
     ClientVersionNotSupported: Row(Code.FAILED_PRECONDITION, _client_version),
     ServerVersionNotSupported: Row(Code.FAILED_PRECONDITION, _server_version),
+    errors.StartDeduplicated: Row(Code.UNAVAILABLE),
     EngineUnavailable: Row(Code.UNAVAILABLE),
     EngineStopped: Row(Code.UNAVAILABLE, message="the server is shutting down"),
     StoreError: Row(Code.UNAVAILABLE),
@@ -178,7 +179,7 @@ def failure_of(error: Exception, method: str) -> CallFailed:
     message = _shortened(row.message if row.message is not None else str(error))
     if row.detail is None:
         return CallFailed(row.code, message)
-    details = _status(row.code, message, row.detail(error))
+    details = status_of(row.code, message, row.detail(error))
     return CallFailed(row.code, message, details if len(details) <= DETAILS_BYTES_MAX else b"")
 
 
@@ -197,7 +198,8 @@ def _row_of(kind: type[Exception]) -> Row | None:
     return None
 
 
-def _status(code: Code, message: str, detail: Message) -> bytes:
+def status_of(code: Code, message: str, detail: Message) -> bytes:
+    """A serialised google.rpc.Status with one detail."""
     packed = AnyMessage(
         type_url=TYPE_URL + detail.DESCRIPTOR.full_name, value=detail.SerializeToString()
     )

@@ -41,7 +41,8 @@ async def start_workflow_execution(
     """Start a run, or answer with the one that the policies of the request lead to."""
     namespace = services.bind(request.namespace)
     default_policies(request)
-    _check(request, services.limits, namespace)
+    check_start(request, services.limits, namespace)
+    check_sizes(request, services.limits)
     default_times(request, services.limits)
     if not request.request_id:
         request.request_id = services.ids.uuid()
@@ -64,9 +65,11 @@ def default_policies(request: StartWorkflowExecutionRequest) -> None:
         request.workflow_id_reuse_policy = workflow_pb2.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
 
 
-def _check(request: StartWorkflowExecutionRequest, limits: Limits, namespace: NamespaceRef) -> None:
-    """In the order of the real server, so that a request with several faults gets the same
-    answer."""
+def check_start(
+    request: StartWorkflowExecutionRequest, limits: Limits, namespace: NamespaceRef
+) -> None:
+    """Everything but sizes, in the order of the real server, so that a request with several faults
+    gets the same answer."""
     length_max = limits.id_length_max
     if not request.workflow_id:
         raise InvalidArgument("WorkflowId is not set on request.")
@@ -97,7 +100,6 @@ def _check(request: StartWorkflowExecutionRequest, limits: Limits, namespace: Na
     check_links(request.links, limits)
     check_unbuilt(request)
     cut_causes(request.continued_failure, limits.failure_depth_max)
-    check_sizes(request, limits)
 
 
 def check_sizes(request: StartWorkflowExecutionRequest, limits: Limits) -> None:
@@ -193,18 +195,29 @@ async def _respond(
     answer.first_execution_run_id = reply.first_execution_run_id
     answer.started = reply.is_new
     answer.status = reply.status  # type: ignore[assignment]
-    event = answer.link.workflow_event
-    event.namespace = namespace.name
-    event.workflow_id = workflow_id
-    event.run_id = reply.run_id
     if reply.is_attached:
+        event = answer.link.workflow_event
+        event.namespace = namespace.name
+        event.workflow_id = workflow_id
+        event.run_id = reply.run_id
         event.request_id_ref.request_id = request_id
         event.request_id_ref.event_type = _ATTACHED
     else:
-        event.event_ref.event_id = 1
-        event.event_ref.event_type = event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
+        link_to_start(answer, namespace, workflow_id)
     response = answer.SerializeToString()
     if reply.eager_task is None:
         return response
     ready = await services.engine.with_history(namespace, workflow_id, reply.eager_task)
     return response + responses.embedded(_EAGER_TASK, responses.workflow_task(ready))
+
+
+def link_to_start(
+    answer: StartWorkflowExecutionResponse, namespace: NamespaceRef, workflow_id: str
+) -> None:
+    """Add the link to the first event of the run that is answered."""
+    event = answer.link.workflow_event
+    event.namespace = namespace.name
+    event.workflow_id = workflow_id
+    event.run_id = answer.run_id
+    event.event_ref.event_id = 1
+    event.event_ref.event_type = event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED

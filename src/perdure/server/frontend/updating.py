@@ -1,13 +1,13 @@
 """UpdateWorkflowExecution and PollWorkflowExecutionUpdate.
 
 Both wait for a stage of the update, but no longer than a slice: an answer with an earlier stage
-means "ask again".
+means "ask again". A caller that has less time than that hears nothing when it is over.
 """
 
 from __future__ import annotations
 
 from temporalio.api.common.v1 import Link, WorkflowExecution
-from temporalio.api.enums.v1 import event_type_pb2
+from temporalio.api.enums.v1 import event_type_pb2, update_pb2
 from temporalio.api.update.v1 import Outcome, UpdateRef
 from temporalio.api.workflowservice.v1 import (
     PollWorkflowExecutionUpdateRequest,
@@ -18,17 +18,18 @@ from temporalio.api.workflowservice.v1 import (
 
 from perdure.server.engine.api import NamespaceRef, UpdateAnswer
 from perdure.server.frontend.errors import PermissionDenied
-from perdure.server.frontend.histories import wait_seconds
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.validation import check_execution, is_too_long, is_uuid
 from perdure.server.machines.errors import InvalidArgument
 from perdure.server.machines.ports import Ids, Limits
+from perdure.server.machines.wire import SECOND_NS
 from perdure.server.machines.workflow.inputs import PollUpdate, UpdateStage, UpdateWorkflow
 from perdure.transport import Caller
 
 ADMITTED_REFUSED = (
     "UpdateWorkflowExecution issued asynchronously and waiting on update admitted is not supported."
 )
+_COMPLETED = update_pb2.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED
 REJECTED = "Update rejected"
 
 
@@ -44,7 +45,7 @@ async def update_workflow_execution(
         request.workflow_execution.workflow_id,
         update_input(request),
         stage=request.wait_policy.lifecycle_stage,
-        timeout_seconds=wait_seconds(services, caller),
+        timeout_seconds=wait_seconds(services),
     )
     return update_response(namespace, request, answer).SerializeToString()
 
@@ -65,7 +66,7 @@ async def poll_workflow_execution_update(
         ref.workflow_execution.workflow_id,
         PollUpdate(ref.workflow_execution.run_id, ref.update_id),
         stage=request.wait_policy.lifecycle_stage,
-        timeout_seconds=wait_seconds(services, caller),
+        timeout_seconds=wait_seconds(services),
     )
     return PollWorkflowExecutionUpdateResponse(
         outcome=_outcome(answer),
@@ -75,7 +76,8 @@ async def poll_workflow_execution_update(
 
 
 def check_update(request: UpdateWorkflowExecutionRequest, limits: Limits, ids: Ids) -> None:
-    """In the order of the real server; fills in what may be left out."""
+    """In the order of the real server; fills in what may be left out: who names no stage waits for
+    the outcome."""
     update = request.request
     if not update.HasField("meta"):
         raise InvalidArgument("Update meta is not set on request.")
@@ -89,6 +91,13 @@ def check_update(request: UpdateWorkflowExecutionRequest, limits: Limits, ids: I
         raise InvalidArgument("Update name is not set on request.")
     if request.wait_policy.lifecycle_stage == int(UpdateStage.ADMITTED):
         raise PermissionDenied(ADMITTED_REFUSED)
+    if not request.wait_policy.lifecycle_stage:
+        request.wait_policy.lifecycle_stage = _COMPLETED
+
+
+def wait_seconds(services: Services) -> float:
+    """How long a call waits before it is answered with the stage that was reached."""
+    return services.limits.history_poll_ns_max / SECOND_NS
 
 
 def update_input(request: UpdateWorkflowExecutionRequest) -> UpdateWorkflow:

@@ -65,5 +65,19 @@ class AlreadyStarted(Rejected):
         self.first_execution_run_id = first_execution_run_id
 
 
+class StartDeduplicated(Rejected):
+    """The request has started a run before, which is over: it does not start another."""
+
+
+class UpdateRefused(Rejected):
+    """Of an update with start, it is the update that cannot be honoured; the run may have begun all
+    the same."""
+
+    def __init__(self, refusal: Rejected, *, has_started: bool = False) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+        self.has_started = has_started
+
+
 class InvariantViolation(Exception):
     """A bug of ours: a decision contradicts what must always hold."""

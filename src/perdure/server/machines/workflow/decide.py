@@ -29,6 +29,7 @@ from perdure.server.machines.workflow.from_clients import (
     terminate,
     update,
     update_options,
+    update_with_start,
 )
 from perdure.server.machines.workflow.from_time import wake_up
 from perdure.server.machines.workflow.from_workers import (
@@ -64,6 +65,7 @@ OPEN = (Phase.DELAYED, Phase.IDLE, Phase.SCHEDULED, Phase.STARTED)
 FOR_ANY_RUN = (
     inputs.StartWorkflow,
     inputs.SignalWithStart,
+    inputs.UpdateWithStart,
     inputs.ResetWorkflow,
     inputs.DeleteWorkflow,
 )
@@ -191,6 +193,12 @@ TABLE: dict[tuple[Phase, type], Decider] = {
     **_rows(inputs.QueryWorkflow, _no_such_workflow, query.running, query.closed),
     **_rows(inputs.ForgetQuery, _no_such_workflow, query.forget, query.forget),
     **_rows(inputs.UpdateWorkflow, _no_such_workflow, update.running, update.closed),
+    **_rows(
+        inputs.UpdateWithStart,
+        update_with_start.absent,
+        update_with_start.running,
+        update_with_start.closed,
+    ),
     **_rows(inputs.PollUpdate, _no_such_workflow, update.poll, update.poll),
     **_rows(inputs.ResetSticky, _no_such_workflow, reset_sticky.running, reset_sticky.closed),
     **_rows(

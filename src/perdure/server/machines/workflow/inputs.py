@@ -118,6 +118,13 @@ class UpdateWorkflow(msgspec.Struct):
     first_execution_run_id: str = ""
 
 
+class UpdateWithStart(msgspec.Struct):
+    """Update the open run, or start one that has the update in its first task."""
+
+    start: StartWorkflow
+    update: UpdateWorkflow
+
+
 class PollUpdate(msgspec.Struct):
     """Ask how far an update has come."""
 
@@ -336,6 +343,7 @@ Input = (
     | QueryWorkflow
     | ForgetQuery
     | UpdateWorkflow
+    | UpdateWithStart
     | PollUpdate
     | ResetSticky
     | PauseActivity
@@ -499,6 +507,13 @@ class UpdateStatus(msgspec.Struct, frozen=True):
     aborted: UpdateAbort | None = None
 
 
+class UpdatedWithStart(msgspec.Struct, frozen=True):
+    """The run that an update with start led to, and how far the update has come there."""
+
+    start: WorkflowStarted
+    update: UpdateStatus
+
+
 class QueryWaits(msgspec.Struct):
     """The query waits for a workflow task; `SettleQuery` will name it."""
 
@@ -539,4 +554,5 @@ Reply = (
     | UpdatedActivityOptions
     | Refused
     | UpdateStatus
+    | UpdatedWithStart
 )

@@ -72,7 +72,13 @@ def running(turn: Turn, message: StartWorkflow) -> WorkflowStarted:
     policy = request.workflow_id_conflict_policy
     if policy == workflow_pb2.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING:
         return _use_existing(turn, request)
-    raise _already_started(
+    raise already_running(turn)
+
+
+def already_running(turn: Turn) -> AlreadyStarted:
+    """What is told to who must not meet an open run."""
+    run = turn.run
+    return _already_started(
         run,
         "Workflow execution is already running. "
         f"WorkflowId: {turn.workflow.workflow_id}, RunId: {run.recorded.run_id}.",

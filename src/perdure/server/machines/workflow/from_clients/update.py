@@ -19,6 +19,7 @@ from perdure.server.machines.workflow.inputs import (
     UpdateStatus,
     UpdateWorkflow,
 )
+from perdure.server.machines.workflow.state import Run
 from perdure.server.machines.workflow.turn import Turn
 
 TASK_FAILS = "Unable to perform workflow execution update due to Workflow Task in failed state."
@@ -47,7 +48,7 @@ def running(turn: Turn, message: UpdateWorkflow) -> UpdateStatus:
         return known
     if run.pending.pause is not None:
         raise FailedPrecondition(PAUSED)
-    _check_limits(turn, message)
+    check_room(run, turn, message)
     updates.admit(turn.workflow, message.update_id, message.request)
     if task is None:
         speculative.schedule(turn)  # Also before a delayed first task: it does not wait for that.
@@ -70,10 +71,14 @@ def poll(turn: Turn, message: PollUpdate) -> UpdateStatus:
     return known
 
 
-def _check_limits(turn: Turn, message: UpdateWorkflow) -> None:
-    run, limits = turn.run, turn.limits
-    waiting = updates.admitted_of(turn.workflow)
-    if updates.in_flight(run, turn.workflow) >= limits.updates_in_flight_max:
+def check_room(run: Run | None, turn: Turn, message: UpdateWorkflow) -> None:
+    """Raises ResourceExhausted, FailedPrecondition when a run (None: one that is to begin) cannot
+    take another update."""
+    limits = turn.limits
+    waiting = updates.admitted_of(turn.workflow) if run is not None else {}
+    known = run.updates if run is not None else {}
+    in_flight = updates.in_flight(run, turn.workflow) if run is not None else 0
+    if in_flight >= limits.updates_in_flight_max:
         raise ResourceExhausted(
             "limit on number of concurrent in-flight updates has been reached"
             f" ({limits.updates_in_flight_max})",
@@ -86,5 +91,5 @@ def _check_limits(turn: Turn, message: UpdateWorkflow) -> None:
             f" ({limits.updates_in_flight_bytes_max} bytes)",
             is_concurrency=True,
         )
-    if len(run.updates) + len(waiting) >= limits.updates_max:
+    if len(known) + len(waiting) >= limits.updates_max:
         raise FailedPrecondition(TOO_MANY.format(limits.updates_max))
