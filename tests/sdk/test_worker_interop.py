@@ -66,7 +66,14 @@ BY_HAND = frozenset(
     name
     for name, program in PROGRAMS.items()
     if program.__module__.endswith(
-        (".refusals", ".commands", ".listing", ".updates_by_hand", ".updates_refused")
+        (
+            ".refusals",
+            ".commands",
+            ".listing",
+            ".update_with_start_by_hand",
+            ".updates_by_hand",
+            ".updates_refused",
+        )
     )
 )
 """Programs that call the service by hand: the server's business, which other tests look at."""
