@@ -70,7 +70,7 @@ async def embedded(
 
 @asynccontextmanager
 async def _on_this_loop(settings: Settings) -> AsyncIterator[Transport]:
-    async with _opened_service(settings) as service:
+    async with opened_service(settings) as service:
         transport = InProcessTransport(service.handlers)
         try:
             yield transport
@@ -146,7 +146,7 @@ class _EngineThread(threading.Thread):
         self._loop = asyncio.get_running_loop()
         if self._is_stopped:
             return
-        async with _opened_service(self._settings) as service:
+        async with opened_service(self._settings) as service:
             session = ServerSession(service.handlers, service.open_session(), self._send_to_program)
             self._receive = session.receive
             service.engine.wakeups.hold_while(self._program_stands_still)
@@ -197,7 +197,8 @@ class _EngineThread(threading.Thread):
 
 
 @asynccontextmanager
-async def _opened_service(settings: Settings) -> AsyncIterator[Service]:
+async def opened_service(settings: Settings) -> AsyncIterator[Service]:
+    """A service for the program that has it: not tuned as a process of its own would be."""
     with shorten_switch_interval(), _collect_garbage_less_often():
         service = await Service.open(settings, on_lease_lost=_nothing_to_do, workers_are_dead=True)
         try:

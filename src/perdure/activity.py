@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from perdure._definitions import ACTIVITY_ATTRIBUTE, ActivityDefinition, types_of
-from perdure.common import Priority, RawValue, RetryPolicy
+from perdure.common import MetricMeter, Priority, RawValue, RetryPolicy
 from perdure.common.activity_cancellation import ActivityCancellationDetails
 from perdure.converter import PayloadConverter
 
@@ -38,6 +38,7 @@ __all__ = [
     "is_cancelled",
     "is_worker_shutdown",
     "logger",
+    "metric_meter",
     "payload_converter",
     "raise_complete_async",
     "shield_thread_cancel_exception",
@@ -222,6 +223,7 @@ class _Context:
         payload_converter: Callable[[], PayloadConverter],
         shield: Callable[[], AbstractContextManager[None]] | None = None,
         client: Client | None = None,
+        metric_meter: Callable[[], MetricMeter] | None = None,
     ) -> None:
         self.heartbeat = heartbeat
         self.cancelled = cancelled
@@ -230,6 +232,8 @@ class _Context:
         self.client = client
         self.cancellation_details: ActivityCancellationDetails | None = None
         self._make_info = info
+        self._make_metric_meter = metric_meter
+        self._metric_meter: MetricMeter | None = None
         self._make_payload_converter = payload_converter
         self._info: Info | None = None
         self._payload_converter: PayloadConverter | None = None
@@ -247,6 +251,17 @@ class _Context:
         if self._payload_converter is None:
             self._payload_converter = self._make_payload_converter()
         return self._payload_converter
+
+    @property
+    def metric_meter(self) -> MetricMeter:
+        """Made when somebody first asks."""
+        if self._metric_meter is None:
+            if self._make_metric_meter is None:
+                raise RuntimeError(
+                    "Metrics meter not available in non-async or non-threaded activities"
+                )
+            self._metric_meter = self._make_metric_meter()
+        return self._metric_meter
 
 
 _current_context: ContextVar[_Context] = ContextVar("perdure_activity")
@@ -348,6 +363,11 @@ def raise_complete_async() -> NoReturn:
 def payload_converter() -> PayloadConverter:
     """The payload converter of the running activity, for the raw values of a dynamic one."""
     return _current().payload_converter
+
+
+def metric_meter() -> MetricMeter:
+    """The meter of the running activity. Raises RuntimeError in one that has its own process."""
+    return _current().metric_meter
 
 
 class LoggerAdapter(logging.LoggerAdapter[logging.Logger]):

@@ -31,6 +31,7 @@ from temporalio.api.workflowservice.v1 import service_pb2 as workflow_service_pb
 
 from perdure import __version__
 from perdure.exceptions import PerdureError
+from perdure.runtime import Runtime
 from perdure.transport.connection_options import KeepAliveConfig, TLSConfig
 from perdure.transport.grpc_client import GrpcTransport
 from perdure.transport.grpc_session import GrpcSessionTransport
@@ -186,9 +187,12 @@ class ConnectConfig:
     identity: str = ""
     lazy: bool = False
     connect_timeout: timedelta | None = None
+    runtime: Runtime | None = None
+    """Where metrics go; None: the default one."""
 
     def __post_init__(self) -> None:
         self.identity = self.identity or f"{os.getpid()}@{socket.gethostname()}"
+        self.runtime = self.runtime or Runtime.default()
 
 
 class EagerWorkflowSlot(Protocol):

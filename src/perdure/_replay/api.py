@@ -30,6 +30,8 @@ from temporalio.api.query.v1 import WorkflowQuery, WorkflowQueryResult
 from temporalio.api.sdk.v1 import WorkflowTaskCompletedMetadata
 
 from perdure._definitions import WorkflowDefinition
+from perdure._metrics.meter import Sink
+from perdure.common import MetricAttributes
 from perdure.converter import FailureConverter, PayloadConverter
 from perdure.converter.payload_converter import is_context_free
 
@@ -67,7 +69,8 @@ class RunnerOptions:
     deployment_name: str = ""
     patch_activation_callback: Callable[[PatchActivationInput], bool] | None = None
     """Whether a run that reaches a patch for the first time takes the newer branch."""
-    metric_meter: Callable[[], Any] | None = None
+    metric_sink: Sink | None = None
+    metric_attributes: MetricAttributes = field(default_factory=dict)
     guard: bool = True
     """Whether workflow code is guarded against what would not replay."""
     sdk_name: str = SDK_NAME

@@ -24,6 +24,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.sdk.v1 import UserMetadata
 
 from perdure._definitions import WorkflowDefinition
+from perdure._metrics.meter import Instrument, Sink, SinkMeter
 from perdure._replay.api import PatchActivationInput, RunnerOptions, WorkflowActivation
 from perdure._replay.commands.simple import SimpleMachine
 from perdure._replay.errors import EvictedError, NotInWorkflowError, ReadOnlyContextError
@@ -33,6 +34,7 @@ from perdure._replay.info import Info, info_of_run
 from perdure._replay.loop import TIMER_LABELS, TimerLabels, WorkflowLoop, running_loop
 from perdure._replay.machine import Machine
 from perdure._replay.randomness import seed_of_run
+from perdure.common import MetricAttributes, MetricMeter
 from perdure.converter import (
     FailureConverter,
     PayloadConverter,
@@ -98,6 +100,7 @@ class WorkflowContext:
         self._sequences: dict[str, int] = {}
         self._seed: int | None = None
         self._random: Random | None = None
+        self._metric_meter: MetricMeter | None = None
         self._patches: dict[str, bool] = {}
 
     # The run
@@ -256,6 +259,24 @@ class WorkflowContext:
             return None
         return UserMetadata(summary=self.payload_converter.to_payload(text))
 
+    # Metrics
+
+    @property
+    def metric_meter(self) -> MetricMeter:
+        """Made when somebody first asks."""
+        if self._metric_meter is None:
+            sink = self.options.metric_sink
+            self._metric_meter = SinkMeter(
+                None if sink is None else _LiveSink(sink, self),
+                {
+                    **self.options.metric_attributes,
+                    "namespace": self.options.namespace,
+                    "task_queue": self.options.task_queue,
+                    "workflow_type": self.workflow_type,
+                },
+            )
+        return self._metric_meter
+
     # Randomness
 
     @property
@@ -411,6 +432,18 @@ class WorkflowContext:
         for key in removed:
             raw.pop(key, None)
         self._memo = None
+
+
+class _LiveSink:
+    """Takes what is recorded while the run is not replayed."""
+
+    def __init__(self, sink: Sink, context: WorkflowContext) -> None:
+        self._sink = sink
+        self._context = context
+
+    def record(self, instrument: Instrument, value: float, attributes: MetricAttributes) -> None:
+        if not self._context.evicting and not self._context.machine.replaying:
+            self._sink.record(instrument, value, attributes)
 
 
 def _set_done(future: asyncio.Future[None]) -> None:

@@ -314,6 +314,8 @@ class Handlers:
         definition: SignalDefinition | QueryDefinition,
         payloads: Sequence[Payload],
     ) -> list[Any]:
+        if definition.name is None and definition.arg_types is None:
+            return [name, *self._context.decode(payloads, None)]  # the deprecated way to take them
         if definition.name is None:
             return [name, self._context.decode(payloads, [RawValue] * len(payloads))]
         return self._context.decode(payloads, definition.arg_types)

@@ -32,6 +32,7 @@ from perdure.common import (
     WorkflowIDReusePolicy,
 )
 from perdure.converter import DataConverter
+from perdure.runtime import Runtime
 from perdure.service import (
     ConnectConfig,
     KeepAliveConfig,
@@ -89,6 +90,7 @@ class Client:
         rpc_metadata: Metadata | None = None,
         identity: str | None = None,
         lazy: bool = False,
+        runtime: Runtime | None = None,
     ) -> Self:
         """A client of the service at `host:port`. Raises RuntimeError when it cannot be reached.
 
@@ -106,6 +108,7 @@ class Client:
                 identity=identity or "",
                 lazy=lazy,
                 connect_timeout=connect_timeout,
+                runtime=runtime,
             )
         )
         return cls(

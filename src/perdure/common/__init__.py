@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+from perdure.common.metrics import (
+    MetricAttributes,
+    MetricCommon,
+    MetricCounter,
+    MetricGauge,
+    MetricGaugeFloat,
+    MetricHistogram,
+    MetricHistogramFloat,
+    MetricHistogramTimedelta,
+    MetricMeter,
+)
 from perdure.common.policies import (
     ActivityIDConflictPolicy,
     ActivityIDReusePolicy,
@@ -38,6 +49,15 @@ __all__ = [
     "ActivityIDReusePolicy",
     "AutoUpgradeVersioningOverride",
     "HeaderCodecBehavior",
+    "MetricAttributes",
+    "MetricCommon",
+    "MetricCounter",
+    "MetricGauge",
+    "MetricGaugeFloat",
+    "MetricHistogram",
+    "MetricHistogramFloat",
+    "MetricHistogramTimedelta",
+    "MetricMeter",
     "OneTimeVersioningOverride",
     "PinnedVersioningOverride",
     "Priority",

@@ -15,7 +15,7 @@ from temporalio.api.workflowservice.v1 import PollActivityTaskQueueResponse
 
 from perdure.activity import ActivityCancellationDetails, Info, _Context, _Flag
 from perdure.client import Client
-from perdure.common import Priority, RetryPolicy
+from perdure.common import MetricMeter, Priority, RetryPolicy
 from perdure.converter import ActivitySerializationContext, DataConverter
 from perdure.exceptions import CancelledError
 from perdure.worker.heartbeats import Heartbeats, interval_of
@@ -68,6 +68,7 @@ class ActivityAttempt:
             payload_converter=lambda: self.data_converter.payload_converter,
             shield=None if shield is None else shield.shielded,
             client=self._options.client if is_async else None,
+            metric_meter=self._metric_meter,
         )
         self.thread_cancellation = shield
         return self.context
@@ -130,6 +131,18 @@ class ActivityAttempt:
             self.thread_cancellation.cancel()
         if self.running is not None:
             self.running.cancel("Activity cancelled")
+
+    def _metric_meter(self) -> MetricMeter:
+        options = self._options
+        runtime = options.client.service_client.config.runtime
+        assert runtime is not None
+        return runtime.metric_meter.with_additional_attributes(
+            {
+                "namespace": options.client.namespace,
+                "task_queue": options.task_queue,
+                "activity_type": self.task.activity_type.name,
+            }
+        )
 
     def _heartbeat_failed(self, error: Exception) -> None:
         self.heartbeat_error = error

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
+
+from perdure.worker.restrictions import SandboxRestrictions
 
 
 @dataclass(frozen=True)
 class WorkflowRunner:
     """A way to run workflow code."""
 
-    guarded: bool
-
-
-@dataclass(frozen=True)
-class SandboxedWorkflowRunner(WorkflowRunner):
-    """Workflow code that calls what would not replay fails its task, unless the class says
-    `sandboxed=False`."""
-
-    guarded: bool = True
+    guarded: ClassVar[bool]
 
 
 @dataclass(frozen=True)
 class UnsandboxedWorkflowRunner(WorkflowRunner):
     """Workflow code may call anything."""
 
-    guarded: bool = False
+    guarded: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class SandboxedWorkflowRunner(WorkflowRunner):
+    """Workflow code that calls what would not replay fails its task, unless the class says
+    `sandboxed=False`. The restrictions are accepted and not used."""
+
+    restrictions: SandboxRestrictions = SandboxRestrictions.default
+    runner_class: type[WorkflowRunner] = UnsandboxedWorkflowRunner
+
+    guarded: ClassVar[bool] = True

@@ -160,6 +160,8 @@ class RunningWorker:
             return None
         client = config["client"]
         converter = client.data_converter
+        runtime = client.service_client.config.runtime
+        assert runtime is not None
         eager = (
             config["disable_eager_activity_execution"]
             or config["no_remote_activities"]
@@ -179,6 +181,8 @@ class RunningWorker:
                 disable_eager_activity_execution=config["disable_eager_activity_execution"],
                 build_id=self._build_id,
                 patch_activation_callback=config["patch_activation_callback"],
+                metric_sink=runtime._sink,
+                metric_attributes=runtime._attributes,
                 guard=config["workflow_runner"].guarded,
             ),
             data_converter=converter,

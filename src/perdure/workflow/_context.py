@@ -15,7 +15,7 @@ from perdure._replay.event_groups import EventGroup
 from perdure._replay.info import Info, UpdateInfo
 from perdure._replay.loop import running_loop
 from perdure._replay.search_attributes import upsert_search_attributes as upsert
-from perdure.common import SearchAttributes, SearchAttributeUpdate
+from perdure.common import MetricMeter, SearchAttributes, SearchAttributeUpdate
 from perdure.converter import PayloadConverter
 
 _Value = TypeVar("_Value")
@@ -233,13 +233,9 @@ def deprecate_patch(
     current().patch(id, deprecated=True, groups=event_groups)
 
 
-def metric_meter() -> Any:
-    """The meter of the worker, which counts nothing while replaying."""
-    context = current()
-    meter = context.options.metric_meter
-    if meter is None:
-        raise RuntimeError("the worker has no metric meter")
-    return meter()
+def metric_meter() -> MetricMeter:
+    """The meter of the run, whose metrics take nothing while it replays."""
+    return current().metric_meter
 
 
 async def sleep(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from enum import IntEnum
 from typing import Any, Generic, ParamSpec, TypeVar, overload
@@ -210,7 +211,21 @@ def _check(kind: str, handler: Callable[..., Any], dynamic: bool | None) -> list
     if any(one.kind == keyword_only and one.default is one.empty for one in parameters):
         raise ValueError(f"the {kind} handler {handler.__qualname__} can only have positional args")
     arg_types = types_of(handler)[0]
-    if dynamic and (arg_types is None or arg_types[-1:] != [Sequence[RawValue]]):
+    if not dynamic:
+        return arg_types
+    if len(parameters) == 3 and parameters[2].kind is inspect.Parameter.VAR_POSITIONAL:
+        if kind == "update":
+            raise RuntimeError(
+                "Dynamic updates do not support a vararg third param, use Sequence[RawValue]"
+            )
+        plural = {"signal": "signals", "query": "queries"}[kind]
+        warnings.warn(
+            f"Dynamic {plural} with vararg third param is deprecated, use Sequence[RawValue]",
+            DeprecationWarning,
+            stacklevel=4,
+        )
+        return None
+    if arg_types is None or arg_types[-1:] != [Sequence[RawValue]]:
         raise RuntimeError(
             f"the dynamic {kind} handler {handler.__qualname__} must take a name and a "
             "Sequence[RawValue]"

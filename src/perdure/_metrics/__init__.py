@@ -1,0 +1,1 @@
+"""Where metrics go: the meter that records them, and what a runtime keeps of them."""

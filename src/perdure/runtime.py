@@ -1,0 +1,237 @@
+"""What clients and workers of a process have in common: where their metrics go.
+
+The SDK is Python all the way down, so its log records are Python's already: they are those of the
+logger `perdure`, and nothing has to be forwarded.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum
+from typing import ClassVar
+
+from perdure._metrics.buffer import (
+    BUFFERED_METRIC_KIND_COUNTER,
+    BUFFERED_METRIC_KIND_GAUGE,
+    BUFFERED_METRIC_KIND_HISTOGRAM,
+    BufferedMetric,
+    BufferedMetricKind,
+    BufferedMetricUpdate,
+    MetricBuffer,
+    MetricBufferDurationFormat,
+)
+from perdure._metrics.meter import Sink, SinkMeter
+from perdure._metrics.prometheus import PrometheusSink
+from perdure.common.metrics import MetricAttributes, MetricMeter
+
+__all__ = [
+    "BUFFERED_METRIC_KIND_COUNTER",
+    "BUFFERED_METRIC_KIND_GAUGE",
+    "BUFFERED_METRIC_KIND_HISTOGRAM",
+    "BufferedMetric",
+    "BufferedMetricKind",
+    "BufferedMetricUpdate",
+    "LogForwardingConfig",
+    "LoggingConfig",
+    "LoggingFormat",
+    "MetricBuffer",
+    "MetricBufferDurationFormat",
+    "PrometheusConfig",
+    "Runtime",
+    "TelemetryConfig",
+    "TelemetryFilter",
+]
+
+SERVICE_NAME = "temporal-core-sdk"
+METRIC_PREFIX = "temporal_"
+WORKER_HEARTBEAT_INTERVAL = timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class TelemetryFilter:
+    """Log levels of the SDK, and of everything else, as names."""
+
+    core_level: str
+    other_level: str
+
+    def formatted(self) -> str:
+        """As one string."""
+        return f"{self.other_level},perdure={self.core_level}"
+
+
+class LoggingFormat(Enum):
+    """How a line of a log looks."""
+
+    COMPACT = "compact"
+    PRETTY = "pretty"
+    JSON = "json"
+
+
+@dataclass
+class LogForwardingConfig:
+    """Accepted so that programs run unchanged: the SDK's records are Python's already."""
+
+    logger: logging.Logger
+    append_target_to_name: bool = True
+    prepend_target_on_message: bool = True
+    overwrite_log_record_time: bool = True
+    append_log_fields_to_message: bool = True
+
+
+@dataclass(frozen=True)
+class LoggingConfig:
+    """Accepted so that programs run unchanged: the logger `perdure` is configured as any other."""
+
+    filter: TelemetryFilter | str
+    forwarding: LogForwardingConfig | None = None
+    format: LoggingFormat | None = None
+
+    default: ClassVar[LoggingConfig]
+
+
+LoggingConfig.default = LoggingConfig(
+    filter=TelemetryFilter(core_level="WARN", other_level="ERROR")
+)
+
+
+@dataclass(frozen=True)
+class PrometheusConfig:
+    """Serves metrics to Prometheus, at `http://bind_address/metrics`.
+
+    `histogram_bucket_overrides` has the upper bounds of the buckets of the histograms whose name
+    contains the key.
+    """
+
+    bind_address: str
+    counters_total_suffix: bool = False
+    unit_suffix: bool = False
+    durations_as_seconds: bool = False
+    histogram_bucket_overrides: Mapping[str, Sequence[float]] | None = None
+
+
+@dataclass(frozen=True)
+class TelemetryConfig:
+    """What is told of what the SDK does, and to whom.
+
+    - `metrics`: where metrics go; nowhere without it
+    - `global_tags`: attributes of all metrics
+    - `attach_service_name`: whether all metrics have the attribute `service_name`
+    - `metric_prefix`: how the names of the SDK's own metrics begin; `temporal_` without it
+    """
+
+    logging: LoggingConfig | None = LoggingConfig.default
+    metrics: PrometheusConfig | MetricBuffer | None = None
+    global_tags: Mapping[str, str] = field(default_factory=dict)
+    attach_service_name: bool = True
+    metric_prefix: str | None = None
+
+
+class Runtime:
+    """What the clients and workers that are given it have in common."""
+
+    def __init__(
+        self,
+        *,
+        telemetry: TelemetryConfig,
+        worker_heartbeat_interval: timedelta | None = WORKER_HEARTBEAT_INTERVAL,
+        disable_environment_info: bool = False,
+    ) -> None:
+        """Raises what the address of its metrics raises, and ValueError for a negative interval.
+
+        `worker_heartbeat_interval` and `disable_environment_info` are accepted and not used:
+        workers tell the service nothing of their machine.
+        """
+        if worker_heartbeat_interval is not None and worker_heartbeat_interval <= timedelta():
+            raise ValueError("worker_heartbeat_interval must be positive")
+        del disable_environment_info
+        self._sink = _sink_of(telemetry)
+        self._attributes: MetricAttributes = (
+            {"service_name": SERVICE_NAME} if telemetry.attach_service_name else {}
+        )
+        self._meter = SinkMeter(self._sink, self._attributes)
+        prefix = telemetry.metric_prefix
+        self._metric_prefix = METRIC_PREFIX if prefix is None else prefix
+
+    @classmethod
+    def default(cls) -> Runtime:
+        """The runtime of those that are given none; made when it is first wanted."""
+        return _default.default()
+
+    @classmethod
+    def prevent_default(cls) -> None:
+        """Has `default` fail until there is one by `set_default`. Raises RuntimeError when there
+        is one already."""
+        _default.prevent_default()
+
+    @staticmethod
+    def set_default(runtime: Runtime, *, error_if_already_set: bool = True) -> None:
+        """Makes a runtime the default. Raises RuntimeError when there is one already."""
+        _default.set_default(runtime, error_if_already_set=error_if_already_set)
+
+    @property
+    def metric_meter(self) -> MetricMeter:
+        """The meter for metrics that belong to no workflow and no activity."""
+        return self._meter
+
+
+def _sink_of(telemetry: TelemetryConfig) -> Sink | None:
+    match telemetry.metrics:
+        case MetricBuffer() as buffer:
+            buffer.attach()
+            return buffer
+        case PrometheusConfig() as config:
+            return PrometheusSink(
+                config.bind_address,
+                global_tags=telemetry.global_tags,
+                counters_total_suffix=config.counters_total_suffix,
+                unit_suffix=config.unit_suffix,
+                durations_as_seconds=config.durations_as_seconds,
+                bound_overrides=config.histogram_bucket_overrides or {},
+            )
+        case None:
+            return None
+    raise TypeError(f"metrics cannot go to {telemetry.metrics!r}")
+
+
+class _RuntimeRef:
+    """The default runtime, which there may not be yet."""
+
+    def __init__(self) -> None:
+        self._default_runtime: Runtime | None = None
+        self._prevent_default = False
+        self._lock = threading.Lock()
+
+    def default(self) -> Runtime:
+        """The default; made if there is none. Raises RuntimeError when that is not wanted."""
+        with self._lock:
+            if self._default_runtime is None:
+                if self._prevent_default:
+                    raise RuntimeError(
+                        "Cannot create default Runtime after Runtime.prevent_default has been "
+                        "called"
+                    )
+                self._default_runtime = Runtime(telemetry=TelemetryConfig())
+            return self._default_runtime
+
+    def prevent_default(self) -> None:
+        """None is made any more. Raises RuntimeError when there is one already."""
+        with self._lock:
+            if self._default_runtime is not None:
+                raise RuntimeError(
+                    "Runtime.prevent_default called after default runtime has been created"
+                )
+            self._prevent_default = True
+
+    def set_default(self, runtime: Runtime, *, error_if_already_set: bool = True) -> None:
+        """This is it now. Raises RuntimeError when there is one already."""
+        with self._lock:
+            if self._default_runtime is not None and error_if_already_set:
+                raise RuntimeError("Runtime default already set")
+            self._default_runtime = runtime
+
+
+_default = _RuntimeRef()

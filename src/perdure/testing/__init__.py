@@ -1,0 +1,8 @@
+"""Tests of workflows and activities: an engine for the length of a test, and activities alone."""
+
+from __future__ import annotations
+
+from perdure.testing.activity import ActivityEnvironment
+from perdure.testing.environment import WorkflowEnvironment
+
+__all__ = ["ActivityEnvironment", "WorkflowEnvironment"]
