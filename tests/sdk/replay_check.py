@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
@@ -11,6 +11,8 @@ from google.protobuf.message import Message
 from temporalio.api.command.v1 import Command
 from temporalio.api.enums.v1 import CommandType, EventType
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.protocol.v1 import Message as ProtocolMessage
+from temporalio.api.update.v1 import Acceptance, Response
 
 from perdure import converter
 from perdure._definitions import WorkflowDefinition
@@ -25,6 +27,9 @@ from perdure._replay.runner import WorkflowRunner
 
 _STARTED = EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED
 _COMPLETED = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+_UPDATE_ACCEPTED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED
+_UPDATE_COMPLETED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED
+_PROTOCOL_MESSAGE = CommandType.COMMAND_TYPE_PROTOCOL_MESSAGE
 _CONTINUED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW
 
 _CANCEL_INITIATED = EventType.EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED
@@ -140,6 +145,7 @@ def differences(
             events=events[seen : index + 1],
             previous_started_event_id=previous,
             started_event_id=events[index].event_id,
+            messages=_requests(_commands_of(events, index + 1)),
         )
         runner = runner or WorkflowRunner(worker, task)
         outcome = runner.activate(task)
@@ -164,26 +170,61 @@ def _completed_tasks(events: Sequence[HistoryEvent]) -> list[int]:
 
 
 def _commands_of(events: Sequence[HistoryEvent], completed: int) -> list[HistoryEvent]:
-    completed_id = events[completed].event_id
-    return [
-        event
-        for event in events[completed + 1 :]
-        if event.event_type in COMMAND_EVENTS
-        and _attributes(event).workflow_task_completed_event_id == completed_id
-    ]
+    def is_of_command(event: HistoryEvent) -> bool:
+        return event.event_type in COMMAND_EVENTS
+
+    return list(takewhile(is_of_command, events[completed + 1 :]))
+
+
+def _requests(events: Sequence[HistoryEvent]) -> list[ProtocolMessage]:
+    """The messages that came with a task in which updates were accepted."""
+    messages = []
+    for event in events:
+        if event.event_type == _UPDATE_ACCEPTED:
+            attributes = event.workflow_execution_update_accepted_event_attributes
+            message = ProtocolMessage(
+                id=attributes.accepted_request_message_id,
+                protocol_instance_id=attributes.protocol_instance_id,
+                event_id=attributes.accepted_request_sequencing_event_id,
+            )
+            message.body.Pack(attributes.accepted_request)
+            messages.append(message)
+    return messages
 
 
 def _compare(outcome: Any, completed: HistoryEvent, events: Sequence[HistoryEvent]) -> list[str]:
     if not isinstance(outcome, WorkflowCompletion):
         return [str(outcome)]
     found = _compare_metadata(outcome, completed)
-    ours = [_EVENT_NAMES[command.command_type] for command in outcome.commands]
+    bodies = {message.id: message.body for message in outcome.messages}
+    ours = [_event_name(command, bodies) for command in outcome.commands]
     theirs = [event.event_type for event in events]
     if ours != theirs:
         return [*found, f"we have {_names(ours)}, the history {_names(theirs)}"]
     for command, event in zip(outcome.commands, events, strict=True):
-        found += _compare_one(command, event)
+        if command.command_type == _PROTOCOL_MESSAGE:
+            body = bodies[command.protocol_message_command_attributes.message_id]
+            found += _compare_message(body, event)
+        else:
+            found += _compare_one(command, event)
     return found
+
+
+def _event_name(command: Command, bodies: Mapping[str, Any]) -> int:
+    if command.command_type != _PROTOCOL_MESSAGE:
+        return _EVENT_NAMES[command.command_type]
+    body = bodies[command.protocol_message_command_attributes.message_id]
+    return _UPDATE_ACCEPTED if body.Is(Acceptance.DESCRIPTOR) else _UPDATE_COMPLETED
+
+
+def _compare_message(packed: Any, event: HistoryEvent) -> list[str]:
+    theirs = _plain(_attributes(event))
+    body = Acceptance() if event.event_type == _UPDATE_ACCEPTED else Response()
+    packed.Unpack(body)
+    ours = _plain(body)
+    for name in ("protocolInstanceId", "acceptedEventId"):
+        theirs.pop(name, None)
+    return [] if ours == theirs else [f"our message is {ours}, the history has {theirs}"]
 
 
 def _compare_metadata(outcome: WorkflowCompletion, completed: HistoryEvent) -> list[str]:

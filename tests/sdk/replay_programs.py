@@ -134,6 +134,54 @@ class Signalled:
 
 
 @workflow.defn
+class Updated:
+    """Updates at once and after an activity, refused and failed, between signals."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    @workflow.run
+    async def run(self) -> list[str]:
+        """The words in their order."""
+        await workflow.wait_condition(lambda: len(self.words) >= 4)
+        await echo("after four")
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return self.words
+
+    @workflow.signal
+    async def add(self, word: str) -> None:
+        """Adds a word, after an activity."""
+        self.words.append(await echo(word))
+
+    @workflow.update
+    def put(self, word: str) -> int:
+        """Adds a word at once."""
+        self.words.append(word)
+        return len(self.words)
+
+    @put.validator
+    def check_put(self, word: str) -> None:
+        """Only words can be put."""
+        if not word:
+            raise ApplicationError("no word", type="Empty")
+
+    @workflow.update(name="slowly")
+    async def put_slowly(self, word: str) -> str:
+        """Adds a word, after a timer and an activity."""
+        await workflow.sleep(SOON)
+        info = workflow.current_update_info()
+        self.words.append(await echo(f"{word} by {info.id if info else None}"))
+        if word == "bad":
+            raise ApplicationError("a bad word", word, type="Bad")
+        return word
+
+    @workflow.update(dynamic=True)
+    async def anything(self, name: str, args: Sequence[RawValue]) -> str:
+        """Says what it was asked."""
+        return f"{name}: {len(args)}"
+
+
+@workflow.defn
 class CleansUp:
     """Cancelled while an activity runs; cleans up by another, shielded from the cancellation."""
 

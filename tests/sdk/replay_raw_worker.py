@@ -65,6 +65,7 @@ async def _answer(
         previous_started_event_id=polled.previous_started_event_id,
         started_event_id=polled.started_event_id,
         attempt=polled.attempt,
+        messages=polled.messages,
     )
     runner = WorkflowRunner(worker, task)
     completion = runner.activate(task)
@@ -75,6 +76,7 @@ async def _answer(
         task_token=polled.task_token,
         commands=completion.commands,
         sdk_metadata=completion.sdk_metadata,
+        messages=completion.messages,
         identity="raw worker",
     )
     try:

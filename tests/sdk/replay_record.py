@@ -22,7 +22,13 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType, IndexedValueType
 from temporalio.api.history.v1 import History, HistoryEvent
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
-from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.client import (
+    Client,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateStage,
+)
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
@@ -60,6 +66,7 @@ WORKFLOWS = [
     programs.Gathers,
     programs.Randoms,
     programs.Signalled,
+    programs.Updated,
     programs.CleansUp,
     programs.CancelsItself,
     programs.Branches,
@@ -145,7 +152,10 @@ async def record(
     recorder = Recorder(client, worker)
     async with recorder.worker():
         await asyncio.gather(
-            _plain(recorder), _signals(recorder), *(_cleanup(recorder, kind) for kind in KINDS)
+            _plain(recorder),
+            _signals(recorder),
+            _updates(recorder),
+            *(_cleanup(recorder, kind) for kind in KINDS),
         )
     await _signals_before_the_first_task(recorder)
     return recorder.histories
@@ -181,6 +191,26 @@ async def _signals(recorder: Recorder) -> None:
     await recorder.keep("signalled", handle)
 
 
+async def _updates(recorder: Recorder) -> None:
+    handle = await recorder.start(programs.Updated.run, name="updated")
+    update = programs.Updated
+    await handle.execute_update(update.put, "one", id="put")
+    for _ in range(2):
+        with contextlib.suppress(WorkflowUpdateFailedError):
+            await handle.execute_update(update.put, "", id="refused")
+    accepted = WorkflowUpdateStage.ACCEPTED
+    slow = [
+        await handle.start_update("slowly", word, id=f"slow {word}", wait_for_stage=accepted)
+        for word in ("two", "bad")
+    ]
+    await handle.signal(update.add, "three")
+    await handle.execute_update("whatever", args=["a", "b"], id="dynamic")
+    for one in slow:
+        with contextlib.suppress(WorkflowUpdateFailedError):
+            await one.result()
+    await recorder.keep("updated", handle)
+
+
 async def _cleanup(recorder: Recorder, kind: str) -> None:
     handle = await recorder.start(programs.CleansUp.run, kind, name=f"cleans-up-{kind}")
     await recorder.until_scheduled(handle)
@@ -190,6 +220,12 @@ async def _cleanup(recorder: Recorder, kind: str) -> None:
 
 async def _signals_before_the_first_task(recorder: Recorder) -> None:
     handle = await recorder.start(programs.Signalled.run, name="signalled-early")
+    updated = await recorder.start(programs.Updated.run, name="updated-early")
+    await updated.signal(programs.Updated.add, "signal")
+    waiting = [
+        asyncio.create_task(updated.execute_update(programs.Updated.put, word, id=word))
+        for word in ("one", "two", "three")
+    ]
     cancelled = await recorder.start(programs.CleansUp.run, "try", name="cancelled-early")
     for word in ("one", "two", "three"):
         await handle.signal(programs.Signalled.add, word)
@@ -197,6 +233,8 @@ async def _signals_before_the_first_task(recorder: Recorder) -> None:
     await cancelled.cancel()
     async with recorder.worker():
         await recorder.keep("signalled-early", handle)
+        await asyncio.gather(*waiting)
+        await recorder.keep("updated-early", updated)
         await recorder.keep("cancelled-early", cancelled)
 
 

@@ -20,7 +20,9 @@ from temporalio.api.common.v1 import Payloads
 from temporalio.api.enums.v1 import CommandType, EventType
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.protocol.v1 import Message
 from temporalio.api.query.v1 import WorkflowQuery
+from temporalio.api.update.v1 import Acceptance, Input, Meta, Rejection, Request, Response
 
 from perdure import converter
 from perdure._definitions import WorkflowDefinition, workflow_definition_of
@@ -64,6 +66,8 @@ class World:
         self._options = options({self.workflow_type: self.definition}, **worker_options)
         self._seen = 0
         self._previous = 0
+        self._messages: list[Message] = []
+        self._requests: dict[str, Request] = {}
         self._scheduled: dict[str, int] = {}
         self._timers: dict[str, int] = {}
         self._add(
@@ -89,8 +93,25 @@ class World:
             sdk_metadata=outcome.sdk_metadata,
         )
         completed = len(self.events)
+        bodies = {message.id: body_of(message) for message in outcome.messages}
         for command in outcome.commands:
-            self._record(command, completed)
+            if command.command_type == CommandType.COMMAND_TYPE_PROTOCOL_MESSAGE:
+                attributes = command.protocol_message_command_attributes
+                self._record_answer(bodies[attributes.message_id], completed)
+            else:
+                self._record(command, completed)
+        return outcome
+
+    def discarded_task(self) -> WorkflowCompletion:
+        """A workflow task that only refuses updates, of which no trace is kept."""
+        previous = self._previous
+        outcome = self.attempt()
+        assert isinstance(outcome, WorkflowCompletion), outcome
+        assert outcome.commands == []
+        del self.events[-2:]
+        self._seen, self._previous = previous, previous
+        if self.runner is not None:
+            self.runner.discard_task(previous)
         return outcome
 
     def failed_task(self) -> TaskFailure:
@@ -114,7 +135,10 @@ class World:
         self._add("WORKFLOW_TASK_STARTED", scheduled_event_id=scheduled)
         if self.evict_always:
             self.evict()
-        task = self._task(self.events[self._seen :])
+        messages, self._messages = self._messages, []
+        for message in messages:
+            message.event_id = scheduled
+        task = self._task(self.events[self._seen :], messages=messages)
         self.runner = self.runner or WorkflowRunner(self._options, task)
         outcome = self.runner.activate(task)
         self._seen, self._previous = len(self.events), len(self.events)
@@ -194,6 +218,17 @@ class World:
             input=payloads(*args) if args else None,
         )
 
+    def update(self, name: str, *args: Any, update_id: str) -> None:
+        """Somebody asks for an update: the next task has it."""
+        request = Request(
+            meta=Meta(update_id=update_id, identity="client"),
+            input=Input(name=name, args=payloads(*args) if args else None),
+        )
+        message = Message(id=f"{update_id}/request", protocol_instance_id=update_id)
+        message.body.Pack(request)
+        self._messages.append(message)
+        self._requests[update_id] = request
+
     def cancel(self, reason: str = "enough") -> None:
         """Somebody asks for the cancellation."""
         self._add("WORKFLOW_EXECUTION_CANCEL_REQUESTED", cause=reason)
@@ -210,6 +245,21 @@ class World:
         )
         self.events.append(event)
         return event
+
+    def _record_answer(self, body: Any, completed: int) -> None:
+        if isinstance(body, Acceptance):
+            request = body.accepted_request
+            assert request == self._requests[request.meta.update_id]
+            self._add(
+                "WORKFLOW_EXECUTION_UPDATE_ACCEPTED",
+                protocol_instance_id=request.meta.update_id,
+                accepted_request_message_id=body.accepted_request_message_id,
+                accepted_request_sequencing_event_id=body.accepted_request_sequencing_event_id,
+                accepted_request=request,
+            )
+            return
+        assert isinstance(body, Response)
+        self._add("WORKFLOW_EXECUTION_UPDATE_COMPLETED", meta=body.meta, outcome=body.outcome)
 
     def _record(self, command: Command, completed: int) -> None:
         name, copied = _RECORDS[command.command_type]
@@ -280,6 +330,19 @@ _RECORDS: dict[int, tuple[str, Callable[[World, Any], dict[str, Any]]]] = {
         _fields("workflow_type", "input"),
     ),
 }
+
+
+_BODIES = {body.DESCRIPTOR.full_name: body for body in (Acceptance, Rejection, Response)}
+
+
+def body_of(message: Message) -> Any:
+    """What a message says."""
+    return _BODIES[message.body.TypeName()].FromString(message.body.value)
+
+
+def answers(completion: WorkflowCompletion) -> dict[str, Any]:
+    """What each message says, by its id."""
+    return {message.id: body_of(message) for message in completion.messages}
 
 
 def kinds(completion: WorkflowCompletion) -> list[str]:

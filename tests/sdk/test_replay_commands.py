@@ -14,8 +14,9 @@ from temporalio.api.command.v1 import (
 from temporalio.api.common.v1 import ActivityType
 from temporalio.api.enums.v1 import CommandType, EventType
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.update.v1 import Request
 
-from perdure._replay.commands import activity, child, external, patch, simple, timer
+from perdure._replay.commands import activity, child, external, patch, simple, timer, update
 from perdure._replay.commands.port import CommandMachine, Mismatch
 
 
@@ -80,17 +81,24 @@ def _child(sink: Sink, cancellation_type: int = child.TRY_CANCEL) -> child.Child
     return child.ChildMachine(sink, command, cancellation_type=cancellation_type, listener=listener)
 
 
+def _update(sink: Sink) -> update.UpdateMachine:
+    asked = update.UpdateRequest("u", "u/request", 3, Request(), is_new=True)
+    return update.UpdateMachine(sink, asked, sink.told.append)
+
+
 TABLES: list[tuple[Callable[[Sink], Any], dict[Any, Any]]] = [
     (_activity, activity._EVENTS),
     (_timer, timer._EVENTS),
     (_external, external._EVENTS),
     (_child, child._EVENTS),
+    (_update, update._EVENTS),
 ]
-# An event without attributes is of another activity, timer or child.
+# An event without attributes is of another activity, timer, child or update.
 CHECKS_IDS = {
     (activity.CREATED, EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED),
     (timer.STARTED, EventType.EVENT_TYPE_TIMER_FIRED),
     (child.CREATED, EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED),
+    *update._EVENTS,
 }
 PAIRS = [
     pytest.param(make, state, event, (state, event) in table, id=f"{make.__name__} {state} {event}")

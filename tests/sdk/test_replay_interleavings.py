@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perdure import workflow
-from perdure.exceptions import ActivityError
+from perdure.exceptions import ActivityError, ApplicationError
 from tests.sdk.replay_world import World
 
 LIMIT = timedelta(seconds=10)
@@ -53,6 +53,20 @@ class Busy:
     async def add(self, word: str) -> None:
         self.words.append(await self.call(word))
 
+    @workflow.update(unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
+    async def ask(self, word: str) -> str:
+        if len(word) % 2:
+            await asyncio.sleep(1)
+        self.words.append(await self.call(word))
+        if len(word) % 3 == 0:
+            raise ApplicationError(word)
+        return word
+
+    @ask.validator
+    def check_ask(self, word: str) -> None:
+        if word.endswith("7"):
+            raise ValueError(word)
+
 
 class Play:
     """Lets happen what the numbers choose, and keeps every command."""
@@ -61,15 +75,15 @@ class Play:
         self.world = World(Busy, 3)
         self.commands: list[list[bytes]] = []
         self._done: set[tuple[str, str]] = set()
+        self._updates = 0
         for step, choice in enumerate([0, *choices]):
             if step:
                 self._let_happen(choice)
             if step in evict_before:
                 self.world.evict()
             completion = self.world.task()
-            self.commands.append(
-                [one.SerializeToString(deterministic=True) for one in completion.commands]
-            )
+            sent = [*completion.commands, *completion.messages]
+            self.commands.append([one.SerializeToString(deterministic=True) for one in sent])
             if completion.closed:
                 break
         self.world.evict()
@@ -82,6 +96,10 @@ class Play:
         waiting = [one for one in open_ones if one not in self._done]
         if choice % 4 == 0 or not waiting:
             world.signal("add", f"signal {choice}")
+            return
+        if choice % 5 == 0:
+            self._updates += 1
+            world.update("ask", f"update {choice}", update_id=f"update {self._updates}")
             return
         kind, name = waiting[choice % len(waiting)]
         self._done.add((kind, name))

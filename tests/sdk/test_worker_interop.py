@@ -42,18 +42,6 @@ pytestmark = pytest.mark.interop
 NOT_YET = {
     "local_activities": "there are no local activities yet",
     "local_activity_heartbeat": "there are no local activities yet",
-    "external_signal": "there are no handles on other workflows yet",
-    "external_cancel": "there are no handles on other workflows yet",
-    "child_outcomes": "there are no child workflows yet",
-    "child_described": "there are no child workflows yet",
-    "child_chains": "there are no child workflows yet",
-    "child_signalled": "there are no child workflows yet",
-    "child_ids_taken": "there are no child workflows yet",
-    "child_cancellations": "there are no child workflows yet",
-    "update_handlers": "our worker does not handle updates yet",
-    "update_stages": "our worker does not handle updates yet",
-    "update_unfinished": "our worker does not handle updates yet",
-    "update_replayed": "our worker does not handle updates yet",
 }
 """Programs that need what our SDK does not have."""
 

@@ -22,6 +22,7 @@ BROAD_EXCEPT_BOUNDARIES: dict[str, str] = {
     "src/perdure/_replay/handlers.py": "the user's workflow code: what it raises ends run or task",
     "src/perdure/_replay/loop.py": "the user's exception handler",
     "src/perdure/_replay/runner.py": "an activation: whatever is raised fails the workflow task",
+    "src/perdure/_replay/updates.py": "the user's handlers: what they raise ends update or task",
     "src/perdure/worker/activity_worker.py": "the user's activities and converters",
     "src/perdure/worker/heartbeats.py": "the user's payload codec",
     "src/perdure/worker/worker.py": "the user's on_fatal_error",

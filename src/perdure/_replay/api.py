@@ -26,6 +26,7 @@ from temporalio.api.command.v1 import Command
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.protocol.v1 import Message
 from temporalio.api.query.v1 import WorkflowQuery, WorkflowQueryResult
 from temporalio.api.sdk.v1 import WorkflowTaskCompletedMetadata
 
@@ -99,6 +100,8 @@ class WorkflowActivation:
     query: WorkflowQuery | None = None
     """Of a task that is only there to answer it."""
     queries: Mapping[str, WorkflowQuery] = field(default_factory=dict)
+    messages: Sequence[Message] = ()
+    """Requests for updates."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,6 +112,8 @@ class WorkflowCompletion:
     sdk_metadata: WorkflowTaskCompletedMetadata
     """To be sent as it is, with an empty `metering_metadata` beside it."""
     query_results: Mapping[str, WorkflowQueryResult] = field(default_factory=dict)
+    messages: Sequence[Message] = ()
+    """Answers to requests for updates; commands refer to them."""
     versioning_behavior: int = 0
     closed: bool = False
     """The last command ends the run: the runner is of no more use."""

@@ -1,7 +1,7 @@
 """Event groups: labels that tie together the events which belong to one thing the code does.
 
 A command carries the groups that are active where it was asked for: those of the enclosing `scope`
-blocks, those given with the command, and, in a signal's handler, the group of that signal.
+blocks, those given with the command, and, in a handler, the group of its signal or update.
 """
 
 from __future__ import annotations
@@ -44,17 +44,24 @@ class EventGroup:
 
 
 class _Active(NamedTuple):
-    signal_event_id: int
+    inbound: EventGroupMarker | None
     explicit: dict[str, EventGroup]
 
 
-_NONE = _Active(0, {})
+_NONE = _Active(None, {})
 _ACTIVE: ContextVar[_Active] = ContextVar("perdure_event_groups", default=_NONE)
 
 
 def enter_signal(event_id: int) -> None:
     """The running task handles the signal that this event recorded, until it ends."""
-    _ACTIVE.set(_Active(event_id, {}))
+    inbound = EventGroupMarker.InboundEvent(inbound_event_id=event_id)
+    _ACTIVE.set(_Active(EventGroupMarker(inbound_event=inbound), {}))
+
+
+def enter_update(update_id: str) -> None:
+    """The running task handles this update, until it ends."""
+    inbound = EventGroupMarker.InboundUpdate(inbound_update_id=update_id)
+    _ACTIVE.set(_Active(EventGroupMarker(inbound_update=inbound), {}))
 
 
 def markers(groups: Sequence[EventGroup] | None) -> list[EventGroupMarker]:
@@ -66,7 +73,6 @@ def markers(groups: Sequence[EventGroup] | None) -> list[EventGroupMarker]:
     for group in groups or ():
         explicit[group._id] = group
     found = [group.marker() for group in explicit.values()]
-    if active.signal_event_id:
-        inbound = EventGroupMarker.InboundEvent(inbound_event_id=active.signal_event_id)
-        found.insert(0, EventGroupMarker(inbound_event=inbound))
+    if active.inbound is not None:
+        found.insert(0, active.inbound)
     return found

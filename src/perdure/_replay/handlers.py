@@ -9,7 +9,6 @@ import warnings
 from asyncio import events
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -37,6 +36,7 @@ from perdure._replay.continue_as_new import ContinueAsNewRequest
 from perdure._replay.errors import ContinueAsNewError
 from perdure._replay.event_groups import enter_signal
 from perdure._replay.machine import Jobs
+from perdure._replay.updates import RunningHandler, start_update, unfinished_warnings
 from perdure.common import RawValue
 from perdure.exceptions import CancelledError, is_cancelled_exception
 
@@ -46,19 +46,6 @@ _Result = TypeVar("_Result")
 _log = logging.getLogger("perdure.workflow")
 
 _COMPLETE = CommandType.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION
-
-WARN_AND_ABANDON = 1
-"""`workflow.HandlerUnfinishedPolicy`"""
-
-
-class UnfinishedSignalHandlersWarning(RuntimeWarning):
-    """The workflow ended while a handler of a signal had not."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Running:
-    name: str
-    unfinished_policy: int
 
 
 class Handlers:
@@ -75,14 +62,15 @@ class Handlers:
         self._input: list[Any] | None = None
         self._primary: asyncio.Task[None] | None = None
         self._cancel_when_started = False
-        self._running_signals: dict[int, _Running] = {}
+        self.running_updates: dict[str, RunningHandler] = {}
+        self._running_signals: dict[int, RunningHandler] = {}
         self._signal_count = 0
         self._buffered: dict[str, list[tuple[WorkflowExecutionSignaledEventAttributes, int]]] = {}
 
     @property
     def all_finished(self) -> bool:
         """No handler is running."""
-        return not self._running_signals
+        return not self._running_signals and not self.running_updates
 
     @property
     def primary(self) -> asyncio.Task[None] | None:
@@ -113,12 +101,15 @@ class Handlers:
             self._run(check_conditions=False)
         for signal, event_id in jobs.signals:
             self._apply_signal(signal, event_id)
-        if jobs.signals and not one_batch:
+        for asked in jobs.updates:
+            start_update(self._context, asked)
+        told = bool(jobs.signals or jobs.updates)
+        if told and not one_batch:
             self._run(check_conditions=True)
         for apply, outcome in jobs.others:
             apply(outcome)
         if jobs.others or one_batch:
-            self._run(check_conditions=bool(jobs.signals or jobs.others))
+            self._run(check_conditions=told or bool(jobs.others))
 
     def _run(self, *, check_conditions: bool) -> None:
         """Runs the loop, on top of whatever loop is running in this thread."""
@@ -283,7 +274,7 @@ class Handlers:
         context = self._context
         name = signal.signal_name
         try:
-            arguments = self._arguments(name, definition, signal.input.payloads)
+            arguments = self.arguments(name, definition, signal.input.payloads)
         except Exception:  # a named boundary: a signal nobody can read must not stop the workflow
             _log.exception(
                 "dropped the signal %r, which could not be decoded, in run %s",
@@ -293,7 +284,7 @@ class Handlers:
             return
         self._signal_count += 1
         number = self._signal_count
-        self._running_signals[number] = _Running(name, definition.unfinished_policy)
+        self._running_signals[number] = RunningHandler(name, definition.unfinished_policy)
         task = context.loop.create_task(
             self._top_level(self._run_signal(definition, arguments, event_id)),
             name=f"signal: {name}",
@@ -304,48 +295,49 @@ class Handlers:
         self, definition: SignalDefinition, arguments: Sequence[Any], event_id: int
     ) -> None:
         enter_signal(event_id)
-        result = self._bound(definition)(*arguments)
+        result = self.bound_handler(definition)(*arguments)
         if isinstance(result, Awaitable):
             await result
 
-    def _arguments(
+    # Calling handlers
+
+    def arguments(
         self,
         name: str,
-        definition: SignalDefinition | QueryDefinition,
+        definition: SignalDefinition | QueryDefinition | UpdateDefinition,
         payloads: Sequence[Payload],
     ) -> list[Any]:
+        """What to call a handler with. Raises RuntimeError for what cannot be decoded."""
         if definition.name is None and definition.arg_types is None:
             return [name, *self._context.decode(payloads, None)]  # the deprecated way to take them
         if definition.name is None:
             return [name, self._context.decode(payloads, [RawValue] * len(payloads))]
         return self._context.decode(payloads, definition.arg_types)
 
-    def _bound(self, definition: Any) -> Callable[..., Any]:
+    def bound_handler(
+        self, definition: SignalDefinition | QueryDefinition | UpdateDefinition
+    ) -> Callable[..., Any]:
+        """What to call for a handler."""
         if definition.is_method:
             return partial(definition.fn, self._context.instance)
-        handler: Callable[..., Any] = definition.fn
-        return handler
+        return definition.fn
+
+    def bound_validator(self, definition: UpdateDefinition) -> Callable[..., None] | None:
+        """What to call before an update is accepted, or None."""
+        if definition.validator is None or not definition.is_method:
+            return definition.validator
+        return partial(definition.validator, self._context.instance)
 
     def bound(self, definition: Any) -> Callable[..., Any] | None:
         """What to call for a handler, or None."""
-        return None if definition is None else self._bound(definition)
+        return None if definition is None else self.bound_handler(definition)
 
     def warn_unfinished(self) -> None:
         """Says which handlers the end of the workflow cuts off."""
-        names = sorted(
-            running.name
-            for running in self._running_signals.values()
-            if running.unfinished_policy == WARN_AND_ABANDON
-        )
-        if names:
-            warnings.warn(
-                UnfinishedSignalHandlersWarning(
-                    f"the workflow ended while handlers of these signals had not: {names}. Wait "
-                    "for workflow.all_handlers_finished, or declare the handler with "
-                    "unfinished_policy=HandlerUnfinishedPolicy.ABANDON"
-                ),
-                stacklevel=2,
-            )
+        if self._running_signals or self.running_updates:
+            signals, updates = self._running_signals.values(), self.running_updates.values()
+            for warning in unfinished_warnings(signals, updates):
+                warnings.warn(warning, stacklevel=2)
 
     # Queries
 
@@ -363,8 +355,8 @@ class Handlers:
                 f"Query handler for '{name}' expected but not found, known queries: [{known}]"
             )
         with context.as_read_only("a query handler", in_query=True):
-            arguments = self._arguments(name, definition, query.query_args.payloads)
-            result = self._bound(definition)(*arguments)
+            arguments = self.arguments(name, definition, query.query_args.payloads)
+            result = self.bound_handler(definition)(*arguments)
             if isinstance(result, Coroutine):
                 result = _run_at_once(result)
             return Payloads(payloads=context.payload_converter.to_payloads([result]))

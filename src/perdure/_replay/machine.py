@@ -22,7 +22,7 @@ run goes last, and only the first such counts.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from temporalio.api.command.v1 import Command
@@ -33,6 +33,7 @@ from temporalio.api.history.v1 import (
     WorkflowTaskCompletedEventAttributes,
     WorkflowTaskStartedEventAttributes,
 )
+from temporalio.api.protocol.v1 import Message
 from temporalio.api.sdk.v1 import EventGroupMarker
 
 from perdure._replay.api import HistoryGap
@@ -45,6 +46,7 @@ from perdure._replay.commands.patch import (
 )
 from perdure._replay.commands.port import CommandMachine, Mismatch
 from perdure._replay.commands.simple import SimpleMachine
+from perdure._replay.commands.update import UpdateMachine, UpdateRequest
 from perdure._replay.flags import CHECK_IDS_AND_TYPES, UPSERT_ON_PATCH, Flags
 from perdure._replay.history import (
     COMMAND_EVENTS,
@@ -54,24 +56,28 @@ from perdure._replay.history import (
     TASK_STARTED,
     History,
 )
+from perdure._replay.inbox import UPDATE_ACCEPTED, Inbox
 from perdure._replay.randomness import seed_of_run
 
 _UPSERTED = EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES
 
 
 _TIMER_CANCELED = EventType.EVENT_TYPE_TIMER_CANCELED
-_CANCEL_REQUESTED = EventType.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED
+
+# Events that no later event refers to.
+_WITHOUT_SEQUEL = frozenset({EventType.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED, UPDATE_ACCEPTED})
 
 
 _NOT_SUPPORTED = frozenset(
     {
-        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED,
-        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_REJECTED,
-        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED,
         EventType.EVENT_TYPE_NEXUS_OPERATION_SCHEDULED,
         EventType.EVENT_TYPE_NEXUS_OPERATION_CANCEL_REQUESTED,
     }
 )
+
+
+_EVENTS_OF_STARTED_TASK = 2
+"""WorkflowTaskScheduled and WorkflowTaskStarted."""
 
 
 class IssuedCommand(NamedTuple):
@@ -97,10 +103,11 @@ class Unreadable(Exception):
 
 
 class Jobs(NamedTuple):
-    """What to tell the code in one activation: patches first, signals next, then the others."""
+    """What to tell the code in one activation, in this order. Updates go with the signals."""
 
     patches: list[str]
     signals: list[tuple[WorkflowExecutionSignaledEventAttributes, int]]
+    updates: list[UpdateRequest]
     others: list[tuple[Callable[[Any], None], Any]]
 
 
@@ -136,6 +143,8 @@ class Machine:
         self.closed = False
         self._code = code
         self._history = History((), 0)
+        self._inbox = Inbox()
+        self._outbox: list[Message] = []
         self._saw_final_event = False
         self._started_event_id = 0
         self._next_started_event_id = 0
@@ -147,13 +156,16 @@ class Machine:
         self._start_job: list[tuple[Callable[[Any], None], Any]] = []
         self._patches: list[str] = []
         self._signals: list[tuple[WorkflowExecutionSignaledEventAttributes, int]] = []
+        self._updates: list[UpdateRequest] = []
         self._others: list[tuple[Callable[[Any], None], Any]] = []
         self._last: list[tuple[Callable[[Any], None], Any]] = []
 
     # Tasks and jobs
 
-    def feed(self, history: History) -> None:
-        """Takes the history of a workflow task and applies the first sequence of it."""
+    def feed(self, history: History, messages: Iterable[Message] = ()) -> None:
+        """Takes the history and the messages of a workflow task and applies the first sequence."""
+        if messages:
+            self._inbox.receive(messages)
         if self.last_event_id == 0:
             completed = history.peek_completed(0)
             if completed is not None:
@@ -171,8 +183,9 @@ class Machine:
 
     def take_jobs(self) -> Jobs:
         """What to tell the code now."""
-        jobs = Jobs(self._patches, self._signals, self._start_job + self._others + self._last)
-        self._patches, self._signals = [], []
+        others = self._start_job + self._others + self._last
+        jobs = Jobs(self._patches, self._signals, self._updates, others)
+        self._patches, self._signals, self._updates = [], [], []
         self._start_job, self._others, self._last = [], [], []
         return jobs
 
@@ -185,6 +198,20 @@ class Machine:
     def take_commands(self) -> list[Command]:
         """What to send for this task. The commands stay until their events arrive."""
         return [issued.command for issued in self._commands if not issued.machine.withdrawn]
+
+    def take_messages(self) -> list[Message]:
+        """At the end of the task: the messages that go with the commands."""
+        messages, self._outbox = self._outbox, []
+        return messages
+
+    def discard_task(self, started_event_id: int) -> None:
+        """The service has kept no trace of the task that was just answered.
+
+        The history goes on from the task that was started by this event, so that the next event
+        has the number of the one that scheduled the discarded task.
+        """
+        self._started_event_id = self._next_started_event_id = started_event_id
+        self.last_event_id -= _EVENTS_OF_STARTED_TASK
 
     def release_history(self) -> None:
         """Forgets the events of the task, all of which have been applied."""
@@ -203,7 +230,14 @@ class Machine:
         return self._saw_final_event
 
     def _has_jobs(self) -> bool:
-        return bool(self._others or self._signals or self._patches or self._start_job or self._last)
+        return bool(
+            self._others
+            or self._signals
+            or self._updates
+            or self._patches
+            or self._start_job
+            or self._last
+        )
 
     # Commands
 
@@ -211,6 +245,15 @@ class Machine:
         """Puts a command into the queue; those after the run's end are dropped."""
         if not self.closed:
             self._commands.append(IssuedCommand(machine, command, call_site()))
+
+    def send(self, message: Message) -> None:
+        """Has a message sent with this task; on replay it was sent long ago."""
+        if not self.replaying and not self.closed:
+            self._outbox.append(message)
+
+    def begin_update(self, asked: UpdateRequest) -> UpdateMachine:
+        """The machine of an update that the code is about to look at."""
+        return UpdateMachine(self, asked, self.send)
 
     def resolve(self, apply: Callable[[Any], None], outcome: Any) -> None:
         """Has the code told, in the next activation."""
@@ -264,6 +307,7 @@ class Machine:
                 self._next_started_event_id = events[-1].event_id
             self._apply_events(events, is_last)
         self._look_ahead(started_before)
+        self._updates += self._inbox.take(self.last_event_id)
         return len(events)
 
     def _learn_from_completions(self, events: list[HistoryEvent]) -> None:
@@ -312,8 +356,11 @@ class Machine:
             self.last_event_id = event_id
 
     def _look_ahead(self, started_event_id: int) -> None:
-        """Finds the patches that the code is about to ask for."""
+        """Finds the patches that the code is about to ask for, and the updates it accepted."""
         for event in self._history.peek_sequence(started_event_id):
+            if event.event_type == UPDATE_ACCEPTED:
+                self._updates.append(self._inbox.bring_back(event))
+                continue
             if event.event_type != MARKER_RECORDED:
                 continue
             marker = patch_of_marker(event)
@@ -352,7 +399,7 @@ class Machine:
             raise Unmatched(event, issued, str(mismatch)) from None
         if event.event_type == _TIMER_CANCELED:
             self._by_event_id.pop(event.timer_canceled_event_attributes.started_event_id, None)
-        elif event.event_type != _CANCEL_REQUESTED and not issued.machine.resolved:
+        elif event.event_type not in _WITHOUT_SEQUEL and not issued.machine.resolved:
             self._by_event_id[event.event_id] = issued.machine
         return False
 
@@ -396,6 +443,9 @@ class Machine:
     def _on_signaled(self, event: HistoryEvent) -> None:
         attributes = event.workflow_execution_signaled_event_attributes
         self._signals.append((attributes, event.event_id))
+
+    def _on_update_admitted(self, event: HistoryEvent) -> None:
+        self._inbox.admit(event)
 
     def _on_cancel_requested(self, event: HistoryEvent) -> None:
         attributes = event.workflow_execution_cancel_requested_event_attributes
@@ -457,6 +507,7 @@ def _lists_patches(event: HistoryEvent | None) -> bool:
 _OTHER_EVENTS: dict[int, Callable[[Machine, HistoryEvent], None]] = {
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED: Machine._on_started,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: Machine._on_signaled,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED: Machine._on_update_admitted,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED: Machine._on_cancel_requested,
     EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED: Machine._on_task_started,
     EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED: Machine._on_task_failed,

@@ -64,6 +64,10 @@ class WorkflowRunner:
         """The last event that this runner has seen."""
         return self._machine.last_event_id
 
+    def discard_task(self, started_event_id: int) -> None:
+        """The service has dropped the task that was just answered, which only refused updates."""
+        self._machine.discard_task(started_event_id)
+
     def activate(self, task: WorkflowActivation) -> WorkflowCompletion | QueryAnswer | TaskFailure:
         """Brings the run up to date and says what to answer. Raises HistoryGap; see `api.py`."""
         try:
@@ -108,21 +112,22 @@ class WorkflowRunner:
 
     def _apply(self, task: WorkflowActivation) -> None:
         machine = self._machine
-        machine.feed(History(task.events, task.previous_started_event_id))
+        machine.feed(History(task.events, task.previous_started_event_id), task.messages)
         while machine.advance():
             self._context.note_activation()
             self._handlers.activate(machine.take_jobs())
             machine.end_activation()
         machine.release_history()
+        if machine.closed:
+            self._handlers.warn_unfinished()
 
     def _completion(self, results: dict[str, WorkflowQueryResult]) -> WorkflowCompletion:
         machine = self._machine
-        if machine.closed:
-            self._handlers.warn_unfinished()
         return WorkflowCompletion(
             commands=[] if machine.finished else machine.take_commands(),
             sdk_metadata=machine.flags.take_metadata(),
             query_results=results,
+            messages=machine.take_messages(),
             versioning_behavior=self._handlers.versioning_behavior,
             closed=machine.closed,
         )

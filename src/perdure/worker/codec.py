@@ -14,6 +14,8 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Header, Payload, Payloads, SearchAttributes
+from temporalio.api.protocol.v1 import Message as ProtocolMessage
+from temporalio.api.update.v1 import Acceptance, Rejection, Request, Response
 
 _Transform = Callable[[Sequence[Payload]], Awaitable[list[Payload]]]
 
@@ -21,12 +23,26 @@ _PAYLOAD = Payload.DESCRIPTOR.full_name
 _PAYLOADS = Payloads.DESCRIPTOR.full_name
 _LEFT_ALONE = frozenset({Header.DESCRIPTOR.full_name, SearchAttributes.DESCRIPTOR.full_name})
 
+_BODIES: dict[str, type[Request | Acceptance | Rejection | Response]] = {
+    body.DESCRIPTOR.full_name: body for body in (Request, Acceptance, Rejection, Response)
+}
+
 
 async def transform_all(messages: Iterable[Message], transform: _Transform) -> None:
     """Replaces the payloads of the messages, in place."""
     for message in messages:
         for holder in holders(message):
             await _replace(holder, transform)
+
+
+async def transform_bodies(messages: Iterable[ProtocolMessage], transform: _Transform) -> None:
+    """Replaces the payloads in the bodies of protocol messages, in place."""
+    for message in messages:
+        make = _BODIES.get(message.body.TypeName())
+        if make is not None:
+            body = make.FromString(message.body.value)
+            await transform_all([body], transform)
+            message.body.value = body.SerializeToString()
 
 
 async def _replace(holder: Message, transform: _Transform) -> None:

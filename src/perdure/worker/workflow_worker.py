@@ -43,7 +43,7 @@ from perdure._replay.runner import (
 from perdure.converter import DataConverter, PayloadCodec, WorkflowSerializationContext
 from perdure.service import RPCError, RPCStatusCode
 from perdure.worker.cache import CachedRun, RunCache
-from perdure.worker.codec import transform_all
+from perdure.worker.codec import transform_all, transform_bodies
 from perdure.worker.deadlock import DeadlockError, DeadlockWatch
 from perdure.worker.limits import PayloadsTooLargeError, check_payloads, is_too_large
 from perdure.worker.port import PayloadLimits, TaskSource
@@ -186,6 +186,7 @@ class WorkflowWorker:
                 events = await self._whole_history(task, events)
         if codec is not None:
             await transform_all([*events, *_queries(task)], codec.decode)
+            await transform_bodies(task.messages, codec.decode)
         return self._activate(run, _activation_of(task, events))
 
     def _activate(
@@ -246,10 +247,12 @@ class WorkflowWorker:
             commands=completion.commands,
             sdk_metadata=completion.sdk_metadata,
             query_results=completion.query_results,
+            messages=completion.messages,
         )
         if codec is not None:
             results = [request.query_results[key] for key in request.query_results]
             await transform_all([*request.commands, *results], codec.encode)
+            await transform_bodies(request.messages, codec.encode)
         check_payloads(request.commands, self.limits)
         reserved = self._reserve_for(request.commands)
         started = 0
@@ -263,8 +266,10 @@ class WorkflowWorker:
             for _ in range(reserved - started):
                 assert self._eager_activities is not None
                 self._eager_activities.release()
-        if completion.closed or response.reset_history_event_id:
+        if completion.closed:
             run.evict()
+        elif response.reset_history_event_id:
+            _discard(run, completion, response.reset_history_event_id)
         return response.workflow_task if response.HasField("workflow_task") else None
 
     def _reserve_for(self, commands: Sequence[Command]) -> int:
@@ -375,12 +380,24 @@ def _activation_of(
         attempt=task.attempt,
         query=task.query if task.HasField("query") else None,
         queries=task.queries,
+        messages=task.messages,
     )
 
 
+def _discard(run: CachedRun, completion: WorkflowCompletion, started_event_id: int) -> None:
+    """The service keeps no trace of the task. What it should have noted of the SDK is lost too."""
+    if completion.sdk_metadata.ByteSize() or run.runner is None:
+        run.evict()
+    else:
+        run.runner.discard_task(started_event_id)
+
+
 def _begins_anew(runner: WorkflowRunner, events: Sequence[HistoryEvent]) -> bool:
-    """Whether the events are not those that follow what the runner has seen."""
-    return bool(events) and events[0].event_id != runner.last_event_id + 1
+    """Whether the events are not those that follow what the runner has seen.
+
+    They may overlap with it: after a task that left no trace they go on from the task before.
+    """
+    return bool(events) and not 1 < events[0].event_id <= runner.last_event_id + 1
 
 
 def _queries(task: PollWorkflowTaskQueueResponse) -> list[Any]:

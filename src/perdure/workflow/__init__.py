@@ -16,8 +16,11 @@ from perdure._replay.errors import (
     ReadOnlyContextError,
 )
 from perdure._replay.event_groups import EventGroup
-from perdure._replay.handlers import UnfinishedSignalHandlersWarning
 from perdure._replay.info import Info, ParentInfo, RootInfo, UpdateInfo
+from perdure._replay.updates import (
+    UnfinishedSignalHandlersWarning,
+    UnfinishedUpdateHandlersWarning,
+)
 from perdure.workflow._activities import (
     ActivityCancellationType,
     ActivityConfig,
@@ -66,7 +69,6 @@ from perdure.workflow._definition import DynamicWorkflowConfig, defn, dynamic_co
 from perdure.workflow._event_groups import create_event_group
 from perdure.workflow._handlers import (
     HandlerUnfinishedPolicy,
-    UnfinishedUpdateHandlersWarning,
     UpdateMethodMultiParam,
     all_handlers_finished,
     get_dynamic_query_handler,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid as uuids
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, TypeVar, overload
@@ -15,12 +14,11 @@ from perdure._replay.event_groups import EventGroup
 from perdure._replay.info import Info, UpdateInfo
 from perdure._replay.loop import running_loop
 from perdure._replay.search_attributes import upsert_search_attributes as upsert
+from perdure._replay.updates import CURRENT_UPDATE
 from perdure.common import MetricMeter, SearchAttributes, SearchAttributeUpdate
 from perdure.converter import PayloadConverter
 
 _Value = TypeVar("_Value")
-
-_CURRENT_UPDATE: ContextVar[UpdateInfo | None] = ContextVar("perdure_update", default=None)
 
 
 def in_workflow() -> bool:
@@ -40,7 +38,7 @@ def instance() -> Any:
 
 def current_update_info() -> UpdateInfo | None:
     """The update that the calling task handles, if it handles one."""
-    return _CURRENT_UPDATE.get()
+    return CURRENT_UPDATE.get()
 
 
 def extern_functions() -> Mapping[str, Callable[..., Any]]:

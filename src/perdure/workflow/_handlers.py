@@ -32,10 +32,6 @@ class HandlerUnfinishedPolicy(IntEnum):
     ABANDON = 2
 
 
-class UnfinishedUpdateHandlersWarning(RuntimeWarning):
-    """The workflow ended while a handler of an update had not."""
-
-
 @overload
 def signal(fn: _Handler) -> _Handler: ...
 
