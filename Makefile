@@ -15,6 +15,9 @@ CODE := $(wildcard src tests sim bench examples)
 TESTS ?= tests
 PYTEST_ARGS ?= -n auto
 
+# Tests and benchmarks start many processes: each would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help install demo test tidy check format format-check lint types bench clean
 .DEFAULT_GOAL := help
 
