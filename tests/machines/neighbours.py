@@ -10,11 +10,11 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest
 
+from perdure.server.machines.effects import SendMessage
 from perdure.server.machines.errors import Rejected
 from perdure.server.machines.ports import DEFAULT_LIMITS, SECOND_NS, Limits
 from perdure.server.machines.wire import duration
 from perdure.server.machines.workflow import inputs, messages
-from perdure.server.machines.workflow.effects import SendMessage
 from perdure.server.machines.workflow.from_workflows.answers import answer_to, is_wanted
 from tests.machines import requests, stages
 from tests.machines.world import World, type_name
@@ -95,7 +95,7 @@ class Neighbours:
         changed, came = self._tell(message.workflow_id, said)
         answer = None if changed else answer_to(said, came)
         if answer is not None:
-            self._tell(*answer)
+            self._tell(answer[0].id, answer[1])
 
     def _tell(
         self, workflow_id: str, message: messages.Message

@@ -19,14 +19,13 @@ from temporalio.api.protocol.v1 import Message as ProtocolMessage
 from temporalio.api.query.v1 import WorkflowQuery, WorkflowQueryResult
 
 from perdure.server.machines.activity.options import options_message
+from perdure.server.machines.effects import DeleteRun, SendMessage
 from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.workflow import changes, inputs
 from perdure.server.machines.workflow.effects import (
-    DeleteRun,
     Effect,
     LookAgain,
     OfferTask,
-    SendMessage,
     SettleQuery,
     TaskKind,
     TellUpdate,

@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from perdure.server.machines.ports import SECOND_NS
+from perdure.server.machines.schedule.calendar import Calendar
 from perdure.server.machines.schedule.cron import (
     INVALID,
     NEVER_DUE,
-    Calendar,
     cron_backoff_ns,
-    next_second,
+    next_time,
     parse,
     validate,
 )
@@ -24,7 +24,7 @@ def next_after(schedule: str, after: str, zone: str = "UTC") -> str:
     calendar = parse(schedule)
     assert isinstance(calendar, Calendar)
     at = datetime.fromisoformat(after).replace(tzinfo=ZoneInfo(zone))
-    found = next_second(calendar, int(at.timestamp()))
+    found = next_time(calendar, int(at.timestamp()))
     assert found is not None
     return datetime.fromtimestamp(found, ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M:%S")
 
@@ -100,9 +100,9 @@ def test_the_next_time_in_a_zone(schedule: str, zone: str, after: str, expected:
 def test_an_hour_that_the_clock_repeats_counts_twice() -> None:
     calendar = parse("TZ=America/New_York 30 1 * * *")
     assert isinstance(calendar, Calendar)
-    first = next_second(calendar, int(datetime(2024, 11, 3, 4, tzinfo=UTC).timestamp()))
+    first = next_time(calendar, int(datetime(2024, 11, 3, 4, tzinfo=UTC).timestamp()))
     assert first is not None
-    assert next_second(calendar, first) == first + 3600
+    assert next_time(calendar, first) == first + 3600
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Beirut"])
@@ -115,20 +115,19 @@ def test_the_search_finds_what_looking_at_every_minute_finds(schedule: str, zone
     expected = []
     for minute in minutes:
         here = minute.astimezone(ZoneInfo(zone))
-        is_day = here.day in calendar.day.values
-        is_weekday = here.isoweekday() % 7 in calendar.weekday.values
-        is_any = calendar.day.is_star or calendar.weekday.is_star
+        is_day = here.day in calendar.day
+        is_weekday = here.isoweekday() % 7 in calendar.weekday
         if (
-            here.minute in calendar.minute.values
-            and here.hour in calendar.hour.values
-            and (is_day and is_weekday if is_any else is_day or is_weekday)
+            here.minute in calendar.minute
+            and here.hour in calendar.hour
+            and (is_day or is_weekday if calendar.is_either_day else is_day and is_weekday)
         ):
             expected.append(int(minute.timestamp()))
     found = []
-    at = next_second(calendar, int(begin.timestamp()))
+    at = next_time(calendar, int(begin.timestamp()))
     while at is not None and at <= expected[-1]:
         found.append(at)
-        at = next_second(calendar, at)
+        at = next_time(calendar, at)
     assert found == expected
 
 

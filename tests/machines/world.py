@@ -13,6 +13,7 @@ import msgspec
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import History, HistoryEvent
 
+from perdure.server.machines.effects import DeleteRun, SendMessage
 from perdure.server.machines.errors import Rejected
 from perdure.server.machines.ports import DEFAULT_LIMITS, SECOND_NS, Limits
 from perdure.server.machines.wire import entries_of, history_entry
@@ -27,10 +28,8 @@ from perdure.server.machines.workflow.codec import (
 )
 from perdure.server.machines.workflow.decide import Decision, decide
 from perdure.server.machines.workflow.effects import (
-    DeleteRun,
     LookAgain,
     OfferTask,
-    SendMessage,
     SettleQuery,
     TaskKind,
     TellUpdate,

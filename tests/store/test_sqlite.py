@@ -270,7 +270,7 @@ async def test_workflow_ids_with_equal_hashes_are_kept_apart(
 ) -> None:
     for module in ("rows", "store"):
         monkeypatch.setattr(
-            f"perdure.server.store.sqlite.{module}.workflow_hash", lambda _namespace, _id: 1
+            f"perdure.server.store.sqlite.{module}.workflow_hash", lambda *_names: 1
         )
     store = open_sqlite(tmp_path / "perdure.db")
     fence = await store.acquire(SHARD)
@@ -286,6 +286,7 @@ async def test_workflow_ids_with_equal_hashes_are_kept_apart(
 def test_the_hash_of_a_workflow_never_changes() -> None:
     assert workflow_hash(1, "order-1234") == -24803546543491
     assert workflow_hash(2, "order-1234") == 71022040433912
+    assert workflow_hash(1, "order-1234", 1) == -102523827262944
 
 
 async def test_a_commit_handed_over_before_a_failure_was_known_fails_with_it(

@@ -7,7 +7,7 @@ the two below.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 from temporalio.api.query.v1 import WorkflowQueryResult
@@ -17,6 +17,7 @@ from temporalio.api.workflowservice.v1 import (
     UpdateTaskQueueConfigRequest,
 )
 
+from perdure.server.machines.ports import Address
 from perdure.server.machines.queue.statistics import Poller
 from perdure.server.machines.search_attributes import CustomAttributes
 from perdure.server.machines.workflow.inputs import (
@@ -187,6 +188,10 @@ class EngineApi(Protocol):
     async def submit(self, namespace: NamespaceRef, workflow_id: str, message: Input) -> Reply:
         """Decide on an input and answer when the decision is durable. Raises Rejected,
         EngineUnavailable."""
+        ...
+
+    async def ask(self, namespace: NamespaceRef, whom: Address, message: Any) -> Any:
+        """The same for a subject of any kind: its machine's input, and its machine's reply."""
         ...
 
     async def reset(

@@ -55,7 +55,7 @@ class ExecutionCache:
         """Look at the oldest few; pinned ones move to the young end, so that this stays cheap."""
         for _ in range(min(2 * excess + 8, len(self._executions))):
             key, execution = next(iter(self._executions.items()))
-            if execution.pins or execution.workflow.must_stay or execution is newest:
+            if execution.pins or execution.subject.must_stay or execution is newest:
                 self._executions.move_to_end(key)
                 continue
             execution.is_dropped = True

@@ -249,7 +249,7 @@ class Committer:
         turn = self._turn
         writes = list(group.writes.values())
         writes, sealed, broken = self._seal(group, turn)
-        committed_event_ids = [write.runs[-1].run.recorded.next_event_id - 1 for write in writes]
+        committed_event_ids = [write.runs[-1].run.last_event_id for write in writes]
         if group.acknowledged:
             sealed.append(WorkflowWrite(0, "", [], outbox_deleted=list(group.acknowledged)))
         errors = await self._write(sealed, turn) if sealed else {}
@@ -277,7 +277,7 @@ class Committer:
                 sealed.append(write.seal(turn, self._project))
                 writes.append(write)
             except Exception as error:
-                logger.exception("a write of workflow %r cannot be encoded", write.execution.key[1])
+                logger.exception("a write of %r cannot be encoded", write.execution.key[1])
                 broken.append((write, error))
         return writes, sealed, broken
 

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import uuid
 from collections import OrderedDict
+from typing import NamedTuple
 
+from perdure.server.machines.ports import Kind
 from perdure.server.store.ports import RunNumber, Store
 
 NAMES_MAX = 50_000
 """Names kept in memory; others are read from the store."""
 
-RunNames = tuple[int, str, str]
-"""Namespace number, workflow id and run id."""
+
+class RunNames(NamedTuple):
+    """The number of its namespace, the id and the kind of its subject, and its own id."""
+
+    namespace: int
+    id: str
+    kind: Kind
+    run_id: str
 
 
 class RunDirectory:
@@ -21,9 +29,11 @@ class RunDirectory:
         self._store = store
         self._names: OrderedDict[RunNumber, RunNames] = OrderedDict()
 
-    def remember(self, run: RunNumber, namespace: int, workflow_id: str, run_id: str) -> None:
+    def remember(
+        self, run: RunNumber, namespace: int, subject_id: str, kind: Kind, run_id: str
+    ) -> None:
         """Keep the names of a run that will be looked up soon."""
-        self._names[run] = (namespace, workflow_id, run_id)
+        self._names[run] = RunNames(namespace, subject_id, kind, run_id)
         if len(self._names) > NAMES_MAX:
             self._names.popitem(last=False)
 
@@ -36,4 +46,9 @@ class RunDirectory:
         if loaded is None:
             return None
         identity = loaded.identity
-        return identity.namespace, identity.workflow_id, str(uuid.UUID(bytes=identity.run_id))
+        return RunNames(
+            identity.namespace,
+            identity.workflow_id,
+            Kind(identity.kind),
+            str(uuid.UUID(bytes=identity.run_id)),
+        )

@@ -192,7 +192,7 @@ class Dispatcher:
             found = await self._directory.find(task.run)
             if found is None:
                 return self._wait_on(key, waiting)
-            _, workflow_id, run_id = found
+            workflow_id, run_id = found.id, found.run_id
             namespace = self._namespace_of(key.namespace)
             message = self._start_message(TaskKind(key.kind), run_id, task, waiting.poll)
             execution = await self._pipeline.execution(namespace, workflow_id)

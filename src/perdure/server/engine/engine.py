@@ -54,7 +54,7 @@ from perdure.server.engine.updates import Updates
 from perdure.server.engine.waiters import Waiters
 from perdure.server.engine.wakeups import Wakeups
 from perdure.server.machines.errors import InvariantViolation, NotFound, Rejected
-from perdure.server.machines.ports import Ids, Limits
+from perdure.server.machines.ports import Address, Ids, Limits
 from perdure.server.machines.workflow.codec import copy_run
 from perdure.server.machines.workflow.decide import not_found_text
 from perdure.server.machines.workflow.effects import LookAgain, OfferTask, TaskKind
@@ -68,7 +68,6 @@ from perdure.server.machines.workflow.inputs import (
     StartedWorkflowTask,
     UpdateWithStart,
     UpdateWorkflow,
-    WakeUp,
     WorkflowStarted,
     WorkflowTaskUndelivered,
 )
@@ -233,7 +232,8 @@ class Engine:
         names = await self.directory.find(number)
         if names is None:
             return
-        namespace, (_, workflow_id, run_id) = self._namespace_of(names[0]), names
+        namespace = self._namespace_of(names.namespace)
+        workflow_id, run_id = names.id, names.run_id
         execution = await self.pipeline.execution(namespace, workflow_id)
         run = execution.workflow.run
         if run is None or execution.current_run != number:
@@ -266,7 +266,12 @@ class Engine:
     async def submit(self, namespace: NamespaceRef, workflow_id: str, message: Input) -> Reply:
         """Decide on an input and answer when the decision is durable."""
         self._check_id(workflow_id)
-        return await self.pipeline.submit(namespace, workflow_id, message)
+        reply: Reply = await self.pipeline.submit(namespace, workflow_id, message)
+        return reply
+
+    async def ask(self, namespace: NamespaceRef, whom: Address, message: Any) -> Any:
+        """The same for a subject of any kind."""
+        return await self.pipeline.submit(namespace, whom.id, message, whom.kind)
 
     async def reset(
         self, namespace: NamespaceRef, workflow_id: str, request: ResetWorkflowExecutionRequest
@@ -540,8 +545,8 @@ class Engine:
         """What a group did to a run is durable: arm its wake-up, publish its tasks, wake its
         readers."""
         run = pending.run
-        if self.wakeups.arm(pending.number, run.pending.wake_at_ns):
-            self.directory.remember(pending.number, *execution.key, run.recorded.run_id)
+        if self.wakeups.arm(pending.number, run.wake_at_ns):
+            self.directory.remember(pending.number, *execution.key, run.run_id)
         if pending.offers:
             self.dispatcher.durable(execution, pending)
         self.waiters.notify(execution.key, is_closed=not run.is_open)
@@ -596,9 +601,12 @@ class Engine:
             try:
                 found = await self.directory.find(number)
                 if found is not None:
-                    namespace, workflow_id, run_id = found
+                    machine = self.pipeline.machines[found.kind]
                     await self.pipeline.submit(
-                        self._namespace_of(namespace), workflow_id, WakeUp(run_id)
+                        self._namespace_of(found.namespace),
+                        found.id,
+                        machine.wake_up(found.run_id),
+                        found.kind,
                     )
                 return
             except (Rejected, EngineStopped):

@@ -1,4 +1,5 @@
-"""A workflow in memory: the machine's state, and what the shell must know about its way to disk."""
+"""What one id names, in memory (a workflow, mostly): the machine's state, and what the shell must
+know about its way to disk."""
 
 from __future__ import annotations
 
@@ -7,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from perdure.server.engine.api import EngineUnavailable
 from perdure.server.engine.history import HistoryTail
+from perdure.server.machines.ports import Kind, Machine, MachineRun, Subject
 from perdure.server.machines.workflow.state import Workflow
 from perdure.server.store.ports import RunNumber
 
 if TYPE_CHECKING:
     from perdure.server.engine.committer import Group
 
-ExecutionKey = tuple[int, str]
-"""Namespace number and workflow id."""
+ExecutionKey = tuple[int, str, Kind]
+"""Namespace number, id and kind."""
 
 
 class Execution:
-    """One cached workflow. Once `is_dropped`, it must not be decided on: load it again."""
+    """One cached subject. Once `is_dropped`, it must not be decided on: load it again."""
 
     __slots__ = (
         "committed_event_id",
@@ -26,18 +28,20 @@ class Execution:
         "group",
         "is_dropped",
         "key",
+        "machine",
         "may_have_rows",
         "pins",
         "rows",
+        "subject",
         "tail",
         "version",
         "waiting",
-        "workflow",
     )
 
-    def __init__(self, key: ExecutionKey, workflow: Workflow) -> None:
+    def __init__(self, key: ExecutionKey, machine: Machine, subject: Subject) -> None:
         self.key = key
-        self.workflow = workflow
+        self.machine = machine
+        self.subject = subject
         self.current_run: RunNumber = 0
         self.version = 0
         self.committed_event_id = 0
@@ -55,6 +59,16 @@ class Execution:
         """Whether rows may be stored that are not in `rows`, since it was loaded."""
         self.waiting: dict[str, asyncio.Future[Any]] = {}
         """Who waits for something of the volatile part, by its id."""
+
+    @property
+    def workflow(self) -> Workflow:
+        """The subject, for those who asked for a workflow."""
+        return self.subject  # type: ignore[return-value]
+
+    @property
+    def run(self) -> MachineRun | None:
+        """The current run."""
+        return self.subject.run  # type: ignore[no-any-return]
 
     def drop(self) -> None:
         """It must not be used any more, and its volatile part is lost: whoever waits may try

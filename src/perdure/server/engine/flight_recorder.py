@@ -7,7 +7,6 @@ import logging
 from collections import deque
 
 from perdure.server.engine.execution import ExecutionKey
-from perdure.server.machines.workflow.inputs import Input
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +25,7 @@ class FlightRecorder:
         """Remember a decision that was taken."""
         self._inputs.append((key, now_ns, kind))
 
-    def report(self, key: ExecutionKey, message: Input, error: Exception) -> None:
+    def report(self, key: ExecutionKey, message: object, error: Exception) -> None:
         """Say loudly that a decision failed, and what led to it (types and times only: payloads
         never go to a log)."""
         self.violations += 1

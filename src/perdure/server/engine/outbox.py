@@ -53,8 +53,6 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, NamedTuple
 
-import msgspec
-
 from perdure.server.engine.api import EngineStopped, EngineUnavailable, NamespaceRef
 from perdure.server.engine.committer import Committer
 from perdure.server.engine.execution import Execution, ExecutionKey
@@ -62,10 +60,8 @@ from perdure.server.engine.pipeline import Pipeline
 from perdure.server.engine.sealing import Outgoing
 from perdure.server.engine.waiters import Waiters
 from perdure.server.machines.errors import InvariantViolation, Rejected
-from perdure.server.machines.ports import Limits
-from perdure.server.machines.workflow.from_workflows.answers import answer_to, is_wanted
-from perdure.server.machines.workflow.inputs import Reply
-from perdure.server.machines.workflow.messages import Command, Message
+from perdure.server.machines.ports import Address, Limits
+from perdure.server.machines.registry import decode_envelope
 from perdure.server.store.codec import unseal
 from perdure.server.store.ports import CorruptBlob, OutboxRow, Store, StoreUnavailable
 
@@ -79,8 +75,6 @@ PAGE = 1000
 RETRY_SECONDS = 0.2
 CROWDED_SECONDS = 1.0
 """How long to wait for news of a workflow that cannot hear more, before another look at it."""
-
-_decode = msgspec.msgpack.Decoder(tuple[int, str, Message]).decode
 
 
 class _Delivery(NamedTuple):
@@ -150,7 +144,7 @@ class Outbox:
     def _enqueue(self, outgoing: Outgoing) -> None:
         self._known.add(outgoing.sequence)
         self._waiting += 1
-        key = (outgoing.namespace, outgoing.workflow_id)
+        key = (outgoing.namespace, outgoing.workflow_id, outgoing.kind)
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane()
@@ -166,7 +160,7 @@ class Outbox:
                 await asyncio.sleep(RETRY_SECONDS)
             try:
                 async with self._room:
-                    execution = await self._pipeline.execution(namespace, key[1])
+                    execution = await self._pipeline.execution(namespace, key[1], key[2])
                     is_crowded = self._is_crowded(execution)
                     if not is_crowded:
                         await self._deliver_next(lane)
@@ -198,16 +192,7 @@ class Outbox:
             logger.exception("message %d cannot be delivered", outgoing.sequence)
 
     def _is_crowded(self, execution: Execution) -> bool:
-        """Whether so much is buffered that the next few events might fail the workflow task."""
-        run, limits = execution.workflow.run, self._limits
-        return (
-            run is not None
-            and run.is_task_started
-            and (
-                len(run.buffered) >= limits.buffered_events_max // 2
-                or run.pending.buffered_bytes >= limits.buffered_bytes_max // 2
-            )
-        )
+        return execution.machine.is_crowded(execution.run, self._limits)
 
     def _settle(self, outgoing: Outgoing, error: Exception | None) -> None:
         """The row is durably gone, or (it was lost) its message must be delivered again."""
@@ -217,43 +202,44 @@ class Outbox:
         if isinstance(error, EngineStopped):
             return
         self._enqueue(outgoing)
-        self._lanes[outgoing.namespace, outgoing.workflow_id].has_failed = True
+        self._lanes[outgoing.namespace, outgoing.workflow_id, outgoing.kind].has_failed = True
 
     # ---- one message
 
     async def _deliver(self, outgoing: Outgoing) -> None:
         namespace = self._namespace_of(outgoing.namespace)
-        message = outgoing.message
-        if isinstance(message, Command) and not await self._is_wanted(namespace, message):
+        message, target = outgoing.message, Address(outgoing.kind, outgoing.workflow_id)
+        machine = self._pipeline.machines[target.kind]
+        sender = machine.sender_that_must_wait(message)
+        if sender is not None and not await self._is_wanted(namespace, sender, message):
             self._acknowledge(outgoing)
             return
-        came = await self._decide(namespace, outgoing.workflow_id, message, outgoing)
+        came = await self._decide(namespace, target, message, outgoing)
         if came is None:
             return
-        answer = answer_to(message, came)
+        answer = machine.answer_to(message, came)
         if answer is not None:
-            source_id, reply = answer
-            if await self._decide(namespace, source_id, reply, outgoing) is None:
+            whom, reply = answer
+            if await self._decide(namespace, whom, reply, outgoing) is None:
                 return
         self._acknowledge(outgoing)
 
-    async def _is_wanted(self, namespace: NamespaceRef, command: Command) -> bool:
+    async def _is_wanted(self, namespace: NamespaceRef, sender: Address, message: Any) -> bool:
         """Whether the source still waits; that it does not must be durable to count."""
-        execution = await self._pipeline.execution(namespace, command.source.workflow_id)
-        if is_wanted(execution.workflow.run, command):
+        execution = await self._pipeline.execution(namespace, sender.id, sender.kind)
+        if execution.machine.is_wanted(execution.run, message):
             return True
         await self._settled(execution)
         return False
 
     async def _decide(
-        self, namespace: NamespaceRef, workflow_id: str, message: Message, outgoing: Outgoing
-    ) -> Reply | Rejected | None:
-        """Decide on a message. None: the workflow changes, and the row goes with that. Else nothing
+        self, namespace: NamespaceRef, whom: Address, message: Any, outgoing: Outgoing
+    ) -> Any:
+        """Decide on a message. None: who hears it changes, and the row goes with that. Else nothing
         does, durably, and this is why."""
-        execution = await self._pipeline.execution(namespace, workflow_id)
+        execution = await self._pipeline.execution(namespace, whom.id, whom.kind)
         if self._is_crowded(execution):
             raise EngineUnavailable("the workflow task must close before it can hear more")
-        came: Reply | Rejected
         try:
             came, write = self._pipeline.decide(execution, namespace, message)
         except Rejected as refusal:
@@ -322,5 +308,12 @@ class Outbox:
 
 
 def _outgoing(row: OutboxRow) -> Outgoing:
-    namespace, workflow_id, message = _decode(unseal(row.blob))
-    return Outgoing(row.sequence, row.run, namespace, workflow_id, message)
+    envelope = decode_envelope(unseal(row.blob))
+    return Outgoing(
+        row.sequence,
+        row.run,
+        envelope.namespace,
+        envelope.id,
+        envelope.message,
+        envelope.kind,
+    )

@@ -13,7 +13,7 @@ import asyncio
 import uuid
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -24,22 +24,26 @@ from perdure.server.engine.committer import Committer
 from perdure.server.engine.execution import Execution, ExecutionKey
 from perdure.server.engine.flight_recorder import FlightRecorder
 from perdure.server.engine.sealing import Outgoing, PendingRun, PendingWrite
+from perdure.server.machines.effects import DeleteRun, SendMessage
 from perdure.server.machines.errors import InvalidArgument, InvariantViolation, Rejected
-from perdure.server.machines.ports import Ids, Limits
-from perdure.server.machines.workflow.codec import decode_run
-from perdure.server.machines.workflow.decide import Decision, decide, run_named_by
+from perdure.server.machines.ports import (
+    Ids,
+    Kind,
+    Limits,
+    Machine,
+    MachineDecision,
+    MachineRun,
+    Names,
+)
+from perdure.server.machines.registry import MACHINES
 from perdure.server.machines.workflow.effects import (
-    DeleteRun,
-    Effect,
     LookAgain,
     OfferTask,
-    SendMessage,
     SettleQuery,
     TellUpdate,
     WithdrawTask,
 )
-from perdure.server.machines.workflow.inputs import Input, Refused, Reply, StartWorkflow
-from perdure.server.machines.workflow.state import Run, Workflow
+from perdure.server.machines.workflow.inputs import Refused
 from perdure.server.machines.workflow.turn import Batch
 from perdure.server.store.codec import unseal
 from perdure.server.store.ports import LoadedRun, RunNumber, Store, StoreUnavailable
@@ -104,6 +108,7 @@ class Pipeline:
         *,
         last_run: RunNumber,
         last_message: int,
+        machines: Mapping[Kind, Machine] = MACHINES,
     ) -> None:
         self._store = store
         self._cache = cache
@@ -112,6 +117,7 @@ class Pipeline:
         self._ids = ids
         self._limits = limits
         self._recorder = recorder
+        self.machines = machines
         self._last_run = last_run
         self._last_message = last_message
         self._loads: dict[ExecutionKey, asyncio.Task[Execution]] = {}
@@ -121,14 +127,15 @@ class Pipeline:
         self,
         namespace: NamespaceRef,
         workflow_id: str,
-        message: Input,
+        message: Any,
+        kind: Kind = Kind.WORKFLOW,
         *,
-        decided: Callable[[Execution, Reply], None] | None = None,
-    ) -> Reply:
+        decided: Callable[[Execution, Any], None] | None = None,
+    ) -> Any:
         """Decide on an input; the answer, also a refusal, when what it rests on is durable.
         `decided` is called before anything else can be decided; again, if that was lost."""
         for _ in range(ATTEMPTS_MAX):
-            execution = await self.execution(namespace, workflow_id)
+            execution = await self.execution(namespace, workflow_id, kind)
             try:
                 reply, write = self.decide(execution, namespace, message)
                 if decided is not None:
@@ -152,7 +159,7 @@ class Pipeline:
             if isinstance(reply, Refused):
                 raise InvalidArgument(reply.message)
             return reply
-        raise EngineUnavailable(f"workflow {workflow_id!r} cannot be written now")
+        raise EngineUnavailable(f"{kind.name.lower()} {workflow_id!r} cannot be written now")
 
     def expect_answer(self, execution: Execution) -> None:
         """A worker has been given a task in the open group, and is about to answer it."""
@@ -167,14 +174,16 @@ class Pipeline:
         self,
         execution: Execution,
         namespace: NamespaceRef,
-        message: Input,
+        message: Any,
         places: Mapping[str, Place] = NOWHERE,
-    ) -> tuple[Reply, PendingWrite | None]:
-        """Take one decision on a workflow in memory: its reply, and the write that it is part of
+    ) -> tuple[Any, PendingWrite | None]:
+        """Take one decision on a subject in memory: its reply, and the write that it is part of
         (None: it changed nothing). `places` by run id."""
         now_ns = self._clock.now_ns()
         try:
-            decision = decide(execution.workflow, message, now_ns, self._ids, self._limits)
+            decision = execution.machine.decide(
+                execution.subject, message, now_ns, self._ids, self._limits
+            )
         except Rejected:
             raise
         except Exception as error:
@@ -192,35 +201,41 @@ class Pipeline:
         self._take_over(execution, namespace, write, decision, places)
         return decision.reply, write
 
-    async def execution(self, namespace: NamespaceRef, workflow_id: str) -> Execution:
-        """The workflow, from memory or from the store (then with no run, if there is none)."""
-        key = (namespace.number, workflow_id)
+    async def execution(
+        self, namespace: NamespaceRef, workflow_id: str, kind: Kind = Kind.WORKFLOW
+    ) -> Execution:
+        """The subject, from memory or from the store (then with no run, if there is none)."""
+        key = (namespace.number, workflow_id, kind)
         execution = self._cache.get(key)
         while execution is None:
             load = self._loads.get(key)
             if load is None:
                 await self._committer.settle_dropped(key)
                 if self._store.absent(*key):
-                    return self._take_in(namespace, workflow_id, None)
-                load = asyncio.get_running_loop().create_task(self._load(namespace, workflow_id))
+                    return self._take_in(namespace, key, None)
+                load = asyncio.get_running_loop().create_task(self._load(namespace, key))
                 self._loads[key] = load
             loaded = await asyncio.shield(load)
             execution = self._cache.get(key) or (None if loaded.is_dropped else loaded)
         return execution
 
     async def load_other_run(
-        self, namespace: NamespaceRef, workflow_id: str, run_id: str
-    ) -> tuple[RunNumber, Run] | None:
+        self,
+        namespace: NamespaceRef,
+        workflow_id: str,
+        run_id: str,
+        kind: Kind = Kind.WORKFLOW,
+    ) -> tuple[RunNumber, Any] | None:
         """A run that is not the current one, as stored: read it, never decide on it."""
         try:
             key = uuid.UUID(run_id).bytes
         except ValueError:
             return None
         try:
-            loaded = await self._store.load_run(namespace.number, workflow_id, key)
+            loaded = await self._store.load_run(namespace.number, workflow_id, key, kind)
         except StoreUnavailable as error:
             raise EngineUnavailable(str(error)) from error
-        return None if loaded is None else (loaded.run, run_of(loaded))
+        return None if loaded is None else (loaded.run, run_of(loaded, self.machines))
 
     # ---- into the group
 
@@ -229,11 +244,11 @@ class Pipeline:
         execution: Execution,
         namespace: NamespaceRef,
         write: PendingWrite,
-        decision: Decision,
+        decision: MachineDecision,
         places: Mapping[str, Place],
     ) -> None:
         for segment in decision.segments:
-            place = places.get(segment.run.recorded.run_id)
+            place = places.get(segment.run.run_id)
             if segment.is_new:
                 execution.current_run = place.number if place else self.reserve_run()
                 execution.tail = type(execution.tail)()
@@ -262,9 +277,7 @@ class Pipeline:
             if pending.offers.get(offer.scheduled_event_id) is offer:
                 self.publisher.offered(execution, namespace, pending.number, offer)
 
-    def _volatile_effect(
-        self, execution: Execution, namespace: NamespaceRef, effect: Effect
-    ) -> None:
+    def _volatile_effect(self, execution: Execution, namespace: NamespaceRef, effect: Any) -> None:
         """What rests on no row of its own, but on all that was decided on the workflow before."""
         match effect:
             case OfferTask():
@@ -288,7 +301,7 @@ class Pipeline:
         self,
         execution: Execution,
         write: PendingWrite,
-        run: Run,
+        run: MachineRun,
         place: Place | None,
         *,
         is_new: bool,
@@ -313,7 +326,7 @@ class Pipeline:
 
     def _offer(self, write: PendingWrite, offer: OfferTask) -> PendingRun:
         for pending in write.runs:
-            if pending.run.recorded.run_id == offer.run_id:
+            if pending.run.run_id == offer.run_id:
                 pending.offers[offer.scheduled_event_id] = offer
                 pending.rows_deleted.discard(offer.scheduled_event_id)
                 return pending
@@ -322,7 +335,7 @@ class Pipeline:
     def _withdraw(self, execution: Execution, write: PendingWrite, effect: WithdrawTask) -> None:
         event_id = effect.scheduled_event_id
         for pending in write.runs:
-            if pending.run.recorded.run_id != effect.run_id:
+            if pending.run.run_id != effect.run_id:
                 continue
             pending.offers.pop(event_id, None)
             if execution.may_have_rows or event_id in execution.rows:
@@ -330,7 +343,7 @@ class Pipeline:
 
     def _delete(self, write: PendingWrite, effect: DeleteRun) -> None:
         for pending in write.runs:
-            if pending.run.recorded.run_id == effect.run_id:
+            if pending.run.run_id == effect.run_id:
                 pending.is_deleted = True
                 return
         raise InvariantViolation(f"run {effect.run_id} is deleted in a turn of another run")
@@ -340,7 +353,7 @@ class Pipeline:
             write.when_durable(lambda error: None if error else self.publisher.sent(write.outbox))
         self._last_message += 1
         for pending in write.runs:
-            if pending.run.recorded.run_id == effect.run_id:
+            if pending.run.run_id == effect.run_id:
                 write.outbox.append(
                     Outgoing(
                         self._last_message,
@@ -348,6 +361,7 @@ class Pipeline:
                         write.namespace.number,
                         effect.workflow_id,
                         effect.message,
+                        effect.kind,
                     )
                 )
                 return
@@ -356,7 +370,7 @@ class Pipeline:
     # ---- waiting
 
     @staticmethod
-    async def when_durable(write: PendingWrite, reply: Reply) -> Reply:
+    async def when_durable(write: PendingWrite, reply: Any) -> Any:
         """The answer, once what it rests on is durable. Raises EngineUnavailable."""
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         write.answer(durable)
@@ -365,59 +379,47 @@ class Pipeline:
 
     # ---- loading
 
-    async def _load(self, namespace: NamespaceRef, workflow_id: str) -> Execution:
-        key = (namespace.number, workflow_id)
+    async def _load(self, namespace: NamespaceRef, key: ExecutionKey) -> Execution:
         try:
-            loaded = await self._store.load_current(namespace.number, workflow_id)
+            loaded = await self._store.load_current(*key)
         except StoreUnavailable as error:
             raise EngineUnavailable(str(error)) from error
         finally:
             # Here, and not when the task is done: who finds a finished load awaits it without a
             # pause, and would do so for ever once what it has loaded is dropped.
             del self._loads[key]
-        return self._take_in(namespace, workflow_id, loaded)
+        return self._take_in(namespace, key, loaded)
 
     def _take_in(
-        self, namespace: NamespaceRef, workflow_id: str, loaded: LoadedRun | None
+        self, namespace: NamespaceRef, key: ExecutionKey, loaded: LoadedRun | None
     ) -> Execution:
-        """Hold a workflow in memory as it is stored: None when no run has its id."""
-        workflow = Workflow(
-            namespace=namespace.name,
-            namespace_id=namespace.id,
-            workflow_id=workflow_id,
-            retention_ns=namespace.retention_ns,
-        )
-        execution = Execution((namespace.number, workflow_id), workflow)
-        if loaded is not None:
-            workflow.run = run_of(loaded)
+        """Hold a subject in memory as it is stored: None when no run has its id."""
+        machine = self.machines[key[2]]
+        run = None if loaded is None else run_of(loaded, self.machines)
+        execution = Execution(key, machine, machine.subject(_names(namespace, key[1]), run))
+        if loaded is not None and run is not None:
             execution.current_run = loaded.run
             execution.version = loaded.version
-            execution.committed_event_id = workflow.run.recorded.next_event_id - 1
+            execution.committed_event_id = run.last_event_id
             execution.may_have_rows = True
         self._cache.add(execution)
         return execution
 
     async def decide_on_other_run(
-        self, execution: Execution, namespace: NamespaceRef, message: Input
-    ) -> Reply | None:
+        self, execution: Execution, namespace: NamespaceRef, message: Any
+    ) -> Any:
         """An input may name a run that is over while another has its workflow id: it is decided on
         as what it is, closed. What closed it must be durable by now."""
-        run_id = run_named_by(message)
-        current = execution.workflow.run
-        if not run_id or isinstance(message, StartWorkflow):
+        machine, current = execution.machine, execution.run
+        run_id = machine.run_named_by(message)
+        if not run_id or current is None or current.run_id == run_id:
             return None
-        if current is None or current.recorded.run_id == run_id:
-            return None
-        found = await self.load_other_run(namespace, execution.key[1], run_id)
+        _, subject_id, kind = execution.key
+        found = await self.load_other_run(namespace, subject_id, run_id, kind)
         if found is None or found[1].is_open:
             return None
-        workflow = Workflow(
-            namespace=namespace.name,
-            namespace_id=namespace.id,
-            workflow_id=execution.key[1],
-            run=found[1],
-        )
-        decision = decide(workflow, message, self._clock.now_ns(), self._ids, self._limits)
+        subject = machine.subject(_names(namespace, subject_id), found[1])
+        decision = machine.decide(subject, message, self._clock.now_ns(), self._ids, self._limits)
         if decision.has_changes:
             raise InvariantViolation("a decision changes a run that is over")
         return decision.reply
@@ -454,9 +456,13 @@ def _settling(execution: Execution, effect: SettleQuery) -> Callable[[Exception 
     return settle
 
 
-def run_of(loaded: LoadedRun) -> Run:
+def _names(namespace: NamespaceRef, subject_id: str) -> Names:
+    return Names(namespace.name, namespace.id, subject_id, namespace.retention_ns)
+
+
+def run_of(loaded: LoadedRun, machines: Mapping[Kind, Machine] = MACHINES) -> Any:
     """The machine's state of a stored run. Raises CorruptBlob."""
-    return decode_run(
+    return machines[Kind(loaded.identity.kind)].decode_run(
         unseal(loaded.head),
         [(record.kind, record.key, unseal(record.blob)) for record in loaded.records],
     )

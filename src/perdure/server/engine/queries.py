@@ -150,7 +150,9 @@ class Queries:
                 waiting.append(_Waiting(execution, reply))
 
         try:
-            reply = await self._pipeline.submit(namespace, workflow_id, message, decided=decided)
+            reply: Reply = await self._pipeline.submit(
+                namespace, workflow_id, message, decided=decided
+            )
             if not isinstance(reply, QueryWaits):
                 return reply
             return await self._await(waiting[-1].settled)

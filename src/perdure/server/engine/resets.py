@@ -28,7 +28,7 @@ from perdure.server.engine.execution import Execution, ExecutionKey
 from perdure.server.engine.pipeline import NOWHERE, Pipeline, Place
 from perdure.server.engine.reader import HistoryReader
 from perdure.server.machines.errors import Moved, NotFound
-from perdure.server.machines.ports import Ids
+from perdure.server.machines.ports import Ids, Kind
 from perdure.server.machines.wire import entries_of, event_of
 from perdure.server.machines.workflow import resetting
 from perdure.server.machines.workflow.decide import not_found_text
@@ -99,14 +99,14 @@ class Resets:
     ) -> str:
         """Reset a workflow; the new run. Raises Rejected, EngineUnavailable."""
         return await self._alone(
-            (namespace.number, workflow_id),
+            (namespace.number, workflow_id, Kind.WORKFLOW),
             lambda: self._reset_once(namespace, workflow_id, request),
         )
 
     async def delete(self, namespace: NamespaceRef, workflow_id: str, run_id: str) -> None:
         """Delete a run, "" for the current one. Raises Rejected, EngineUnavailable."""
         await self._alone(
-            (namespace.number, workflow_id),
+            (namespace.number, workflow_id, Kind.WORKFLOW),
             lambda: self._delete_once(namespace, workflow_id, run_id),
         )
 

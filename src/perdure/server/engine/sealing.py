@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from perdure.server.engine.api import NamespaceRef
 from perdure.server.engine.execution import Execution
-from perdure.server.machines.workflow.codec import encode_head, encode_record, record_key
-from perdure.server.machines.workflow.deadlines import may_hold_tasks
+from perdure.server.machines.ports import Kind, MachineRun, RunChange
+from perdure.server.machines.registry import encode_envelope
 from perdure.server.machines.workflow.effects import OfferTask
 from perdure.server.machines.workflow.evolve import Touched
-from perdure.server.machines.workflow.messages import Message
-from perdure.server.machines.workflow.messages import encode as encode_message
-from perdure.server.machines.workflow.state import Run
-from perdure.server.machines.workflow.turn import Batch, Segment
+from perdure.server.machines.workflow.turn import Batch
 from perdure.server.store.codec import seal
 from perdure.server.store.ports import (
     DispatchRow,
@@ -36,7 +34,7 @@ from perdure.server.store.ports import (
     WorkflowWrite,
 )
 
-Projection = Callable[[NamespaceRef, str, Run], VisibilityRow]
+Projection = Callable[[NamespaceRef, str, Any], VisibilityRow]
 """Makes what lists show of a run."""
 
 
@@ -44,7 +42,7 @@ class PendingRun(msgspec.Struct):
     """What a group holds of one run."""
 
     number: RunNumber
-    run: Run
+    run: MachineRun
     is_new: bool
     batches: list[Batch] = []
     touched: Touched = set()
@@ -55,7 +53,7 @@ class PendingRun(msgspec.Struct):
     """Its history was begun in the store by a copy."""
     is_deleted: bool = False
 
-    def add(self, segment: Segment) -> None:
+    def add(self, segment: RunChange) -> None:
         """Take over what a turn did to the run."""
         for batch in segment.batches:
             if self.batches and not batch.opens_with_close:
@@ -69,13 +67,15 @@ class PendingRun(msgspec.Struct):
 
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """A message to another workflow, and the outbox row that it is until it is delivered."""
+    """A message to another subject, and the outbox row that it is until it is delivered."""
 
     sequence: int
     run: RunNumber
     namespace: int
     workflow_id: str
-    message: Message
+    """The id of whom it is for."""
+    message: Any
+    kind: Kind = Kind.WORKFLOW
 
 
 class PendingWrite:
@@ -141,18 +141,19 @@ class PendingWrite:
             current=newest.number if newest.is_new else None,
             outbox_put=[_outbox_row(outgoing) for outgoing in self.outbox],
             outbox_deleted=self.outbox_deleted,
+            kind=execution.key[2],
             runs_deleted=[pending.number for pending in self.runs if pending.is_deleted],
         )
 
     def _seal_run(self, pending: PendingRun, turn: int, project: Projection) -> RunWrite:
-        run = pending.run
+        run, machine = pending.run, self.execution.machine
         write = RunWrite(
             run=pending.number,
             version=self.execution.version,
             turn=turn,
-            head=seal(encode_head(run)),
-            wake_at_ns=run.pending.wake_at_ns or None,
-            may_hold_tasks=may_hold_tasks(run),
+            head=seal(machine.encode_head(run)),
+            wake_at_ns=run.wake_at_ns or None,
+            may_hold_tasks=machine.may_hold_tasks(run),
             history=[
                 HistoryBatch(
                     batch.first_event_id,
@@ -173,21 +174,25 @@ class PendingWrite:
             write.insert = RunIdentity(
                 self.namespace.number,
                 self.execution.key[1],
-                bytes.fromhex(run.recorded.run_id.replace("-", "")),
+                bytes.fromhex(run.run_id.replace("-", "")),
+                self.execution.key[2],
             )
         for kind, key in pending.touched:
-            content = encode_record(run, kind, key)
+            content = machine.encode_record(run, kind, key)
             if content is not None:
-                write.records_put.append(Record(kind, record_key(kind, key), seal(content)))
+                name = machine.record_key(kind, key)
+                write.records_put.append(Record(kind, name, seal(content)))
             elif not pending.is_new:
-                write.records_deleted.append((kind, record_key(kind, key)))
+                write.records_deleted.append((kind, machine.record_key(kind, key)))
         if pending.visibility_changed:
             write.visibility = project(self.namespace, self.execution.key[1], run)
         return write
 
 
 def _outbox_row(outgoing: Outgoing) -> OutboxRow:
-    content = encode_message((outgoing.namespace, outgoing.workflow_id, outgoing.message))
+    content = encode_envelope(
+        outgoing.namespace, outgoing.kind, outgoing.workflow_id, outgoing.message
+    )
     return OutboxRow(outgoing.sequence, outgoing.run, seal(content))
 
 

@@ -1,9 +1,17 @@
-"""What a decision is given besides its state and its input: ids and limits, as values and a
-source."""
+"""What a decision is given besides its state and its input, and what a machine is to the engine.
+
+A decision is given ids and limits, as values and a source. The engine knows nothing of workflows or
+schedules but this port: a machine decides on a *subject* (what one id names), of which one *run* is
+current; runs are stored as a head and keyed records, and machines tell each other things by
+messages. What kinds there are is in `registry.py` alone.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+import enum
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -70,3 +78,148 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 DEFAULT_LIMITS = Limits()
+
+
+class Kind(enum.IntEnum):
+    """The kinds of machines. They are stored, so a number never changes its meaning."""
+
+    WORKFLOW = 0
+    SCHEDULE = 1
+
+
+class Names(NamedTuple):
+    """What a subject is called, and what its namespace sets."""
+
+    namespace: str
+    namespace_id: str
+    id: str
+    retention_ns: int = 0
+
+
+class Address(NamedTuple):
+    """A subject of the same namespace, as messages name it."""
+
+    kind: Kind
+    id: str
+
+
+class MachineRun(Protocol):
+    """What the engine sees of a run, whatever its machine."""
+
+    @property
+    def run_id(self) -> str:
+        """A UUID."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it goes on."""
+        ...
+
+    @property
+    def wake_at_ns(self) -> int:
+        """When it must be looked at again; 0: never."""
+        ...
+
+    @property
+    def last_event_id(self) -> int:
+        """The newest event of its history; 0 when it has none."""
+        ...
+
+
+class Subject(Protocol):
+    """What one id names: the unit of decision."""
+
+    @property
+    def run(self) -> Any:
+        """Its current run (a `MachineRun`); None when there is none."""
+        ...
+
+    @property
+    def must_stay(self) -> bool:
+        """Whether something would be lost if it left the memory."""
+        ...
+
+
+class RunChange(Protocol):
+    """What a turn does to one run."""
+
+    @property
+    def run(self) -> Any:
+        """The `MachineRun`."""
+        ...
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the turn began it."""
+        ...
+
+    @property
+    def batches(self) -> Sequence[Any]:
+        """Its new events, if the machine keeps a history."""
+        ...
+
+    @property
+    def touched(self) -> AbstractSet[tuple[Any, Any]]:
+        """Kind and key of each record to write or delete."""
+        ...
+
+    @property
+    def visibility_changed(self) -> bool:
+        """Whether what lists find it by has changed."""
+        ...
+
+
+class MachineDecision(Protocol):
+    """The result of a turn."""
+
+    @property
+    def segments(self) -> Sequence[RunChange]:
+        """What changed, run by run."""
+        ...
+
+    @property
+    def effects(self) -> Sequence[Any]:
+        """What must be done after the commit."""
+        ...
+
+    @property
+    def reply(self) -> Any:
+        """The answer."""
+        ...
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether anything must be committed."""
+        ...
+
+
+class Machine(NamedTuple):
+    """One kind of machine, as the engine knows it: a table of pure functions. Their subjects, runs,
+    inputs and messages are the machine's own, and opaque to the engine."""
+
+    kind: Kind
+    subject: Callable[[Names, Any], Any]
+    """What an id names, with its current run or None."""
+    decide: Callable[[Any, Any, int, Ids, Limits], MachineDecision]
+    """Take one decision: subject, input, time, ids, limits. Raises Rejected."""
+    run_named_by: Callable[[Any], str]
+    """The run that an input is for; "" when it is for whichever is current."""
+    wake_up: Callable[[str], Any]
+    """The input of a run whose time has come."""
+    encode_head: Callable[[Any], bytes]
+    encode_record: Callable[[Any, Any, Any], bytes | None]
+    """A keyed part of a run; None when it is gone."""
+    record_key: Callable[[Any, Any], bytes]
+    decode_run: Callable[[bytes, Iterable[tuple[int, bytes, bytes]]], Any]
+    may_hold_tasks: Callable[[Any], bool]
+    """Whether workers may hold tasks of a run."""
+    is_crowded: Callable[[Any, Limits], bool]
+    """Whether a run (or None) cannot hear more for now."""
+    sender_that_must_wait: Callable[[Any], Address | None]
+    """Who must still want a message when it is delivered to this machine."""
+    is_wanted: Callable[[Any, Any], bool]
+    """Whether a run (or None) still wants a message of its own delivered."""
+    answer_to: Callable[[Any, Any], tuple[Address, Any] | None]
+    """What its sender is told of a message to which this reply or `Rejected` and nothing else
+    came."""

@@ -192,11 +192,11 @@ class FaultyStore:
         if self._is_out() or (odds and self._dice.random() < odds):
             raise StoreUnavailable("refused to read")
 
-    def absent(self, namespace: int, workflow_id: str) -> bool:
+    def absent(self, namespace: int, workflow_id: str, kind: int = 0) -> bool:
         """As the inner store; nothing is certain while that cannot be read."""
         if self._outage_operations > 0 or self.is_unavailable:
             return False
-        return self.inner.absent(namespace, workflow_id)
+        return self.inner.absent(namespace, workflow_id, kind)
 
     async def run_versions(self, runs: Sequence[RunNumber]) -> dict[RunNumber, tuple[int, int]]:
         """As the inner store, after the commits before it, or StoreUnavailable."""
@@ -209,15 +209,19 @@ class FaultyStore:
         await self._before_read(self.odds.read_unavailable)
         return await self.inner.last_numbers()
 
-    async def load_current(self, namespace: int, workflow_id: str) -> LoadedRun | None:
+    async def load_current(
+        self, namespace: int, workflow_id: str, kind: int = 0
+    ) -> LoadedRun | None:
         """As the inner store, or StoreUnavailable."""
         await self._before_read(self.odds.read_unavailable)
-        return await self.inner.load_current(namespace, workflow_id)
+        return await self.inner.load_current(namespace, workflow_id, kind)
 
-    async def load_run(self, namespace: int, workflow_id: str, run_id: bytes) -> LoadedRun | None:
+    async def load_run(
+        self, namespace: int, workflow_id: str, run_id: bytes, kind: int = 0
+    ) -> LoadedRun | None:
         """As the inner store, or StoreUnavailable."""
         await self._before_read(self.odds.read_unavailable)
-        return await self.inner.load_run(namespace, workflow_id, run_id)
+        return await self.inner.load_run(namespace, workflow_id, run_id, kind)
 
     async def load_number(self, run: RunNumber) -> LoadedRun | None:
         """As the inner store, or StoreUnavailable."""
@@ -327,17 +331,22 @@ class FaultyStore:
         limit: int,
         records: Sequence[RecordName] = (),
         query: Query = EVERYTHING,
+        kind: int = 0,
     ) -> VisibilityPage:
         """As the inner store, or StoreUnavailable."""
         await self._before_read(self.odds.read_unavailable)
-        return await self.inner.list_executions(namespace, after, limit, records, query)
+        return await self.inner.list_executions(namespace, after, limit, records, query, kind)
 
     async def count_executions(
-        self, namespace: int, query: Query = EVERYTHING, groups_max: int = GROUPS_MAX
+        self,
+        namespace: int,
+        query: Query = EVERYTHING,
+        groups_max: int = GROUPS_MAX,
+        kind: int = 0,
     ) -> dict[Scalar | None, int]:
         """As the inner store, or StoreUnavailable."""
         await self._before_read(self.odds.read_unavailable)
-        return await self.inner.count_executions(namespace, query, groups_max)
+        return await self.inner.count_executions(namespace, query, groups_max, kind)
 
     def statistics(self) -> StoreStatistics:
         """The inner store's."""

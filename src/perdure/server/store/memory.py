@@ -47,7 +47,7 @@ from perdure.server.store.shown import ShownRun
 from perdure.server.visibility.query.evaluate import evaluate
 from perdure.server.visibility.query.tree import EVERYTHING, Attribute, Order, Query
 
-WorkflowKey = tuple[int, str]
+WorkflowKey = tuple[int, str, int]
 DispatchKey = tuple[RunNumber, int]
 
 
@@ -76,7 +76,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._ranges: dict[int, int] = {}
         self._runs: dict[RunNumber, _Run] = {}
-        self._numbers: dict[tuple[int, str, bytes], RunNumber] = {}
+        self._numbers: dict[tuple[int, str, bytes, int], RunNumber] = {}
         self._current: dict[WorkflowKey, RunNumber] = {}
         self._dispatch: dict[DispatchKey, DispatchRow] = {}
         self._queues: defaultdict[QueueKey, set[DispatchKey]] = defaultdict(set)
@@ -105,7 +105,7 @@ class MemoryStore:
         poisoned: dict[int, str] = {}
         bad_workflows: set[WorkflowKey] = set()
         for index, write in enumerate(commit.writes):
-            key = (write.namespace, write.workflow_id)
+            key = (write.namespace, write.workflow_id, write.kind)
             if key in bad_workflows:
                 poisoned[index] = "an earlier write of the same workflow could not be written"
                 continue
@@ -161,7 +161,7 @@ class MemoryStore:
             run_mark = max(run_mark, run_write.run)
             turn_mark = max(turn_mark, run_write.turn)
         if write.current is not None:
-            self._current[write.namespace, write.workflow_id] = write.current
+            self._current[write.namespace, write.workflow_id, write.kind] = write.current
         for number in write.runs_deleted:
             self._delete_run(number)
         for row in write.outbox_put:
@@ -178,7 +178,7 @@ class MemoryStore:
             history = self._leftovers.pop(number, {}) if write.is_copy else {}
             run = _Run(shard, identity, 0, 0, b"", None, False, None, {}, history)
             self._runs[number] = run
-            self._numbers[identity.namespace, identity.workflow_id, identity.run_id] = number
+            self._numbers[_names(identity)] = number
         else:
             run = self._runs[number]
         run.version, run.turn, run.head = write.version, write.turn, bytes(write.head)
@@ -206,8 +206,8 @@ class MemoryStore:
         if run is None:
             return
         identity = run.identity
-        del self._numbers[identity.namespace, identity.workflow_id, identity.run_id]
-        key = (identity.namespace, identity.workflow_id)
+        del self._numbers[_names(identity)]
+        key = _key(identity)
         if self._current.get(key) == number:
             del self._current[key]
         for row in [row for row in self._dispatch if row[0] == number]:
@@ -223,9 +223,9 @@ class MemoryStore:
         if not self._queues[queue]:
             del self._queues[queue]
 
-    def absent(self, namespace: int, workflow_id: str) -> bool:
+    def absent(self, namespace: int, workflow_id: str, kind: int = 0) -> bool:
         """Whether the workflow id has no run."""
-        return (namespace, workflow_id) not in self._current
+        return (namespace, workflow_id, kind) not in self._current
 
     async def run_versions(self, runs: Sequence[RunNumber]) -> dict[RunNumber, tuple[int, int]]:
         """The (version, turn) of each run that exists."""
@@ -239,14 +239,18 @@ class MemoryStore:
         """The highest run number, turn and outbox sequence ever written."""
         return self._marks
 
-    async def load_current(self, namespace: int, workflow_id: str) -> LoadedRun | None:
+    async def load_current(
+        self, namespace: int, workflow_id: str, kind: int = 0
+    ) -> LoadedRun | None:
         """The current run of a workflow id."""
-        number = self._current.get((namespace, workflow_id))
+        number = self._current.get((namespace, workflow_id, kind))
         return None if number is None else self._loaded(number)
 
-    async def load_run(self, namespace: int, workflow_id: str, run_id: bytes) -> LoadedRun | None:
+    async def load_run(
+        self, namespace: int, workflow_id: str, run_id: bytes, kind: int = 0
+    ) -> LoadedRun | None:
         """One run by its names."""
-        number = self._numbers.get((namespace, workflow_id, run_id))
+        number = self._numbers.get((namespace, workflow_id, run_id, kind))
         return None if number is None else self._loaded(number)
 
     async def load_number(self, run: RunNumber) -> LoadedRun | None:
@@ -264,7 +268,7 @@ class MemoryStore:
             head=run.head,
             wake_at_ns=run.wake_at_ns,
             records=[Record(*key, run.records[key]) for key in sorted(run.records)],
-            is_current=self._current.get((identity.namespace, identity.workflow_id)) == number,
+            is_current=self._current.get(_key(identity)) == number,
         )
 
     async def read_history(
@@ -389,7 +393,10 @@ class MemoryStore:
         later = (
             number
             for number, run in self._runs.items()
-            if number > after and run.visibility is not None and run.visibility.close_time_ns == 0
+            if number > after
+            and run.identity.kind == 0
+            and run.visibility is not None
+            and run.visibility.close_time_ns == 0
         )
         return heapq.nsmallest(limit, later)
 
@@ -425,9 +432,11 @@ class MemoryStore:
         limit: int,
         records: Sequence[RecordName] = (),
         query: Query = EVERYTHING,
+        kind: int = 0,
     ) -> VisibilityPage:
         """Runs that a query is true of, in its order."""
-        places = (_place(number, run, query.order) for number, run in self._found(namespace, query))
+        found = self._found(namespace, query, kind)
+        places = (_place(number, run, query.order) for number, run in found)
         order = query.order or NEWEST_FIRST
         if after is not None:
             start = _Place((*(after.keys or _newest(after.close_time_ns, after.start_time_ns)),
@@ -439,20 +448,29 @@ class MemoryStore:
         return VisibilityPage(listed, page[limit - 1].cursor if len(page) > limit else None)
 
     async def count_executions(
-        self, namespace: int, query: Query = EVERYTHING, groups_max: int = GROUPS_MAX
+        self,
+        namespace: int,
+        query: Query = EVERYTHING,
+        groups_max: int = GROUPS_MAX,
+        kind: int = 0,
     ) -> dict[Scalar | None, int]:
         """How many runs a query is true of, by what it groups by."""
         group = query.group
         counts = Counter(
-            None if group is None else run.one(group) for _, run in self._found(namespace, query)
+            None if group is None else run.one(group)
+            for _, run in self._found(namespace, query, kind)
         )
         if len(counts) > groups_max:
             raise TooManyGroups
         return counts
 
-    def _found(self, namespace: int, query: Query) -> Iterator[tuple[RunNumber, ShownRun]]:
+    def _found(
+        self, namespace: int, query: Query, kind: int
+    ) -> Iterator[tuple[RunNumber, ShownRun]]:
         for number, run in self._runs.items():
             if run.visibility is None or run.identity.namespace != namespace:
+                continue
+            if run.identity.kind != kind:
                 continue
             shown = ShownRun(run.identity, run.visibility)
             if query.filter is None or evaluate(query.filter, shown):
@@ -469,6 +487,14 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Nothing to finish; what was stored stays with this object."""
+
+
+def _key(identity: RunIdentity) -> WorkflowKey:
+    return identity.namespace, identity.workflow_id, identity.kind
+
+
+def _names(identity: RunIdentity) -> tuple[int, str, bytes, int]:
+    return identity.namespace, identity.workflow_id, identity.run_id, identity.kind
 
 
 class _Place(msgspec.Struct):

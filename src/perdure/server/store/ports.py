@@ -90,11 +90,17 @@ class Fence(msgspec.Struct, frozen=True):
 
 
 class RunIdentity(msgspec.Struct, frozen=True):
-    """The names of a run, written once when it is new. `run_id` is the 16 bytes of its UUID."""
+    """The names of a run, written once when it is new. `run_id` is the 16 bytes of its UUID.
+
+    `workflow_id` is the id of whatever `kind` of thing it is a run of: ids of different kinds have
+    nothing to do with each other. What is not a workflow (kind 0) is in no list or count but those
+    of its own kind.
+    """
 
     namespace: int
     workflow_id: str
     run_id: bytes
+    kind: int = 0
 
 
 class HistoryBatch(msgspec.Struct, frozen=True):
@@ -207,6 +213,8 @@ class WorkflowWrite(msgspec.Struct):
     runs_deleted: list[RunNumber] = []
     """Runs that are gone, with what is on offer of them. Their records and their history are left
     over: see `leftovers`."""
+    kind: int = 0
+    """Of what the id is, as in `RunIdentity`."""
 
 
 class Commit(msgspec.Struct):
@@ -321,7 +329,7 @@ class Store(Protocol):
         """Make the writes durable. Raises StoreUnavailable, CommitUnknown or LeaseLost."""
         ...
 
-    def absent(self, namespace: int, workflow_id: str) -> bool:
+    def absent(self, namespace: int, workflow_id: str, kind: int = 0) -> bool:
         """Whether the workflow id certainly has no run; False also when that cannot be told now.
 
         Answered at once, and true of every commit whose result has arrived. It spares the start of
@@ -338,11 +346,15 @@ class Store(Protocol):
         number from there on. They may lie above what was written, and never fall."""
         ...
 
-    async def load_current(self, namespace: int, workflow_id: str) -> LoadedRun | None:
+    async def load_current(
+        self, namespace: int, workflow_id: str, kind: int = 0
+    ) -> LoadedRun | None:
         """The current run of a workflow id, open or closed."""
         ...
 
-    async def load_run(self, namespace: int, workflow_id: str, run_id: bytes) -> LoadedRun | None:
+    async def load_run(
+        self, namespace: int, workflow_id: str, run_id: bytes, kind: int = 0
+    ) -> LoadedRun | None:
         """One run by its names."""
         ...
 
@@ -448,16 +460,22 @@ class Store(Protocol):
         limit: int,
         records: Sequence[RecordName] = (),
         query: Query = EVERYTHING,
+        kind: int = 0,
     ) -> VisibilityPage:
         """Runs that a query is true of: in its order, or open ones first, newest start first; then
-        closed ones, newest close first. Each with the records of these names that it has.
+        closed ones, newest close first. Each with the records of these names that it has. Of
+        another kind than workflows: the newest first, when the query has no order.
 
         `after` must come from a page of the same query.
         """
         ...
 
     async def count_executions(
-        self, namespace: int, query: Query = EVERYTHING, groups_max: int = GROUPS_MAX
+        self,
+        namespace: int,
+        query: Query = EVERYTHING,
+        groups_max: int = GROUPS_MAX,
+        kind: int = 0,
     ) -> dict[Scalar | None, int]:
         """How many runs a query is true of, by their value of what it groups by (None when it
         groups by nothing, and for runs without a value). Raises TooManyGroups."""

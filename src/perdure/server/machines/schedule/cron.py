@@ -15,11 +15,12 @@ meaning is that of the library which the real server uses:
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, tzinfo
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from perdure.server.machines.durations import DURATION_SECONDS_MAX
+from perdure.server.machines.schedule.calendar import Calendar, next_second, year_of
 from perdure.server.machines.wire import SECOND_NS
 
 LENGTH_MAX = 1000
@@ -78,17 +79,6 @@ class Field(NamedTuple):
     is_star: bool
 
 
-class Calendar(NamedTuple):
-    """A schedule by the calendar of a zone."""
-
-    minute: Field
-    hour: Field
-    day: Field
-    month: Field
-    weekday: Field
-    zone: tzinfo
-
-
 class Every(NamedTuple):
     """A schedule by intervals."""
 
@@ -115,7 +105,7 @@ def cron_backoff_ns(schedule: str, start_ns: int, close_ns: int) -> int | None:
     elif isinstance(parsed, Every):
         next_ns = _next_interval(parsed, start_ns, close_ns)
     else:
-        seconds = next_second(parsed, max(start_ns, close_ns - 1) // SECOND_NS)
+        seconds = next_time(parsed, max(start_ns, close_ns - 1) // SECOND_NS)
         if seconds is None:
             return None
         next_ns = seconds * SECOND_NS
@@ -132,7 +122,7 @@ def validate(schedule: str) -> str | None:
         parsed = parse(schedule)
     except _Malformed:
         return INVALID
-    if isinstance(parsed, Calendar) and next_second(parsed, 0) is None:
+    if isinstance(parsed, Calendar) and next_time(parsed, 0) is None:
         return NEVER_DUE
     return None
 
@@ -159,61 +149,22 @@ def parse(schedule: str) -> Calendar | Every:
     if len(fields) != len(_BOUNDS):
         raise _Malformed(f"expected 5 fields, found {len(fields)}")
     minute, hour, day, month, weekday = map(_field, fields, _BOUNDS)
-    return Calendar(minute, hour, day, month, weekday, zone)
+    return Calendar(
+        second=frozenset((0,)),
+        minute=minute.values,
+        hour=hour.values,
+        day=day.values,
+        month=month.values,
+        year=None,
+        weekday=weekday.values,
+        zone=zone,
+        is_either_day=not (day.is_star or weekday.is_star),
+    )
 
 
-def next_second(calendar: Calendar, after: int) -> int | None:
-    """The first matching time later than `after` (both in seconds since the epoch); None when there
-    is none in five years.
-
-    The search goes from coarse to fine. A step into a new year, month, day or hour resets what is
-    finer, and begins again.
-    """
-    zone = calendar.zone
-    if not (calendar.minute.values and calendar.hour.values):
-        return None  # A field such as "," allows nothing.
-    at = after + 1
-    year_max = _local(at, zone).year + SEARCH_YEARS_MAX
-    while (here := _local(at, zone)).year <= year_max:
-        if here.month not in calendar.month.values:
-            at = _first_of_next_month(here, zone)
-        elif not _day_matches(calendar, here):
-            at = _next_midnight(here, zone)
-        elif here.hour not in calendar.hour.values:
-            at += 3600 - here.minute * 60 - here.second
-        elif here.second or here.minute not in calendar.minute.values:
-            at += 60 - here.second
-        else:
-            return at
-    return None
-
-
-def _day_matches(calendar: Calendar, here: datetime) -> bool:
-    is_day = here.day in calendar.day.values
-    is_weekday = here.isoweekday() % 7 in calendar.weekday.values
-    if calendar.day.is_star or calendar.weekday.is_star:
-        return is_day and is_weekday
-    return is_day or is_weekday
-
-
-def _local(seconds: int, zone: tzinfo) -> datetime:
-    return datetime.fromtimestamp(seconds, zone)
-
-
-def _first_of_next_month(here: datetime, zone: tzinfo) -> int:
-    year, month = divmod(here.year * 12 + here.month, 12)
-    return _midnight(date(year, month + 1, 1), zone)
-
-
-def _next_midnight(here: datetime, zone: tzinfo) -> int:
-    return _midnight(here.date() + timedelta(days=1), zone)
-
-
-def _midnight(day: date, zone: tzinfo) -> int:
-    """When a day begins. Where the clock skips midnight, it begins with the first hour that there
-    is.
-    """
-    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
+def next_time(calendar: Calendar, after: int) -> int | None:
+    """The first matching second later than `after`; None when there is none in five years."""
+    return next_second(calendar, after, year_of(after + 1, calendar.zone) + SEARCH_YEARS_MAX)
 
 
 def _next_interval(every: Every, start_ns: int, close_ns: int) -> int:

@@ -11,8 +11,8 @@ import enum
 
 import msgspec
 
+from perdure.server.machines.effects import DeleteRun, SendMessage
 from perdure.server.machines.workflow.inputs import UpdateStatus
-from perdure.server.machines.workflow.messages import Message
 
 
 class TaskKind(enum.IntEnum):
@@ -46,21 +46,6 @@ class WithdrawTask(msgspec.Struct, frozen=True):
 
     run_id: str
     scheduled_event_id: int
-
-
-class DeleteRun(msgspec.Struct, frozen=True):
-    """The run, which is over, leaves the store with this commit, and everything of it."""
-
-    run_id: str
-
-
-class SendMessage(msgspec.Struct, frozen=True):
-    """Another workflow of the namespace must hear of something: an outbox row of this commit, which
-    goes when what it leads to is durable."""
-
-    run_id: str
-    workflow_id: str
-    message: Message
 
 
 class SettleQuery(msgspec.Struct, frozen=True):

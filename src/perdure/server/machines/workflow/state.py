@@ -434,6 +434,21 @@ class Run(msgspec.Struct):
     """The newest one that a speculative task had."""
 
     @property
+    def run_id(self) -> str:
+        """Its UUID."""
+        return self.recorded.run_id
+
+    @property
+    def wake_at_ns(self) -> int:
+        """When it must be looked at again; 0: never."""
+        return self.pending.wake_at_ns
+
+    @property
+    def last_event_id(self) -> int:
+        """The newest event of its history."""
+        return self.recorded.next_event_id - 1
+
+    @property
     def is_open(self) -> bool:
         """Whether the run has no close event."""
         return self.recorded.status == Status.RUNNING

@@ -11,12 +11,13 @@ import msgspec
 from temporalio.api.enums.v1 import event_type_pb2
 from temporalio.api.history.v1 import HistoryEvent
 
+from perdure.server.machines.effects import SendMessage
 from perdure.server.machines.errors import InvariantViolation
 from perdure.server.machines.ports import Ids, Limits
 from perdure.server.machines.wire import history_entry, set_timestamp
 from perdure.server.machines.workflow import changes, deadlines
 from perdure.server.machines.workflow.codec import parts_of
-from perdure.server.machines.workflow.effects import Effect, SendMessage
+from perdure.server.machines.workflow.effects import Effect
 from perdure.server.machines.workflow.evolve import (
     Touched,
     evolve_event,

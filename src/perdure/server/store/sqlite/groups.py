@@ -40,7 +40,7 @@ from perdure.server.store.sqlite.rows import Parameters, RowRefused, Rows
 from perdure.server.store.sqlite.statements import statements
 
 T = TypeVar("T")
-WorkflowKey = tuple[int, str]
+WorkflowKey = tuple[int, str, int]
 Marks = tuple[int, int, int]
 """Above every run number, turn and outbox sequence in use."""
 
@@ -85,7 +85,7 @@ class GroupWriter:
             poisoned = {
                 index: EARLIER_REFUSED
                 for index, write in writes
-                if (write.namespace, write.workflow_id) in bad_workflows
+                if (write.namespace, write.workflow_id, write.kind) in bad_workflows
             }
             writes = [pair for pair in writes if pair[0] not in poisoned]
         try:
@@ -111,7 +111,7 @@ class GroupWriter:
         with self._transaction() as connection:
             self._check_fence(connection, fence)
             for index, write in writes:
-                key = (write.namespace, write.workflow_id)
+                key = (write.namespace, write.workflow_id, write.kind)
                 if key in bad_workflows:
                     poisoned[index] = EARLIER_REFUSED
                     continue

@@ -48,7 +48,7 @@ class Rows:
         self.runs_completed: list[Parameters] = []
         self.runs_deleted: list[Parameters] = []
         self.run_max = self.turn_max = self.outbox_max = 0
-        current: dict[tuple[int, str], RunNumber] = {}
+        current: dict[tuple[int, str, int], RunNumber] = {}
         runs: dict[RunNumber, _MergedRun] = {}
         records: dict[tuple[RunNumber, int, bytes], bytes | None] = {}
         dispatch: dict[tuple[RunNumber, int], Parameters | None] = {}
@@ -57,13 +57,13 @@ class Rows:
             for run_write in write.runs:
                 merged = runs.get(run_write.run)
                 if merged is None:
-                    runs[run_write.run] = _MergedRun(write.namespace, run_write)
+                    runs[run_write.run] = _MergedRun(write, run_write)
                 else:
                     merged.follow(run_write)
                 self._gather_parts(run_write, records, dispatch)
             self.runs_deleted += [(number,) for number in write.runs_deleted]
             if write.current is not None:
-                current[write.namespace, write.workflow_id] = write.current
+                current[write.namespace, write.workflow_id, write.kind] = write.current
             if write.outbox_put or write.outbox_deleted:
                 self._gather_outbox(shard, write, outbox)
         self._place_runs(shard, runs, current)
@@ -118,7 +118,7 @@ class Rows:
         self,
         shard: int,
         runs: dict[RunNumber, _MergedRun],
-        current: dict[tuple[int, str], RunNumber],
+        current: dict[tuple[int, str, int], RunNumber],
     ) -> None:
         self.uncurrent: list[Parameters] = []
         self.inserts: list[Parameters] = []
@@ -127,9 +127,9 @@ class Rows:
         self.attributes_deleted: list[Parameters] = []
         self.attributes_put: list[Parameters] = []
         made_current: set[RunNumber] = set()
-        for (namespace, workflow_id), number in current.items():
-            key = workflow_hash(namespace, workflow_id)
-            self.uncurrent.append((key, namespace, workflow_id))
+        for (namespace, workflow_id, kind), number in current.items():
+            key = workflow_hash(namespace, workflow_id, kind)
+            self.uncurrent.append((key, namespace, workflow_id, kind))
             made_current.add(number)
         for number, merged in runs.items():
             last, seen = merged.last, merged.visibility
@@ -138,16 +138,19 @@ class Rows:
             self.turn_max = max(self.turn_max, merged.turn_max)
             state = (last.version, last.turn, last.wake_at_ns, last.may_hold_tasks)
             if identity is not None:
-                key = workflow_hash(identity.namespace, identity.workflow_id)
+                key = workflow_hash(identity.namespace, identity.workflow_id, identity.kind)
                 self.inserts.append(
                     (number, shard, identity.namespace, number in made_current, *state, key,
-                     identity.workflow_id, identity.run_id, last.head, *_visible(seen))
+                     identity.workflow_id, identity.run_id, last.head,
+                     *_visible(seen, merged.kind), identity.kind)
                 )  # fmt: skip
                 made_current.discard(number)
             elif seen is None:
                 self.updates.append((*state, last.head, number))
             else:
-                self.visible_updates.append((*state, last.head, *_visible(seen), number))
+                self.visible_updates.append(
+                    (*state, last.head, *_visible(seen, merged.kind), number)
+                )
                 self.attributes_deleted.append((number,))
             if seen is not None and seen.attributes:
                 self.attributes_put += [
@@ -159,10 +162,11 @@ class Rows:
 class _MergedRun:
     """What the writes of one run in a group come to."""
 
-    __slots__ = ("insert", "last", "namespace", "turn_max", "visibility")
+    __slots__ = ("insert", "kind", "last", "namespace", "turn_max", "visibility")
 
-    def __init__(self, namespace: int, first: RunWrite) -> None:
-        self.namespace = namespace
+    def __init__(self, write: WorkflowWrite, first: RunWrite) -> None:
+        self.namespace = write.namespace
+        self.kind = write.kind
         self.insert = first.insert
         self.last = first
         self.visibility = first.visibility
@@ -178,11 +182,11 @@ class _MergedRun:
             self.visibility = later.visibility
 
 
-def _visible(row: VisibilityRow | None) -> Parameters:
+def _visible(row: VisibilityRow | None, kind: int) -> Parameters:
     if row is None:
         return (None,) * 14
     return (
-        row.status, row.start_time_ns, row.close_time_ns, row.workflow_type,
+        row.status, row.start_time_ns, None if kind else row.close_time_ns, row.workflow_type,
         row.execution_time_ns or None, row.task_queue, row.history_length or None,
         row.history_size_bytes or None, row.state_transitions or None,
         row.parent_workflow_id or None, row.parent_run_id or None,

@@ -29,7 +29,9 @@ def migrations() -> list[tuple[int, str]]:
     ]
 
 
-def workflow_hash(namespace: int, workflow_id: str) -> int:
-    """48 bits that stand for a workflow in indexes. It is stored, so it must never change."""
-    digest = hashlib.blake2b(b"%d/%s" % (namespace, workflow_id.encode()), digest_size=6).digest()
+def workflow_hash(namespace: int, workflow_id: str, kind: int = 0) -> int:
+    """48 bits that stand for a workflow (or something of another kind) in indexes. It is stored, so
+    it must never change."""
+    prefix = b"%d:%d" % (namespace, kind) if kind else b"%d" % namespace
+    digest = hashlib.blake2b(b"%s/%s" % (prefix, workflow_id.encode()), digest_size=6).digest()
     return int.from_bytes(digest, "big", signed=True)

@@ -23,7 +23,7 @@ FROM perdure_shard;
 
 -- name: uncurrent
 UPDATE perdure_run SET is_current = 0
-WHERE workflow_hash = ? AND is_current = 1 AND namespace = ? AND workflow_id = ?;
+WHERE workflow_hash = ? AND is_current = 1 AND namespace = ? AND workflow_id = ? AND kind = ?;
 
 -- name: make_current
 UPDATE perdure_run SET is_current = 1 WHERE run = ?;
@@ -33,8 +33,8 @@ INSERT INTO perdure_run (
     run, shard, namespace, is_current, version, turn, wake_at_ns, may_hold_tasks, workflow_hash, workflow_id, run_id,
     head, status, start_time_ns, close_time_ns, workflow_type, execution_time_ns, task_queue, history_length,
     history_size_bytes, state_transitions, parent_workflow_id, parent_run_id, root_workflow_id, root_run_id, build_ids,
-    reserve
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, zeroblob(48));
+    kind, reserve
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, zeroblob(48));
 
 -- name: update_run
 UPDATE perdure_run
@@ -121,18 +121,18 @@ SELECT version, turn FROM perdure_run WHERE run = ?;
 SELECT 1 FROM perdure_run WHERE workflow_hash = ? AND is_current = 1 LIMIT 1;
 
 -- name: load_current
-SELECT run, namespace, workflow_id, run_id, version, turn, head, wake_at_ns, is_current FROM perdure_run
-WHERE workflow_hash = ?1 AND is_current = 1 AND namespace = ?2 AND workflow_id = ?3;
+SELECT run, namespace, workflow_id, run_id, kind, version, turn, head, wake_at_ns, is_current FROM perdure_run
+WHERE workflow_hash = ?1 AND is_current = 1 AND namespace = ?2 AND workflow_id = ?3 AND kind = ?4;
 
 -- name: load_run
-SELECT run, namespace, workflow_id, run_id, version, turn, head, wake_at_ns, is_current FROM perdure_run
-WHERE workflow_hash = ?1 AND is_current = 1 AND namespace = ?2 AND workflow_id = ?3 AND run_id = ?4
+SELECT run, namespace, workflow_id, run_id, kind, version, turn, head, wake_at_ns, is_current FROM perdure_run
+WHERE workflow_hash = ?1 AND is_current = 1 AND namespace = ?2 AND workflow_id = ?3 AND run_id = ?4 AND kind = ?5
 UNION ALL
-SELECT run, namespace, workflow_id, run_id, version, turn, head, wake_at_ns, is_current FROM perdure_run
-WHERE workflow_hash = ?1 AND is_current = 0 AND namespace = ?2 AND workflow_id = ?3 AND run_id = ?4;
+SELECT run, namespace, workflow_id, run_id, kind, version, turn, head, wake_at_ns, is_current FROM perdure_run
+WHERE workflow_hash = ?1 AND is_current = 0 AND namespace = ?2 AND workflow_id = ?3 AND run_id = ?4 AND kind = ?5;
 
 -- name: load_number
-SELECT run, namespace, workflow_id, run_id, version, turn, head, wake_at_ns, is_current FROM perdure_run
+SELECT run, namespace, workflow_id, run_id, kind, version, turn, head, wake_at_ns, is_current FROM perdure_run
 WHERE run = ?;
 
 -- name: records
@@ -199,11 +199,17 @@ WHERE {plus}r.namespace = ? AND {plus}r.close_time_ns > 0 AND r.close_time_ns <=
     AND (r.close_time_ns, r.start_time_ns, r.run) < (?, ?, ?) AND {filter}
 ORDER BY r.close_time_ns DESC, r.start_time_ns DESC, r.run DESC LIMIT ?;
 
+-- name: list_kind
+-- Of what is no workflow: these have no close_time_ns, and so are in no other list.
+SELECT 0, r.start_time_ns, r.run, r.namespace, r.workflow_id, r.run_id, r.head FROM perdure_run r
+WHERE r.namespace = ? AND r.kind = ? AND r.kind > 0 AND (r.start_time_ns, r.run) < (?, ?) AND {filter}
+ORDER BY r.start_time_ns DESC, r.run DESC LIMIT ?;
+
 -- name: list_ordered
 SELECT * FROM (
     SELECT r.close_time_ns, r.start_time_ns, r.run, r.namespace, r.workflow_id, r.run_id, r.head, {keys}
     FROM perdure_run r
-    WHERE {plus}r.namespace = ? AND r.status IS NOT NULL AND {filter}
+    WHERE {plus}r.namespace = ? AND r.kind = ? AND r.status IS NOT NULL AND {filter}
 ) WHERE {after} ORDER BY {order} LIMIT ?;
 
 -- name: count_open
@@ -213,6 +219,10 @@ WHERE {plus}r.namespace = ? AND {plus}r.close_time_ns = 0 AND {filter} GROUP BY 
 -- name: count_closed
 SELECT {group}, count(*) FROM perdure_run r
 WHERE {plus}r.namespace = ? AND {plus}r.close_time_ns > 0 AND {filter} GROUP BY 1 LIMIT ?;
+
+-- name: count_kind
+SELECT {group}, count(*) FROM perdure_run r
+WHERE r.namespace = ? AND r.kind = ? AND r.kind > 0 AND {filter} GROUP BY 1 LIMIT ?;
 
 -- name: delete_attributes
 DELETE FROM perdure_attribute WHERE run = ?;

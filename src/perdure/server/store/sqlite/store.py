@@ -116,11 +116,11 @@ class SqliteStore:
         self._check_open()
         return await self._writer.commit(commit)
 
-    def absent(self, namespace: int, workflow_id: str) -> bool:
+    def absent(self, namespace: int, workflow_id: str, kind: int = 0) -> bool:
         """Whether no run has the hash of this workflow id, looked up on the loop's thread."""
         if self._closing is not None:
             return False
-        key = workflow_hash(namespace, workflow_id)
+        key = workflow_hash(namespace, workflow_id, kind)
         return self._glance.finds_nothing(self._sql["any_current"], (key,))
 
     async def run_versions(self, runs: Sequence[RunNumber]) -> dict[RunNumber, tuple[int, int]]:
@@ -143,15 +143,19 @@ class SqliteStore:
         (row,) = await self._all("last_numbers", ())
         return (row[0], row[1], row[2])
 
-    async def load_current(self, namespace: int, workflow_id: str) -> LoadedRun | None:
+    async def load_current(
+        self, namespace: int, workflow_id: str, kind: int = 0
+    ) -> LoadedRun | None:
         """The current run of a workflow id."""
-        key = workflow_hash(namespace, workflow_id)
-        return await self._load("load_current", (key, namespace, workflow_id))
+        key = workflow_hash(namespace, workflow_id, kind)
+        return await self._load("load_current", (key, namespace, workflow_id, kind))
 
-    async def load_run(self, namespace: int, workflow_id: str, run_id: bytes) -> LoadedRun | None:
+    async def load_run(
+        self, namespace: int, workflow_id: str, run_id: bytes, kind: int = 0
+    ) -> LoadedRun | None:
         """One run by its names."""
-        key = workflow_hash(namespace, workflow_id)
-        return await self._load("load_run", (key, namespace, workflow_id, run_id))
+        key = workflow_hash(namespace, workflow_id, kind)
+        return await self._load("load_run", (key, namespace, workflow_id, run_id, kind))
 
     async def load_number(self, run: RunNumber) -> LoadedRun | None:
         """One run by its number."""
@@ -164,11 +168,12 @@ class SqliteStore:
             row = connection.execute(self._sql[name], parameters).fetchone()
             if row is None:
                 return None
-            run, namespace, workflow_id, run_id, version, turn, head, wake_at_ns, is_current = row
+            (run, namespace, workflow_id, run_id, kind, version, turn, head, wake_at_ns,
+             is_current) = row  # fmt: skip
             records = connection.execute(self._sql["records"], (run,))
             return LoadedRun(
                 run=run,
-                identity=RunIdentity(namespace, workflow_id, run_id),
+                identity=RunIdentity(namespace, workflow_id, run_id, kind),
                 version=version,
                 turn=turn,
                 head=head,
@@ -306,14 +311,15 @@ class SqliteStore:
         limit: int,
         records: Sequence[RecordName] = (),
         query: Query = EVERYTHING,
+        kind: int = 0,
     ) -> VisibilityPage:
         """Runs that a query is true of, in its order."""
         self._check_open()
-        reader = VisibilityReader(self._sql, namespace, query)
+        reader = VisibilityReader(self._sql, namespace, query, kind)
 
         def read(connection: apsw.Connection) -> VisibilityPage:
             rows = reader.page(connection, after, limit + 1)
-            runs = [self._listed(connection, row[2:7], records) for row in rows[:limit]]
+            runs = [self._listed(connection, row[2:7], records, kind) for row in rows[:limit]]
             if len(rows) <= limit:
                 return VisibilityPage(runs, None)
             last = rows[limit - 1]
@@ -324,15 +330,23 @@ class SqliteStore:
         return await self._readers.read(read)
 
     async def count_executions(
-        self, namespace: int, query: Query = EVERYTHING, groups_max: int = GROUPS_MAX
+        self,
+        namespace: int,
+        query: Query = EVERYTHING,
+        groups_max: int = GROUPS_MAX,
+        kind: int = 0,
     ) -> dict[Scalar | None, int]:
         """How many runs a query is true of, by what it groups by."""
         self._check_open()
-        reader = VisibilityReader(self._sql, namespace, query)
+        reader = VisibilityReader(self._sql, namespace, query, kind)
         return await self._readers.read(lambda connection: reader.count(connection, groups_max))
 
     def _listed(
-        self, connection: apsw.Connection, row: tuple[Any, ...], names: Sequence[RecordName]
+        self,
+        connection: apsw.Connection,
+        row: tuple[Any, ...],
+        names: Sequence[RecordName],
+        kind: int,
     ) -> ListedRun:
         run, namespace, workflow_id, run_id, head = row
         found = (
@@ -340,7 +354,7 @@ class SqliteStore:
         )
         return ListedRun(
             run,
-            RunIdentity(namespace, workflow_id, run_id),
+            RunIdentity(namespace, workflow_id, run_id, kind),
             head,
             [Record(*record) for record in found if record[2] is not None],
         )

@@ -21,11 +21,12 @@ Row = tuple[Any, ...]
 class VisibilityReader:
     """One query on one namespace, as SQL."""
 
-    def __init__(self, sql: dict[str, str], namespace: int, query: Query) -> None:
+    def __init__(self, sql: dict[str, str], namespace: int, query: Query, kind: int = 0) -> None:
         self._sql = sql
         self._namespace = namespace
         self._query = query
-        self._compiler = Compiler(namespace, lambda name: workflow_hash(namespace, name))
+        self._kind = kind
+        self._compiler = Compiler(namespace, lambda name: workflow_hash(namespace, name, kind))
         condition = self._compiler.condition(query.filter)
         self._filter = condition.sql
         self._plus = "+" if condition.is_narrow else ""
@@ -37,6 +38,9 @@ class VisibilityReader:
         the keys of the query's order."""
         if self._query.order:
             return self._ordered(connection, after, limit)
+        if self._kind:
+            place = (after.start_time_ns, after.run) if after else (INTEGER_MAX,) * 2
+            return self._all(connection, "list_kind", (self._kind, *place), (limit,))
         rows: list[Row] = []
         if after is None or after.close_time_ns == 0:
             rows += self._open(connection, after, limit)
@@ -74,7 +78,8 @@ class VisibilityReader:
             order=", ".join([*names, "run DESC"]),
         )
         parameters = [parameter for key in keys for parameter in key.parameters]
-        parameters += [self._namespace, *self._filter.parameters, *place.parameters, limit]
+        parameters += [self._namespace, self._kind]
+        parameters += [*self._filter.parameters, *place.parameters, limit]
         return connection.execute(text, parameters).fetchall()
 
     def count(self, connection: apsw.Connection, groups_max: int) -> dict[Scalar | None, int]:
@@ -83,11 +88,16 @@ class VisibilityReader:
         if self._query.group is not None:
             group = self._compiler.value(self._query.group)
         counts: Counter[Scalar | None] = Counter()
-        for name in ("count_open", "count_closed"):
+        names: tuple[str, ...] = ("count_open", "count_closed")
+        kind: tuple[int, ...] = ()
+        if self._kind:
+            names, kind = ("count_kind",), (self._kind,)
+        for name in names:
             text = self._filled(name, group=group.text)
             parameters = (
                 *group.parameters,
                 self._namespace,
+                *kind,
                 *self._filter.parameters,
                 groups_max + 1,
             )

@@ -3,9 +3,9 @@ who is to hear of that does."""
 
 from __future__ import annotations
 
+from perdure.server.machines.effects import DeleteRun
 from perdure.server.machines.errors import Moved, NotFound
 from perdure.server.machines.workflow import chain, changes
-from perdure.server.machines.workflow.effects import DeleteRun
 from perdure.server.machines.workflow.inputs import DeleteWorkflow, Done
 from perdure.server.machines.workflow.state import Run
 from perdure.server.machines.workflow.turn import Turn

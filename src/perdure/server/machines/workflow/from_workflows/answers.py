@@ -10,6 +10,7 @@ from temporalio.api.enums.v1.failed_cause_pb2 import (
 )
 
 from perdure.server.machines.errors import Rejected, ResourceExhausted
+from perdure.server.machines.ports import Address, Kind
 from perdure.server.machines.workflow.from_workflows import cancel, signal, start_child
 from perdure.server.machines.workflow.inputs import Reply, WorkflowStarted
 from perdure.server.machines.workflow.messages import (
@@ -30,27 +31,31 @@ _NO_TARGET_TO_CANCEL = (
 _TAKEN = START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_WORKFLOW_ALREADY_EXISTS
 
 
-def answer_to(message: Message, came: Reply | Rejected) -> tuple[str, Message] | None:
-    """The answer to a message to which `came` and nothing else, and the workflow id that it is for;
-    None when nobody waits for one."""
+def answer_to(message: Message, came: Reply | Rejected) -> tuple[Address, Message] | None:
+    """The answer to a message to which `came` and nothing else, and whom it is for; None when
+    nobody waits for one."""
     match message:
         case StartChild():
             parent = message.parent
             if isinstance(came, WorkflowStarted):
-                return parent.workflow_id, start_child.started(message, came.run_id)
-            return parent.workflow_id, ChildStartFailed(
+                return _workflow(parent.workflow_id), start_child.started(message, came.run_id)
+            return _workflow(parent.workflow_id), ChildStartFailed(
                 parent.run_id, parent.initiated_event_id, _TAKEN, message.control
             )
         case SignalFromWorkflow():
             cause = 0
             if isinstance(came, Rejected):
                 cause = _TOO_MANY if isinstance(came, ResourceExhausted) else _NO_TARGET
-            return message.source.workflow_id, signal.outcome(message, cause)
+            return _workflow(message.source.workflow_id), signal.outcome(message, cause)
         case CancelFromWorkflow():
             cause = _NO_TARGET_TO_CANCEL if isinstance(came, Rejected) else 0
-            return message.source.workflow_id, cancel.outcome(message, cause)
+            return _workflow(message.source.workflow_id), cancel.outcome(message, cause)
         case _:
             return None
+
+
+def _workflow(workflow_id: str) -> Address:
+    return Address(Kind.WORKFLOW, workflow_id)
 
 
 def is_wanted(run: Run | None, command: Command) -> bool:

@@ -1,0 +1,104 @@
+"""Calendars: which seconds of local time match, and when the next one comes.
+
+In a zone, hours that a change of the clock skips do not match, and hours that it repeats match
+twice. The one implementation for the cron schedules of workflows and for all that schedules have.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, tzinfo
+from typing import NamedTuple
+
+Values = frozenset[int]
+
+
+class Calendar(NamedTuple):
+    """What matches, field by field, in the local time of a zone. Weekdays count from Sunday (0)."""
+
+    second: Values
+    minute: Values
+    hour: Values
+    day: Values
+    month: Values
+    year: Values | None
+    """None: any."""
+    weekday: Values
+    zone: tzinfo
+    is_either_day: bool = False
+    """Whether one of the day and the weekday is enough."""
+
+    def matches(self, seconds: int) -> bool:
+        """Whether a time (in seconds since the epoch) does."""
+        here = _local(seconds, self.zone)
+        return (
+            here.second in self.second
+            and here.minute in self.minute
+            and here.hour in self.hour
+            and self.matches_day(here)
+            and here.month in self.month
+            and (self.year is None or here.year in self.year)
+        )
+
+    def matches_day(self, here: datetime) -> bool:
+        """Whether its day and its weekday do."""
+        is_day = here.day in self.day
+        is_weekday = here.isoweekday() % 7 in self.weekday
+        return is_day or is_weekday if self.is_either_day else is_day and is_weekday
+
+
+def next_second(calendar: Calendar, after: int, year_max: int) -> int | None:
+    """The first matching time later than `after` (both in seconds since the epoch); None when there
+    is none up to a year.
+
+    The search goes from coarse to fine. A step into a new year, month, day or hour resets what is
+    finer, and begins again.
+    """
+    zone, years = calendar.zone, calendar.year
+    if not (calendar.second and calendar.minute and calendar.hour and calendar.month):
+        return None  # A field such as "," allows nothing.
+    at = after + 1
+    while (here := _local(at, zone)).year <= year_max:
+        if years is not None and here.year not in years:
+            later = [year for year in years if here.year < year <= year_max]
+            if not later:
+                return None
+            at = _midnight(date(min(later), 1, 1), zone)
+        elif here.month not in calendar.month:
+            at = _first_of_next_month(here, zone)
+        elif not calendar.matches_day(here):
+            at = _next_midnight(here, zone)
+        elif here.hour not in calendar.hour:
+            at += 3600 - here.minute * 60 - here.second
+        elif here.minute not in calendar.minute:
+            at += 60 - here.second
+        elif here.second not in calendar.second:
+            later = [second for second in calendar.second if second > here.second]
+            at += (min(later) if later else 60) - here.second
+        else:
+            return at
+    return None
+
+
+def year_of(seconds: int, zone: tzinfo) -> int:
+    """The local year of a time."""
+    return _local(seconds, zone).year
+
+
+def _local(seconds: int, zone: tzinfo) -> datetime:
+    return datetime.fromtimestamp(seconds, zone)
+
+
+def _first_of_next_month(here: datetime, zone: tzinfo) -> int:
+    year, month = divmod(here.year * 12 + here.month, 12)
+    return _midnight(date(year, month + 1, 1), zone)
+
+
+def _next_midnight(here: datetime, zone: tzinfo) -> int:
+    return _midnight(here.date() + timedelta(days=1), zone)
+
+
+def _midnight(day: date, zone: tzinfo) -> int:
+    """When a day begins. Where the clock skips midnight, it begins with the first hour that there
+    is.
+    """
+    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
