@@ -140,6 +140,8 @@ class House:
         self.clock = VirtualClock()
         self.ids = CountingIds()
         self.leases_lost = 0
+        self.background: asyncio.Task[None] | None = None
+        """What a test has begun that goes on for ever."""
         self.engine: Engine
         self.wire: Wire
 

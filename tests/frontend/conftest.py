@@ -25,7 +25,7 @@ async def services() -> AsyncIterator[Services]:
     store = MemoryStore()
     clock = SystemClock()
     ids = RandomIds(clock)
-    namespaces = NamespaceRegistry(store, ids)
+    namespaces = NamespaceRegistry(store, ids, clock.now_ns)
     await namespaces.load(["default"])
 
     engine = await Engine.open(
@@ -40,7 +40,7 @@ async def services() -> AsyncIterator[Services]:
         namespace_of=lambda number: namespace_ref(namespaces.by_number(number)),
         on_lease_lost=lambda: None,
     )
-    yield Services(engine=engine, store=store, namespaces=namespaces, ids=ids)
+    yield Services(engine=engine, store=store, namespaces=namespaces, ids=ids, clock=clock)
     await engine.close()
     await store.close()
 

@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError, Message
 from temporalio.api.errordetails.v1 import (
     ClientVersionNotSupportedFailure,
     NamespaceAlreadyExistsFailure,
+    NamespaceInvalidStateFailure,
     NamespaceNotFoundFailure,
     NotFoundFailure,
     PermissionDeniedFailure,
@@ -29,7 +30,11 @@ from perdure.server.frontend.errors import (
     failure_of,
 )
 from perdure.server.machines import errors
-from perdure.server.namespaces.registry import NamespaceAlreadyExists, NamespaceNotFound
+from perdure.server.namespaces.registry import (
+    NamespaceAlreadyExists,
+    NamespaceInvalidState,
+    NamespaceNotFound,
+)
 from perdure.server.store.ports import (
     CommitUnknown,
     CorruptBlob,
@@ -57,6 +62,11 @@ EXPECTED: list[tuple[Exception, Code, type[Message] | None]] = [
     (errors.QueryFailed("m"), Code.INVALID_ARGUMENT, QueryFailedFailure),
     (NamespaceNotFound("n"), Code.NOT_FOUND, NamespaceNotFoundFailure),
     (NamespaceAlreadyExists("n"), Code.ALREADY_EXISTS, NamespaceAlreadyExistsFailure),
+    (
+        NamespaceInvalidState("n", 3, (1, 2)),
+        Code.FAILED_PRECONDITION,
+        NamespaceInvalidStateFailure,
+    ),
     (PermissionDenied("m"), Code.PERMISSION_DENIED, PermissionDeniedFailure),
     (Unimplemented("m"), Code.UNIMPLEMENTED, None),
     (

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from pathlib import Path
+
+import msgspec
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.enums.v1 import ArchivalState, NamespaceState
-from temporalio.api.errordetails.v1 import NamespaceAlreadyExistsFailure
-from temporalio.api.namespace.v1 import BadBinaries, NamespaceConfig, UpdateNamespaceInfo
+from temporalio.api.errordetails.v1 import (
+    NamespaceAlreadyExistsFailure,
+    NamespaceInvalidStateFailure,
+)
+from temporalio.api.namespace.v1 import (
+    BadBinaries,
+    NamespaceConfig,
+    NamespaceFilter,
+    UpdateNamespaceInfo,
+)
+from temporalio.api.operatorservice.v1 import DeleteNamespaceRequest, DeleteNamespaceResponse
 from temporalio.api.replication.v1 import NamespaceReplicationConfig
 from temporalio.api.workflowservice.v1 import (
+    CountWorkflowExecutionsRequest,
+    CountWorkflowExecutionsResponse,
     DeprecateNamespaceRequest,
     DeprecateNamespaceResponse,
     DescribeNamespaceRequest,
@@ -21,10 +37,13 @@ from temporalio.api.workflowservice.v1 import (
     UpdateNamespaceResponse,
 )
 
+from perdure.server.app import Service
+from perdure.server.config import Settings
 from perdure.server.frontend.services import Services
 from perdure.server.namespaces.registry import NamespaceRegistry
+from perdure.server.store.codec import seal
 from perdure.transport import Code
-from tests.frontend.client import Client, detail_of
+from tests.frontend.client import Client, detail_of, start_request
 
 DAY = Duration(seconds=86400)
 
@@ -124,7 +143,7 @@ async def test_namespaces_survive_a_restart_with_their_numbers_and_ids(
     client: Client, services: Services
 ) -> None:
     await register(client, "kept")
-    again = NamespaceRegistry(services.store, services.ids)
+    again = NamespaceRegistry(services.store, services.ids, time.time_ns)
     await again.load(["default", "kept", "added"])
     for name in ("default", "kept"):
         assert again.by_name(name) == services.namespaces.by_name(name)
@@ -235,3 +254,138 @@ async def test_a_wrong_update_is_refused_and_changes_nothing(
     failure = await client.refusal(UpdateNamespaceRequest(**request))  # type: ignore[arg-type]
     assert failure.message == text
     assert services.namespaces.by_name("default").settings == before
+
+
+async def deleted(client: Client, **fields: object) -> str:
+    """Delete a namespace; its new name."""
+    request = DeleteNamespaceRequest(**fields)  # type: ignore[arg-type]
+    return (await client.call(request, DeleteNamespaceResponse)).deleted_namespace
+
+
+DELETIONS: list[tuple[dict[str, object], Code, str]] = [
+    ({}, Code.INVALID_ARGUMENT, "Namespace not set on request."),
+    (
+        {"namespace": "default", "namespace_id": "x"},
+        Code.INVALID_ARGUMENT,
+        "Only one of namespace name or Id should be set on request.",
+    ),
+    ({"namespace": "nope"}, Code.NOT_FOUND, "Namespace nope is not found."),
+    ({"namespace_id": "nope"}, Code.NOT_FOUND, "Namespace nope is not found."),
+    (
+        {"namespace": "temporal-system"},
+        Code.FAILED_PRECONDITION,
+        "unable to delete system namespace",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "code", "text"), DELETIONS)
+async def test_a_wrong_deletion_is_refused(
+    client: Client, fields: dict[str, object], code: Code, text: str
+) -> None:
+    failure = await client.refusal(DeleteNamespaceRequest(**fields))  # type: ignore[arg-type]
+    assert (failure.code, failure.message) == (code, text)
+
+
+async def names(client: Client, *, include_deleted: bool = False) -> list[str]:
+    """Those that are listed."""
+    request = ListNamespacesRequest(
+        namespace_filter=NamespaceFilter(include_deleted=include_deleted)
+    )
+    page = await client.call(request, ListNamespacesResponse)
+    return [described.namespace_info.name for described in page.namespaces]
+
+
+async def test_a_deleted_namespace_is_renamed_at_once_and_takes_no_calls(
+    client: Client, services: Services
+) -> None:
+    await register(client, "n")
+    namespace_id = services.namespaces.by_name("n").id
+    await client.start(namespace="n")
+    name = await deleted(client, namespace="n", namespace_delete_delay=DAY)
+    assert name == f"n-deleted-{namespace_id[:5]}"
+    assert await deleted(client, namespace=name) == name
+    described = await client.call(
+        DescribeNamespaceRequest(id=namespace_id), DescribeNamespaceResponse
+    )
+    assert described.namespace_info.name == name
+    assert described.namespace_info.state == NamespaceState.NAMESPACE_STATE_DELETED
+    assert name not in await names(client)
+    assert name in await names(client, include_deleted=True)
+    unknown = await client.refusal(start_request(namespace="n"))
+    assert unknown.message == "Namespace n is not found."
+    for request, text in (
+        (start_request(namespace=name), "Must be Registered."),
+        (CountWorkflowExecutionsRequest(namespace=name), "Must be Registered or Deprecated."),
+        (UpdateNamespaceRequest(namespace=name), "Must be Registered or Deprecated."),
+    ):
+        failure = await client.refusal(request)
+        assert failure.code == Code.FAILED_PRECONDITION
+        assert failure.message == f"Namespace has invalid state: Deleted. {text}"
+        detail = detail_of(failure)
+        assert isinstance(detail, NamespaceInvalidStateFailure)
+        assert detail.state == NamespaceState.NAMESPACE_STATE_DELETED
+
+
+async def test_no_workflow_begins_in_a_deprecated_namespace(client: Client) -> None:
+    await register(client, "n")
+    await client.start(namespace="n")
+    await client.call(DeprecateNamespaceRequest(namespace="n"), DeprecateNamespaceResponse)
+    failure = await client.refusal(start_request(namespace="n", workflow_id="other"))
+    assert failure.message == "Namespace has invalid state: Deprecated. Must be Registered."
+    counted = await client.call(
+        CountWorkflowExecutionsRequest(namespace="n"), CountWorkflowExecutionsResponse
+    )
+    assert counted.count == 1
+
+
+async def test_a_deleted_namespace_goes_with_its_runs_and_its_name_is_free(
+    client: Client, services: Services
+) -> None:
+    await register(client, "n")
+    number = services.namespaces.by_name("n").number
+    for workflow in range(120):
+        await client.start(f"w{workflow}", namespace="n")
+    await client.start("kept")
+    before = services.namespaces.by_name("n")
+    await deleted(client, namespace_id=before.id)
+    await register(client, "n")
+    async with asyncio.timeout(20):
+        await asyncio.gather(*services.background())
+    assert sum((await services.store.count_executions(number)).values()) == 0
+    gone = await client.refusal(DescribeNamespaceRequest(id=before.id))
+    assert gone.code == Code.NOT_FOUND
+    counted = await client.call(
+        CountWorkflowExecutionsRequest(namespace="n"), CountWorkflowExecutionsResponse
+    )
+    assert counted.count == 0
+    assert services.namespaces.by_name("n").number != number
+    await client.start("kept", namespace="n")
+
+
+async def test_a_deletion_goes_on_after_a_restart(tmp_path: Path) -> None:
+    settings = Settings(database=str(tmp_path / "p.db"))
+    service = await Service.open(settings, on_lease_lost=lambda: None)
+    client = Client(service.handlers)
+    await register(client, "n")
+    await client.start(namespace="n")
+    name = await deleted(client, namespace="n", namespace_delete_delay=DAY)
+    await service.close()
+    service = await Service.open(settings, on_lease_lost=lambda: None)
+    try:
+        client = Client(service.handlers)
+        assert name in await names(client, include_deleted=True)
+        registry = service.namespaces
+        rushed = msgspec.structs.replace(registry.by_name(name), reclaim_at_ns=0)
+        await service.reclaim(rushed)
+        assert await names(client, include_deleted=True) == ["temporal-system", "default"]
+    finally:
+        await service.close()
+
+
+async def test_settings_of_older_versions_are_read(services: Services) -> None:
+    known = services.namespaces.by_name("default")
+    await services.store.put_namespace("default", seal(known.settings))
+    again = NamespaceRegistry(services.store, services.ids, time.time_ns)
+    await again.load(())
+    assert again.by_name("default") == known

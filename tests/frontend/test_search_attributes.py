@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -87,7 +88,7 @@ async def test_one_that_is_there_stays_as_it_is(client: Client) -> None:
 
 async def test_attributes_outlive_the_server(client: Client, services: Services) -> None:
     await add(client, K=2)
-    again = NamespaceRegistry(services.store, services.ids)
+    again = NamespaceRegistry(services.store, services.ids, time.time_ns)
     await again.load([])
     assert again.by_name("default").search_attributes["K"].type == 2
 

@@ -10,6 +10,7 @@ from perdure.server.store.codec import seal
 from perdure.server.store.ports import (
     BacklogCursor,
     BacklogPart,
+    BatchRow,
     Fence,
     ListedRun,
     NamespaceRow,
@@ -30,6 +31,7 @@ from tests.store.rows import (
     identity,
     listed,
     new_run,
+    run_id,
     shown,
     start,
     task,
@@ -324,3 +326,60 @@ async def test_what_is_set_of_a_queue_is_replaced_as_a_whole(store: Store) -> No
     await store.put_queue_config(other, b"2")
     await store.put_queue_config(QUEUE, b"3")
     assert await store.queue_configs() == [(other, b"2"), (QUEUE, b"3")]
+
+
+async def test_runs_are_found_by_when_they_closed(store: Store, fence: Fence) -> None:
+    closes = {1: 0, 2: 30, 3: 10, 4: 20, 5: 20, 6: 40}
+    await store.commit(
+        group(fence, *(start(run, visibility=shown(1, at)) for run, at in closes.items()))
+    )
+
+    async def found(from_ns: int, until_ns: int, after: int = 0, limit: int = 9) -> list[int]:
+        rows = await store.closed_runs(NAMESPACE, from_ns, until_ns, after, limit)
+        assert all(row.identity.run_id == run_id(row.run) for row in rows)
+        assert all(row.close_time_ns == closes[row.run] for row in rows)
+        return [row.run for row in rows]
+
+    assert await found(0, 100) == [3, 4, 5, 2, 6]
+    assert await found(0, 100, limit=2) == [3, 4]
+    assert await found(20, 100, after=4) == [5, 2, 6]
+    assert await found(10, 30) == [3, 4, 5]
+    assert await store.closed_runs(NAMESPACE + 1, 0, 100, 0, 9) == []
+
+
+async def test_a_namespace_is_renamed_and_keeps_its_number(home: Home) -> None:
+    store = await home.reopen()
+    first = await store.put_namespace("a", b"settings")
+    await store.rename_namespace(first.number, "b", b"others")
+    second = await store.put_namespace("a", b"new")
+    assert second.number != first.number
+    expected = [NamespaceRow(first.number, "b", b"others"), second]
+    assert await store.namespaces() == expected
+    store = await home.reopen()
+    assert await store.namespaces() == expected
+
+
+async def test_the_number_of_a_namespace_that_is_dropped_is_never_used_again(store: Store) -> None:
+    row = await store.put_namespace("a", b"settings")
+    kept = QueueKey(row.number + 7, "queue", 1)
+    await store.put_queue_config(QueueKey(row.number, "queue", 1), b"config")
+    await store.put_queue_config(kept, b"config")
+    await store.put_batch(BatchRow(row.number, "job", b"state"))
+    await store.drop_namespace(row.number)
+    assert await store.namespaces() == []
+    assert await store.queue_configs() == [(kept, b"config")]
+    assert await store.batches() == []
+    again = await store.put_namespace("a", b"settings")
+    assert again.number != row.number
+
+
+async def test_batch_operations_are_kept_by_their_id(home: Home) -> None:
+    store = await home.reopen()
+    rows = [BatchRow(1, "a", b"1"), BatchRow(1, "b", b"2"), BatchRow(2, "a", b"3")]
+    for row in reversed(rows):
+        await store.put_batch(row)
+    rows[0] = BatchRow(1, "a", b"4")
+    await store.put_batch(rows[0])
+    await store.delete_batch(1, "b")
+    store = await home.reopen()
+    assert await store.batches() == [rows[0], rows[2]]

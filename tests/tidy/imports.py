@@ -36,6 +36,7 @@ VISIBILITY = "perdure.server.visibility"
 QUERY = "perdure.server.visibility.query"
 NAMESPACES = "perdure.server.namespaces"
 CLUSTER = "perdure.server.cluster"
+HOUSEKEEPING = "perdure.server.housekeeping"
 FRONTEND = "perdure.server.frontend"
 TELEMETRY = "perdure.server.telemetry"
 CONFIG = "perdure.server.config"
@@ -51,8 +52,12 @@ LAYERS: dict[str, frozenset[str]] = {
     NAMESPACES: frozenset({MACHINES, STORE, CONFIG, TELEMETRY}),
     ENGINE: frozenset({MACHINES, STORE, MATCHING, CONFIG, TELEMETRY}),
     CLUSTER: frozenset({MACHINES, STORE, ENGINE, MATCHING, CONFIG, TELEMETRY}),
+    HOUSEKEEPING: frozenset(
+        {MACHINES, STORE, ENGINE, VISIBILITY, QUERY, NAMESPACES, CONFIG, TELEMETRY}
+    ),
     FRONTEND: frozenset(
         {
+            HOUSEKEEPING,
             MACHINES,
             STORE,
             ENGINE,

@@ -15,7 +15,8 @@ from perdure.server.engine.ids import RandomIds
 from perdure.server.frontend.dispatch import handlers_of
 from perdure.server.frontend.services import Services, namespace_ref
 from perdure.server.frontend.sessions import HeldTasks
-from perdure.server.namespaces.registry import NamespaceRegistry
+from perdure.server.housekeeping.retention import Retention
+from perdure.server.namespaces.registry import Namespace, NamespaceRegistry
 from perdure.server.store.memory import MemoryStore
 from perdure.server.store.ports import Store
 from perdure.server.store.sqlite import open_sqlite
@@ -64,7 +65,7 @@ class Service:
         try:
             clock = SystemClock()
             ids = RandomIds(clock)
-            namespaces = NamespaceRegistry(store, ids)
+            namespaces = NamespaceRegistry(store, ids, clock.now_ns)
             await namespaces.load(settings.namespaces)
             for name in settings.namespaces:
                 await namespaces.add_search_attributes(name, settings.search_attributes)
@@ -89,14 +90,29 @@ class Service:
             store=store,
             namespaces=namespaces,
             ids=ids,
+            clock=clock,
             limits=settings.limits,
             store_name="memory" if settings.database == IN_MEMORY else "sqlite",
         )
+        retention = Retention(store, engine, clock, namespaces.all, namespace_ref)
+        services.spawn(retention.run())
+        for namespace in namespaces.all():
+            if namespace.is_deleted:
+                services.spawn(services.reclaim(namespace))
         return cls(store, engine, services, handlers_of(services))
 
     def open_session(self) -> HeldTasks:
         """What is kept for the peer of a new session."""
         return HeldTasks(self._services)
+
+    @property
+    def namespaces(self) -> NamespaceRegistry:
+        """Those of the store."""
+        return self._services.namespaces
+
+    async def reclaim(self, namespace: Namespace) -> None:
+        """Take a deleted namespace apart. Returns when it is gone."""
+        await self._services.reclaim(namespace)
 
     async def close(self) -> None:
         """Write what was decided, and let go of the store."""

@@ -114,6 +114,7 @@ RPCS: dict[str, Rpc] = {
 """The methods of WorkflowService that are built, by name."""
 
 OPERATOR_RPCS: dict[str, Rpc] = {
+    "DeleteNamespace": namespaces.delete_namespace,
     "AddSearchAttributes": search_attributes.add_search_attributes,
     "RemoveSearchAttributes": search_attributes.remove_search_attributes,
     "ListSearchAttributes": search_attributes.list_search_attributes,

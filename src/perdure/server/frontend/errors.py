@@ -14,10 +14,11 @@ import msgspec
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
 from google.rpc.status_pb2 import Status as StatusMessage  # type: ignore[import-untyped]
-from temporalio.api.enums.v1 import ResourceExhaustedCause, ResourceExhaustedScope
+from temporalio.api.enums.v1 import NamespaceState, ResourceExhaustedCause, ResourceExhaustedScope
 from temporalio.api.errordetails.v1 import (
     ClientVersionNotSupportedFailure,
     NamespaceAlreadyExistsFailure,
+    NamespaceInvalidStateFailure,
     NamespaceNotFoundFailure,
     NotFoundFailure,
     PermissionDeniedFailure,
@@ -31,7 +32,11 @@ from temporalio.api.failure.v1 import Failure
 
 from perdure.server.engine.api import EngineStopped, EngineUnavailable
 from perdure.server.machines import errors
-from perdure.server.namespaces.registry import NamespaceAlreadyExists, NamespaceNotFound
+from perdure.server.namespaces.registry import (
+    NamespaceAlreadyExists,
+    NamespaceInvalidState,
+    NamespaceNotFound,
+)
 from perdure.server.store.ports import CorruptBlob, StoreError
 from perdure.transport import CallFailed, Code
 
@@ -124,6 +129,14 @@ def _server_version(error: ServerVersionNotSupported) -> Message:
     )
 
 
+def _invalid_state(error: NamespaceInvalidState) -> Message:
+    return NamespaceInvalidStateFailure(
+        namespace=error.namespace,
+        state=NamespaceState.ValueType(error.state),
+        allowed_states=[NamespaceState.ValueType(state) for state in error.allowed],
+    )
+
+
 TABLE: dict[type[Exception], Row] = {
     errors.InvalidArgument: Row(Code.INVALID_ARGUMENT),
     errors.FailedPrecondition: Row(Code.FAILED_PRECONDITION),
@@ -138,6 +151,7 @@ TABLE: dict[type[Exception], Row] = {
         Code.NOT_FOUND, lambda error: NamespaceNotFoundFailure(namespace=error.namespace)
     ),
     NamespaceAlreadyExists: Row(Code.ALREADY_EXISTS, lambda error: NamespaceAlreadyExistsFailure()),
+    NamespaceInvalidState: Row(Code.FAILED_PRECONDITION, _invalid_state),
     PermissionDenied: Row(Code.PERMISSION_DENIED, lambda error: PermissionDeniedFailure()),
     Unimplemented: Row(Code.UNIMPLEMENTED),
     ClientVersionNotSupported: Row(Code.FAILED_PRECONDITION, _client_version),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.enums.v1 import NamespaceState
 from temporalio.api.namespace.v1 import NamespaceInfo
+from temporalio.api.operatorservice.v1 import DeleteNamespaceRequest, DeleteNamespaceResponse
 from temporalio.api.workflowservice.v1 import (
     DeprecateNamespaceRequest,
     DeprecateNamespaceResponse,
@@ -21,11 +22,11 @@ from temporalio.api.workflowservice.v1 import (
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.validation import is_too_long
 from perdure.server.machines import durations
-from perdure.server.machines.errors import InvalidArgument
+from perdure.server.machines.errors import FailedPrecondition, InvalidArgument
 from perdure.server.machines.ports import Limits
 from perdure.server.machines.wire import SECOND_NS, duration_ns
 from perdure.server.namespaces import aliases
-from perdure.server.namespaces.registry import CLUSTER_NAME, Namespace
+from perdure.server.namespaces.registry import CLUSTER_NAME, SYSTEM_NAMESPACE, Namespace
 from perdure.transport import Caller
 
 RETENTION_NS_MIN = 60 * 60 * SECOND_NS  # system.namespaceMinRetentionLocal
@@ -127,6 +128,26 @@ async def deprecate_namespace(
     return DeprecateNamespaceResponse().SerializeToString()
 
 
+async def delete_namespace(
+    services: Services, request: DeleteNamespaceRequest, caller: Caller
+) -> bytes:
+    """Give a namespace another name, and have all that is in it deleted in the background."""
+    if request.namespace and request.namespace_id:
+        raise InvalidArgument("Only one of namespace name or Id should be set on request.")
+    if not request.namespace and not request.namespace_id:
+        raise InvalidArgument("Namespace not set on request.")
+    known = services.namespaces
+    name = request.namespace or known.by_id(request.namespace_id).name
+    if name == SYSTEM_NAMESPACE:
+        raise FailedPrecondition("unable to delete system namespace")
+    delay = request.namespace_delete_delay
+    if durations.problem_of(delay):
+        raise InvalidArgument("A valid delay is not set on request.")
+    durations.cap(delay)
+    namespace = await services.delete_namespace(name, max(0, duration_ns(delay)))
+    return DeleteNamespaceResponse(deleted_namespace=namespace.name).SerializeToString()
+
+
 async def describe_namespace(
     services: Services, request: DescribeNamespaceRequest, caller: Caller
 ) -> bytes:
@@ -147,6 +168,8 @@ async def list_namespaces(
 ) -> bytes:
     """Pages of namespaces, oldest first. The token is the id of the last one of a page."""
     found = services.namespaces.all()
+    if not request.namespace_filter.include_deleted:
+        found = [namespace for namespace in found if not namespace.is_deleted]
     if request.next_page_token:
         last = request.next_page_token.decode(errors="replace")
         places = [place for place, namespace in enumerate(found) if namespace.id == last]

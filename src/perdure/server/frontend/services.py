@@ -6,15 +6,26 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from temporalio.api.enums.v1 import NamespaceState
 from temporalio.api.workflowservice.v1 import DescribeNamespaceResponse
 
 from perdure.server.engine.api import EngineApi, NamespaceRef
+from perdure.server.engine.clock import Clock
 from perdure.server.frontend.tokens import QueryToken, decode_query_token, decode_task_token
+from perdure.server.housekeeping.reclaiming import reclaim
 from perdure.server.machines.errors import InvalidArgument
 from perdure.server.machines.ports import DEFAULT_LIMITS, Ids, Limits
 from perdure.server.machines.workflow.inputs import TaskToken
 from perdure.server.namespaces.registry import Namespace, NamespaceRegistry
 from perdure.server.store.ports import Store
+
+USABLE_STATES = (
+    NamespaceState.NAMESPACE_STATE_REGISTERED,
+    NamespaceState.NAMESPACE_STATE_DEPRECATED,
+)
+"""What a namespace must be in to be used."""
+STARTABLE_STATES = (NamespaceState.NAMESPACE_STATE_REGISTERED,)
+"""What a namespace must be in for a workflow to begin."""
 
 
 def namespace_ref(namespace: Namespace) -> NamespaceRef:
@@ -38,6 +49,7 @@ class Services:
         store: Store,
         namespaces: NamespaceRegistry,
         ids: Ids,
+        clock: Clock,
         limits: Limits = DEFAULT_LIMITS,
         store_name: str = "sqlite",
     ) -> None:
@@ -45,9 +57,10 @@ class Services:
         self.store = store
         self.namespaces = namespaces
         self.ids = ids
+        self.clock = clock
         self.limits = limits
         self.store_name = store_name
-        # Namespaces are neither renamed nor deleted, and remembered anew when they change.
+        # Remembered anew when they change; those that are deleted are forgotten.
         self._by_name: dict[str, NamespaceRef] = {}
         self._by_id: dict[str, NamespaceRef] = {}
         self._background: set[asyncio.Task[None]] = set()
@@ -57,6 +70,10 @@ class Services:
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+    def background(self) -> list[asyncio.Task[None]]:
+        """What is being done."""
+        return list(self._background)
 
     async def close(self) -> None:
         """Give up what is done in the background."""
@@ -68,6 +85,13 @@ class Services:
     def bind(self, name: str) -> NamespaceRef:
         """The namespace that a request names. Raises InvalidArgument, NamespaceNotFound."""
         return self._by_name.get(name) or self._find(name)
+
+    def bind_for_start(self, name: str) -> NamespaceRef:
+        """As `bind`; of a deprecated namespace no workflow begins. Raises NamespaceInvalidState
+        too."""
+        found = self._by_name.get(name) or self._find(name, STARTABLE_STATES)
+        self.namespaces.by_id(found.id).require(*STARTABLE_STATES)
+        return found
 
     def bind_token(self, task_token: bytes, name: str) -> tuple[NamespaceRef, TaskToken]:
         """A task token and its namespace, which must be the one that the request names, if any.
@@ -94,19 +118,44 @@ class Services:
         self, name: str, change: Callable[[DescribeNamespaceResponse], None]
     ) -> Namespace:
         """Change the settings of a namespace; whoever binds it from now on sees them. Raises
-        NamespaceNotFound."""
+        NamespaceNotFound, NamespaceInvalidState."""
+        self.namespaces.by_name(name).require(*USABLE_STATES)
         namespace = await self.namespaces.update(name, change)
         self._remember(namespace)
         return namespace
 
-    def _find(self, name: str) -> NamespaceRef:
+    async def delete_namespace(self, name: str, delay_ns: int) -> Namespace:
+        """Rename a namespace, and begin to take it apart after the delay. Raises
+        NamespaceNotFound."""
+        self._by_name.pop(name, None)
+        namespace = await self.namespaces.delete(name, delay_ns)
+        self._by_name.pop(name, None)
+        self._by_id.pop(namespace.id, None)
+        self.spawn(self.reclaim(namespace))
+        return namespace
+
+    async def reclaim(self, namespace: Namespace) -> None:
+        """Take a deleted namespace apart."""
+        await reclaim(
+            self.store,
+            self.engine,
+            self.clock,
+            self.namespaces,
+            namespace,
+            namespace_ref(namespace),
+        )
+
+    def _find(self, name: str, allowed: tuple[int, ...] = USABLE_STATES) -> NamespaceRef:
         if not name:
             raise InvalidArgument("Namespace is empty.")
         if len(name) > self.limits.id_length_max:
             raise InvalidArgument("Namespace length exceeds limit.")
-        return self._remember(self.namespaces.by_name(name))
+        namespace = self.namespaces.by_name(name)
+        namespace.require(*allowed)
+        return self._remember(namespace)
 
     def _remember(self, namespace: Namespace) -> NamespaceRef:
+        namespace.require(*USABLE_STATES)
         ref = namespace_ref(namespace)
         self._by_name[ref.name] = ref
         self._by_id[ref.id] = ref

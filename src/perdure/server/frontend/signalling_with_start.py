@@ -37,7 +37,7 @@ async def signal_with_start_workflow_execution(
     services: Services, request: SignalWithStartWorkflowExecutionRequest, caller: Caller
 ) -> bytes:
     """Signal a workflow, and start it first if it is not running."""
-    namespace = services.bind(request.namespace)
+    namespace = services.bind_for_start(request.namespace)
     start = _start_of(request)
     _default_policies(start)
     _check(request, start, services.limits, namespace)

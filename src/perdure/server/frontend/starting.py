@@ -39,7 +39,7 @@ async def start_workflow_execution(
     services: Services, request: StartWorkflowExecutionRequest, caller: Caller
 ) -> bytes:
     """Start a run, or answer with the one that the policies of the request lead to."""
-    namespace = services.bind(request.namespace)
+    namespace = services.bind_for_start(request.namespace)
     default_policies(request)
     check_start(request, services.limits, namespace)
     check_sizes(request, services.limits)

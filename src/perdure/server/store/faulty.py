@@ -20,6 +20,8 @@ from perdure.server.store.ports import (
     GROUPS_MAX,
     BacklogCursor,
     BacklogPart,
+    BatchRow,
+    ClosedRun,
     Commit,
     CommitResult,
     CommitUnknown,
@@ -323,6 +325,38 @@ class FaultyStore:
         """As the inner store, unless it is unavailable."""
         await self._before_read(0.0)
         return await self.inner.put_namespace(name, blob)
+
+    async def rename_namespace(self, number: int, name: str, blob: bytes) -> None:
+        """As the inner store, unless it is unavailable."""
+        await self._before_read(0.0)
+        await self.inner.rename_namespace(number, name, blob)
+
+    async def drop_namespace(self, number: int) -> None:
+        """As the inner store, unless it is unavailable."""
+        await self._before_read(0.0)
+        await self.inner.drop_namespace(number)
+
+    async def closed_runs(
+        self, namespace: int, from_ns: int, until_ns: int, after: RunNumber, limit: int
+    ) -> list[ClosedRun]:
+        """As the inner store, or StoreUnavailable."""
+        await self._before_read(self.odds.read_unavailable)
+        return await self.inner.closed_runs(namespace, from_ns, until_ns, after, limit)
+
+    async def batches(self) -> list[BatchRow]:
+        """As the inner store, or StoreUnavailable."""
+        await self._before_read(self.odds.read_unavailable)
+        return await self.inner.batches()
+
+    async def put_batch(self, row: BatchRow) -> None:
+        """As the inner store, unless it is unavailable."""
+        await self._before_read(0.0)
+        await self.inner.put_batch(row)
+
+    async def delete_batch(self, namespace: int, job_id: str) -> None:
+        """As the inner store, unless it is unavailable."""
+        await self._before_read(0.0)
+        await self.inner.delete_batch(namespace, job_id)
 
     async def list_executions(
         self,

@@ -20,6 +20,8 @@ from perdure.server.store.ports import (
     GROUPS_MAX,
     BacklogCursor,
     BacklogPart,
+    BatchRow,
+    ClosedRun,
     Commit,
     CommitResult,
     DispatchRow,
@@ -84,7 +86,9 @@ class MemoryStore:
         self._leftovers: dict[RunNumber, dict[int, HistoryBatch]] = {}
         """Histories without a run: copied for one, or of one that was deleted."""
         self._namespaces: dict[str, NamespaceRow] = {}
+        self._namespace_numbers = 0
         self._queue_configs: dict[QueueKey, bytes] = {}
+        self._batches: dict[tuple[int, str], BatchRow] = {}
         self._wakes: defaultdict[int, list[tuple[int, RunNumber]]] = defaultdict(list)
         self._marks = (0, 0, 0)
         self._groups = 0
@@ -421,9 +425,56 @@ class MemoryStore:
     async def put_namespace(self, name: str, blob: bytes) -> NamespaceRow:
         """Insert a namespace, or replace its settings."""
         known = self._namespaces.get(name)
-        number = known.number if known else len(self._namespaces) + 1
+        if known is None:
+            self._namespace_numbers += 1
+        number = known.number if known else self._namespace_numbers
         self._namespaces[name] = NamespaceRow(number, name, bytes(blob))
         return self._namespaces[name]
+
+    async def rename_namespace(self, number: int, name: str, blob: bytes) -> None:
+        """Replace the name and the settings of a namespace."""
+        rows = [row for row in self._namespaces.values() if row.number != number]
+        rows.append(NamespaceRow(number, name, bytes(blob)))
+        self._namespaces = {row.name: row for row in sorted(rows, key=lambda row: row.number)}
+
+    async def drop_namespace(self, number: int) -> None:
+        """Forget a namespace."""
+        self._namespaces = {
+            name: row for name, row in self._namespaces.items() if row.number != number
+        }
+        self._queue_configs = {
+            key: blob for key, blob in self._queue_configs.items() if key.namespace != number
+        }
+        self._batches = {key: row for key, row in self._batches.items() if key[0] != number}
+
+    async def closed_runs(
+        self, namespace: int, from_ns: int, until_ns: int, after: RunNumber, limit: int
+    ) -> list[ClosedRun]:
+        """Runs that closed in a time, the earliest first."""
+        found = (
+            (run.visibility.close_time_ns, number)
+            for number, run in self._runs.items()
+            if run.identity.namespace == namespace
+            and run.visibility is not None
+            and 0 < run.visibility.close_time_ns < until_ns
+            and (run.visibility.close_time_ns, number) > (from_ns, after)
+        )
+        return [
+            ClosedRun(close_time_ns, number, self._runs[number].identity)
+            for close_time_ns, number in heapq.nsmallest(limit, found)
+        ]
+
+    async def batches(self) -> list[BatchRow]:
+        """All batch operations."""
+        return [self._batches[key] for key in sorted(self._batches)]
+
+    async def put_batch(self, row: BatchRow) -> None:
+        """Insert, or replace, a batch operation."""
+        self._batches[row.namespace, row.job_id] = row
+
+    async def delete_batch(self, namespace: int, job_id: str) -> None:
+        """Forget a batch operation."""
+        self._batches.pop((namespace, job_id), None)
 
     async def list_executions(
         self,

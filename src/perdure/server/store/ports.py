@@ -253,6 +253,22 @@ class NamespaceRow(msgspec.Struct, frozen=True):
     blob: bytes
 
 
+class ClosedRun(msgspec.Struct, frozen=True):
+    """A run that is over, and since when."""
+
+    close_time_ns: int
+    run: RunNumber
+    identity: RunIdentity
+
+
+class BatchRow(msgspec.Struct, frozen=True):
+    """A batch operation: its sealed blob says what it is and how far it has come."""
+
+    namespace: int
+    job_id: str
+    blob: bytes
+
+
 class VisibilityCursor(msgspec.Struct, frozen=True):
     """The place after the last row of a page; `keys` are its values of what a query orders by."""
 
@@ -451,6 +467,34 @@ class Store(Protocol):
     async def put_namespace(self, name: str, blob: bytes) -> NamespaceRow:
         """Insert, or replace the settings of, a namespace. The number of an existing one is
         kept."""
+        ...
+
+    async def rename_namespace(self, number: int, name: str, blob: bytes) -> None:
+        """Replace the name and the settings of a namespace. Durable when it returns."""
+        ...
+
+    async def drop_namespace(self, number: int) -> None:
+        """Forget a namespace that has no runs any more, and all that was set in it; its number is
+        never used again. Durable when it returns."""
+        ...
+
+    async def closed_runs(
+        self, namespace: int, from_ns: int, until_ns: int, after: RunNumber, limit: int
+    ) -> list[ClosedRun]:
+        """Runs that closed in [from_ns, until_ns), the earliest first; at `from_ns` itself only
+        those with a number above `after`."""
+        ...
+
+    async def batches(self) -> list[BatchRow]:
+        """All batch operations, in order of namespace and job id."""
+        ...
+
+    async def put_batch(self, row: BatchRow) -> None:
+        """Insert, or replace, a batch operation. Durable when it returns."""
+        ...
+
+    async def delete_batch(self, namespace: int, job_id: str) -> None:
+        """Forget a batch operation. Durable when it returns."""
         ...
 
     async def list_executions(

@@ -218,7 +218,7 @@ class GroupWriter:
             before = connection.total_changes()
             connection.execute(self._sql["clear_history"], (run, limit))
             connection.execute(self._sql["clear_records"], (run, limit))
-            is_clear = connection.total_changes() == before
+            is_clear = connection.total_changes() - before < limit
             if is_clear:
                 connection.execute(self._sql["delete_leftover"], (run,))
         return not is_clear

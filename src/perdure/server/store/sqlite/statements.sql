@@ -112,7 +112,35 @@ ON CONFLICT (name) DO UPDATE SET settings = excluded.settings
 RETURNING number, name, settings;
 
 -- name: namespaces
-SELECT number, name, settings FROM perdure_namespace ORDER BY number;
+SELECT number, name, settings FROM perdure_namespace
+WHERE NOT (length(settings) = 0 AND name = char(1) || number) ORDER BY number;
+
+-- name: rename_namespace
+UPDATE perdure_namespace SET name = ?, settings = ? WHERE number = ?;
+
+-- name: drop_namespace
+-- What tells it from others is both: no name, and no settings.
+UPDATE perdure_namespace SET name = char(1) || number, settings = zeroblob(0) WHERE number = ?;
+
+-- name: drop_queue_configs
+DELETE FROM perdure_task_queue WHERE namespace = ?;
+
+-- name: drop_batches
+DELETE FROM perdure_batch WHERE namespace = ?;
+
+-- name: batches
+SELECT namespace, job_id, state FROM perdure_batch ORDER BY namespace, job_id;
+
+-- name: put_batch
+INSERT OR REPLACE INTO perdure_batch (namespace, job_id, state) VALUES (?, ?, ?);
+
+-- name: delete_batch
+DELETE FROM perdure_batch WHERE namespace = ? AND job_id = ?;
+
+-- name: closed_runs
+SELECT close_time_ns, run, namespace, workflow_id, run_id FROM perdure_run
+WHERE namespace = ? AND close_time_ns > 0 AND close_time_ns >= ? AND close_time_ns < ? AND (close_time_ns, run) > (?, ?)
+ORDER BY close_time_ns, run LIMIT ?;
 
 -- name: run_version
 SELECT version, turn FROM perdure_run WHERE run = ?;

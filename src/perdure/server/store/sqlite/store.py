@@ -17,6 +17,8 @@ from perdure.server.store.ports import (
     GROUPS_MAX,
     BacklogCursor,
     BacklogPart,
+    BatchRow,
+    ClosedRun,
     Commit,
     CommitResult,
     DispatchRow,
@@ -303,6 +305,48 @@ class SqliteStore:
             return NamespaceRow(*connection.execute(self._sql["put_namespace"], (name, blob)).get)
 
         return await self._writer.submit(lambda: self._groups.transact(put))
+
+    async def rename_namespace(self, number: int, name: str, blob: bytes) -> None:
+        """Replace the name and the settings of a namespace."""
+        await self._carry_out(("rename_namespace", (name, blob, number)))
+
+    async def drop_namespace(self, number: int) -> None:
+        """Forget a namespace. Its row stays, empty: so its number is not used again."""
+        await self._carry_out(
+            ("drop_namespace", (number,)),
+            ("drop_queue_configs", (number,)),
+            ("drop_batches", (number,)),
+        )
+
+    async def closed_runs(
+        self, namespace: int, from_ns: int, until_ns: int, after: RunNumber, limit: int
+    ) -> list[ClosedRun]:
+        """Runs that closed in a time, the earliest first."""
+        place = (namespace, from_ns, until_ns, from_ns, after, limit)
+        rows = await self._all("closed_runs", place)
+        return [ClosedRun(row[0], row[1], RunIdentity(*row[2:])) for row in rows]
+
+    async def batches(self) -> list[BatchRow]:
+        """All batch operations."""
+        return [BatchRow(*row) for row in await self._all("batches", ())]
+
+    async def put_batch(self, row: BatchRow) -> None:
+        """Insert, or replace, a batch operation."""
+        await self._carry_out(("put_batch", (row.namespace, row.job_id, row.blob)))
+
+    async def delete_batch(self, namespace: int, job_id: str) -> None:
+        """Forget a batch operation."""
+        await self._carry_out(("delete_batch", (namespace, job_id)))
+
+    async def _carry_out(self, *steps: tuple[str, tuple[Any, ...]]) -> None:
+        """Some statements with their parameters, in one transaction."""
+        self._check_open()
+
+        def carry_out(connection: apsw.Connection) -> None:
+            for name, parameters in steps:
+                connection.execute(self._sql[name], parameters)
+
+        await self._writer.submit(lambda: self._groups.transact(carry_out))
 
     async def list_executions(
         self,

@@ -1,0 +1,73 @@
+"""Taking deleted namespaces apart: all their runs are deleted, some at a time, and then they are
+forgotten themselves.
+
+A deleted namespace has another name already, and takes no calls. What is left of it says how far
+this has come, so it goes on after a crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+
+from perdure.server.engine.api import EngineApi, EngineUnavailable, NamespaceRef
+from perdure.server.engine.clock import Clock
+from perdure.server.housekeeping.deleting import delete_run
+from perdure.server.machines.ports import SECOND_NS
+from perdure.server.namespaces.registry import Namespace, NamespaceRegistry
+from perdure.server.store.ports import Store, StoreError
+
+logger = logging.getLogger(__name__)
+
+PAGE = 100
+"""Runs that are read together."""
+GROUP = 10
+"""Runs that are deleted together: they share commits."""
+RETRY_SECONDS = 1.0
+
+
+async def reclaim(
+    store: Store,
+    engine: EngineApi,
+    clock: Clock,
+    registry: NamespaceRegistry,
+    namespace: Namespace,
+    bound: NamespaceRef,
+) -> None:
+    """Delete all runs of a deleted namespace, and then itself. Returns when it is gone."""
+    await asyncio.sleep(max(0, namespace.reclaim_at_ns - clock.now_ns()) / SECOND_NS)
+    deleted = 0
+    for _ in itertools.count():
+        try:
+            count, has_failed = await _delete_page(store, engine, bound)
+            deleted += count
+            if count:
+                logger.info("namespace %s: %d runs are deleted", namespace.name, deleted)
+            if not count and not has_failed:
+                await registry.drop(namespace)
+                return
+            if not has_failed:
+                continue
+        except (EngineUnavailable, StoreError) as error:
+            logger.warning("namespace %s cannot be deleted now: %s", namespace.name, error)
+        await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _delete_page(store: Store, engine: EngineApi, bound: NamespaceRef) -> tuple[int, bool]:
+    """Delete some runs: how many, and whether any could not be. Raises EngineUnavailable,
+    StoreError."""
+    after, deleted, has_failed = None, 0, False
+    for _ in itertools.count():
+        page = await store.list_executions(bound.number, after, PAGE)
+        for begin in range(0, len(page.runs), GROUP):
+            group = page.runs[begin : begin + GROUP]
+            done = await asyncio.gather(
+                *(delete_run(engine, bound, run.run, run.identity) for run in group)
+            )
+            deleted += sum(done)
+            has_failed |= not all(done)
+        after = page.next
+        if after is None:
+            break
+    return deleted, has_failed
