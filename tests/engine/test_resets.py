@@ -6,14 +6,16 @@ import asyncio
 
 import pytest
 from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.update.v1 import Outcome
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 
-from perdure.server.engine.api import EngineUnavailable
+from perdure.server.engine.api import EngineUnavailable, UpdateAnswer
 from perdure.server.engine.history import TAIL_BYTES_MAX
 from perdure.server.machines.errors import InvalidArgument, NotFound
 from perdure.server.machines.workflow import inputs
+from perdure.server.machines.workflow.inputs import PollUpdate, UpdateStage
 from tests.engine.house import NAMESPACE, House, simulated, spawn, turns
-from tests.machines import requests
+from tests.machines import requests, updating
 
 LARGE = f"*{TAIL_BYTES_MAX}"
 
@@ -27,6 +29,17 @@ async def reset(house: House, cut: int, run_id: str = "", name: str = "reset") -
         request_id=name,
     )
     return await house.engine.reset(NAMESPACE, "w", request)
+
+
+async def update(house: House, update_id: str, seconds: float = 30) -> UpdateAnswer:
+    """Send an update to "w", and wait for its outcome."""
+    return await house.engine.update(
+        NAMESPACE,
+        "w",
+        updating.update(update_id),
+        stage=UpdateStage.COMPLETED,
+        timeout_seconds=seconds,
+    )
 
 
 async def begin(house: House, commands: str = "timer t 1h; activity a") -> str:
@@ -220,3 +233,35 @@ async def test_a_run_is_deleted_once_however_many_ask(house: House) -> None:
     house.wire.release()
     outcomes = await asyncio.gather(*deleting, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [type(None), NotFound, NotFound]
+
+
+@simulated
+async def test_an_update_that_a_reset_admits_is_durable(house: House) -> None:
+    await begin(house)
+    sent = spawn(update(house, "u"))
+    await house.complete(await house.take(), "", say="accept:u")
+    await reset(house, 4)
+    assert (await sent).stage == UpdateStage.COMPLETED  # The old run has failed it.
+    await house.crash()
+    assert (await update(house, "u", seconds=0)).stage == UpdateStage.ADMITTED
+    waiting = spawn(update(house, "u"))
+    await house.complete(await house.take(), "", say="accept:u,respond:u")
+    assert (await waiting).stage == UpdateStage.COMPLETED
+
+
+@simulated
+async def test_an_update_that_a_reset_admits_can_be_rejected_for_good(house: House) -> None:
+    await begin(house)
+    sent = spawn(update(house, "u"))
+    await house.complete(await house.take(), "", say="accept:u")
+    await reset(house, 4)
+    await sent
+    waiting = spawn(update(house, "u"))
+    await turns()
+    await house.complete(await house.take(), "", say="reject:u")
+    answer = await waiting
+    assert answer.outcome is not None
+    assert Outcome.FromString(answer.outcome).failure.message == "no"
+    await house.crash()
+    with pytest.raises(NotFound):
+        await house.engine.update(NAMESPACE, "w", PollUpdate("", "u"), stage=0, timeout_seconds=0)

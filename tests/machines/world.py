@@ -384,7 +384,10 @@ def recorded_view(run: Run) -> object:
             ],
             sorted(run.external_signals),
             sorted(run.external_cancels),
-            sorted(run.updates.items()),
+            sorted(
+                (key, msgspec.structs.replace(update, is_rejected=False))
+                for key, update in run.updates.items()
+            ),
         )
     )
 

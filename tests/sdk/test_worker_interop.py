@@ -58,6 +58,7 @@ BY_HAND = frozenset(
             ".refusals",
             ".commands",
             ".listing",
+            ".reset_updates",
             ".update_with_start_by_hand",
             ".updates_by_hand",
             ".updates_refused",

@@ -30,8 +30,8 @@ PARTIAL: dict[str, str] = {
     "PollActivityTaskQueue": "unversioned workers",
     "RespondWorkflowTaskCompleted": "commands of Nexus are refused; no pages",
     "UpdateWorkflowExecutionOptions": "no versioning overrides",
-    "ResetWorkflowExecution": "updates are not done again; a repeated request id gets the same run,"
-    " where Temporal resets once more",
+    "ResetWorkflowExecution": "a repeated request id gets the same run, where Temporal resets once"
+    " more",
     "DescribeTaskQueue": "no versions; a queue without a limit is shown with one of 100,000 tasks"
     " a second",
     "ListTaskQueuePartitions": "each queue has one",
@@ -90,6 +90,11 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
         "how long a query may be",
         "as long as a request",
         "1,048,576 characters, 100,000 words, 300 conditions, 20 attributes in `ORDER BY`",
+    ),
+    (
+        "an update that a reset carries over and its worker rejects",
+        "polling it fails with `INTERNAL`; a reset that would carry one over twice does so too",
+        "`NOT_FOUND`, as of any rejected update; it is carried over once",
     ),
     ("when a query finds a change", "a moment later", "as soon as it is answered"),
     ("a `Datetime` in a query", "compared by milliseconds", "compared by nanoseconds"),

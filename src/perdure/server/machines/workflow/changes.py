@@ -167,6 +167,12 @@ class ExternalAnswerBuffered(msgspec.Struct, frozen=True):
     initiated_event_id: int
 
 
+class UpdateRejected(msgspec.Struct, frozen=True):
+    """An update that a reset had carried over was rejected."""
+
+    update_id: str
+
+
 class TurnTaken(msgspec.Struct, frozen=True):
     """Another decision has changed the run."""
 
@@ -202,6 +208,7 @@ Change = (
     | ChildStartBuffered
     | ChildEndBuffered
     | ExternalAnswerBuffered
+    | UpdateRejected
     | TurnTaken
     | WakeArmed
 )

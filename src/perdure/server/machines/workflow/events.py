@@ -30,6 +30,7 @@ from temporalio.api.enums.v1 import (
     WorkflowTaskFailedCause,
     event_type_pb2,
     task_queue_pb2,
+    update_pb2,
 )
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import (
@@ -309,14 +310,26 @@ def workflow_signaled(request: SignalWorkflowExecutionRequest) -> HistoryEvent:
     )
 
 
-def update_accepted(update_id: str, sequencing_event_id: int, request: Request) -> HistoryEvent:
+def update_admitted(request: Request) -> HistoryEvent:
+    """WorkflowExecutionUpdateAdmitted, of an update that a reset carries over."""
+    event = HistoryEvent(event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED)
+    attributes = event.workflow_execution_update_admitted_event_attributes
+    attributes.request.CopyFrom(request)
+    attributes.origin = update_pb2.UPDATE_ADMITTED_EVENT_ORIGIN_REAPPLY
+    return event
+
+
+def update_accepted(
+    update_id: str, sequencing_event_id: int, request: Request | None
+) -> HistoryEvent:
     """WorkflowExecutionUpdateAccepted."""
     event = HistoryEvent(event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED)
     attributes = event.workflow_execution_update_accepted_event_attributes
     attributes.protocol_instance_id = update_id
     attributes.accepted_request_message_id = f"{update_id}/request"
     attributes.accepted_request_sequencing_event_id = sequencing_event_id
-    attributes.accepted_request.CopyFrom(request)
+    if request is not None:
+        attributes.accepted_request.CopyFrom(request)
     return event
 
 

@@ -706,6 +706,11 @@ def _external_answer_buffered(
     touched.add((change.kind, change.initiated_event_id))
 
 
+def _update_rejected(run: Run, change: changes.UpdateRejected, touched: Touched) -> None:
+    run.updates[change.update_id].is_rejected = True
+    touched.add((RecordKind.UPDATE, change.update_id))
+
+
 def _turn_taken(run: Run, change: changes.TurnTaken, touched: Touched) -> None:
     run.pending.transitions += 1
 
@@ -739,6 +744,7 @@ _PENDING: dict[type, Callable[[Run, Any, Touched], None]] = {
     changes.ChildStartBuffered: _child_start_buffered,
     changes.ChildEndBuffered: _child_end_buffered,
     changes.ExternalAnswerBuffered: _external_answer_buffered,
+    changes.UpdateRejected: _update_rejected,
     changes.TurnTaken: _turn_taken,
     changes.WakeArmed: _wake_armed,
 }

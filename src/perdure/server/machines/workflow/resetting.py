@@ -18,6 +18,7 @@ from temporalio.api.enums.v1.reset_pb2 import (
     RESET_REAPPLY_TYPE_SIGNAL,
 )
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.update.v1 import Request
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 
 from perdure.server.machines.errors import InvalidArgument
@@ -29,6 +30,13 @@ BASE_RUNS_MAX = 50
 """Resets of resets, of which the children of the first still find the last."""
 
 SIGNALED = types.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
+UPDATES = frozenset(
+    (
+        types.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED,
+        types.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED,
+    )
+)
+"""Each has the request of an update, unless an event before it has it."""
 OF_CHILDREN = frozenset(
     (
         types.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED,
@@ -49,7 +57,7 @@ INITIATED = frozenset(
     )
 )
 """What a run asks of other workflows."""
-DONE_AGAIN = frozenset((SIGNALED, *OF_CHILDREN))
+DONE_AGAIN = frozenset((SIGNALED, *UPDATES, *OF_CHILDREN))
 """Events after the cut that may be done again."""
 DONE_AGAIN_OF_SUCCESSORS = DONE_AGAIN - OF_CHILDREN
 BATCH_STARTS = frozenset(
@@ -155,6 +163,14 @@ def done_again(entries: Iterable[bytes], *, is_base: bool) -> list[bytes]:
         if HistoryEvent.FromString(serialised).event_type in wanted:
             kept.append(serialised)
     return kept
+
+
+def update_request(event: HistoryEvent) -> Request | None:
+    """The request that an event has of an update; None when an event before it has it."""
+    if event.event_type == types.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED:
+        return event.workflow_execution_update_admitted_event_attributes.request
+    accepted = event.workflow_execution_update_accepted_event_attributes
+    return accepted.accepted_request if accepted.HasField("accepted_request") else None
 
 
 def excluded_types(request: ResetWorkflowExecutionRequest) -> frozenset[int]:

@@ -380,6 +380,13 @@ class Update(msgspec.Struct, array_like=True):
     """Of one that a reset has carried over."""
     accepted_event_id: int = 0
     completed_event_id: int = 0
+    is_rejected: bool = False
+    """Its pending half: a worker has rejected what a reset had carried over, which is no event."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether history admits it, and nobody has said anything of it yet."""
+        return bool(self.admitted_event_id) and not (self.accepted_event_id or self.is_rejected)
 
 
 class Speculative(msgspec.Struct):

@@ -14,7 +14,7 @@ from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.protocol.v1 import Message
 from temporalio.api.update.v1 import Acceptance, Rejection, Request, Response
 
-from perdure.server.machines.workflow import events
+from perdure.server.machines.workflow import changes, events
 from perdure.server.machines.workflow.effects import TellUpdate
 from perdure.server.machines.workflow.inputs import UpdateAbort, UpdateStage, UpdateStatus
 from perdure.server.machines.workflow.state import Run, Status, Workflow, WorkflowTask
@@ -72,7 +72,7 @@ def place_of(workflow: Workflow, update_id: str) -> Place | None:
     admitted = admitted_of(workflow).get(update_id)
     if admitted is not None:
         return Place.SENT if admitted.is_sent else Place.ADMITTED
-    return Place.ADMITTED if known is not None else None
+    return Place.ADMITTED if known is not None and known.waits else None
 
 
 def status_of(workflow: Workflow, update_id: str) -> UpdateStatus | None:
@@ -84,7 +84,7 @@ def status_of(workflow: Workflow, update_id: str) -> UpdateStatus | None:
     run_id = run.recorded.run_id
     known = run.updates.get(update_id)
     if known is None or not known.accepted_event_id:
-        return UpdateStatus(run_id, update_id, UpdateStage.ADMITTED)
+        return UpdateStatus(run_id, update_id, UpdateStage.ADMITTED) if run.is_open else None
     if known.completed_event_id:
         return UpdateStatus(
             run_id, update_id, UpdateStage.COMPLETED, completed_event_id=known.completed_event_id
@@ -151,10 +151,13 @@ def apply(turn: Turn, update_id: str, body: Body) -> None:
             failure = body.failure.SerializeToString(deterministic=True)
             _reject(turn, update_id, failure)
         case Acceptance():
-            request = body.accepted_request
             admitted = admitted_of(turn.workflow).get(update_id)
+            known = run.updates.get(update_id)
+            request: Request | None = body.accepted_request
             if admitted is not None:
                 request = Request.FromString(admitted.request)
+            elif known is not None and known.waits:
+                request = None  # History has it.
             turn.record(
                 events.update_accepted(
                     update_id, body.accepted_request_sequencing_event_id, request
@@ -177,13 +180,20 @@ def apply(turn: Turn, update_id: str, body: Body) -> None:
 
 
 def reject_unprocessed(turn: Turn) -> None:
-    """The worker said nothing of updates that it was sent: it does not know them."""
+    """The worker said nothing of updates that it was sent, or found in the history: it does not
+    know them."""
     waiting = admitted_of(turn.workflow)
-    for update_id in [update_id for update_id, update in waiting.items() if update.is_sent]:
+    unprocessed = [update_id for update_id, update in waiting.items() if update.is_sent]
+    if turn.run.pending.reset_request_id:
+        unprocessed += [update_id for update_id, known in turn.run.updates.items() if known.waits]
+    for update_id in unprocessed:
         _reject(turn, update_id, _UNPROCESSED)
 
 
 def _reject(turn: Turn, update_id: str, failure: bytes) -> None:
+    known = turn.run.updates.get(update_id)
+    if known is not None and known.waits:
+        turn.change(changes.UpdateRejected(update_id))
     forget(turn.workflow, update_id)
     run_id = turn.run.recorded.run_id
     _tell(turn, UpdateStatus(run_id, update_id, UpdateStage.COMPLETED, failure=failure))
@@ -213,6 +223,8 @@ def abort(turn: Turn) -> None:
         forget(turn.workflow, update_id)
         _tell(turn, _aborted(recorded.run_id, update_id, why))
     for update_id, update in run.updates.items():
+        if update.waits:
+            _tell(turn, _aborted(recorded.run_id, update_id, why))
         if update.accepted_event_id and not update.completed_event_id:
             status = status_of(turn.workflow, update_id)
             assert status is not None, "it is in the list"
@@ -221,8 +233,11 @@ def abort(turn: Turn) -> None:
 
 def in_flight(run: Run, workflow: Workflow) -> int:
     """How many updates have begun and not ended."""
-    accepted = sum(not update.completed_event_id for update in run.updates.values())
-    return accepted + len(admitted_of(workflow))
+    known = sum(
+        update.waits or bool(update.accepted_event_id and not update.completed_event_id)
+        for update in run.updates.values()
+    )
+    return known + len(admitted_of(workflow))
 
 
 def _aborted(run_id: str, update_id: str, why: UpdateAbort) -> UpdateStatus:

@@ -2,16 +2,20 @@
 there; what was open ends.
 
 In one turn: the current run is ended, if it is open; the new one, folded from the events that it
-takes over, has its outstanding workflow task fail, hears again what came later (signals, and news
-of its children), and gets another task. Activities that were pending at the cut are offered anew,
-timers keep their times, and what was asked of other workflows without an answer is asked again.
+takes over, has its outstanding workflow task fail, hears again what came later (signals, updates,
+and news of its children), and gets another task. Updates are admitted by events, since that is
+where their worker finds them. Activities that were pending at the cut are offered anew, timers keep
+their times, and what was asked of other workflows without an answer is asked again.
 """
 
 from __future__ import annotations
 
 import msgspec
 from temporalio.api.enums.v1 import failed_cause_pb2
-from temporalio.api.enums.v1.reset_pb2 import RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL
+from temporalio.api.enums.v1.reset_pb2 import (
+    RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL,
+    RESET_REAPPLY_EXCLUDE_TYPE_UPDATE,
+)
 from temporalio.api.failure.v1 import Failure, ResetWorkflowFailureInfo
 from temporalio.api.history.v1 import HistoryEvent
 
@@ -129,7 +133,16 @@ def _do_again(turn: Turn, later: list[HistoryEvent], excluded: frozenset[int]) -
     """Record again what came after the cut and still means something."""
     run = turn.run
     for event in later:
-        if event.event_type == resetting.SIGNALED:
+        if event.event_type in resetting.UPDATES:
+            request = resetting.update_request(event)
+            is_known = request is None or request.meta.update_id in run.updates
+            if (
+                request is not None
+                and not is_known
+                and RESET_REAPPLY_EXCLUDE_TYPE_UPDATE not in excluded
+            ):
+                turn.record(events.update_admitted(request))
+        elif event.event_type == resetting.SIGNALED:
             if RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL not in excluded:
                 turn.record(event)
         elif event.event_type in resetting.OF_CHILDREN:
