@@ -78,6 +78,21 @@ class Waiting:
         """What to end with."""
         self._words.extend(words)
 
+    @workflow.update
+    async def say_later(self, word: str) -> int:
+        """Add to what was said, and tell how much it is."""
+        await workflow.wait_condition(lambda: word != "stuck")
+        if word == "secret":
+            raise ApplicationError("I will not say that", type="Shy")
+        self._words.append(word)
+        return len(self._words)
+
+    @say_later.validator
+    def check_say_later(self, word: str) -> None:
+        """Something must be said."""
+        if not word:
+            raise ValueError("nothing to say")
+
     @workflow.query
     def so_far(self, upper: bool = False) -> list[str]:
         """What was said until now."""

@@ -193,7 +193,7 @@ async def test_an_activity_that_does_not_end_with_its_worker_is_tried_elsewhere(
 
 
 async def test_an_unknown_activity_waits_for_a_worker_that_has_it(
-    client: Client, queue: str
+    client: Client, queue: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with worker(client, queue, [programs.compose, programs.price]):
         handle = await client.start_workflow(
@@ -209,6 +209,9 @@ async def test_an_unknown_activity_waits_for_a_worker_that_has_it(
         f"Activity function echo in a thread for workflow {queue} is not registered on this "
         "worker, available activities: compose, price"
     )
+    told = [one for one in caplog.records if "is not registered on this worker" in one.message]
+    assert told
+    assert all(one.exc_info is None and "\n" not in one.message for one in told)
 
 
 async def test_a_dynamic_activity_serves_every_name(client: Client, queue: str) -> None:

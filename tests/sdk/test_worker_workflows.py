@@ -163,8 +163,9 @@ async def test_a_history_of_several_pages_is_read_whole(client: Client, queue: s
 
 
 async def test_an_unknown_workflow_waits_for_a_worker_that_has_it(
-    client: Client, queue: str
+    client: Client, queue: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, "perdure.worker")
     async with Worker(client, task_queue=queue, workflows=[programs.Collects, programs.Sleeps]):
         handle = await client.start_workflow("Greeting", "you", id=queue, task_queue=queue)
         failed, *_ = await until_event(handle, TASK_FAILED)
@@ -173,6 +174,9 @@ async def test_an_unknown_workflow_waits_for_a_worker_that_has_it(
             "Workflow class Greeting is not registered on this worker, "
             "available workflows: Collects, Sleeps"
         )
+    told = [one for one in caplog.records if "is not registered on this worker" in one.message]
+    assert told
+    assert all(one.exc_info is None and "\n" not in one.message for one in told)
     async with Worker(
         client, task_queue=queue, workflows=[programs.Greeting], activities=[programs.compose]
     ):
@@ -204,6 +208,23 @@ async def test_changed_code_is_reported_with_event_command_and_line(
         monkeypatch.undo()
         assert await handle.result() == "done"
     assert "ActivityTaskScheduled" in caplog.text
+
+
+async def test_the_traceback_of_a_failing_task_is_logged_once(
+    client: Client, queue: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.WARNING, "perdure.worker")
+    monkeypatch.setattr(programs.Breaks, "times_left", 3)
+    async with Worker(client, task_queue=queue, workflows=[programs.Breaks]):
+        handle = await client.start_workflow(programs.Breaks.run, id=queue, task_queue=queue)
+        assert await handle.result() == "mended"
+    failed = [one for one in caplog.records if "broken" in one.message]
+    assert [bool(one.exc_info) for one in failed] == [True, False, False]
+    assert [one.message for one in failed] == [
+        f"Workflow task of {queue} (Breaks, attempt {number}) failed: broken"
+        + ("\nin two lines" if number == 1 else "")
+        for number in (1, 2, 3)
+    ]
 
 
 async def test_code_that_blocks_is_reported_with_its_line(

@@ -349,6 +349,21 @@ class Blocks:
         return "let go"
 
 
+@workflow.defn
+class Breaks:
+    """Has an error that is mended later."""
+
+    times_left = 0
+
+    @workflow.run
+    async def run(self) -> str:
+        """That it was mended."""
+        if Breaks.times_left:
+            Breaks.times_left -= 1
+            raise RuntimeError("broken\nin two lines")
+        return "mended"
+
+
 class Version:
     """What the code is like just now; the tests change it as a deployment would."""
 

@@ -13,6 +13,10 @@ from perdure._definitions import ActivityDefinition, activity_definition_of
 from perdure.exceptions import ApplicationError
 
 
+class UnknownActivityError(ApplicationError):
+    """The worker has no activity of this type; the message lists those that it has."""
+
+
 class ActivityDefinitions:
     """What serves which activity type."""
 
@@ -29,7 +33,7 @@ class ActivityDefinitions:
         found = self._by_name.get(activity_type, self._dynamic)
         if found is None:
             available = ", ".join(sorted(self._by_name))
-            raise ApplicationError(
+            raise UnknownActivityError(
                 f"Activity function {activity_type} for workflow {workflow_id} is not registered "
                 f"on this worker, available activities: {available}",
                 type="NotFoundError",

@@ -37,7 +37,7 @@ from perdure.exceptions import (
 )
 from perdure.service import RPCError, RPCStatusCode
 from perdure.worker.activity_attempt import ActivityAttempt, AttemptOptions
-from perdure.worker.activity_definitions import ActivityDefinitions
+from perdure.worker.activity_definitions import ActivityDefinitions, UnknownActivityError
 from perdure.worker.limits import PayloadsTooLargeError, check_payloads, is_too_large
 from perdure.worker.polling import forget
 from perdure.worker.port import PayloadLimits, TaskSource
@@ -374,4 +374,7 @@ def _log_failure(error: BaseException) -> None:
     benign = (
         isinstance(error, ApplicationError) and error.category is ApplicationErrorCategory.BENIGN
     )
+    if isinstance(error, UnknownActivityError):
+        logger.warning("Activity failed: %s", error.message)
+        return
     logger.log(logging.DEBUG if benign else logging.WARNING, "Activity failed", exc_info=error)

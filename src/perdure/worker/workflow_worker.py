@@ -317,14 +317,7 @@ class WorkflowWorker:
         failed: TaskFailure,
         codec: PayloadCodec | None,
     ) -> None:
-        _log.warning(
-            "Workflow task of %s (%s, attempt %d) failed: %s",
-            task.workflow_execution.workflow_id,
-            task.workflow_type.name,
-            task.attempt,
-            failed.failure.message,
-            exc_info=failed.exception,
-        )
+        _log_failure(task, failed)
         if codec is not None:
             await codec.encode_failure(failed.failure)
         if task.HasField("query"):
@@ -365,6 +358,24 @@ def _failure(
     info = ApplicationFailureInfo(type=kind)
     failure = Failure(message=message, application_failure_info=info)
     return TaskFailure(cause=cause, failure=failure, exception=error)
+
+
+def _log_failure(task: PollWorkflowTaskQueueResponse, failed: TaskFailure) -> None:
+    """All there is to say at the first attempt, one line at each of those that follow."""
+    message = failed.failure.message
+    exception = failed.exception
+    if task.attempt > 1:
+        message = message.partition("\n")[0]
+    if task.attempt > 1 or isinstance(exception, UnknownWorkflowError):
+        exception = None
+    _log.warning(
+        "Workflow task of %s (%s, attempt %d) failed: %s",
+        task.workflow_execution.workflow_id,
+        task.workflow_type.name,
+        task.attempt,
+        message,
+        exc_info=exception,
+    )
 
 
 def _activation_of(

@@ -11,6 +11,7 @@ from perdure.cli.workflow.querying import query, stack
 from perdure.cli.workflow.result import result
 from perdure.cli.workflow.show import show
 from perdure.cli.workflow.start import start
+from perdure.cli.workflow.updating import updates
 
 workflows = typer.Typer(
     name="workflow",
@@ -24,6 +25,7 @@ workflows.command("list")(list_runs)
 workflows.command("describe")(describe)
 workflows.command("show")(show)
 workflows.command("signal")(signal)
+workflows.add_typer(updates)
 workflows.command("query")(query)
 workflows.command("stack")(stack)
 workflows.command("cancel")(cancel)
