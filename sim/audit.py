@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 from google.protobuf.message import DecodeError
@@ -13,10 +14,11 @@ from perdure.server.machines.errors import InvariantViolation
 from perdure.server.machines.wire import entries_of
 from perdure.server.machines.workflow.state import Run
 from perdure.server.store.codec import unseal
-from perdure.server.store.ports import CorruptBlob, LoadedRun, RunNumber, Store
+from perdure.server.store.ports import CorruptBlob, DispatchRow, LoadedRun, RunNumber, Store
 from sim.ledger import Ledger
 
 BYTES_MAX = 1 << 40
+ROWS_MAX = 1 << 20
 
 
 class StoredBatch(msgspec.Struct):
@@ -36,6 +38,7 @@ class StoredRun(msgspec.Struct):
     run_id: str
     is_current: bool
     version: int
+    wake_at_ns: int | None
     run: Run
     batches: list[StoredBatch]
     events: list[HistoryEvent]
@@ -54,6 +57,10 @@ class Audit(msgspec.Struct):
     runs: list[StoredRun]
     ledger: Ledger
     now_ns: int
+    dispatch: list[DispatchRow] = []
+    """What is on offer."""
+    ranges: list[int] = []
+    """Of the commits, in their order."""
     is_final: bool = False
     """Nothing more will happen: what was begun must be over."""
 
@@ -72,9 +79,10 @@ class Audit(msgspec.Struct):
 class Auditor:
     """Takes audits of one store; what has not changed since the last one is not read again."""
 
-    def __init__(self, store: Store, ledger: Ledger) -> None:
+    def __init__(self, store: Store, ledger: Ledger, ranges: Sequence[int] = ()) -> None:
         self._store = store
         self._ledger = ledger
+        self._ranges = ranges
         self._known: dict[RunNumber, StoredRun] = {}
 
     async def take(self, now_ns: int, *, is_final: bool = False) -> Audit:
@@ -90,7 +98,19 @@ class Auditor:
                 known = self._known[number] = await self._read(loaded)
             known.is_current = loaded.is_current
             runs.append(known)
-        return Audit(runs, self._ledger, now_ns, is_final)
+        return Audit(
+            runs,
+            self._ledger,
+            now_ns,
+            dispatch=[row async for row in self._dispatch()],
+            ranges=list(self._ranges),
+            is_final=is_final,
+        )
+
+    async def _dispatch(self) -> AsyncIterator[DispatchRow]:
+        for queue in await self._store.queues_with_backlog():
+            for row in await self._store.backlog(queue, None, ROWS_MAX):
+                yield row
 
     async def _read(self, loaded: LoadedRun) -> StoredRun:
         stored = StoredRun(
@@ -99,6 +119,7 @@ class Auditor:
             run_id=str(uuid.UUID(bytes=loaded.identity.run_id)),
             is_current=loaded.is_current,
             version=loaded.version,
+            wake_at_ns=loaded.wake_at_ns,
             run=run_of(loaded),
             batches=[],
             events=[],

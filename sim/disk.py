@@ -34,12 +34,15 @@ class Platter(MemoryStore):
         self._trace = trace
         self.reached: Commit | None = None
         """The newest commit that was carried out."""
+        self.ranges: list[int] = []
+        """Of each commit, in order."""
         self.after_commit: Callable[[Commit], None] = lambda commit: None
 
     async def commit(self, commit: Commit) -> CommitResult:
         """Carry it out and note it."""
         result = await super().commit(commit)
         self.reached = commit
+        self.ranges.append(commit.fence.range_id)
         names = ",".join(
             f"{write.workflow_id}:{'+'.join(str(run.run) for run in write.runs)}"
             for write in commit.writes

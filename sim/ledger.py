@@ -30,6 +30,28 @@ class Signal(msgspec.Struct):
     sequence: int
     tries: int = 0
     is_acknowledged: bool = False
+    found_in: list[str] = []
+    """Runs that had it when it was acknowledged."""
+
+
+class Update(msgspec.Struct):
+    """An update, by its id."""
+
+    workflow_id: str
+    name: str
+    outcomes: dict[str, set[bytes]] = {}
+    """What its callers were told, by the run that it was an update of."""
+    accepted_by: list[str] = []
+    """Runs that are said to have accepted it."""
+
+
+class Query(msgspec.Struct):
+    """A query that was answered: what it had to tell, and what it told."""
+
+    run_id: str
+    expected: set[str]
+    """Signals and updates that were acknowledged by the run before it was asked."""
+    told: set[str]
 
 
 class Completion(msgspec.Struct):
@@ -41,12 +63,22 @@ class Completion(msgspec.Struct):
     is_acknowledged: bool = False
 
 
+class Attempt(msgspec.Struct):
+    """An attempt of an activity that a worker got."""
+
+    attempt: int
+    scheduled_ns: int
+    started_ns: int
+
+
 class Ledger:
     """Everything that was promised in one world."""
 
     def __init__(self) -> None:
         self.starts: dict[str, Start] = {}
         self.signals: dict[str, Signal] = {}
+        self.updates: dict[str, Update] = {}
+        self.queries: list[Query] = []
         self.completions: dict[tuple[str, int], Completion] = {}
         """By run id and started event id."""
         self.results: dict[tuple[str, str], set[bytes]] = {}
@@ -59,6 +91,25 @@ class Ledger:
         """Per run id, the closed status that some reader has seen."""
         self.terminated: set[str] = set()
         """Run ids whose termination was acknowledged."""
+
+        self.attempts: dict[tuple[str, int], list[Attempt]] = {}
+        """By run id and scheduled event, in the order in which workers got them."""
+        self.fatal: dict[tuple[str, int], int] = {}
+        """The attempt of an activity that is acknowledged to have failed for good."""
+        self.operated: set[str] = set()
+        """Workflows whose activities an operator changed."""
+        self.crashes = 0
+
+    def acknowledged_by(self) -> dict[str, set[str]]:
+        """By run, the signals and updates that are acknowledged so far."""
+        found: dict[str, set[str]] = {}
+        for request_id, signal in self.signals.items():
+            for run_id in signal.found_in:
+                found.setdefault(run_id, set()).add(request_id)
+        for update_id, update in self.updates.items():
+            for run_id in update.accepted_by:
+                found.setdefault(run_id, set()).add(update_id)
+        return found
 
     def read(self, run_id: str, first_event_id: int, entries: list[bytes]) -> str:
         """Note recorded events that a reader has got; what they contradict, or ""."""

@@ -9,20 +9,33 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
+import msgspec
+from temporalio.api.common.v1 import Payloads
+from temporalio.api.update.v1 import Outcome
+
 from perdure.server.engine.api import (
     ActivityTaskWithInput,
     HistoryPage,
+    QueryAnswer,
+    QueryTaskWithHistory,
     RunView,
+    UpdateAnswer,
     WorkflowTaskWithHistory,
 )
 from perdure.server.engine.pipeline import run_of
 from perdure.server.machines.wire import entries_of
-from perdure.server.machines.workflow.inputs import StartedActivityTask, WorkflowStarted
+from perdure.server.machines.workflow.inputs import (
+    StartedActivityTask,
+    StartedWorkflowTask,
+    UpdateStage,
+    WorkflowStarted,
+)
 from perdure.server.machines.workflow.state import Run
 from perdure.server.store.codec import unseal
 from perdure.server.store.ports import RunNumber
 from sim.disk import Platter, run_now
-from sim.ledger import Ledger
+from sim.ledger import Attempt, Ledger
+from sim.workload.messages import Seen
 
 BYTES_MAX = 1 << 40
 
@@ -38,6 +51,8 @@ class Witness:
         self._ledger = ledger
         self._broken = broken
         self._entries: dict[RunNumber, list[bytes]] = {}
+        self._handed: set[str] = set()
+        """Tasks that were given to a worker."""
 
     def started(self, request_id: str, workflow_id: str, reply: WorkflowStarted) -> None:
         """A start was answered."""
@@ -61,8 +76,44 @@ class Witness:
             runs = [] if named is None else [named]
         else:
             runs = self._stored_runs(signal.workflow_id)
-        if not any(request_id in run.requests for run in runs):
+        found = [run.recorded.run_id for run in runs if request_id in run.requests]
+        signal.found_in.extend(found)
+        if not found:
             self._broken("H6", f"signal {request_id} was acknowledged before it was stored")
+
+    def updated(self, workflow_id: str, answer: UpdateAnswer) -> None:
+        """It was said how far an update has come."""
+        update = self._ledger.updates[answer.update_id]
+        if answer.stage < UpdateStage.ACCEPTED:
+            return
+        outcome = answer.outcome or b""
+        if outcome:
+            update.outcomes.setdefault(answer.run_id, set()).add(outcome)
+        if answer.stage == UpdateStage.COMPLETED and not outcome:
+            self._broken("U1", f"update {answer.update_id} is completed without an outcome")
+        run = self._stored_run(workflow_id, answer.run_id)
+        stored = None if run is None else run.updates.get(answer.update_id)
+        if outcome and Outcome.FromString(outcome).HasField("failure"):
+            return  # It was rejected, or its run closed first.
+        update.accepted_by.append(answer.run_id)
+        if stored is None or not stored.accepted_event_id:
+            self._broken("H6", f"update {answer.update_id} is not stored, and said to be accepted")
+        elif outcome and not stored.completed_event_id:
+            self._broken("H6", f"update {answer.update_id} is not stored as completed")
+
+    def queried(self, workflow_id: str, answer: QueryAnswer) -> None:
+        """A query was answered: nothing of what the answer tells may be lost again."""
+        if answer.answer is None:
+            return
+        data = Payloads.FromString(answer.answer).payloads[0].data
+        seen = msgspec.json.decode(data, type=Seen)
+        run = self._stored_run(workflow_id, seen.run_id)
+        known = set() if run is None else run.requests.keys()
+        if not known >= set(seen.signals):
+            self._broken("H6", f"a query of {seen.run_id} tells of signals that are not stored")
+        updates = set() if run is None else run.updates.keys()
+        if not updates >= set(seen.updates):
+            self._broken("H6", f"a query of {seen.run_id} tells of updates that are not stored")
 
     def terminated(self, workflow_id: str, run_id: str) -> None:
         """A termination was acknowledged."""
@@ -96,8 +147,20 @@ class Witness:
                 f" of which {len(stored)} are stored",
             )
 
-    def workflow_task(self, ready: WorkflowTaskWithHistory | None) -> None:
-        """A worker gets a workflow task."""
+    def polled(self, found: WorkflowTaskWithHistory | QueryTaskWithHistory | None) -> None:
+        """A poll was answered."""
+        if isinstance(found, QueryTaskWithHistory):
+            self._recorded(found.workflow_id, found.run_id, 1, found.history)
+            if found.last_event_id > len(self._stored_entries(found.workflow_id, found.run_id)):
+                self._broken("H6", f"a query of {found.run_id} tells of events not stored")
+        else:
+            self.workflow_task(found)
+
+    def workflow_task(
+        self, ready: WorkflowTaskWithHistory | None, *, is_eager: bool = False
+    ) -> None:
+        """A worker gets a workflow task. One that came with a start comes again when that is sent
+        again."""
         if ready is None:
             return
         task, token = ready.task, ready.task.token
@@ -105,6 +168,10 @@ class Witness:
         if task.unrecorded and not ready.next_event_id:
             recorded = recorded[: len(recorded) - len(task.unrecorded)]
         self._recorded(token.workflow_id, token.run_id, task.history_from, recorded)
+        if not is_eager:
+            self._handed_over(f"workflow task {token}")
+        if task.attempt == 1 and task.unrecorded:
+            return  # It is speculative: stored nowhere.
         run = self._stored_run(token.workflow_id, token.run_id)
         if run is None or run.pending.task_stamp < token.stamp:
             self._broken("H6", f"a task of {token.run_id} was given out before it was stored")
@@ -118,6 +185,15 @@ class Witness:
         if ready is None:
             return
         self.activity_started(ready.task)
+        token = ready.task.token
+        self._handed_over(f"activity {token}")
+        self._ledger.attempts.setdefault((token.run_id, token.scheduled_event_id), []).append(
+            Attempt(
+                ready.task.attempt,
+                ready.task.attempt_scheduled_time_ns,
+                ready.task.started_time_ns,
+            )
+        )
         event_id = ready.task.token.scheduled_event_id
         stored = self._stored_entries(ready.task.token.workflow_id, ready.task.token.run_id)
         if len(stored) < event_id or not stored[event_id - 1].endswith(ready.scheduled_event):
@@ -137,12 +213,25 @@ class Witness:
         ):
             self._broken("H6", f"an attempt of {token.run_id} was given out before it was stored")
 
-    def completed(self, workflow_id: str, run_id: str, started_event_id: int) -> None:
-        """A workflow task's completion was accepted."""
+    def completed(self, task: StartedWorkflowTask, *, is_dropped: bool) -> None:
+        """A workflow task's completion was accepted; a dropped one leaves no trace."""
+        token = task.token
+        workflow_id, run_id, started_event_id = (
+            token.workflow_id,
+            token.run_id,
+            token.started_event_id,
+        )
+        if is_dropped:
+            return
         self._ledger.completions[run_id, started_event_id].is_acknowledged = True
         stored = self._stored_entries(workflow_id, run_id)
         if len(stored) <= started_event_id:
             self._broken("H6", f"task {started_event_id} of {run_id} was completed, not stored")
+
+    def _handed_over(self, task: str) -> None:
+        if task in self._handed:
+            self._broken("M1", f"two workers have {task}")
+        self._handed.add(task)
 
     # ---- what is stored
 

@@ -75,7 +75,7 @@ class World:
         self.ids = SeededIds(dice)
         self.ledger = Ledger()
         self.platter = Platter(self.trace)
-        self.auditor = Auditor(self.platter, self.ledger)
+        self.auditor = Auditor(self.platter, self.ledger, self.platter.ranges)
         self.witness = Witness(self.platter, NAMESPACE.number, self.ledger, self.broken)
         self.network = Network(self.loop, self, self.trace, dice, self.plan.loss)
         self.mood = Mood(self.plan.misbehaviour)
@@ -235,6 +235,7 @@ class World:
 
     def _crash(self) -> None:
         self.trace.note("crash", self._incarnations)
+        self.ledger.crashes += 1
         engine, self.engine = self.engine, None
         self.loop.kill(self.process)
         if engine is not None:

@@ -10,7 +10,11 @@ from collections.abc import Callable, Iterator
 
 from sim.audit import Audit
 from sim.checkers.a1_activities import check as a1
+from sim.checkers.a2_attempts import check as a2
 from sim.checkers.a4_results import check as a4
+from sim.checkers.a5_undelivered import check as a5
+from sim.checkers.f1_fences import check as f1
+from sim.checkers.f3_dispatch import check as f3
 from sim.checkers.h1_event_order import check as h1
 from sim.checkers.h2_stable_reads import check as h2
 from sim.checkers.h3_fold import check as h3
@@ -19,9 +23,15 @@ from sim.checkers.h4_parses import check as h4
 from sim.checkers.h5_replay import check as h5
 from sim.checkers.h6_acknowledged import check as h6
 from sim.checkers.l1_ends import check as l1
+from sim.checkers.q1_queries import check as q1
 from sim.checkers.s1_signals import check as s1
 from sim.checkers.t1_timers import check as t1
 from sim.checkers.t2_fire_times import check as t2
+from sim.checkers.t3_wakeups import check as t3
+from sim.checkers.t4_closed_runs import check as t4
+from sim.checkers.t4_closed_runs import check_buffer as s2
+from sim.checkers.u1_updates import check as u1
+from sim.checkers.u2_rejections import check as u2
 from sim.checkers.w1_runs import check as w1
 from sim.checkers.w2_starts import check as w2
 from sim.checkers.w3_chains import check as w3
@@ -43,8 +53,18 @@ CHECKERS: dict[str, Checker] = {
     "T1": t1,
     "T2": t2,
     "A1": a1,
+    "T3": t3,
+    "T4": t4,
+    "A2": a2,
     "A4": a4,
+    "A5": a5,
     "S1": s1,
+    "S2": s2,
+    "U1": u1,
+    "U2": u2,
+    "Q1": q1,
+    "F1": f1,
+    "F3": f3,
     "L1": l1,
 }
 

@@ -10,7 +10,8 @@ from temporalio.api.enums.v1 import CommandType, EventType
 from temporalio.api.history.v1 import HistoryEvent
 
 from sim.audit import Audit, StoredRun
-from sim.workload.program import commands, facts
+from sim.workload.facts import facts
+from sim.workload.program import commands
 
 Step = tuple[str, str]
 """What a command and its event have in common: a kind and a name."""

@@ -7,15 +7,17 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
+import msgspec
 from google.protobuf.field_mask_pb2 import FieldMask
 from temporalio.api.activity.v1 import ActivityOptions
-from temporalio.api.common.v1 import RetryPolicy, WorkflowExecution, WorkflowType
+from temporalio.api.common.v1 import Payloads, RetryPolicy, WorkflowExecution, WorkflowType
 from temporalio.api.enums.v1 import (
     TaskQueueKind,
     WorkflowIdConflictPolicy,
     WorkflowIdReusePolicy,
 )
 from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.update.v1 import Input, Meta, Request
 from temporalio.api.workflowservice.v1 import (
     PauseActivityRequest,
     RequestCancelWorkflowExecutionRequest,
@@ -30,15 +32,19 @@ from temporalio.api.workflowservice.v1 import (
 from perdure.server.engine.api import WorkflowTaskWithHistory
 from perdure.server.machines.errors import Rejected
 from perdure.server.machines.wire import duration
+from perdure.server.machines.workflow.inputs import UpdateStage
 from sim.ids import SeededIds
-from sim.ledger import Ledger, Signal, Start
+from sim.ledger import Ledger, Query, Signal, Start, Update
+from sim.network import Unavailable
+from sim.workload.facts import ACTIVITY_TYPE, QUEUE, encode
+from sim.workload.messages import UPDATES, Seen
 from sim.workload.plans import random_program
-from sim.workload.program import ACTIVITY_TYPE, QUEUE, encode
 from sim.workload.service import Service
 
 MILLISECOND_NS = 1_000_000
 EVENTS_PER_READ = 5
 READS_MAX = 12
+UPDATE_CALLS_MAX = 4
 _REUSE = (
     WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
     WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
@@ -92,7 +98,7 @@ class Client:
             request = self._start if index == 0 else self._choose()
             try:
                 await request(workflow_id)
-            except Rejected:
+            except (Rejected, Unavailable):
                 continue
 
     def _choose(self) -> Callable[[str], Awaitable[None]]:
@@ -106,8 +112,10 @@ class Client:
                 self._watch,
                 self._reset_sticky,
                 self._operate,
+                self._update,
+                self._query,
             ),
-            (8, 8, 1, 1, 4, 3, 1, 2),
+            (8, 8, 1, 1, 3, 3, 1, 2, 5, 3),
         )[0]
 
     async def _start(self, workflow_id: str) -> None:
@@ -169,6 +177,35 @@ class Client:
         for _ in range(2 if self._dice.random() < 0.2 else 1):
             await self._service.signal(request)
 
+    async def _update(self, workflow_id: str) -> None:
+        """Send an update, perhaps twice, and wait for a stage of it; mostly until it is over."""
+        dice, run_id = self._dice, self._run_id(workflow_id)
+        update_id, name = self._ids.uuid(), dice.choice(UPDATES)
+        self._ledger.updates[update_id] = Update(workflow_id, name)
+        request = Request(
+            meta=Meta(update_id=update_id, identity=self.name), input=Input(name=name)
+        )
+        wanted = dice.choice((UpdateStage.ACCEPTED, UpdateStage.COMPLETED))
+        reached = 0
+        for _ in range(dice.randint(1, UPDATE_CALLS_MAX)):
+            if reached and dice.random() < 0.5:
+                reached = await self._service.poll_update(workflow_id, run_id, update_id)
+            else:
+                reached = await self._service.update(workflow_id, run_id, request, wanted)
+            if reached == UpdateStage.COMPLETED and dice.random() < 0.7:
+                return
+
+    async def _query(self, workflow_id: str) -> None:
+        """Ask what a workflow has seen: all that was acknowledged before."""
+        acknowledged = self._ledger.acknowledged_by()
+        answer = await self._service.query(workflow_id, self._run_id(workflow_id))
+        if answer.answer is not None:
+            data = Payloads.FromString(answer.answer).payloads[0].data
+            seen = msgspec.json.decode(data, type=Seen)
+            expected = acknowledged.get(seen.run_id, set())
+            told = {*seen.signals, *seen.updates}
+            self._ledger.queries.append(Query(seen.run_id, expected, told))
+
     async def _cancel(self, workflow_id: str) -> None:
         execution = WorkflowExecution(workflow_id=workflow_id, run_id=self._run_id(workflow_id))
         await self._service.cancel(
@@ -203,6 +240,7 @@ class Client:
     async def _operate(self, workflow_id: str) -> None:
         """Do to the activities of a workflow what operators do; what was paused goes on later."""
         execution = WorkflowExecution(workflow_id=workflow_id, run_id=self._run_id(workflow_id))
+        self._ledger.operated.add(workflow_id)
         match self._dice.randrange(3):
             case 0:
                 await self._service.reset_activities(

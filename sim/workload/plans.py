@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from sim.workload.program import ActivityPlan, Program, Stage
+from sim.workload.facts import ActivityPlan, Program, Stage
 
 STAGES_MAX = 3
 _KINDS = ("activities", "activities", "timer", "signals", "race", "marker")

@@ -8,7 +8,7 @@ ask again for every task of a stored history.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import msgspec
 from temporalio.api.command.v1 import (
@@ -24,145 +24,21 @@ from temporalio.api.command.v1 import (
     StartTimerCommandAttributes,
 )
 from temporalio.api.common.v1 import ActivityType, Payload, Payloads, RetryPolicy, WorkflowType
-from temporalio.api.enums.v1 import CommandType, EventType
+from temporalio.api.enums.v1 import CommandType
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
-from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.taskqueue.v1 import TaskQueue
 
 from perdure.server.machines.wire import duration
-
-MILLISECOND_NS = 1_000_000
-ACTIVITY_TYPE = "act"
-QUEUE = "queue"
-
-
-class ActivityPlan(msgspec.Struct):
-    """An activity: its options, and what each attempt of it does (the last entry again and
-    again)."""
-
-    attempts: tuple[str, ...] = ("ok",)
-    """ok, fail, fatal, hang, or beat (heartbeats until it is done or told to cancel)."""
-    start_to_close_ms: int = 2_000
-    schedule_to_close_ms: int = 8_000
-    schedule_to_start_ms: int = 0
-    heartbeat_ms: int = 0
-    attempts_max: int = 3
-    is_eager: bool = False
-
-
-class Stage(msgspec.Struct):
-    """One step of a program. `kind`: activities (wait for all), timer, signals (wait for some, or
-    for the timer), race (an activity against a timer; the loser is cancelled), marker."""
-
-    kind: str
-    activities: list[ActivityPlan] = []
-    timer_ms: int = 1_000
-    signals: int = 1
-
-
-class Program(msgspec.Struct):
-    """What a workflow does."""
-
-    stages: list[Stage]
-    ending: str = "complete"
-    """complete, fail, or continue (as new, `continues` times, and then complete)."""
-    continues: int = 0
-    is_cancellable: bool = True
-
-
-class Facts:
-    """What a history says, as far as programs ask."""
-
-    def __init__(self) -> None:
-        self.program = Program([])
-        self.activities: dict[str, int] = {}
-        self.activities_over: set[int] = set()
-        self.activities_cancelled: set[int] = set()
-        self.timers: set[str] = set()
-        self.timers_fired: set[str] = set()
-        self.timers_cancelled: set[str] = set()
-        self.markers: set[str] = set()
-        self.signals = 0
-        self.is_cancel_requested = False
-
-
-def facts(events: Iterable[HistoryEvent]) -> Facts:
-    """Read a history."""
-    found = Facts()
-    for event in events:
-        note = _NOTES.get(event.event_type)
-        if note is not None:
-            note(found, event)
-    return found
-
-
-def encode(program: Program) -> Payloads:
-    """A program as the input of a workflow."""
-    data = msgspec.json.encode(program)
-    return Payloads(payloads=[Payload(metadata={"encoding": b"json/plain"}, data=data)])
-
-
-def _note_started(found: Facts, event: HistoryEvent) -> None:
-    payloads = event.workflow_execution_started_event_attributes.input.payloads
-    found.program = msgspec.json.decode(payloads[0].data, type=Program)
-
-
-def _note_activity(found: Facts, event: HistoryEvent) -> None:
-    name = event.activity_task_scheduled_event_attributes.activity_id
-    found.activities[name] = event.event_id
-
-
-def _note_cancel(found: Facts, event: HistoryEvent) -> None:
-    found.activities_cancelled.add(
-        event.activity_task_cancel_requested_event_attributes.scheduled_event_id
-    )
-
-
-def _note_over(attributes: str) -> Callable[[Facts, HistoryEvent], None]:
-    def note(found: Facts, event: HistoryEvent) -> None:
-        found.activities_over.add(getattr(event, attributes).scheduled_event_id)
-
-    return note
-
-
-def _note_signal(found: Facts, event: HistoryEvent) -> None:
-    found.signals += 1
-
-
-def _note_cancel_request(found: Facts, event: HistoryEvent) -> None:
-    found.is_cancel_requested = True
-
-
-_NOTES: dict[int, Callable[[Facts, HistoryEvent], None]] = {
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED: _note_started,
-    EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: _note_activity,
-    EventType.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED: _note_cancel,
-    EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: _note_over(
-        "activity_task_completed_event_attributes"
-    ),
-    EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED: _note_over("activity_task_failed_event_attributes"),
-    EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT: _note_over(
-        "activity_task_timed_out_event_attributes"
-    ),
-    EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED: _note_over(
-        "activity_task_canceled_event_attributes"
-    ),
-    EventType.EVENT_TYPE_TIMER_STARTED: lambda found, event: found.timers.add(
-        event.timer_started_event_attributes.timer_id
-    ),
-    EventType.EVENT_TYPE_TIMER_FIRED: lambda found, event: found.timers_fired.add(
-        event.timer_fired_event_attributes.timer_id
-    ),
-    EventType.EVENT_TYPE_TIMER_CANCELED: lambda found, event: found.timers_cancelled.add(
-        event.timer_canceled_event_attributes.timer_id
-    ),
-    EventType.EVENT_TYPE_MARKER_RECORDED: lambda found, event: found.markers.add(
-        event.marker_recorded_event_attributes.marker_name
-    ),
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: _note_signal,
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED: _note_cancel_request,
-}
-
+from sim.workload.facts import (
+    ACTIVITY_TYPE,
+    MILLISECOND_NS,
+    QUEUE,
+    ActivityPlan,
+    Facts,
+    Program,
+    Stage,
+    encode,
+)
 
 # ---- what comes next
 

@@ -14,6 +14,8 @@ from typing import TypeVar
 import msgspec
 from temporalio.api.common.v1 import Payloads
 from temporalio.api.failure.v1 import Failure
+from temporalio.api.query.v1 import WorkflowQuery, WorkflowQueryResult
+from temporalio.api.update.v1 import Request
 from temporalio.api.workflowservice.v1 import (
     PauseActivityRequest,
     RequestCancelWorkflowExecutionRequest,
@@ -32,6 +34,7 @@ from perdure.server.engine.api import (
     HistoryPage,
     NamespaceRef,
     Poll,
+    QueryAnswer,
     QueryTaskWithHistory,
     RunView,
     WorkflowTaskWithHistory,
@@ -49,15 +52,20 @@ from perdure.server.machines.workflow.inputs import (
     HeartbeatActivity,
     Input,
     PauseActivity,
+    PollUpdate,
+    QueryWorkflow,
     Reply,
     ResetActivity,
     ResetSticky,
     SignalWorkflow,
+    StartedWorkflowTask,
     StartWorkflow,
     TaskToken,
     TerminateWorkflow,
     UnpauseActivity,
     UpdateActivityOptions,
+    UpdateStage,
+    UpdateWorkflow,
     WorkflowStarted,
     WorkflowTaskCompleted,
 )
@@ -76,6 +84,8 @@ NAMESPACE = NamespaceRef(1, "00000000-0000-4000-8000-000000000001", "default")
 RETRY_SECONDS_FIRST = 0.05
 RETRY_SECONDS_MAX = 1.0
 POLL_SECONDS = 6.0
+QUERY_SECONDS = 4.0
+UPDATE_SECONDS = 3.0
 
 
 class CompletedTask(msgspec.Struct):
@@ -120,7 +130,7 @@ class Service:
 
         def answered(result: tuple[WorkflowStarted, WorkflowTaskWithHistory | None]) -> None:
             self._witness.started(request_id, workflow_id, result[0])
-            self._witness.workflow_task(result[1])
+            self._witness.workflow_task(result[1], is_eager=True)
 
         name = f"start {workflow_id} {request_id}"
         return await self.insist(lambda: self._network.call(name, serve, answered=answered))
@@ -172,6 +182,53 @@ class Service:
         """Make the next task of a workflow come with its whole history."""
         await self._submit(f"reset-sticky {workflow_id}", workflow_id, lambda: ResetSticky(""))
 
+    async def query(self, workflow_id: str, run_id: str) -> QueryAnswer:
+        """Ask a workflow what it has seen, once: what becomes of it may be Unavailable."""
+        message = QueryWorkflow(run_id, WorkflowQuery(query_type="seen").SerializeToString())
+        return await self._network.call(
+            f"query {workflow_id} {run_id}",
+            lambda engine: engine.query(NAMESPACE, workflow_id, message, QUERY_SECONDS),
+            waits_seconds=QUERY_SECONDS,
+            answered=lambda answer: self._witness.queried(workflow_id, answer),
+        )
+
+    async def update(self, workflow_id: str, run_id: str, request: Request, stage: int) -> int:
+        """Send an update and wait for it for a while; how far it has come."""
+        update_id, serialised = request.meta.update_id, request.SerializeToString()
+        answer = await self.insist(
+            lambda: self._network.call(
+                f"update {workflow_id} {run_id} {update_id}",
+                lambda engine: engine.update(
+                    NAMESPACE,
+                    workflow_id,
+                    UpdateWorkflow(run_id, update_id, serialised),
+                    stage=stage,
+                    timeout_seconds=UPDATE_SECONDS,
+                ),
+                waits_seconds=UPDATE_SECONDS,
+                answered=lambda answer: self._witness.updated(workflow_id, answer),
+            )
+        )
+        return answer.stage
+
+    async def poll_update(self, workflow_id: str, run_id: str, update_id: str) -> int:
+        """Ask for the outcome of an update, and wait for it for a while; how far it has come."""
+        answer = await self.insist(
+            lambda: self._network.call(
+                f"poll-update {workflow_id} {run_id} {update_id}",
+                lambda engine: engine.update(
+                    NAMESPACE,
+                    workflow_id,
+                    PollUpdate(run_id, update_id),
+                    stage=UpdateStage.COMPLETED,
+                    timeout_seconds=UPDATE_SECONDS,
+                ),
+                waits_seconds=UPDATE_SECONDS,
+                answered=lambda answer: self._witness.updated(workflow_id, answer),
+            )
+        )
+        return answer.stage
+
     async def describe(self, workflow_id: str, run_id: str) -> RunView:
         """A run's state."""
         return await self.insist(
@@ -222,20 +279,20 @@ class Service:
 
     async def poll_workflow_task(
         self, poll: Poll, seconds: float
-    ) -> WorkflowTaskWithHistory | None:
-        """The next workflow task, for at most so many seconds; a poll that is given up earlier
-        (by cancelling it) is cancelled in the engine too."""
+    ) -> WorkflowTaskWithHistory | QueryTaskWithHistory | None:
+        """The next workflow task or query, for at most so many seconds; a poll that is given up
+        earlier (by cancelling it) is cancelled in the engine too."""
 
-        async def polled(engine: Engine) -> WorkflowTaskWithHistory | None:
-            found = await engine.poll_workflow_task(poll, seconds)
-            assert not isinstance(found, QueryTaskWithHistory), "nobody asks anything"
-            return found
+        async def polled(
+            engine: Engine,
+        ) -> WorkflowTaskWithHistory | QueryTaskWithHistory | None:
+            return await engine.poll_workflow_task(poll, seconds)
 
         return await self._network.call(
             f"poll-workflow {poll.queue} {poll.identity}",
             polled,
             waits_seconds=seconds,
-            answered=self._witness.workflow_task,
+            answered=self._witness.polled,
         )
 
     async def poll_activity_task(self, poll: Poll, seconds: float) -> ActivityTaskWithInput | None:
@@ -247,10 +304,19 @@ class Service:
             answered=self._witness.activity_task,
         )
 
+    async def answer_query(self, task: QueryTaskWithHistory, result: WorkflowQueryResult) -> None:
+        """Answer a query, if its caller still waits."""
+
+        async def serve(engine: Engine) -> None:
+            engine.answer_query(task.task_id, result)
+
+        await self._network.call(f"answer-query {task.workflow_id} {task.task_id}", serve)
+
     async def complete_workflow_task(
-        self, token: TaskToken, request: RespondWorkflowTaskCompletedRequest
+        self, task: StartedWorkflowTask, request: RespondWorkflowTaskCompletedRequest
     ) -> CompletedTask:
         """Answer a workflow task."""
+        token = task.token
         workflow_id = token.workflow_id
 
         async def serve(engine: Engine) -> CompletedTask:
@@ -271,10 +337,10 @@ class Service:
 
         def answered(completed: CompletedTask) -> None:
             if isinstance(completed.reply, WorkflowTaskCompleted):
-                self._witness.completed(workflow_id, token.run_id, token.started_event_id)
+                self._witness.completed(task, is_dropped=_may_be_dropped(task, request))
             self._witness.workflow_task(completed.workflow_task)
-            for task in completed.activity_tasks:
-                self._witness.activity_task(task)
+            for activity in completed.activity_tasks:
+                self._witness.activity_task(activity)
 
         name = f"complete-task {workflow_id} {token.started_event_id}.{token.attempt}"
         return await self.insist(lambda: self._network.call(name, serve, answered=answered))
@@ -383,6 +449,13 @@ class Service:
                 answered=answered,
             )
         )
+
+
+def _may_be_dropped(
+    task: StartedWorkflowTask, request: RespondWorkflowTaskCompletedRequest
+) -> bool:
+    """Whether the task was speculative and only rejects: it leaves no trace."""
+    return task.attempt == 1 and bool(task.unrecorded) and not request.commands
 
 
 def _run_of(request: _Operation) -> str:

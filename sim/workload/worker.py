@@ -27,12 +27,20 @@ from temporalio.api.workflowservice.v1 import (
     RespondWorkflowTaskFailedRequest,
 )
 
-from perdure.server.engine.api import ActivityTaskWithInput, Poll, WorkflowTaskWithHistory
+from perdure.server.engine.api import (
+    ActivityTaskWithInput,
+    Poll,
+    QueryTaskWithHistory,
+    WorkflowTaskWithHistory,
+)
 from perdure.server.machines.errors import Rejected
 from perdure.server.machines.wire import duration
+from perdure.server.machines.workflow.inputs import WorkflowTaskCompleted
 from sim.ledger import Completion, Ledger
 from sim.network import Unavailable
-from sim.workload.program import QUEUE, ActivityPlan, commands, facts
+from sim.workload.facts import QUEUE, ActivityPlan, facts
+from sim.workload.messages import accepts, answers, query_result
+from sim.workload.program import commands
 from sim.workload.service import NAMESPACE, POLL_SECONDS, CompletedTask, Service
 
 MILLISECOND_NS = 1_000_000
@@ -46,6 +54,17 @@ class Mood:
     def __init__(self, chance: float) -> None:
         self.chance = chance
         """Of each misbehaviour, each time."""
+
+
+class Cached(msgspec.Struct):
+    """A run, as a worker remembers it: the events up to the newest task that it has completed, and
+    the updates that it accepted then."""
+
+    events: list[HistoryEvent]
+    accepted: list[str]
+
+
+NOTHING = Cached([], [])
 
 
 class Worker:
@@ -70,8 +89,7 @@ class Worker:
         self._broken = broken
         self._die = die
         self._sticky = f"sticky-{name}"
-        self._cache: dict[str, list[HistoryEvent]] = {}
-        """Per run, the events up to the newest task that this worker has completed."""
+        self._cache: dict[str, Cached] = {}
 
     async def run(self) -> None:
         """Poll until the end of the world."""
@@ -89,7 +107,7 @@ class Worker:
 
     async def _workflow_tasks(self, poll: Poll) -> None:
         while True:
-            task: WorkflowTaskWithHistory | None = None
+            task: WorkflowTaskWithHistory | QueryTaskWithHistory | None = None
             try:
                 async with asyncio.timeout(self._patience()):
                     task = await self._service.poll_workflow_task(poll, POLL_SECONDS)
@@ -97,8 +115,29 @@ class Worker:
                 continue
             except (Unavailable, Rejected):
                 await asyncio.sleep(0.3)
+            if isinstance(task, QueryTaskWithHistory):
+                await self._answer_query(task)
+                continue
             while task is not None:
                 task = await self.answer(task)
+
+    async def _answer_query(self, task: QueryTaskWithHistory) -> None:
+        """Tell what the run has seen: from the cache, as long as that is of the newest task."""
+        if self._misbehaves():
+            return  # Its caller gives up.
+        cached = self._cache.get(task.run_id, NOTHING)
+        seen = len(cached.events)
+        if not seen or seen < task.previous_started_event_id or self._misbehaves():
+            try:
+                events = await self._read(task.workflow_id, task.run_id, task.last_event_id)
+            except (Rejected, Unavailable):
+                return
+            cached = Cached(events, [])
+        result = query_result(task.run_id, facts(cached.events), cached.accepted)
+        try:
+            await self._service.answer_query(task, result)
+        except (Rejected, Unavailable):
+            return  # Nobody waits for it any more.
 
     def _patience(self) -> float | None:
         """How long a poll waits before it is given up; None: as long as it lasts."""
@@ -123,19 +162,24 @@ class Worker:
             return None
         if self._misbehaves():
             await asyncio.sleep(self._dice.random() * 6)
-        request = self._completion(events)
+        request = self._completion(task, events)
         self._ledger.completions.setdefault(
             (token.run_id, token.started_event_id),
             Completion(token.workflow_id, token.run_id, token.started_event_id),
         )
         twice = self._misbehaves()
+        # From here on it may be asked, as the worker that has seen these events.
+        self._cache[token.run_id] = Cached(events, accepts(request.messages))
         completed = await self._complete(task, request)
         if twice:
-            await self._complete(task, request)
+            again = await self._complete(task, request)
+            if completed is not None and again is not None:
+                self._broken("A3", f"task {token.started_event_id} was completed twice")
+        is_over = any(command.command_type in _CLOSING for command in request.commands)
+        if completed is None or is_over:
+            self._cache.pop(token.run_id, None)
         if completed is None:
             return None
-        if not any(command.command_type in _CLOSING for command in request.commands):
-            self._cache[token.run_id] = events
         for activity in completed.activity_tasks:
             await self._perform(activity)
         return completed.workflow_task
@@ -146,7 +190,7 @@ class Worker:
         events = list(History.FromString(task.history).events)
         token, first = task.task.token, task.task.history_from
         if first > 1:
-            cached = self._cache.get(token.run_id, [])
+            cached = self._cache.get(token.run_id, NOTHING).events
             if len(cached) < first - 1 or self._misbehaves():
                 cached = await self._read(token.workflow_id, token.run_id, first - 1)
             events = cached[: first - 1] + events
@@ -170,13 +214,21 @@ class Worker:
             events.extend(History.FromString(page.history).events)
         return events
 
-    def _completion(self, events: list[HistoryEvent]) -> RespondWorkflowTaskCompletedRequest:
+    def _completion(
+        self, task: WorkflowTaskWithHistory, events: list[HistoryEvent]
+    ) -> RespondWorkflowTaskCompletedRequest:
+        found = facts(events)
+        placed, messages = answers(found, task.task.messages)
         request = RespondWorkflowTaskCompletedRequest(
             identity=self.name,
-            commands=commands(facts(events)),
+            commands=placed + commands(found),
+            messages=messages,
             return_new_workflow_task=self._dice.random() < 0.5,
             force_create_new_workflow_task=self._misbehaves(),
         )
+        for query_id in task.task.queries:
+            result = query_result(task.task.token.run_id, found, accepts(messages))
+            request.query_results[query_id].CopyFrom(result)
         if self._dice.random() < 0.7:
             request.sticky_attributes.worker_task_queue.CopyFrom(
                 TaskQueue(
@@ -193,10 +245,12 @@ class Worker:
     async def _complete(
         self, task: WorkflowTaskWithHistory, request: RespondWorkflowTaskCompletedRequest
     ) -> CompletedTask | None:
+        """What came back; None when the completion was not accepted."""
         try:
-            return await self._service.complete_workflow_task(task.task.token, request)
+            completed = await self._service.complete_workflow_task(task.task, request)
         except Rejected:
             return None
+        return completed if isinstance(completed.reply, WorkflowTaskCompleted) else None
 
     async def _fail(self, task: WorkflowTaskWithHistory) -> None:
         cause = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE
@@ -248,19 +302,23 @@ class Worker:
         if self._misbehaves():
             token = msgspec.structs.replace(token, scheduled_event_id=0, activity_id=activity_id)
         result = Payloads(payloads=[Payload(data=data)])
-        for _ in range(2 if self._misbehaves() else 1):
+        for index in range(2 if self._misbehaves() else 1):
             await self._service.complete_activity(
                 token,
                 result,
                 self.name,
                 lambda: self._ledger.acknowledged_activities.add((token.run_id, activity_id)),
             )
+            if index:
+                self._broken("A3", f"{activity_id} of {token.run_id} was completed twice")
 
     async def _fail_attempt(self, task: ActivityTaskWithInput, activity_id: str) -> None:
         await self._service.fail_activity(task.task.token, _failure(is_fatal=False), self.name)
 
     async def _fail_fatally(self, task: ActivityTaskWithInput, activity_id: str) -> None:
-        await self._service.fail_activity(task.task.token, _failure(is_fatal=True), self.name)
+        token = task.task.token
+        await self._service.fail_activity(token, _failure(is_fatal=True), self.name)
+        self._ledger.fatal[token.run_id, token.scheduled_event_id] = task.task.attempt
 
     async def _hang(self, task: ActivityTaskWithInput, activity_id: str) -> None:
         """Forget it: it times out."""

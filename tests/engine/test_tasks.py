@@ -11,8 +11,10 @@ from perdure.server.engine import history as history_module
 from perdure.server.engine.api import EngineUnavailable, Poll
 from perdure.server.machines.queue import queue as queue_module
 from perdure.server.machines.workflow import inputs
+from perdure.server.machines.workflow.effects import TaskKind
 from perdure.server.matching import queues as queues_module
-from perdure.server.store.faulty import FaultOdds
+from perdure.server.store.faulty import Fault, FaultOdds
+from perdure.server.store.ports import DispatchRow
 from tests.engine.house import NAMESPACE, House, simulated, spawn, turns
 from tests.machines import requests
 from tests.machines.world import type_name
@@ -55,6 +57,24 @@ async def test_an_activity_whose_poll_died_is_offered_again_and_not_counted(hous
         "w", inputs.CompleteActivity(found.task.token, requests.payloads("A"), "worker")
     )
     assert "ACTIVITY_TASK_COMPLETED" in await house.types("w")
+
+
+@simulated
+async def test_an_undelivered_task_is_offered_again_also_when_that_cannot_be_written_at_once(
+    house: House,
+) -> None:
+    await house.start("w")
+    await house.complete(await house.take(), "activity a start_to_close=86400s retry=1s,1,1s,1")
+    house.wire.hold()
+    polled = spawn(house.poll_activity())
+    await turns()
+    polled.cancel()
+    await turns()
+    house.faults.play([Fault.NONE, Fault.UNAVAILABLE, Fault.UNAVAILABLE])
+    house.wire.release()
+    found = await house.poll_activity()
+    assert found is not None
+    assert found.task.attempt == 1, "the attempt that nobody got does not count"
 
 
 @simulated
@@ -215,3 +235,28 @@ async def test_a_task_whose_history_cannot_be_read_is_offered_again(house: House
         house.faults.odds = FaultOdds()
         task = await house.take()
     assert task.task.attempt == 1
+
+
+@simulated
+async def test_a_run_that_another_replaces_has_nothing_on_offer_any_more(house: House) -> None:
+    await house.start("w")
+    assert len(await rows_of(house)) == 1
+    await house.start("w", request="second", conflict="TERMINATE_EXISTING")
+    second = await house.run("w")
+    assert [row.stamp for row in await rows_of(house)] == [second.pending.task_stamp]
+    assert len({row.run for row in await rows_of(house)}) == 1
+    await house.complete(await house.take(), "activity a")
+    await house.signal("w", request="news")
+    kinds = {row.kind for row in await rows_of(house)}
+    assert kinds == {TaskKind.WORKFLOW, TaskKind.ACTIVITY}
+    await house.complete(await house.take(), "continue")
+    assert TaskKind.ACTIVITY not in {row.kind for row in await rows_of(house)}
+
+
+async def rows_of(house: House) -> list[DispatchRow]:
+    """Everything that is on offer in the store."""
+    return [
+        row
+        for queue in await house.faults.queues_with_backlog()
+        for row in await house.faults.backlog(queue, None, 100)
+    ]

@@ -10,10 +10,12 @@ from temporalio.api.enums.v1 import EventType, WorkflowIdReusePolicy
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 
-from perdure.server.machines.workflow.state import Status
+from perdure.server.machines.workflow.effects import TaskKind
+from perdure.server.machines.workflow.state import BufferedEvent, Status, Timer
+from perdure.server.store.ports import DispatchRow
 from sim.audit import Audit, StoredRun
 from sim.checkers import CHECKERS
-from sim.ledger import Signal
+from sim.ledger import Attempt, Query, Signal, Update
 from sim.world import run_seed
 
 ROUND = range(40)
@@ -209,6 +211,110 @@ def doubled_signal(audit: Audit) -> bool:
     return found is not None
 
 
+def update_accepted_twice(audit: Audit) -> bool:
+    found = find(audit, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED)
+    if found is not None:
+        found[0].events.append(found[1])
+    return found is not None
+
+
+def other_outcome(audit: Audit) -> bool:
+    found = find(audit, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED)
+    if found is None:
+        return False
+    attributes = found[1].workflow_execution_update_completed_event_attributes
+    update = audit.ledger.updates[attributes.meta.update_id]
+    update.outcomes[found[0].run_id] = {b"told otherwise"}
+    return True
+
+
+def lost_update(audit: Audit) -> bool:
+    lost = Update(audit.runs[0].workflow_id, "now", accepted_by=[audit.runs[0].run_id])
+    audit.ledger.updates["lost"] = lost
+    return True
+
+
+def recorded_rejection(audit: Audit) -> bool:
+    found = find(audit, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED)
+    if found is None:
+        return False
+    attributes = found[1].workflow_execution_update_accepted_event_attributes
+    audit.ledger.updates[attributes.protocol_instance_id].name = "reject"
+    return True
+
+
+def forgetful_answer(audit: Audit) -> bool:
+    audit.ledger.queries.append(Query(audit.runs[0].run_id, {"signal"}, set()))
+    return True
+
+
+def retried_activity(audit: Audit) -> tuple[tuple[str, int], list[Attempt]] | None:
+    for key, attempts in audit.ledger.attempts.items():
+        stored = audit.run_named(key[0])
+        operated = stored is None or stored.workflow_id in audit.ledger.operated
+        if not operated and len(attempts) > 1:
+            return key, attempts
+    return None
+
+
+def one_attempt_too_many(audit: Audit) -> bool:
+    found = retried_activity(audit)
+    if found is not None:
+        found[1].append(Attempt(100, 0, found[1][-1].started_ns + (1 << 62)))
+    return found is not None
+
+
+def no_backoff(audit: Audit) -> bool:
+    found = retried_activity(audit)
+    if found is not None:
+        found[1][1].started_ns = found[1][1].scheduled_ns = found[1][0].started_ns
+    return found is not None
+
+
+def retried_for_good(audit: Audit) -> bool:
+    found = retried_activity(audit)
+    if found is not None:
+        audit.ledger.fatal[found[0]] = 1
+    return found is not None
+
+
+def attempt_of_nobody(audit: Audit) -> bool:
+    found = retried_activity(audit)
+    if found is None or audit.ledger.crashes:
+        return False
+    del found[1][0]
+    return True
+
+
+def late_commit(audit: Audit) -> bool:
+    audit.ranges.append(0)
+    return True
+
+
+def orphan(audit: Audit) -> bool:
+    row = DispatchRow(audit.runs[0].number, 0, 1, "queue", TaskKind.WORKFLOW, 3, 0, stamp=1)
+    audit.dispatch.append(row)
+    return True
+
+
+def no_wakeup(audit: Audit) -> bool:
+    stored = audit.runs[0]
+    stored.run.recorded.status = Status.RUNNING
+    stored.run.timers["late"] = Timer("late", 1, 1)
+    stored.wake_at_ns = 2
+    return True
+
+
+def wakeup_of_the_closed(audit: Audit) -> bool:
+    audit.runs[0].wake_at_ns = 1
+    return not audit.runs[0].run.is_open
+
+
+def buffer_of_the_closed(audit: Audit) -> bool:
+    audit.runs[0].run.buffered[1] = BufferedEvent(1, b"")
+    return not audit.runs[0].run.is_open
+
+
 def endless_run(audit: Audit) -> bool:
     audit.runs[0].run.recorded.status = Status.RUNNING
     return audit.is_final
@@ -242,6 +348,21 @@ def endless_run(audit: Audit) -> bool:
         ("A4", result_of_nobody),
         ("S1", lost_signal),
         ("S1", doubled_signal),
+        ("S2", buffer_of_the_closed),
+        ("T3", no_wakeup),
+        ("T4", wakeup_of_the_closed),
+        ("T4", orphan),
+        ("A2", one_attempt_too_many),
+        ("A2", no_backoff),
+        ("A2", retried_for_good),
+        ("A5", attempt_of_nobody),
+        ("U1", update_accepted_twice),
+        ("U1", other_outcome),
+        ("U1", lost_update),
+        ("U2", recorded_rejection),
+        ("Q1", forgetful_answer),
+        ("F1", late_commit),
+        ("F3", orphan),
         ("L1", endless_run),
     ],
 )

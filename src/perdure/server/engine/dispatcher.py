@@ -295,19 +295,25 @@ class Dispatcher:
         self._queues.read_again(key)
 
     async def _put_back(self, namespace: NamespaceRef, workflow_id: str, started: Started) -> None:
-        """The poll died before its task came: the task is on offer again."""
+        """The poll died before its task came: the task is on offer again, as soon as that can be
+        written. Its timeout may be days away, and would count an attempt that nobody made."""
         token = started.token
         message: Input
         if isinstance(started, StartedWorkflowTask):
             message = WorkflowTaskUndelivered(token.run_id, token.stamp, token.start_id)
         else:
             message = ActivityTaskUndelivered(token.run_id, token.scheduled_event_id, token.stamp)
-        try:
-            await self._pipeline.submit(namespace, workflow_id, message)
-        except Rejected:
-            return  # It was completed, timed out or closed meanwhile: nothing is owed to anybody.
-        except (EngineUnavailable, EngineStopped) as error:
-            logger.warning("an undelivered task waits for its timeout: %s", error)
+        while True:
+            try:
+                await self._pipeline.submit(namespace, workflow_id, message)
+            except (Rejected, EngineStopped):
+                # It was completed, timed out or closed meanwhile: nothing is owed to anybody.
+                return
+            except EngineUnavailable as error:
+                logger.warning("an undelivered task has to wait: %s", error)
+                await asyncio.sleep(LOST_START_PAUSE_SECONDS)
+            else:
+                return
 
     # ---- publishing
 

@@ -247,6 +247,8 @@ class Pipeline:
         decision: MachineDecision,
         places: Mapping[str, Place],
     ) -> None:
+        # Of the run that was current before: those of a new one come with this turn.
+        rows = None if execution.may_have_rows else execution.rows
         for segment in decision.segments:
             place = places.get(segment.run.run_id)
             if segment.is_new:
@@ -265,7 +267,7 @@ class Pipeline:
                 case OfferTask() if effect.is_stored:
                     offers.append((self._offer(write, effect), effect))
                 case WithdrawTask():
-                    self._withdraw(execution, write, effect)
+                    self._withdraw(write, effect, rows)
                 case SendMessage():
                     self._send(write, effect)
                 case DeleteRun():
@@ -332,13 +334,14 @@ class Pipeline:
                 return pending
         raise InvariantViolation(f"run {offer.run_id} offers a task in a turn of another run")
 
-    def _withdraw(self, execution: Execution, write: PendingWrite, effect: WithdrawTask) -> None:
+    def _withdraw(self, write: PendingWrite, effect: WithdrawTask, rows: set[int] | None) -> None:
+        """Take a task back. `rows` are those that the store may have; None when any may be."""
         event_id = effect.scheduled_event_id
         for pending in write.runs:
             if pending.run.run_id != effect.run_id:
                 continue
             pending.offers.pop(event_id, None)
-            if execution.may_have_rows or event_id in execution.rows:
+            if rows is None or event_id in rows:
                 pending.rows_deleted.add(event_id)
 
     def _delete(self, write: PendingWrite, effect: DeleteRun) -> None:

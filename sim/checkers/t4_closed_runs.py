@@ -1,0 +1,27 @@
+"""T4 and S2: nothing is left of a closed run that could still happen: no wake-up, no task on offer,
+no buffered event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sim.audit import Audit
+
+
+def check(audit: Audit) -> Iterator[str]:
+    """Every closed run that has something before it."""
+    on_offer = {row.run for row in audit.dispatch}
+    for stored in audit.runs:
+        if stored.run.is_open:
+            continue
+        if stored.wake_at_ns:
+            yield f"{stored.run_id} is closed, and wakes up at {stored.wake_at_ns}"
+        if stored.number in on_offer:
+            yield f"{stored.run_id} is closed, and has a task on offer"
+
+
+def check_buffer(audit: Audit) -> Iterator[str]:
+    """Every closed run with events that never got into its history."""
+    for stored in audit.runs:
+        if not stored.run.is_open and stored.run.buffered:
+            yield f"{stored.run_id} is closed, and {len(stored.run.buffered)} events are buffered"

@@ -1,0 +1,161 @@
+"""What a program is, and what a history says of it, as far as programs ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+from temporalio.api.common.v1 import Payload, Payloads
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+
+MILLISECOND_NS = 1_000_000
+ACTIVITY_TYPE = "act"
+QUEUE = "queue"
+
+
+class ActivityPlan(msgspec.Struct):
+    """An activity: its options, and what each attempt of it does (the last entry again and
+    again)."""
+
+    attempts: tuple[str, ...] = ("ok",)
+    """ok, fail, fatal, hang, or beat (heartbeats until it is done or told to cancel)."""
+    start_to_close_ms: int = 2_000
+    schedule_to_close_ms: int = 8_000
+    schedule_to_start_ms: int = 0
+    heartbeat_ms: int = 0
+    attempts_max: int = 3
+    is_eager: bool = False
+
+
+class Stage(msgspec.Struct):
+    """One step of a program. `kind`: activities (wait for all), timer, signals (wait for some, or
+    for the timer), race (an activity against a timer; the loser is cancelled), marker."""
+
+    kind: str
+    activities: list[ActivityPlan] = []
+    timer_ms: int = 1_000
+    signals: int = 1
+
+
+class Program(msgspec.Struct):
+    """What a workflow does."""
+
+    stages: list[Stage]
+    ending: str = "complete"
+    """complete, fail, or continue (as new, `continues` times, and then complete)."""
+    continues: int = 0
+    is_cancellable: bool = True
+
+
+class Facts:
+    """What a history says, as far as programs ask."""
+
+    def __init__(self) -> None:
+        self.program = Program([])
+        self.activities: dict[str, int] = {}
+        self.activities_over: set[int] = set()
+        self.activities_cancelled: set[int] = set()
+        self.timers: set[str] = set()
+        self.timers_fired: set[str] = set()
+        self.timers_cancelled: set[str] = set()
+        self.markers: set[str] = set()
+        self.signals = 0
+        """With the updates that were accepted, which count as signals."""
+        self.signal_ids: list[str] = []
+        self.updates: dict[str, str] = {}
+        """The names of those that were accepted, by their ids."""
+        self.updates_over: set[str] = set()
+        self.is_cancel_requested = False
+
+
+def facts(events: Iterable[HistoryEvent]) -> Facts:
+    """Read a history."""
+    found = Facts()
+    for event in events:
+        note = _NOTES.get(event.event_type)
+        if note is not None:
+            note(found, event)
+    return found
+
+
+def encode(program: Program) -> Payloads:
+    """A program as the input of a workflow."""
+    data = msgspec.json.encode(program)
+    return Payloads(payloads=[Payload(metadata={"encoding": b"json/plain"}, data=data)])
+
+
+def _note_started(found: Facts, event: HistoryEvent) -> None:
+    payloads = event.workflow_execution_started_event_attributes.input.payloads
+    found.program = msgspec.json.decode(payloads[0].data, type=Program)
+
+
+def _note_activity(found: Facts, event: HistoryEvent) -> None:
+    name = event.activity_task_scheduled_event_attributes.activity_id
+    found.activities[name] = event.event_id
+
+
+def _note_cancel(found: Facts, event: HistoryEvent) -> None:
+    found.activities_cancelled.add(
+        event.activity_task_cancel_requested_event_attributes.scheduled_event_id
+    )
+
+
+def _note_over(attributes: str) -> Callable[[Facts, HistoryEvent], None]:
+    def note(found: Facts, event: HistoryEvent) -> None:
+        found.activities_over.add(getattr(event, attributes).scheduled_event_id)
+
+    return note
+
+
+def _note_signal(found: Facts, event: HistoryEvent) -> None:
+    found.signals += 1
+    found.signal_ids.append(event.workflow_execution_signaled_event_attributes.request_id)
+
+
+def _note_accepted(found: Facts, event: HistoryEvent) -> None:
+    attributes = event.workflow_execution_update_accepted_event_attributes
+    found.signals += 1
+    found.updates[attributes.protocol_instance_id] = attributes.accepted_request.input.name
+
+
+def _note_completed(found: Facts, event: HistoryEvent) -> None:
+    attributes = event.workflow_execution_update_completed_event_attributes
+    found.updates_over.add(attributes.meta.update_id)
+
+
+def _note_cancel_request(found: Facts, event: HistoryEvent) -> None:
+    found.is_cancel_requested = True
+
+
+_NOTES: dict[int, Callable[[Facts, HistoryEvent], None]] = {
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED: _note_started,
+    EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: _note_activity,
+    EventType.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED: _note_cancel,
+    EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: _note_over(
+        "activity_task_completed_event_attributes"
+    ),
+    EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED: _note_over("activity_task_failed_event_attributes"),
+    EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT: _note_over(
+        "activity_task_timed_out_event_attributes"
+    ),
+    EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED: _note_over(
+        "activity_task_canceled_event_attributes"
+    ),
+    EventType.EVENT_TYPE_TIMER_STARTED: lambda found, event: found.timers.add(
+        event.timer_started_event_attributes.timer_id
+    ),
+    EventType.EVENT_TYPE_TIMER_FIRED: lambda found, event: found.timers_fired.add(
+        event.timer_fired_event_attributes.timer_id
+    ),
+    EventType.EVENT_TYPE_TIMER_CANCELED: lambda found, event: found.timers_cancelled.add(
+        event.timer_canceled_event_attributes.timer_id
+    ),
+    EventType.EVENT_TYPE_MARKER_RECORDED: lambda found, event: found.markers.add(
+        event.marker_recorded_event_attributes.marker_name
+    ),
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: _note_signal,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED: _note_cancel_request,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED: _note_accepted,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED: _note_completed,
+}
