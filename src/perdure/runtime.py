@@ -25,7 +25,6 @@ from perdure._metrics.buffer import (
     MetricBufferDurationFormat,
 )
 from perdure._metrics.meter import Sink, SinkMeter
-from perdure._metrics.prometheus import PrometheusSink
 from perdure.common.metrics import MetricAttributes, MetricMeter
 
 __all__ = [
@@ -184,6 +183,9 @@ def _sink_of(telemetry: TelemetryConfig) -> Sink | None:
             buffer.attach()
             return buffer
         case PrometheusConfig() as config:
+            # It brings an HTTP server, which takes long to import.
+            from perdure._metrics.prometheus import PrometheusSink
+
             return PrometheusSink(
                 config.bind_address,
                 global_tags=telemetry.global_tags,

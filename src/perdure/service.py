@@ -33,8 +33,6 @@ from perdure import __version__
 from perdure.exceptions import PerdureError
 from perdure.runtime import Runtime
 from perdure.transport.connection_options import KeepAliveConfig, TLSConfig
-from perdure.transport.grpc_client import GrpcTransport
-from perdure.transport.grpc_session import GrpcSessionTransport
 from perdure.transport.port import CallFailed, Code, Transport
 
 __all__ = [
@@ -228,6 +226,10 @@ class ServiceClient:
 
         Raises RuntimeError when it cannot be reached.
         """
+        # A program whose engine is its own needs no gRPC, which takes long to import.
+        from perdure.transport.grpc_client import GrpcTransport
+        from perdure.transport.grpc_session import GrpcSessionTransport
+
         tls = config.api_key is not None if config.tls is None else config.tls
         unary = GrpcTransport(config.target_host, tls=tls, keep_alive=config.keep_alive_config)
         transport = GrpcSessionTransport(unary)

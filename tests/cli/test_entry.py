@@ -10,7 +10,7 @@ import pytest
 from perdure import __version__
 from tests.cli.terminal import Terminal
 
-HEAVY = ["grpc", "temporalio", "rich.console", "perdure.client", "perdure.worker", "apsw"]
+HEAVY = ["grpc", "temporalio.api", "rich.console", "perdure.client", "perdure.worker", "apsw"]
 
 
 @pytest.mark.parametrize(

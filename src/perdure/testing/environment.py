@@ -17,7 +17,7 @@ from perdure.client import Client
 from perdure.common import QueryRejectCondition, SearchAttributeKey
 from perdure.converter import DataConverter
 from perdure.runtime import Runtime
-from perdure.server.app import IN_MEMORY, TRANSPORTS
+from perdure.server.app import IN_MEMORY, transport_of
 from perdure.server.config import (
     DEFAULT_NAMESPACE,
     Settings,
@@ -175,7 +175,7 @@ async def _start_here(
 ) -> tuple[str, InProcessTransport]:
     """An engine on this loop: where it listens, and the short way to it."""
     service = await resources.enter_async_context(opened_service(settings))
-    listener = TRANSPORTS[settings.transport](
+    listener = transport_of(settings.transport)(
         service.handlers, host=settings.host, port=settings.port, open_state=service.open_session
     )
     bound = await listener.start()
