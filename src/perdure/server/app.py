@@ -16,6 +16,7 @@ from perdure.server.engine.ids import RandomIds
 from perdure.server.frontend.dispatch import handlers_of
 from perdure.server.frontend.services import Services, namespace_ref
 from perdure.server.frontend.sessions import HeldTasks
+from perdure.server.housekeeping.batches.batches import Batches
 from perdure.server.housekeeping.retention import Retention
 from perdure.server.namespaces.registry import Namespace, NamespaceRegistry
 from perdure.server.store.memory import MemoryStore
@@ -105,12 +106,15 @@ class Service:
             limits=settings.limits,
             store_name="memory" if settings.database == IN_MEMORY else "sqlite",
         )
+        handlers = handlers_of(services)
+        usable = {one.number for one in namespaces.all() if not one.is_deleted}
+        await services.batches.load(usable)
         retention = Retention(store, engine, clock, namespaces.all, namespace_ref)
         services.spawn(retention.run())
         for namespace in namespaces.all():
             if namespace.is_deleted:
                 services.spawn(services.reclaim(namespace))
-        return cls(store, engine, services, handlers_of(services))
+        return cls(store, engine, services, handlers)
 
     def open_session(self) -> HeldTasks:
         """What is kept for the peer of a new session."""
@@ -120,6 +124,11 @@ class Service:
     def namespaces(self) -> NamespaceRegistry:
         """Those of the store."""
         return self._services.namespaces
+
+    @property
+    def batches(self) -> Batches:
+        """Batch operations under way, and those that are over."""
+        return self._services.batches
 
     async def reclaim(self, namespace: Namespace) -> None:
         """Take a deleted namespace apart. Returns when it is gone."""

@@ -99,6 +99,8 @@ COUNTS: dict[str, str] = {
     "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute": (
         "reported_problem_failures"
     ),
+    "frontend.MaxConcurrentBatchOperationPerNamespace": "batches_max",
+    "worker.batcherRPS": "batch_rate_per_second",
     "frontend.historyMaxPageSize": "history_page_events",
     "frontend.visibilityMaxPageSize": "list_page_max",
 }

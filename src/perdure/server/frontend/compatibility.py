@@ -32,6 +32,8 @@ PARTIAL: dict[str, str] = {
     "UpdateWorkflowExecutionOptions": "no versioning overrides",
     "ResetWorkflowExecution": "a repeated request id gets the same run, where Temporal resets once"
     " more",
+    "StartBatchOperation": "of workflows and their activities; activities without a workflow are"
+    " not built",
     "DescribeTaskQueue": "no versions; a queue without a limit is shown with one of 100,000 tasks"
     " a second",
     "ListTaskQueuePartitions": "each queue has one",

@@ -19,6 +19,7 @@ from temporalio.api.workflowservice.v1 import service_pb2 as workflow_service
 from perdure.server.frontend import (
     activity_control,
     activity_tasks,
+    batches,
     controlling,
     descriptions,
     histories,
@@ -41,7 +42,7 @@ from perdure.server.frontend import (
 )
 from perdure.server.frontend.errors import Unimplemented, failure_of
 from perdure.server.frontend.services import Services
-from perdure.transport import Caller, Handler
+from perdure.transport import Caller, Handler, InProcessTransport
 
 WORKFLOW_SERVICE: ServiceDescriptor = workflow_service.DESCRIPTOR.services_by_name[
     "WorkflowService"
@@ -105,6 +106,10 @@ RPCS: dict[str, Rpc] = {
     "UnpauseActivity": activity_control.unpause_activity,
     "ResetActivity": activity_control.reset_activity,
     "UpdateActivityOptions": activity_control.update_activity_options,
+    "StartBatchOperation": batches.start_batch_operation,
+    "StopBatchOperation": batches.stop_batch_operation,
+    "DescribeBatchOperation": batches.describe_batch_operation,
+    "ListBatchOperations": batches.list_batch_operations,
     "DescribeTaskQueue": task_queues.describe_task_queue,
     "ListTaskQueuePartitions": task_queues.list_task_queue_partitions,
     "UpdateTaskQueueConfig": task_queues.update_task_queue_config,
@@ -123,12 +128,14 @@ OPERATOR_RPCS: dict[str, Rpc] = {
 
 
 def handlers_of(services: Services) -> dict[str, Handler]:
-    """A handler for every method of WorkflowService and OperatorService, by its full name."""
+    """A handler for every method of WorkflowService and OperatorService, by its full name. Batch
+    operations call them too."""
     table: dict[str, Handler] = {}
     for service, rpcs in ((WORKFLOW_SERVICE, RPCS), (OPERATOR_SERVICE, OPERATOR_RPCS)):
         for method in service.methods:
             rpc = rpcs.get(method.name) or _refusing(method)
             table[full_name(method)] = _handler(services, method, rpc)
+    services.batches.connect(InProcessTransport(table))
     return table
 
 

@@ -12,6 +12,7 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceResponse
 from perdure.server.engine.api import EngineApi, NamespaceRef
 from perdure.server.engine.clock import Clock
 from perdure.server.frontend.tokens import QueryToken, decode_query_token, decode_task_token
+from perdure.server.housekeeping.batches.batches import Batches
 from perdure.server.housekeeping.reclaiming import reclaim
 from perdure.server.machines.errors import InvalidArgument
 from perdure.server.machines.ports import DEFAULT_LIMITS, Ids, Limits
@@ -58,6 +59,7 @@ class Services:
         self.namespaces = namespaces
         self.ids = ids
         self.clock = clock
+        self.batches = Batches(store, clock, rate_per_second=limits.batch_rate_per_second)
         self.limits = limits
         self.store_name = store_name
         # Remembered anew when they change; those that are deleted are forgotten.
@@ -81,6 +83,7 @@ class Services:
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
+        await self.batches.close()
 
     def bind(self, name: str) -> NamespaceRef:
         """The namespace that a request names. Raises InvalidArgument, NamespaceNotFound."""
@@ -131,6 +134,7 @@ class Services:
         namespace = await self.namespaces.delete(name, delay_ns)
         self._by_name.pop(name, None)
         self._by_id.pop(namespace.id, None)
+        self.batches.forget_all(namespace.number)
         self.spawn(self.reclaim(namespace))
         return namespace
 

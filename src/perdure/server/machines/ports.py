@@ -75,6 +75,8 @@ class Limits(msgspec.Struct, frozen=True):
     updates_max: int = 2000  # history.maxTotalUpdates
     discarded_events_max: int = 10  # history.discardSpeculativeWorkflowTaskMaximumEventsCount
     is_workflow_pause_enabled: bool = False  # frontend.WorkflowPauseEnabled
+    batches_max: int = 1  # frontend.MaxConcurrentBatchOperationPerNamespace
+    batch_rate_per_second: int = 50  # worker.batcherRPS
 
 
 DEFAULT_LIMITS = Limits()

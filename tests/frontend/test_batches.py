@@ -1,0 +1,468 @@
+"""Batch operations: what they do, what is told of them, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.field_mask_pb2 import FieldMask
+from temporalio.api.batch.v1 import (
+    BatchOperationCancellation,
+    BatchOperationDeletion,
+    BatchOperationReset,
+    BatchOperationResetActivities,
+    BatchOperationSignal,
+    BatchOperationTermination,
+    BatchOperationUnpauseActivities,
+    BatchOperationUpdateActivityOptions,
+    BatchOperationUpdateWorkflowExecutionOptions,
+)
+from temporalio.api.common.v1 import Execution, Priority, ResetOptions, WorkflowExecution
+from temporalio.api.enums.v1 import BatchOperationState, BatchOperationType, WorkflowExecutionStatus
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.operatorservice.v1 import DeleteNamespaceRequest, DeleteNamespaceResponse
+from temporalio.api.workflow.v1 import WorkflowExecutionOptions
+from temporalio.api.workflowservice.v1 import (
+    DescribeBatchOperationRequest,
+    DescribeBatchOperationResponse,
+    DescribeWorkflowExecutionRequest,
+    DescribeWorkflowExecutionResponse,
+    GetWorkflowExecutionHistoryRequest,
+    GetWorkflowExecutionHistoryResponse,
+    ListBatchOperationsRequest,
+    ListBatchOperationsResponse,
+    RespondWorkflowTaskCompletedRequest,
+    RespondWorkflowTaskCompletedResponse,
+    StartBatchOperationRequest,
+    StartBatchOperationResponse,
+    StopBatchOperationRequest,
+    StopBatchOperationResponse,
+)
+
+from perdure.server.app import Service
+from perdure.server.config import Settings
+from perdure.server.frontend.services import Services
+from perdure.server.machines.ports import Limits
+from perdure.transport import Code
+from tests.frontend.client import NAMESPACE, Client
+
+COMPLETED = BatchOperationState.BATCH_OPERATION_STATE_COMPLETED
+FAILED = BatchOperationState.BATCH_OPERATION_STATE_FAILED
+RUNNING = BatchOperationState.BATCH_OPERATION_STATE_RUNNING
+ALL = {"visibility_query": "WorkflowId STARTS_WITH 'w'", "max_operations_per_second": 10_000.0}
+TERMINATION = BatchOperationTermination(identity="me")
+
+
+def batch(**fields: Any) -> StartBatchOperationRequest:
+    """A request that is right."""
+    usual: dict[str, Any] = {"namespace": NAMESPACE, "job_id": "job", "reason": "because"}
+    return StartBatchOperationRequest(**{**usual, **fields})
+
+
+async def described(client: Client, job_id: str = "job") -> DescribeBatchOperationResponse:
+    """What is told of a job."""
+    request = DescribeBatchOperationRequest(namespace=NAMESPACE, job_id=job_id)
+    return await client.call(request, DescribeBatchOperationResponse)
+
+
+async def carried_out(
+    client: Client, services: Services, **fields: Any
+) -> DescribeBatchOperationResponse:
+    """Start a job, and wait until it is over."""
+    await client.call(batch(**fields), StartBatchOperationResponse)
+    await services.batches.wait()
+    return await described(client)
+
+
+async def counts(client: Client, services: Services, **fields: Any) -> tuple[int, int, int, int]:
+    """State, total, complete and failed of a job that is over."""
+    job = await carried_out(client, services, **fields)
+    return (
+        job.state,
+        job.total_operation_count,
+        job.complete_operation_count,
+        job.failure_operation_count,
+    )
+
+
+async def status(client: Client, workflow_id: str) -> int:
+    """The status of a workflow's current run."""
+    request = DescribeWorkflowExecutionRequest(
+        namespace=NAMESPACE, execution=WorkflowExecution(workflow_id=workflow_id)
+    )
+    response = await client.call(request, DescribeWorkflowExecutionResponse)
+    return response.workflow_execution_info.status
+
+
+async def events_of(client: Client, workflow_id: str) -> list[HistoryEvent]:
+    """The history of a workflow's current run."""
+    request = GetWorkflowExecutionHistoryRequest(
+        namespace=NAMESPACE, execution=WorkflowExecution(workflow_id=workflow_id)
+    )
+    response = await client.call(request, GetWorkflowExecutionHistoryResponse)
+    return list(response.history.events)
+
+
+async def workflows(client: Client, count: int) -> list[str]:
+    """Some workflows; their ids."""
+    names = [f"w{number}" for number in range(count)]
+    for name in names:
+        await client.start(name)
+    return names
+
+
+async def test_all_that_a_query_finds_is_terminated(client: Client, services: Services) -> None:
+    names = await workflows(client, 120)
+    await client.terminate("w0")
+    await client.start("other")
+    job = await carried_out(client, services, **ALL, termination_operation=TERMINATION)
+    assert (job.state, job.job_id, job.reason, job.identity) == (
+        COMPLETED,
+        "job",
+        "because",
+        "me",
+    )
+    assert job.operation_type == BatchOperationType.BATCH_OPERATION_TYPE_TERMINATE_WORKFLOW
+    assert job.query == ALL["visibility_query"]
+    assert (job.total_operation_count, job.complete_operation_count) == (119, 119)
+    assert job.start_time.ToNanoseconds() <= job.close_time.ToNanoseconds()
+    terminated = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED
+    assert {await status(client, name) for name in names} == {terminated}
+    assert await status(client, "other") != terminated
+    events = await events_of(client, names[1])
+    attributes = events[-1].workflow_execution_terminated_event_attributes
+    assert (attributes.reason, attributes.identity) == ("because", "me")
+
+
+async def test_a_list_may_name_what_is_over_or_was_never_there(
+    client: Client, services: Services
+) -> None:
+    await workflows(client, 3)
+    await client.terminate("w0")
+    executions = [WorkflowExecution(workflow_id=name) for name in ("w0", "w1", "nobody", "")]
+    found = await counts(client, services, executions=executions, termination_operation=TERMINATION)
+    assert found == (COMPLETED, 4, 3, 1)
+    job = await described(client)
+    assert [execution.business_id for execution in job.executions] == ["w0", "w1", "nobody", ""]
+    assert await status(client, "w1") != await status(client, "w2")
+
+
+async def test_a_signal_comes_once_though_a_job_is_done_again(
+    client: Client, services: Services
+) -> None:
+    await workflows(client, 2)
+    operation = BatchOperationSignal(signal="go", identity="me")
+    assert await counts(client, services, **ALL, signal_operation=operation) == (COMPLETED, 2, 2, 0)
+    before = len(await events_of(client, "w0"))
+    job = services.batches.find(services.bind(NAMESPACE).number, "job")
+    assert job is not None
+    await services.batches.stop(job)
+    job.state, job.page_token, job.complete = RUNNING, b"", 0
+    await services.batches.start(job)
+    await services.batches.wait()
+    assert (await described(client)).complete_operation_count == 2
+    assert len(await events_of(client, "w0")) == before
+
+
+async def test_workflows_are_canceled_deleted_and_given_options(
+    client: Client, services: Services
+) -> None:
+    await workflows(client, 2)
+    await client.terminate("w0")
+    options = BatchOperationUpdateWorkflowExecutionOptions(
+        workflow_execution_options=WorkflowExecutionOptions(priority=Priority(priority_key=2)),
+        update_mask=FieldMask(paths=["priority"]),
+    )
+    found = await counts(
+        client, services, **ALL, job_id="job", update_workflow_options_operation=options
+    )
+    assert found == (COMPLETED, 1, 1, 0)
+    assert (await events_of(client, "w1"))[-1].HasField(
+        "workflow_execution_options_updated_event_attributes"
+    )
+    operation = BatchOperationCancellation(identity="me")
+    await client.call(
+        batch(**ALL, job_id="second", cancellation_operation=operation), StartBatchOperationResponse
+    )
+    await services.batches.wait()
+    assert (await events_of(client, "w1"))[-1].HasField(
+        "workflow_execution_cancel_requested_event_attributes"
+    )
+    await client.call(
+        batch(**ALL, job_id="third", deletion_operation=BatchOperationDeletion()),
+        StartBatchOperationResponse,
+    )
+    await services.batches.wait()
+    job = await described(client, "third")
+    assert (job.total_operation_count, job.complete_operation_count) == (2, 2), "closed ones too"
+    request = DescribeWorkflowExecutionRequest(
+        namespace=NAMESPACE, execution=WorkflowExecution(workflow_id="w0")
+    )
+    assert (await client.refusal(request)).code == Code.NOT_FOUND
+
+
+@pytest.mark.parametrize("target", ["first_workflow_task", "last_workflow_task"])
+async def test_runs_are_reset_once(client: Client, services: Services, target: str) -> None:
+    first = {name: await client.start(name) for name in ("w0", "w1")}
+    task = await client.poll_workflow_task()
+    completion = RespondWorkflowTaskCompletedRequest(
+        namespace=NAMESPACE, task_token=task.task_token
+    )
+    await client.call(completion, RespondWorkflowTaskCompletedResponse)
+    options = ResetOptions(**{target: Empty()})  # type: ignore[arg-type]
+    operation = BatchOperationReset(identity="me", options=options)
+    found = await counts(client, services, **ALL, reset_operation=operation)
+    assert found == (COMPLETED, 2, 1, 1), "no workflow task of the other was ever given out"
+    done = task.workflow_execution.workflow_id
+    request = DescribeWorkflowExecutionRequest(
+        namespace=NAMESPACE, execution=WorkflowExecution(workflow_id=done)
+    )
+    info = await client.call(request, DescribeWorkflowExecutionResponse)
+    assert info.workflow_execution_info.execution.run_id != first[done]
+    assert info.workflow_execution_info.first_run_id == first[done]
+
+
+ACTIVITY_OPERATIONS: list[dict[str, Any]] = [
+    {"unpause_activities_operation": BatchOperationUnpauseActivities(match_all=True)},
+    {"unpause_activities_operation": BatchOperationUnpauseActivities(type="a")},
+    {"reset_activities_operation": BatchOperationResetActivities(match_all=True)},
+    {
+        "update_activity_options_operation": BatchOperationUpdateActivityOptions(
+            type="a", restore_original=True
+        )
+    },
+]
+
+
+@pytest.mark.parametrize("operation", ACTIVITY_OPERATIONS)
+async def test_activities_are_operated_on(
+    client: Client, services: Services, operation: dict[str, Any]
+) -> None:
+    await workflows(client, 1)
+    found = await counts(client, services, **ALL, **operation)
+    assert found == (COMPLETED, 1, 1, 0)
+
+
+W0 = [WorkflowExecution(workflow_id="w0")]
+REQUIRED = (
+    "must provide required parameters: BatchType,Reason,Namespace, AND one of"
+    " (Query OR Executions OR TargetExecutions)"
+)
+EXCLUSIVE = "visibility query, executions, and target executions are mutually exclusive"
+UNSPECIFIED = (
+    "target_executions[0] has type Unspecified, but operation"
+    " *workflowservice.StartBatchOperationRequest_TerminationOperation requires Workflow"
+)
+EITHER = "Either activity type must be set, or restore original should be set to true"
+REFUSALS: list[tuple[dict[str, Any], Code, str]] = [
+    ({"namespace": ""}, Code.INVALID_ARGUMENT, "Namespace is empty."),
+    ({"namespace": "nope"}, Code.NOT_FOUND, "Namespace nope is not found."),
+    ({}, Code.INVALID_ARGUMENT, REQUIRED),
+    ({"executions": W0}, Code.INVALID_ARGUMENT, REQUIRED),
+    (
+        {"executions": W0, "reason": "", "termination_operation": TERMINATION},
+        Code.INVALID_ARGUMENT,
+        REQUIRED,
+    ),
+    ({"termination_operation": TERMINATION}, Code.INVALID_ARGUMENT, REQUIRED),
+    (
+        {"executions": W0, "job_id": "", "termination_operation": TERMINATION},
+        Code.INVALID_ARGUMENT,
+        "JobId is not set on request.",
+    ),
+    (
+        {"executions": W0, "job_id": "j" * 1001, "termination_operation": TERMINATION},
+        Code.INVALID_ARGUMENT,
+        "WorkflowId exceeds length limit.",
+    ),
+    (
+        {"executions": W0, "visibility_query": "x", "termination_operation": TERMINATION},
+        Code.INVALID_ARGUMENT,
+        EXCLUSIVE,
+    ),
+    (
+        {
+            "target_executions": [Execution(business_id="w0")],
+            "termination_operation": TERMINATION,
+        },
+        Code.INVALID_ARGUMENT,
+        UNSPECIFIED,
+    ),
+    (
+        {"executions": W0, "signal_operation": BatchOperationSignal()},
+        Code.INVALID_ARGUMENT,
+        "must provide signal name",
+    ),
+    (
+        {"executions": W0, "reset_operation": BatchOperationReset()},
+        Code.INVALID_ARGUMENT,
+        "unknown batch reset type Unspecified",
+    ),
+    (
+        {"executions": W0, "unpause_activities_operation": BatchOperationUnpauseActivities()},
+        Code.INVALID_ARGUMENT,
+        "activity filter must be set",
+    ),
+    (
+        {"executions": W0, "reset_activities_operation": BatchOperationResetActivities()},
+        Code.INVALID_ARGUMENT,
+        "must provide ActivityType or MatchAll",
+    ),
+    (
+        {
+            "executions": W0,
+            "update_activity_options_operation": BatchOperationUpdateActivityOptions(
+                match_all=True
+            ),
+        },
+        Code.INVALID_ARGUMENT,
+        EITHER,
+    ),
+    (
+        {
+            "executions": W0,
+            "update_workflow_options_operation": BatchOperationUpdateWorkflowExecutionOptions(),
+        },
+        Code.INVALID_ARGUMENT,
+        "must provide UpdateOptions",
+    ),
+    (
+        {"visibility_query": "Foo = 'x'", "termination_operation": TERMINATION},
+        Code.INVALID_ARGUMENT,
+        "invalid visibility query: invalid search attribute: Foo",
+    ),
+    (
+        {"executions": W0, "max_operations_per_second": -1, "termination_operation": TERMINATION},
+        Code.INVALID_ARGUMENT,
+        "MaxOperationsPerSecond must be between 0 and 100000.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "code", "text"), REFUSALS)
+async def test_a_job_that_makes_no_sense_is_refused(
+    client: Client, fields: dict[str, Any], code: Code, text: str
+) -> None:
+    failure = await client.refusal(batch(**fields))
+    assert failure.code == code
+    assert failure.message.startswith(text)
+    listed = await client.call(
+        ListBatchOperationsRequest(namespace=NAMESPACE), ListBatchOperationsResponse
+    )
+    assert not listed.operation_info
+
+
+async def test_one_job_goes_on_in_a_namespace_and_its_id_is_taken_for_good(
+    client: Client, services: Services
+) -> None:
+    names = await workflows(client, 3)
+    slow = {**ALL, "max_operations_per_second": 0.001, "termination_operation": TERMINATION}
+    await client.call(batch(**slow), StartBatchOperationResponse)
+    busy = await client.refusal(batch(**slow, job_id="other"))
+    assert (busy.code, busy.message) == (
+        Code.RESOURCE_EXHAUSTED,
+        "Max concurrent batch operations is reached",
+    )
+    assert (await described(client)).state == RUNNING
+    stop = StopBatchOperationRequest(namespace=NAMESPACE, job_id="job", reason="enough")
+    await client.call(stop, StopBatchOperationResponse)
+    job = await described(client)
+    assert (job.state, job.total_operation_count) == (FAILED, 3)
+    running = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
+    statuses = [await status(client, name) for name in names]
+    assert statuses.count(running) >= 2, "only the first is done at once"
+    again = await client.refusal(stop)
+    assert (again.code, again.message) == (Code.NOT_FOUND, "workflow execution already completed")
+    taken = await client.refusal(batch(**slow))
+    assert taken.code == Code.ALREADY_EXISTS
+    assert taken.message.startswith("Workflow execution already finished. WorkflowId: job, RunId: ")
+
+
+async def test_what_is_asked_of_no_job_is_refused(client: Client) -> None:
+    for request, text in (
+        (DescribeBatchOperationRequest(namespace=NAMESPACE), "JobId is not set on request."),
+        (StopBatchOperationRequest(namespace=NAMESPACE), "JobId is not set on request."),
+        (
+            StopBatchOperationRequest(namespace=NAMESPACE, job_id="x"),
+            "Reason is not set on request.",
+        ),
+        (
+            StopBatchOperationRequest(namespace=NAMESPACE, job_id="x", reason="r"),
+            "workflow not found for ID: x",
+        ),
+        (
+            DescribeBatchOperationRequest(namespace=NAMESPACE, job_id="x"),
+            "workflow not found for ID: x",
+        ),
+    ):
+        assert (await client.refusal(request)).message == text
+
+
+async def test_jobs_are_listed_newest_first_in_pages(client: Client, services: Services) -> None:
+    for name in ("a", "b", "c"):
+        await client.call(
+            batch(**ALL, job_id=name, termination_operation=TERMINATION),
+            StartBatchOperationResponse,
+        )
+        await services.batches.wait()
+    names: list[str] = []
+    request = ListBatchOperationsRequest(namespace=NAMESPACE, page_size=2)
+    while True:
+        page = await client.call(request, ListBatchOperationsResponse)
+        names += [info.job_id for info in page.operation_info]
+        request.next_page_token = page.next_page_token
+        if not page.next_page_token:
+            break
+    assert names == ["c", "b", "a"]
+
+
+async def test_a_job_ends_with_its_namespace(client: Client, services: Services) -> None:
+    await workflows(client, 3)
+    number = services.bind(NAMESPACE).number
+    slow = {**ALL, "max_operations_per_second": 0.001, "termination_operation": TERMINATION}
+    await client.call(batch(**slow), StartBatchOperationResponse)
+    await client.call(DeleteNamespaceRequest(namespace=NAMESPACE), DeleteNamespaceResponse)
+    assert services.batches.of(number) == []
+    await services.batches.wait()
+    await asyncio.gather(*services.background())
+    assert await services.store.batches() == []
+
+
+async def test_jobs_that_were_over_long_ago_are_forgotten(
+    client: Client, services: Services
+) -> None:
+    await carried_out(client, services, **ALL, termination_operation=TERMINATION)
+    number = services.bind(NAMESPACE).number
+    await services.batches.forget_older(number, 10**12)
+    assert len(await services.store.batches()) == 1
+    await services.batches.forget_older(number, 0)
+    assert await services.store.batches() == []
+    failure = await client.refusal(DescribeBatchOperationRequest(namespace=NAMESPACE, job_id="job"))
+    assert failure.code == Code.NOT_FOUND
+
+
+async def test_a_job_goes_on_after_a_restart(tmp_path: Path) -> None:
+    settings = Settings(database=str(tmp_path / "p.db"), limits=Limits(batch_rate_per_second=1))
+    service = await Service.open(settings, on_lease_lost=lambda: None)
+    client = Client(service.handlers)
+    await workflows(client, 150)
+    executions = [WorkflowExecution(workflow_id=f"w{number}") for number in range(150)]
+    await client.call(
+        batch(executions=executions, termination_operation=TERMINATION), StartBatchOperationResponse
+    )
+    await service.close()
+    settings = Settings(database=str(tmp_path / "p.db"), limits=Limits(batch_rate_per_second=10**5))
+    service = await Service.open(settings, on_lease_lost=lambda: None)
+    try:
+        client = Client(service.handlers)
+        await service.batches.wait()
+        job = await described(client)
+        assert (job.state, job.total_operation_count) == (COMPLETED, 150)
+        assert (job.complete_operation_count, job.failure_operation_count) == (150, 0)
+        terminated = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED
+        assert {await status(client, f"w{number}") for number in range(150)} == {terminated}
+    finally:
+        await service.close()
