@@ -23,12 +23,33 @@ from perdure.client.executions import (
 )
 from perdure.client.handle import WorkflowHandle
 from perdure.client.history import WorkflowHistory, WorkflowHistoryEventAsyncIterator
+from perdure.client.inputs import (
+    CancelWorkflowInput,
+    CompleteAsyncActivityInput,
+    CountWorkflowsInput,
+    DescribeWorkflowInput,
+    FailAsyncActivityInput,
+    FetchWorkflowHistoryEventsInput,
+    HeartbeatAsyncActivityInput,
+    ListWorkflowsInput,
+    QueryWorkflowInput,
+    ReportCancellationAsyncActivityInput,
+    SignalWorkflowInput,
+    StartWorkflowInput,
+    StartWorkflowUpdateInput,
+    StartWorkflowUpdateWithStartInput,
+    TerminateWorkflowInput,
+    UpdateWithStartStartWorkflowInput,
+    UpdateWithStartUpdateWorkflowInput,
+)
+from perdure.client.interceptor import Interceptor, OutboundInterceptor
 from perdure.client.status import (
     WorkflowExecutionStatus,
     WorkflowHistoryEventFilterType,
     WorkflowUpdateStage,
 )
 from perdure.client.updates import WorkflowUpdateHandle
+from perdure.client.with_start import WithStartWorkflowOperation
 from perdure.common.activity_cancellation import ActivityCancellationDetails
 from perdure.converter import (
     ActivitySerializationContext,
@@ -54,19 +75,39 @@ __all__ = [
     "AsyncActivityCancelledError",
     "AsyncActivityHandle",
     "AsyncActivityIDReference",
+    "CancelWorkflowInput",
     "Client",
     "ClientConfig",
+    "CompleteAsyncActivityInput",
     "ConnectConfig",
+    "CountWorkflowsInput",
     "DataConverter",
+    "DescribeWorkflowInput",
+    "FailAsyncActivityInput",
+    "FetchWorkflowHistoryEventsInput",
+    "HeartbeatAsyncActivityInput",
+    "Interceptor",
     "KeepAliveConfig",
+    "ListWorkflowsInput",
+    "OutboundInterceptor",
+    "QueryWorkflowInput",
     "RPCError",
     "RPCStatusCode",
     "RPCTimeoutOrCancelledError",
+    "ReportCancellationAsyncActivityInput",
     "RetryConfig",
     "SerializationContext",
     "ServiceClient",
+    "SignalWorkflowInput",
+    "StartWorkflowInput",
+    "StartWorkflowUpdateInput",
+    "StartWorkflowUpdateWithStartInput",
     "TLSConfig",
+    "TerminateWorkflowInput",
+    "UpdateWithStartStartWorkflowInput",
+    "UpdateWithStartUpdateWorkflowInput",
     "WithSerializationContext",
+    "WithStartWorkflowOperation",
     "WorkflowAlreadyStartedError",
     "WorkflowContinuedAsNewError",
     "WorkflowExecution",

@@ -29,6 +29,12 @@ from temporalio.api.workflowservice.v1 import (
 
 from perdure.client.connection import UNSET, Connection, write
 from perdure.client.errors import AsyncActivityCancelledError
+from perdure.client.inputs import (
+    CompleteAsyncActivityInput,
+    FailAsyncActivityInput,
+    HeartbeatAsyncActivityInput,
+    ReportCancellationAsyncActivityInput,
+)
 from perdure.common.activity_cancellation import ActivityCancellationDetails
 from perdure.converter import (
     DataConverter,
@@ -62,11 +68,12 @@ class AsyncActivityHandle(WithSerializationContext):
     ) -> None:
         self._connection = connection
         self._id_or_token = id_or_token
-        self._data_converter = data_converter_override or connection.data_converter
+        self._data_converter_override = data_converter_override
 
     def with_context(self, context: SerializationContext) -> Self:
         """The same activity, its values converted in a context."""
-        converter = self._data_converter.with_context(context)
+        before = self._data_converter_override or self._connection.data_converter
+        converter = before.with_context(context)
         return type(self)(self._connection, self._id_or_token, converter)
 
     async def heartbeat(
@@ -76,21 +83,15 @@ class AsyncActivityHandle(WithSerializationContext):
         rpc_timeout: timedelta | None = None,
     ) -> None:
         """Say that the activity is alive. Raises AsyncActivityCancelledError if it should stop."""
-        request = self._addressed(
-            RecordActivityTaskHeartbeatByIdRequest, RecordActivityTaskHeartbeatRequest
-        )
-        await write(self._data_converter, details, request.details)
-        response: (
-            RecordActivityTaskHeartbeatByIdResponse | RecordActivityTaskHeartbeatResponse
-        ) = await self._send("RecordActivityTaskHeartbeat", request, rpc_metadata, rpc_timeout)
-        if response.cancel_requested or response.activity_paused or response.activity_reset:
-            raise AsyncActivityCancelledError(
-                ActivityCancellationDetails(
-                    cancel_requested=response.cancel_requested,
-                    paused=response.activity_paused,
-                    reset=response.activity_reset,
-                )
+        await self._connection.outbound.heartbeat_async_activity(
+            HeartbeatAsyncActivityInput(
+                id_or_token=self._id_or_token,
+                details=details,
+                rpc_metadata=rpc_metadata or {},
+                rpc_timeout=rpc_timeout,
+                data_converter_override=self._data_converter_override,
             )
+        )
 
     async def complete(
         self,
@@ -100,11 +101,15 @@ class AsyncActivityHandle(WithSerializationContext):
         rpc_timeout: timedelta | None = None,
     ) -> None:
         """The activity is done. Without a result, it has none, which is not quite None."""
-        request = self._addressed(
-            RespondActivityTaskCompletedByIdRequest, RespondActivityTaskCompletedRequest
+        await self._connection.outbound.complete_async_activity(
+            CompleteAsyncActivityInput(
+                id_or_token=self._id_or_token,
+                result=result,
+                rpc_metadata=rpc_metadata or {},
+                rpc_timeout=rpc_timeout,
+                data_converter_override=self._data_converter_override,
+            )
         )
-        await write(self._data_converter, [] if result is UNSET else [result], request.result)
-        await self._send("RespondActivityTaskCompleted", request, rpc_metadata, rpc_timeout)
 
     async def fail(
         self,
@@ -115,12 +120,16 @@ class AsyncActivityHandle(WithSerializationContext):
         rpc_timeout: timedelta | None = None,
     ) -> None:
         """The activity has failed; it is tried again as its retry policy says."""
-        request = self._addressed(
-            RespondActivityTaskFailedByIdRequest, RespondActivityTaskFailedRequest
+        await self._connection.outbound.fail_async_activity(
+            FailAsyncActivityInput(
+                id_or_token=self._id_or_token,
+                error=error,
+                last_heartbeat_details=last_heartbeat_details,
+                rpc_metadata=rpc_metadata or {},
+                rpc_timeout=rpc_timeout,
+                data_converter_override=self._data_converter_override,
+            )
         )
-        await self._data_converter.encode_failure(error, request.failure)
-        await write(self._data_converter, last_heartbeat_details, request.last_heartbeat_details)
-        await self._send("RespondActivityTaskFailed", request, rpc_metadata, rpc_timeout)
 
     async def report_cancellation(
         self,
@@ -129,40 +138,115 @@ class AsyncActivityHandle(WithSerializationContext):
         rpc_timeout: timedelta | None = None,
     ) -> None:
         """The activity has stopped, since it was asked to."""
-        request = self._addressed(
-            RespondActivityTaskCanceledByIdRequest, RespondActivityTaskCanceledRequest
-        )
-        await write(self._data_converter, details, request.details)
-        await self._send("RespondActivityTaskCanceled", request, rpc_metadata, rpc_timeout)
-
-    def _addressed(self, by_id: type[_ById], by_token: type[_ByToken]) -> _ById | _ByToken:
-        """A request that names the activity, of the kind that suits how it is known."""
-        names: dict[str, Any] = {
-            "namespace": self._connection.namespace,
-            "identity": self._connection.identity,
-        }
-        if isinstance(self._id_or_token, bytes):
-            return by_token(**names, task_token=self._id_or_token)
-        reference = self._id_or_token
-        return by_id(
-            **names,
-            workflow_id=reference.workflow_id or "",
-            run_id=reference.run_id or "",
-            activity_id=reference.activity_id,
+        await self._connection.outbound.report_cancellation_async_activity(
+            ReportCancellationAsyncActivityInput(
+                id_or_token=self._id_or_token,
+                details=details,
+                rpc_metadata=rpc_metadata or {},
+                rpc_timeout=rpc_timeout,
+                data_converter_override=self._data_converter_override,
+            )
         )
 
-    async def _send(
-        self,
-        rpc: str,
-        request: Message,
-        metadata: Metadata | None,
-        timeout: timedelta | None,
-    ) -> Any:
-        full_name = rpc if isinstance(self._id_or_token, bytes) else f"{rpc}ById"
-        return await self._connection.call(
-            full_name, request, _RESPONSES[full_name], metadata or {}, timeout
+
+async def heartbeat_activity(connection: Connection, asked: HeartbeatAsyncActivityInput) -> None:
+    """Send a heartbeat. Raises AsyncActivityCancelledError if the activity should stop."""
+    request = _addressed(
+        connection,
+        asked.id_or_token,
+        RecordActivityTaskHeartbeatByIdRequest,
+        RecordActivityTaskHeartbeatRequest,
+    )
+    await write(_converter(connection, asked), asked.details, request.details)
+    response: (
+        RecordActivityTaskHeartbeatByIdResponse | RecordActivityTaskHeartbeatResponse
+    ) = await _send(connection, "RecordActivityTaskHeartbeat", request, asked)
+    if response.cancel_requested or response.activity_paused or response.activity_reset:
+        raise AsyncActivityCancelledError(
+            ActivityCancellationDetails(
+                cancel_requested=response.cancel_requested,
+                paused=response.activity_paused,
+                reset=response.activity_reset,
+            )
         )
 
+
+async def complete_activity(connection: Connection, asked: CompleteAsyncActivityInput) -> None:
+    """Send the result; UNSET is none."""
+    request = _addressed(
+        connection,
+        asked.id_or_token,
+        RespondActivityTaskCompletedByIdRequest,
+        RespondActivityTaskCompletedRequest,
+    )
+    result = [] if asked.result is UNSET else [asked.result]
+    await write(_converter(connection, asked), result, request.result)
+    await _send(connection, "RespondActivityTaskCompleted", request, asked)
+
+
+async def fail_activity(connection: Connection, asked: FailAsyncActivityInput) -> None:
+    """Send the failure."""
+    request = _addressed(
+        connection,
+        asked.id_or_token,
+        RespondActivityTaskFailedByIdRequest,
+        RespondActivityTaskFailedRequest,
+    )
+    converter = _converter(connection, asked)
+    await converter.encode_failure(asked.error, request.failure)
+    await write(converter, asked.last_heartbeat_details, request.last_heartbeat_details)
+    await _send(connection, "RespondActivityTaskFailed", request, asked)
+
+
+async def report_cancellation_of_activity(
+    connection: Connection, asked: ReportCancellationAsyncActivityInput
+) -> None:
+    """Tell that the activity has stopped."""
+    request = _addressed(
+        connection,
+        asked.id_or_token,
+        RespondActivityTaskCanceledByIdRequest,
+        RespondActivityTaskCanceledRequest,
+    )
+    await write(_converter(connection, asked), asked.details, request.details)
+    await _send(connection, "RespondActivityTaskCanceled", request, asked)
+
+
+def _converter(connection: Connection, asked: _Asked) -> DataConverter:
+    return asked.data_converter_override or connection.data_converter
+
+
+def _addressed(
+    connection: Connection,
+    id_or_token: AsyncActivityIDReference | bytes,
+    by_id: type[_ById],
+    by_token: type[_ByToken],
+) -> _ById | _ByToken:
+    """A request that names the activity, of the kind that suits how it is known."""
+    names: dict[str, Any] = {"namespace": connection.namespace, "identity": connection.identity}
+    if isinstance(id_or_token, bytes):
+        return by_token(**names, task_token=id_or_token)
+    return by_id(
+        **names,
+        workflow_id=id_or_token.workflow_id or "",
+        run_id=id_or_token.run_id or "",
+        activity_id=id_or_token.activity_id,
+    )
+
+
+async def _send(connection: Connection, rpc: str, request: Message, asked: _Asked) -> Any:
+    full_name = rpc if isinstance(asked.id_or_token, bytes) else f"{rpc}ById"
+    return await connection.call(
+        full_name, request, _RESPONSES[full_name], asked.rpc_metadata, asked.rpc_timeout
+    )
+
+
+_Asked = (
+    HeartbeatAsyncActivityInput
+    | CompleteAsyncActivityInput
+    | FailAsyncActivityInput
+    | ReportCancellationAsyncActivityInput
+)
 
 _RESPONSES: dict[str, type[Message]] = {
     "RecordActivityTaskHeartbeat": RecordActivityTaskHeartbeatResponse,

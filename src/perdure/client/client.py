@@ -6,21 +6,26 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Concatenate, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
 
-from temporalio.api.workflowservice.v1 import (
-    CountWorkflowExecutionsRequest,
-    CountWorkflowExecutionsResponse,
-)
-
-from perdure._definitions import workflow_name_and_result_type
+from perdure._definitions import update_name_and_result_type, workflow_name_and_result_type
 from perdure.client.async_activity import AsyncActivityHandle, AsyncActivityIDReference
 from perdure.client.connection import UNSET, Connection, arguments_of
 from perdure.client.executions import (
-    ListQuery,
     WorkflowExecutionAsyncIterator,
     WorkflowExecutionCount,
 )
 from perdure.client.handle import WorkflowHandle
-from perdure.client.starting import Start, StartWorkflowOptions, send_start
+from perdure.client.inputs import (
+    CountWorkflowsInput,
+    ListWorkflowsInput,
+    StartWorkflowInput,
+    UpdateWithStartUpdateWorkflowInput,
+)
+from perdure.client.interceptor import Interceptor
+from perdure.client.outbound import intercepted
+from perdure.client.starting import StartWorkflowOptions
+from perdure.client.status import WorkflowUpdateStage
+from perdure.client.updates import WorkflowUpdateHandle
+from perdure.client.with_start import WithStartWorkflowOperation, use
 from perdure.common import (
     Priority,
     QueryRejectCondition,
@@ -56,6 +61,7 @@ class ClientConfig(TypedDict):
     service_client: ServiceClient
     namespace: str
     data_converter: DataConverter
+    interceptors: Sequence[Interceptor]
     default_workflow_query_reject_condition: QueryRejectCondition | None
 
 
@@ -68,11 +74,14 @@ class Client:
         *,
         namespace: str = "default",
         data_converter: DataConverter = DataConverter.default,
+        interceptors: Sequence[Interceptor] = (),
         default_workflow_query_reject_condition: QueryRejectCondition | None = None,
     ) -> None:
         self._connection = Connection(
             service_client, namespace, data_converter, default_workflow_query_reject_condition
         )
+        self._interceptors = interceptors
+        self._connection.outbound = intercepted(self._connection, interceptors)
 
     @classmethod
     async def connect(
@@ -82,6 +91,7 @@ class Client:
         namespace: str = "default",
         api_key: str | None = None,
         data_converter: DataConverter = DataConverter.default,
+        interceptors: Sequence[Interceptor] = (),
         default_workflow_query_reject_condition: QueryRejectCondition | None = None,
         tls: bool | TLSConfig | None = None,
         retry_config: RetryConfig | None = None,
@@ -115,6 +125,7 @@ class Client:
             service_client,
             namespace=namespace,
             data_converter=data_converter,
+            interceptors=interceptors,
             default_workflow_query_reject_condition=default_workflow_query_reject_condition,
         )
 
@@ -140,6 +151,7 @@ class Client:
             service_client=self._connection.service_client,
             namespace=self._connection.namespace,
             data_converter=self._connection.data_converter,
+            interceptors=self._interceptors,
             default_workflow_query_reject_condition=(
                 self._connection.default_workflow_query_reject_condition
             ),
@@ -272,9 +284,8 @@ class Client:
         With `start_signal`, the workflow is signalled, and started first if it is not running.
         """
         name, known_type = workflow_name_and_result_type(workflow)
-        response = await send_start(
-            self._connection,
-            Start(
+        return await self._connection.outbound.start_workflow(
+            StartWorkflowInput(
                 workflow=name,
                 args=arguments_of(arg, args),
                 id=id,
@@ -291,6 +302,7 @@ class Client:
                 static_summary=static_summary,
                 static_details=static_details,
                 start_delay=start_delay,
+                headers={},
                 start_signal=start_signal,
                 start_signal_args=start_signal_args,
                 rpc_metadata=rpc_metadata or {},
@@ -298,15 +310,8 @@ class Client:
                 request_eager_start=request_eager_start,
                 priority=priority,
                 versioning_override=versioning_override,
-            ),
-        )
-        return WorkflowHandle(
-            self._connection,
-            id,
-            result_run_id=response.run_id,
-            first_execution_run_id=response.first_execution_run_id or response.run_id,
-            result_type=known_type if result_type is None else result_type,
-            start_workflow_response=response,
+                ret_type=known_type if result_type is None else result_type,
+            )
         )
 
     @overload
@@ -381,6 +386,69 @@ class Client:
         )
         return await handle.result(rpc_metadata=rpc_metadata, rpc_timeout=rpc_timeout)
 
+    async def execute_update_with_start_workflow(
+        self,
+        update: str | Callable[..., Any],
+        arg: Any = UNSET,
+        *,
+        start_workflow_operation: WithStartWorkflowOperation[Any, Any],
+        args: Sequence[Any] = (),
+        id: str | None = None,  # noqa: A002 -- the mirrored name
+        result_type: Any = None,
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> Any:
+        """`start_update_with_start_workflow`, then the handle's `result`."""
+        handle = await self.start_update_with_start_workflow(
+            update,
+            arg,
+            wait_for_stage=WorkflowUpdateStage.COMPLETED,
+            start_workflow_operation=start_workflow_operation,
+            args=args,
+            id=id,
+            result_type=result_type,
+            rpc_metadata=rpc_metadata,
+            rpc_timeout=rpc_timeout,
+        )
+        return await handle.result(rpc_metadata=rpc_metadata, rpc_timeout=rpc_timeout)
+
+    async def start_update_with_start_workflow(
+        self,
+        update: str | Callable[..., Any],
+        arg: Any = UNSET,
+        *,
+        wait_for_stage: WorkflowUpdateStage,
+        start_workflow_operation: WithStartWorkflowOperation[Any, Any],
+        args: Sequence[Any] = (),
+        id: str | None = None,  # noqa: A002 -- the mirrored name
+        result_type: Any = None,
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> WorkflowUpdateHandle[Any]:
+        """Send an update, and start the workflow for it if need be: both, or neither.
+
+        Raises WorkflowAlreadyStartedError when the operation does not allow what there is,
+        WorkflowUpdateRPCTimeoutOrCancelledError or RPCError.
+        """
+        if wait_for_stage is WorkflowUpdateStage.ADMITTED:
+            raise ValueError("ADMITTED wait stage not supported")
+        name, known_type = update_name_and_result_type(update)
+        asked = use(
+            self._connection,
+            start_workflow_operation,
+            UpdateWithStartUpdateWorkflowInput(
+                update_id=id,
+                update=name,
+                args=arguments_of(arg, args),
+                wait_for_stage=wait_for_stage,
+                headers={},
+                ret_type=known_type if result_type is None else result_type,
+            ),
+            rpc_metadata=rpc_metadata or {},
+            rpc_timeout=rpc_timeout,
+        )
+        return await self._connection.outbound.start_update_with_start_workflow(asked)
+
     def get_workflow_handle(
         self,
         workflow_id: str,
@@ -427,9 +495,8 @@ class Client:
         rpc_timeout: timedelta | None = None,
     ) -> WorkflowExecutionAsyncIterator:
         """The runs that a visibility query finds, for `async for`."""
-        return WorkflowExecutionAsyncIterator(
-            self._connection,
-            ListQuery(
+        return self._connection.outbound.list_workflows(
+            ListWorkflowsInput(
                 query=query,
                 page_size=page_size,
                 next_page_token=next_page_token,
@@ -446,14 +513,11 @@ class Client:
         rpc_timeout: timedelta | None = None,
     ) -> WorkflowExecutionCount:
         """How many runs a visibility query finds."""
-        response = await self._connection.call(
-            "CountWorkflowExecutions",
-            CountWorkflowExecutionsRequest(namespace=self._connection.namespace, query=query or ""),
-            CountWorkflowExecutionsResponse,
-            rpc_metadata or {},
-            rpc_timeout,
+        return await self._connection.outbound.count_workflows(
+            CountWorkflowsInput(
+                query=query, rpc_metadata=rpc_metadata or {}, rpc_timeout=rpc_timeout
+            )
         )
-        return WorkflowExecutionCount._from_response(response)
 
     def get_async_activity_handle(
         self,

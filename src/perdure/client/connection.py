@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf.message import Message
-from temporalio.api.common.v1 import Payloads
+from temporalio.api.common.v1 import Header, Payload, Payloads
 
 from perdure.common import QueryRejectCondition
 from perdure.converter import DataConverter, WorkflowSerializationContext
 from perdure.service import Metadata, ServiceClient
+
+if TYPE_CHECKING:
+    from perdure.client.interceptor import OutboundInterceptor
 
 _Response = TypeVar("_Response", bound=Message)
 
@@ -28,7 +31,7 @@ UNSET = Unset()
 """The default of an argument for which None is a value like any other."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Connection:
     """Where calls go, and how values become payloads."""
 
@@ -36,6 +39,8 @@ class Connection:
     namespace: str
     data_converter: DataConverter
     default_workflow_query_reject_condition: QueryRejectCondition | None
+    outbound: OutboundInterceptor = field(init=False, repr=False)
+    """What calls of clients and handles go through; at its end, they come back here."""
 
     @property
     def identity(self) -> str:
@@ -85,3 +90,9 @@ async def write(converter: DataConverter, values: Sequence[Any], payloads: Paylo
     """Encode values into a field of a message; no values leave the field unset."""
     if values:
         payloads.payloads.extend(await converter.encode(values))
+
+
+def write_headers(headers: Mapping[str, Payload], message: Header) -> None:
+    """Put the headers of a call into a message; no headers leave the field unset."""
+    for name, payload in headers.items():
+        message.fields[name].CopyFrom(payload)

@@ -20,11 +20,10 @@ from temporalio.api.workflowservice.v1 import (
 
 from perdure.client.connection import UNSET, Connection
 from perdure.client.history import (
-    HistoryQuery,
     WorkflowHistory,
-    WorkflowHistoryEventAsyncIterator,
     collected,
 )
+from perdure.client.inputs import FetchWorkflowHistoryEventsInput, ListWorkflowsInput
 from perdure.client.status import WorkflowExecutionStatus, WorkflowHistoryEventFilterType
 from perdure.common import SearchAttributes, SearchAttributeValue, TypedSearchAttributes
 from perdure.converter import (
@@ -141,22 +140,10 @@ class WorkflowExecutionDescription(WorkflowExecution):
         return text
 
 
-@dataclass(frozen=True, kw_only=True)
-class ListQuery:
-    """Which runs are wanted."""
-
-    query: str | None
-    page_size: int
-    next_page_token: bytes | None
-    limit: int | None
-    rpc_metadata: Metadata
-    rpc_timeout: timedelta | None
-
-
 class WorkflowExecutionAsyncIterator:
     """Runs, fetched by pages as they are asked for. Made by `Client.list_workflows`."""
 
-    def __init__(self, connection: Connection, query: ListQuery) -> None:
+    def __init__(self, connection: Connection, query: ListWorkflowsInput) -> None:
         self._connection = connection
         self._query = query
         self._next_page_token = query.next_page_token
@@ -233,7 +220,7 @@ class WorkflowExecutionAsyncIterator:
     ) -> AsyncIterator[WorkflowHistory]:
         """The history of each run that is left."""
         async for execution in self:
-            query = HistoryQuery(
+            query = FetchWorkflowHistoryEventsInput(
                 id=execution.id,
                 run_id=execution.run_id,
                 event_filter_type=event_filter_type,
@@ -241,7 +228,7 @@ class WorkflowExecutionAsyncIterator:
                 rpc_metadata=rpc_metadata or {},
                 rpc_timeout=rpc_timeout,
             )
-            events = WorkflowHistoryEventAsyncIterator(self._connection, query)
+            events = self._connection.outbound.fetch_workflow_history_events(query)
             yield await collected(execution.id, events)
 
 

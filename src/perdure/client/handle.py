@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
-
-from temporalio.api.common.v1 import WorkflowExecution as WorkflowExecutionMessage
-from temporalio.api.workflowservice.v1 import (
-    DescribeWorkflowExecutionRequest,
-    DescribeWorkflowExecutionResponse,
-    RequestCancelWorkflowExecutionRequest,
-    RequestCancelWorkflowExecutionResponse,
-    SignalWorkflowExecutionRequest,
-    SignalWorkflowExecutionResponse,
-    TerminateWorkflowExecutionRequest,
-    TerminateWorkflowExecutionResponse,
-)
 
 from perdure._definitions import (
     query_name_and_result_type,
     signal_name,
     update_name_and_result_type,
 )
-from perdure.client.connection import UNSET, Connection, arguments_of, write
+from perdure.client.connection import UNSET, Connection, arguments_of
 from perdure.client.executions import WorkflowExecutionDescription
 from perdure.client.history import (
-    HistoryQuery,
     WorkflowHistory,
     WorkflowHistoryEventAsyncIterator,
     collected,
     first_event,
 )
-from perdure.client.queries import Query, ask
+from perdure.client.inputs import (
+    CancelWorkflowInput,
+    DescribeWorkflowInput,
+    FetchWorkflowHistoryEventsInput,
+    QueryWorkflowInput,
+    SignalWorkflowInput,
+    StartWorkflowUpdateInput,
+    TerminateWorkflowInput,
+)
 from perdure.client.results import NextRun, outcome_of
 from perdure.client.starting import StartResponse
 from perdure.client.status import WorkflowHistoryEventFilterType, WorkflowUpdateStage
-from perdure.client.updates import Update, WorkflowUpdateHandle, send_update
+from perdure.client.updates import WorkflowUpdateHandle
 from perdure.common import QueryRejectCondition
 from perdure.service import Metadata
 
@@ -106,7 +100,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         that is not to be followed.
         """
         converter = self._connection.converter_for(self._id)
-        query = HistoryQuery(
+        query = FetchWorkflowHistoryEventsInput(
             id=self._id,
             run_id=self._result_run_id,
             wait_new_event=True,
@@ -131,19 +125,15 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         rpc_timeout: timedelta | None = None,
     ) -> None:
         """Ask the workflow to stop. It may clean up first, or decline."""
-        await self._connection.call(
-            "RequestCancelWorkflowExecution",
-            RequestCancelWorkflowExecutionRequest(
-                namespace=self._connection.namespace,
-                workflow_execution=self._execution(),
-                identity=self._connection.identity,
-                request_id=str(uuid.uuid4()),
-                first_execution_run_id=self._first_execution_run_id or "",
+        await self._connection.outbound.cancel_workflow(
+            CancelWorkflowInput(
+                id=self._id,
+                run_id=self._run_id,
+                first_execution_run_id=self._first_execution_run_id,
                 reason=reason,
-            ),
-            RequestCancelWorkflowExecutionResponse,
-            rpc_metadata or {},
-            rpc_timeout,
+                rpc_metadata=rpc_metadata or {},
+                rpc_timeout=rpc_timeout,
+            )
         )
 
     async def terminate(
@@ -154,20 +144,16 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         rpc_timeout: timedelta | None = None,
     ) -> None:
         """Stop the workflow at once; it is not told. The arguments are kept as details."""
-        request = TerminateWorkflowExecutionRequest(
-            namespace=self._connection.namespace,
-            workflow_execution=self._execution(),
-            reason=reason or "",
-            identity=self._connection.identity,
-            first_execution_run_id=self._first_execution_run_id or "",
-        )
-        await write(self._connection.converter_for(self._id), args, request.details)
-        await self._connection.call(
-            "TerminateWorkflowExecution",
-            request,
-            TerminateWorkflowExecutionResponse,
-            rpc_metadata or {},
-            rpc_timeout,
+        await self._connection.outbound.terminate_workflow(
+            TerminateWorkflowInput(
+                id=self._id,
+                run_id=self._run_id,
+                first_execution_run_id=self._first_execution_run_id,
+                args=args,
+                reason=reason,
+                rpc_metadata=rpc_metadata or {},
+                rpc_timeout=rpc_timeout,
+            )
         )
 
     async def signal(
@@ -180,21 +166,16 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         rpc_timeout: timedelta | None = None,
     ) -> None:
         """Send a signal, by its name or its handler. It is stored when this returns."""
-        request = SignalWorkflowExecutionRequest(
-            namespace=self._connection.namespace,
-            workflow_execution=self._execution(),
-            signal_name=signal_name(signal),
-            identity=self._connection.identity,
-            request_id=str(uuid.uuid4()),
-        )
-        converter = self._connection.converter_for(self._id)
-        await write(converter, arguments_of(arg, args), request.input)
-        await self._connection.call(
-            "SignalWorkflowExecution",
-            request,
-            SignalWorkflowExecutionResponse,
-            rpc_metadata or {},
-            rpc_timeout,
+        await self._connection.outbound.signal_workflow(
+            SignalWorkflowInput(
+                id=self._id,
+                run_id=self._run_id,
+                signal=signal_name(signal),
+                args=arguments_of(arg, args),
+                headers={},
+                rpc_metadata=rpc_metadata or {},
+                rpc_timeout=rpc_timeout,
+            )
         )
 
     async def query(
@@ -213,18 +194,18 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         Raises WorkflowQueryRejectedError, WorkflowQueryFailedError or RPCError.
         """
         name, known_type = query_name_and_result_type(query)
-        return await ask(
-            self._connection,
-            Query(
-                workflow_id=self._id,
+        return await self._connection.outbound.query_workflow(
+            QueryWorkflowInput(
+                id=self._id,
                 run_id=self._run_id,
-                name=name,
+                query=name,
                 args=arguments_of(arg, args),
-                result_type=known_type if result_type is None else result_type,
                 reject_condition=reject_condition,
+                headers={},
+                ret_type=known_type if result_type is None else result_type,
                 rpc_metadata=rpc_metadata or {},
                 rpc_timeout=rpc_timeout,
-            ),
+            )
         )
 
     async def execute_update(
@@ -267,20 +248,20 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         if wait_for_stage is WorkflowUpdateStage.ADMITTED:
             raise ValueError("ADMITTED wait stage not supported")
         name, known_type = update_name_and_result_type(update)
-        return await send_update(
-            self._connection,
-            Update(
-                workflow_id=self._id,
+        return await self._connection.outbound.start_workflow_update(
+            StartWorkflowUpdateInput(
+                id=self._id,
                 run_id=self._run_id,
                 first_execution_run_id=self._first_execution_run_id,
-                name=name,
+                update_id=id,
+                update=name,
                 args=arguments_of(arg, args),
-                id=id,
-                result_type=known_type if result_type is None else result_type,
                 wait_for_stage=wait_for_stage,
+                headers={},
+                ret_type=known_type if result_type is None else result_type,
                 rpc_metadata=rpc_metadata or {},
                 rpc_timeout=rpc_timeout,
-            ),
+            )
         )
 
     def get_update_handle(
@@ -314,16 +295,14 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         self, *, rpc_metadata: Metadata | None = None, rpc_timeout: timedelta | None = None
     ) -> WorkflowExecutionDescription:
         """What the service knows of the workflow."""
-        response = await self._connection.call(
-            "DescribeWorkflowExecution",
-            DescribeWorkflowExecutionRequest(
-                namespace=self._connection.namespace, execution=self._execution()
-            ),
-            DescribeWorkflowExecutionResponse,
-            rpc_metadata or {},
-            rpc_timeout,
+        return await self._connection.outbound.describe_workflow(
+            DescribeWorkflowInput(
+                id=self._id,
+                run_id=self._run_id,
+                rpc_metadata=rpc_metadata or {},
+                rpc_timeout=rpc_timeout,
+            )
         )
-        return WorkflowExecutionDescription._from_response(response, self._connection)
 
     async def fetch_history(
         self,
@@ -358,7 +337,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         rpc_timeout: timedelta | None = None,
     ) -> WorkflowHistoryEventAsyncIterator:
         """The events, one by one; with `wait_new_event`, until the run is closed."""
-        query = HistoryQuery(
+        query = FetchWorkflowHistoryEventsInput(
             id=self._id,
             run_id=self._run_id,
             page_size=page_size,
@@ -369,7 +348,4 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
             rpc_metadata=rpc_metadata or {},
             rpc_timeout=rpc_timeout,
         )
-        return WorkflowHistoryEventAsyncIterator(self._connection, query)
-
-    def _execution(self) -> WorkflowExecutionMessage:
-        return WorkflowExecutionMessage(workflow_id=self._id, run_id=self._run_id or "")
+        return self._connection.outbound.fetch_workflow_history_events(query)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from google.protobuf import json_format
@@ -19,8 +18,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from perdure.client.connection import Connection
-from perdure.client.status import WorkflowHistoryEventFilterType
-from perdure.service import Metadata
+from perdure.client.inputs import FetchWorkflowHistoryEventsInput
 
 
 @dataclass(frozen=True)
@@ -63,26 +61,10 @@ class WorkflowHistory:
         return content
 
 
-# Not frozen, which would make each four times as dear.
-@dataclass(slots=True, kw_only=True)
-class HistoryQuery:
-    """Which events of which run are wanted."""
-
-    id: str
-    run_id: str | None
-    page_size: int | None = None
-    next_page_token: bytes | None = None
-    wait_new_event: bool = False
-    event_filter_type: WorkflowHistoryEventFilterType = WorkflowHistoryEventFilterType.ALL_EVENT
-    skip_archival: bool = False
-    rpc_metadata: Metadata
-    rpc_timeout: timedelta | None
-
-
 class WorkflowHistoryEventAsyncIterator:
     """Events in order, fetched by pages as they are asked for. Made by `fetch_history_events`."""
 
-    def __init__(self, connection: Connection, query: HistoryQuery) -> None:
+    def __init__(self, connection: Connection, query: FetchWorkflowHistoryEventsInput) -> None:
         self._connection = connection
         self._query = query
         self._next_page_token = query.next_page_token
@@ -129,17 +111,17 @@ class WorkflowHistoryEventAsyncIterator:
             await self.fetch_next_page()
 
 
-async def first_event(connection: Connection, query: HistoryQuery) -> HistoryEvent:
+async def first_event(
+    connection: Connection, query: FetchWorkflowHistoryEventsInput
+) -> HistoryEvent:
     """The first event of the history, once there is one."""
-    token = b""
     while True:
-        events, token = await _page(connection, query, token, 0)
-        if events:
-            return events[0]
+        async for event in connection.outbound.fetch_workflow_history_events(query):
+            return event
 
 
 async def _page(
-    connection: Connection, query: HistoryQuery, token: bytes, page_size: int
+    connection: Connection, query: FetchWorkflowHistoryEventsInput, token: bytes, page_size: int
 ) -> tuple[Sequence[HistoryEvent], bytes]:
     """A page, and the token of the next one; an empty one after the last."""
     request = GetWorkflowExecutionHistoryRequest(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypedDict, TypeVar
 
@@ -19,7 +18,8 @@ from temporalio.api.workflowservice.v1 import (
     StartWorkflowExecutionResponse,
 )
 
-from perdure.client.connection import Connection, write
+from perdure.client.connection import Connection, write, write_headers
+from perdure.client.inputs import StartWorkflowInput, UpdateWithStartStartWorkflowInput
 from perdure.common import (
     Priority,
     RetryPolicy,
@@ -35,6 +35,7 @@ from perdure.service import EagerWorkflowSlot, Metadata, RPCError, RPCStatusCode
 
 StartRequest = StartWorkflowExecutionRequest | SignalWithStartWorkflowExecutionRequest
 StartResponse = StartWorkflowExecutionResponse | SignalWithStartWorkflowExecutionResponse
+AnyStart = StartWorkflowInput | UpdateWithStartStartWorkflowInput
 _Request = TypeVar(
     "_Request", StartWorkflowExecutionRequest, SignalWithStartWorkflowExecutionRequest
 )
@@ -64,37 +65,7 @@ class StartWorkflowOptions(TypedDict, total=False):
     versioning_override: VersioningOverride | None
 
 
-# Not frozen, which would make each four times as dear.
-@dataclass(slots=True, kw_only=True)
-class Start:
-    """A workflow to be started."""
-
-    workflow: str
-    args: Sequence[Any]
-    id: str
-    task_queue: str
-    execution_timeout: timedelta | None
-    run_timeout: timedelta | None
-    task_timeout: timedelta | None
-    id_reuse_policy: WorkflowIDReusePolicy
-    id_conflict_policy: WorkflowIDConflictPolicy
-    retry_policy: RetryPolicy | None
-    cron_schedule: str
-    memo: Mapping[str, Any] | None
-    search_attributes: TypedSearchAttributes | UntypedSearchAttributes | None
-    static_summary: str | None
-    static_details: str | None
-    start_delay: timedelta | None
-    start_signal: str | None
-    start_signal_args: Sequence[Any]
-    rpc_metadata: Metadata
-    rpc_timeout: timedelta | None
-    request_eager_start: bool
-    priority: Priority
-    versioning_override: VersioningOverride | None
-
-
-async def send_start(connection: Connection, start: Start) -> StartResponse:
+async def send_start(connection: Connection, start: StartWorkflowInput) -> StartResponse:
     """Start the workflow, or signal it and start it if need be.
 
     Raises WorkflowAlreadyStartedError when the policies do not allow it, RPCError otherwise.
@@ -107,8 +78,10 @@ async def send_start(connection: Connection, start: Start) -> StartResponse:
         raise _already_started(error, start) or error from None
 
 
-async def _start(connection: Connection, start: Start) -> StartWorkflowExecutionResponse:
-    request = await _filled(connection, start, StartWorkflowExecutionRequest())
+async def _start(
+    connection: Connection, start: StartWorkflowInput
+) -> StartWorkflowExecutionResponse:
+    request = await filled(connection, start, StartWorkflowExecutionRequest())
     slot = _reserve_slot(connection, start)
     request.request_eager_execution = slot is not None
     try:
@@ -129,9 +102,9 @@ async def _start(connection: Connection, start: Start) -> StartWorkflowExecution
 
 
 async def _signal_with_start(
-    connection: Connection, start: Start, signal: str
+    connection: Connection, start: StartWorkflowInput, signal: str
 ) -> SignalWithStartWorkflowExecutionResponse:
-    request = await _filled(connection, start, SignalWithStartWorkflowExecutionRequest())
+    request = await filled(connection, start, SignalWithStartWorkflowExecutionRequest())
     request.signal_name = signal
     converter = connection.converter_for(start.id)
     await write(converter, start.start_signal_args, request.signal_input)
@@ -144,7 +117,7 @@ async def _signal_with_start(
     )
 
 
-async def _filled(connection: Connection, start: Start, request: _Request) -> _Request:
+async def filled(connection: Connection, start: AnyStart, request: _Request) -> _Request:
     """The request with all that both ways to start have in common."""
     converter = connection.converter_for(start.id)
     request.namespace = connection.namespace
@@ -160,6 +133,7 @@ async def _filled(connection: Connection, start: Start, request: _Request) -> _R
         int(start.id_conflict_policy)
     )
     request.cron_schedule = start.cron_schedule
+    write_headers(start.headers, request.header)
     start.priority.apply_to_proto(request.priority)
     await write(converter, start.args, request.input)
     _write_times(start, request)
@@ -174,7 +148,7 @@ async def _filled(connection: Connection, start: Start, request: _Request) -> _R
     return request
 
 
-def _write_times(start: Start, request: StartRequest) -> None:
+def _write_times(start: AnyStart, request: StartRequest) -> None:
     for value, field in (
         (start.execution_timeout, request.workflow_execution_timeout),
         (start.run_timeout, request.workflow_run_timeout),
@@ -194,7 +168,7 @@ async def write_memo(
 
 
 async def _write_user_metadata(
-    converter: DataConverter, start: Start, metadata: UserMetadata
+    converter: DataConverter, start: AnyStart, metadata: UserMetadata
 ) -> None:
     if start.static_summary is not None:
         metadata.summary.CopyFrom((await converter.encode([start.static_summary]))[0])
@@ -202,7 +176,7 @@ async def _write_user_metadata(
         metadata.details.CopyFrom((await converter.encode([start.static_details]))[0])
 
 
-def _reserve_slot(connection: Connection, start: Start) -> EagerWorkflowSlot | None:
+def _reserve_slot(connection: Connection, start: StartWorkflowInput) -> EagerWorkflowSlot | None:
     """A place for the first task in a worker of this connection, if that is wished for."""
     if not start.request_eager_start:
         return None
@@ -211,7 +185,9 @@ def _reserve_slot(connection: Connection, start: Start) -> EagerWorkflowSlot | N
     return None if reserve is None else reserve()
 
 
-def _already_started(error: RPCError, start: Start) -> WorkflowAlreadyStartedError | None:
+def _already_started(
+    error: RPCError, start: StartWorkflowInput
+) -> WorkflowAlreadyStartedError | None:
     """What a refused start means; None when it was refused for another reason."""
     if error.status is not RPCStatusCode.ALREADY_EXISTS:
         return None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar, cast
 
@@ -18,33 +16,18 @@ from temporalio.api.workflowservice.v1 import (
     UpdateWorkflowExecutionResponse,
 )
 
-from perdure.client.connection import Connection, write
+from perdure.client.connection import Connection, write, write_headers
 from perdure.client.errors import (
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
+from perdure.client.inputs import StartWorkflowUpdateInput
 from perdure.client.status import WorkflowUpdateStage
 from perdure.service import Metadata, RPCError, RPCStatusCode
 
 Result = TypeVar("Result")
 
-_GAVE_UP = frozenset({RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Update:
-    """An update to be sent."""
-
-    workflow_id: str
-    run_id: str | None
-    first_execution_run_id: str | None
-    name: str
-    args: Sequence[Any]
-    id: str | None
-    result_type: Any
-    wait_for_stage: WorkflowUpdateStage
-    rpc_metadata: Metadata
-    rpc_timeout: timedelta | None
+GAVE_UP = frozenset({RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED})
 
 
 class WorkflowUpdateHandle(Generic[Result]):
@@ -89,9 +72,9 @@ class WorkflowUpdateHandle(Generic[Result]):
 
         The timeout is that of each poll; one that ends without an outcome is followed by another.
         """
-        while self._known_outcome is None:
-            self._known_outcome = await self._poll(rpc_metadata or {}, rpc_timeout)
+        await until_completed(self, rpc_metadata or {}, rpc_timeout)
         outcome = self._known_outcome
+        assert outcome is not None
         converter = self._connection.converter_for(self._workflow_id)
         if outcome.HasField("failure"):
             raise WorkflowUpdateFailedError(await converter.decode_failure(outcome.failure))
@@ -124,37 +107,58 @@ class WorkflowUpdateHandle(Generic[Result]):
         return response.outcome if response.HasField("outcome") else None
 
 
-async def send_update(connection: Connection, update: Update) -> WorkflowUpdateHandle[Any]:
+async def send_update(
+    connection: Connection, update: StartWorkflowUpdateInput
+) -> WorkflowUpdateHandle[Any]:
     """Send the update, again until it has come to a stage of which the service can speak."""
-    converter = connection.converter_for(update.workflow_id)
-    request = UpdateWorkflowExecutionRequest(
-        namespace=connection.namespace,
-        workflow_execution=WorkflowExecutionMessage(
-            workflow_id=update.workflow_id, run_id=update.run_id or ""
-        ),
-        first_execution_run_id=update.first_execution_run_id or "",
-        wait_policy=_until(update.wait_for_stage),
-    )
-    request.request.meta.update_id = update.id or str(uuid.uuid4())
-    request.request.meta.identity = connection.identity
-    request.request.input.name = update.name
-    await write(converter, update.args, request.request.input.args)
+    request = await update_request(connection, update)
     response = await _sent(connection, update, request)
     handle: WorkflowUpdateHandle[Any] = WorkflowUpdateHandle(
         connection,
         request.request.meta.update_id,
-        update.workflow_id,
+        update.id,
         workflow_run_id=response.update_ref.workflow_execution.run_id or update.run_id,
-        result_type=update.result_type,
+        result_type=update.ret_type,
         known_outcome=response.outcome if response.HasField("outcome") else None,
     )
-    if update.wait_for_stage is WorkflowUpdateStage.COMPLETED and not response.HasField("outcome"):
-        handle._known_outcome = await _outcome(handle, update)
+    if update.wait_for_stage is WorkflowUpdateStage.COMPLETED:
+        await until_completed(handle, update.rpc_metadata, update.rpc_timeout)
     return handle
 
 
+async def update_request(
+    connection: Connection, update: StartWorkflowUpdateInput
+) -> UpdateWorkflowExecutionRequest:
+    """What is sent for an update."""
+    converter = connection.converter_for(update.id)
+    request = UpdateWorkflowExecutionRequest(
+        namespace=connection.namespace,
+        workflow_execution=WorkflowExecutionMessage(
+            workflow_id=update.id, run_id=update.run_id or ""
+        ),
+        first_execution_run_id=update.first_execution_run_id or "",
+        wait_policy=_until(update.wait_for_stage),
+    )
+    request.request.meta.update_id = update.update_id or str(uuid.uuid4())
+    request.request.meta.identity = connection.identity
+    request.request.input.name = update.update
+    write_headers(update.headers, request.request.input.header)
+    await write(converter, update.args, request.request.input.args)
+    return request
+
+
+async def until_completed(
+    handle: WorkflowUpdateHandle[Any], metadata: Metadata, timeout: timedelta | None
+) -> None:
+    """Wait until the handle knows the outcome of its update."""
+    while handle._known_outcome is None:
+        handle._known_outcome = await handle._poll(metadata, timeout)
+
+
 async def _sent(
-    connection: Connection, update: Update, request: UpdateWorkflowExecutionRequest
+    connection: Connection,
+    update: StartWorkflowUpdateInput,
+    request: UpdateWorkflowExecutionRequest,
 ) -> UpdateWorkflowExecutionResponse:
     wanted = min(update.wait_for_stage, WorkflowUpdateStage.ACCEPTED)
     while True:
@@ -173,13 +177,6 @@ async def _sent(
             return response
 
 
-async def _outcome(handle: WorkflowUpdateHandle[Any], update: Update) -> Outcome:
-    while True:
-        outcome = await handle._poll(update.rpc_metadata, update.rpc_timeout)
-        if outcome is not None:
-            return outcome
-
-
 def _until(stage: WorkflowUpdateStage) -> WaitPolicy:
     return WaitPolicy(
         lifecycle_stage=update_pb2.UpdateWorkflowExecutionLifecycleStage.ValueType(int(stage))
@@ -187,4 +184,4 @@ def _until(stage: WorkflowUpdateStage) -> WaitPolicy:
 
 
 def _update_error(error: RPCError) -> Exception:
-    return WorkflowUpdateRPCTimeoutOrCancelledError() if error.status in _GAVE_UP else error
+    return WorkflowUpdateRPCTimeoutOrCancelledError() if error.status in GAVE_UP else error

@@ -1,0 +1,135 @@
+"""Where the calls of a client end up when all interceptors have handed them on: at the service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from perdure.client import acting
+from perdure.client.async_activity import (
+    complete_activity,
+    fail_activity,
+    heartbeat_activity,
+    report_cancellation_of_activity,
+)
+from perdure.client.connection import Connection
+from perdure.client.executions import (
+    WorkflowExecutionAsyncIterator,
+    WorkflowExecutionCount,
+    WorkflowExecutionDescription,
+)
+from perdure.client.handle import WorkflowHandle
+from perdure.client.history import WorkflowHistoryEventAsyncIterator
+from perdure.client.inputs import (
+    CancelWorkflowInput,
+    CompleteAsyncActivityInput,
+    CountWorkflowsInput,
+    DescribeWorkflowInput,
+    FailAsyncActivityInput,
+    FetchWorkflowHistoryEventsInput,
+    HeartbeatAsyncActivityInput,
+    ListWorkflowsInput,
+    QueryWorkflowInput,
+    ReportCancellationAsyncActivityInput,
+    SignalWorkflowInput,
+    StartWorkflowInput,
+    StartWorkflowUpdateInput,
+    StartWorkflowUpdateWithStartInput,
+    TerminateWorkflowInput,
+)
+from perdure.client.interceptor import Interceptor, OutboundInterceptor
+from perdure.client.queries import ask
+from perdure.client.starting import send_start
+from perdure.client.updates import WorkflowUpdateHandle, send_update
+from perdure.client.with_start import send_update_with_start
+
+
+def intercepted(connection: Connection, interceptors: Sequence[Interceptor]) -> OutboundInterceptor:
+    """What the calls go through: the first interceptor sees them first."""
+    outbound = cast(OutboundInterceptor, ToService(connection))
+    for interceptor in reversed(interceptors):
+        outbound = interceptor.intercept_client(outbound)
+    return outbound
+
+
+class ToService:
+    """The last that calls are handed to."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def start_workflow(self, asked: StartWorkflowInput) -> WorkflowHandle[Any, Any]:
+        """Start a workflow."""
+        response = await send_start(self._connection, asked)
+        return WorkflowHandle(
+            self._connection,
+            asked.id,
+            result_run_id=response.run_id,
+            first_execution_run_id=response.first_execution_run_id or response.run_id,
+            result_type=asked.ret_type,
+            start_workflow_response=response,
+        )
+
+    async def cancel_workflow(self, asked: CancelWorkflowInput) -> None:
+        """Ask for a cancellation."""
+        await acting.cancel(self._connection, asked)
+
+    async def describe_workflow(self, asked: DescribeWorkflowInput) -> WorkflowExecutionDescription:
+        """Describe a workflow."""
+        return await acting.describe(self._connection, asked)
+
+    def fetch_workflow_history_events(
+        self, asked: FetchWorkflowHistoryEventsInput
+    ) -> WorkflowHistoryEventAsyncIterator:
+        """Read a history."""
+        return WorkflowHistoryEventAsyncIterator(self._connection, asked)
+
+    def list_workflows(self, asked: ListWorkflowsInput) -> WorkflowExecutionAsyncIterator:
+        """List runs."""
+        return WorkflowExecutionAsyncIterator(self._connection, asked)
+
+    async def count_workflows(self, asked: CountWorkflowsInput) -> WorkflowExecutionCount:
+        """Count runs."""
+        return await acting.count(self._connection, asked)
+
+    async def query_workflow(self, asked: QueryWorkflowInput) -> Any:
+        """Ask a workflow."""
+        return await ask(self._connection, asked)
+
+    async def signal_workflow(self, asked: SignalWorkflowInput) -> None:
+        """Send a signal."""
+        await acting.signal(self._connection, asked)
+
+    async def terminate_workflow(self, asked: TerminateWorkflowInput) -> None:
+        """Terminate a workflow."""
+        await acting.terminate(self._connection, asked)
+
+    async def start_workflow_update(
+        self, asked: StartWorkflowUpdateInput
+    ) -> WorkflowUpdateHandle[Any]:
+        """Send an update."""
+        return await send_update(self._connection, asked)
+
+    async def start_update_with_start_workflow(
+        self, asked: StartWorkflowUpdateWithStartInput
+    ) -> WorkflowUpdateHandle[Any]:
+        """Send an update, with the workflow to start for it."""
+        return await send_update_with_start(self._connection, asked)
+
+    async def heartbeat_async_activity(self, asked: HeartbeatAsyncActivityInput) -> None:
+        """Send a heartbeat."""
+        await heartbeat_activity(self._connection, asked)
+
+    async def complete_async_activity(self, asked: CompleteAsyncActivityInput) -> None:
+        """Complete an activity."""
+        await complete_activity(self._connection, asked)
+
+    async def fail_async_activity(self, asked: FailAsyncActivityInput) -> None:
+        """Fail an activity."""
+        await fail_activity(self._connection, asked)
+
+    async def report_cancellation_async_activity(
+        self, asked: ReportCancellationAsyncActivityInput
+    ) -> None:
+        """Report a cancellation."""
+        await report_cancellation_of_activity(self._connection, asked)
