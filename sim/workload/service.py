@@ -325,14 +325,9 @@ class Service:
             reply = await engine.submit(NAMESPACE, workflow_id, CompleteWorkflowTask(token, copy))
             completed = CompletedTask(reply)
             if isinstance(reply, WorkflowTaskCompleted):
-                if reply.workflow_task is not None:
-                    completed.workflow_task = await engine.with_history(
-                        NAMESPACE, workflow_id, reply.workflow_task
-                    )
-                completed.activity_tasks = [
-                    await engine.with_input(NAMESPACE, workflow_id, task)
-                    for task in reply.activity_tasks
-                ]
+                completed.workflow_task, completed.activity_tasks = await engine.with_tasks(
+                    NAMESPACE, workflow_id, reply
+                )
             return completed
 
         def answered(completed: CompletedTask) -> None:

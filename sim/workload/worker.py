@@ -122,10 +122,11 @@ class Worker:
                 task = await self.answer(task)
 
     async def _answer_query(self, task: QueryTaskWithHistory) -> None:
-        """Tell what the run has seen: from the cache, as long as that is of the newest task."""
+        """Tell what the run has seen: from the cache, when no history came with the query and as
+        long as it is of the newest task."""
         if self._misbehaves():
             return  # Its caller gives up.
-        cached = self._cache.get(task.run_id, NOTHING)
+        cached = NOTHING if task.history else self._cache.get(task.run_id, NOTHING)
         seen = len(cached.events)
         if not seen or seen < task.previous_started_event_id or self._misbehaves():
             try:

@@ -326,3 +326,46 @@ async def test_whoever_waits_for_a_task_when_the_engine_stops_hears_of_it(house:
     await house.engine.close()
     with pytest.raises(EngineStopped):
         await waiting
+
+
+@simulated
+async def test_a_terminated_run_is_asked_with_the_history_that_its_worker_has_not_seen(
+    house: House,
+) -> None:
+    await idle(house, sticky="mine:5s")
+    assert await house.poll("mine", sticky_for="queue", seconds=1) is None
+    await house.signal("w")
+    await house.terminate("w")
+    sticky = spawn(house.poll("mine", sticky_for="queue"))
+    asked = ask(house)
+    task = await take_query(house)
+    assert len(History.FromString(task.history).events) == task.last_event_id, "all of it"
+    answer(house, task)
+    assert await asked == said("yes")
+    assert await sticky is None
+
+
+@simulated
+async def test_a_task_that_is_given_out_again_brings_no_query_that_is_behind_a_buffered_event(
+    house: House,
+) -> None:
+    await idle(house)
+    await house.signal("w", request="first")
+    polled = spawn(house.poll())
+    house.wire.hold()
+    await turns()
+    signalled = spawn(house.signal("w", request="second"))
+    await turns()
+    polled.cancel()
+    await turns()
+    house.wire.release()
+    await signalled
+    asked = ask(house)
+    await turns()
+    again = await house.take()
+    assert not again.task.queries, "its worker does not see the second signal"
+    await house.complete(again, "")
+    following = await house.take()
+    (query_id,) = following.task.queries
+    await house.complete(following, "", answer=f"{query_id}:yes")
+    assert await asked == said("yes")

@@ -19,7 +19,7 @@ from perdure.server.machines.errors import BusyWorkflow, NotFound, WorkflowNotRe
 from perdure.server.machines.workflow import inputs
 from perdure.server.machines.workflow.inputs import UpdateStage
 from tests.engine.house import NAMESPACE, House, simulated, spawn, turns
-from tests.machines import updating
+from tests.machines import requests, updating
 
 ADMITTED, ACCEPTED, COMPLETED = UpdateStage
 
@@ -261,3 +261,25 @@ async def test_whoever_waits_for_an_update_hears_that_the_engine_stops(house: Ho
     await house.engine.close()
     with pytest.raises(EngineStopped):
         await sent
+
+
+@simulated
+async def test_an_update_between_a_start_and_its_repetition_comes_with_a_later_task(
+    house: House,
+) -> None:
+    async def start() -> inputs.WorkflowStarted:
+        request = requests.start({}, is_eager=True)
+        reply = await house.submit("w", inputs.StartWorkflow(request))
+        assert isinstance(reply, inputs.WorkflowStarted)
+        return reply
+
+    first = await start()
+    sent = send(house, "u")
+    await turns()
+    repeated = await start()
+    assert first.eager_task is not None
+    assert repeated.eager_task == first.eager_task, "it brings no more than the first did"
+    task = WorkflowTaskWithHistory(first.eager_task, b"", 0)
+    await house.complete(task, "")
+    await house.complete(await house.take(), "", say="accept:u,respond:u")
+    assert (await sent).stage == COMPLETED

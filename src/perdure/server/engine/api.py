@@ -30,6 +30,7 @@ from perdure.server.machines.workflow.inputs import (
     UpdateWithStart,
     UpdateWorkflow,
     WorkflowStarted,
+    WorkflowTaskCompleted,
 )
 from perdure.server.machines.workflow.state import Run
 
@@ -221,14 +222,13 @@ class EngineApi(Protocol):
     async def with_history(
         self, namespace: NamespaceRef, workflow_id: str, task: StartedWorkflowTask
     ) -> WorkflowTaskWithHistory:
-        """The history that goes with a task which came as part of a reply (eager start, returned
-        task)."""
+        """The history that goes with a task which came as part of a reply (eager start)."""
         ...
 
-    async def with_input(
-        self, namespace: NamespaceRef, workflow_id: str, task: StartedActivityTask
-    ) -> ActivityTaskWithInput:
-        """The input that goes with an activity task which came as part of a reply."""
+    async def with_tasks(
+        self, namespace: NamespaceRef, workflow_id: str, completed: WorkflowTaskCompleted
+    ) -> tuple[WorkflowTaskWithHistory | None, list[ActivityTaskWithInput]]:
+        """What goes with the tasks that came with the answer to a completion."""
         ...
 
     async def read_history(

@@ -69,6 +69,7 @@ from perdure.server.machines.workflow.inputs import (
     UpdateWithStart,
     UpdateWorkflow,
     WorkflowStarted,
+    WorkflowTaskCompleted,
     WorkflowTaskUndelivered,
 )
 from perdure.server.machines.workflow.state import AttemptState, Run
@@ -353,6 +354,23 @@ class Engine:
         event_id = task.token.scheduled_event_id
         return ActivityTaskWithInput(task, await self.reader.read_event(number, tail, event_id))
 
+    async def with_tasks(
+        self, namespace: NamespaceRef, workflow_id: str, completed: WorkflowTaskCompleted
+    ) -> tuple[WorkflowTaskWithHistory | None, list[ActivityTaskWithInput]]:
+        """What goes with the tasks that came with the answer to a completion. When its worker does
+        not get them after all, they are on offer again."""
+        next_task, activity_tasks = completed.workflow_task, completed.activity_tasks
+        try:
+            return (
+                None
+                if next_task is None
+                else await self.with_history(namespace, workflow_id, next_task),
+                [await self.with_input(namespace, workflow_id, task) for task in activity_tasks],
+            )
+        except UNDELIVERED:
+            self.unheard(namespace, workflow_id, completed)
+            raise
+
     async def read_history(
         self,
         namespace: NamespaceRef,
@@ -554,6 +572,15 @@ class Engine:
     def sent(self, messages: list[Outgoing]) -> None:
         """Outbox rows are durable: their messages are delivered."""
         self.outbox.publish(messages)
+
+    def unheard(
+        self, namespace: NamespaceRef, workflow_id: str, completed: WorkflowTaskCompleted
+    ) -> None:
+        """The tasks that came with an answer which its worker did not get are on offer again."""
+        if completed.workflow_task is not None:
+            self.dispatcher.take_back(namespace, workflow_id, completed.workflow_task)
+        for task in completed.activity_tasks:
+            self.dispatcher.take_back(namespace, workflow_id, task)
 
     # ---- inside
 

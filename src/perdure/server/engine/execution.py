@@ -78,3 +78,4 @@ class Execution:
         for future in waiting.values():
             if not future.done():
                 future.set_exception(EngineUnavailable("what was waited for was lost; try again"))
+                future.exception()  # Nobody may be left to hear of it.

@@ -43,7 +43,7 @@ from perdure.server.machines.workflow.effects import (
     TellUpdate,
     WithdrawTask,
 )
-from perdure.server.machines.workflow.inputs import Refused
+from perdure.server.machines.workflow.inputs import Refused, WorkflowTaskCompleted
 from perdure.server.machines.workflow.turn import Batch
 from perdure.server.store.codec import unseal
 from perdure.server.store.ports import LoadedRun, RunNumber, Store, StoreUnavailable
@@ -90,6 +90,12 @@ class Publisher(Protocol):
 
     def sent(self, messages: list[Outgoing]) -> None:
         """Outbox rows are durable."""
+        ...
+
+    def unheard(
+        self, namespace: NamespaceRef, workflow_id: str, completed: WorkflowTaskCompleted
+    ) -> None:
+        """The answer to a completion is durable, and did not reach its worker."""
         ...
 
 
@@ -155,11 +161,32 @@ class Pipeline:
                 if execution.is_dropped:
                     continue
                 return reply
-            reply = await self.when_durable(write, reply)
+            try:
+                await self.when_durable(write, reply)
+            except (EngineUnavailable, asyncio.CancelledError):
+                if isinstance(reply, WorkflowTaskCompleted):
+                    self._take_back(namespace, workflow_id, write, reply)
+                raise
             if isinstance(reply, Refused):
                 raise InvalidArgument(reply.message)
             return reply
         raise EngineUnavailable(f"{kind.name.lower()} {workflow_id!r} cannot be written now")
+
+    def _take_back(
+        self,
+        namespace: NamespaceRef,
+        workflow_id: str,
+        write: PendingWrite,
+        completed: WorkflowTaskCompleted,
+    ) -> None:
+        """Nobody gets the tasks that come with an answer, which may become durable all the same."""
+        if completed.workflow_task is None and not completed.activity_tasks:
+            return
+        write.when_durable(
+            lambda error: (
+                None if error else self.publisher.unheard(namespace, workflow_id, completed)
+            )
+        )
 
     def expect_answer(self, execution: Execution) -> None:
         """A worker has been given a task in the open group, and is about to answer it."""

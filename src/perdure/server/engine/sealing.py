@@ -84,6 +84,8 @@ class PendingWrite:
     __slots__ = (
         "_answers",
         "_callbacks",
+        "_error",
+        "_is_settled",
         "execution",
         "namespace",
         "outbox",
@@ -99,6 +101,8 @@ class PendingWrite:
         self.outbox_deleted: list[int] = []
         self._answers: list[asyncio.Future[None]] = []
         self._callbacks: list[Callable[[Exception | None], None]] = []
+        self._is_settled = False
+        self._error: Exception | None = None
 
     def answer(self, answer: asyncio.Future[None]) -> None:
         """Somebody waits for an answer: the future is done when the write is durable, and fails
@@ -118,10 +122,14 @@ class PendingWrite:
 
     def when_durable(self, callback: Callable[[Exception | None], None]) -> None:
         """Call back once: with None when the write is durable, with the reason when it is lost."""
-        self._callbacks.append(callback)
+        if self._is_settled:
+            callback(self._error)
+        else:
+            self._callbacks.append(callback)
 
     def settle(self, error: Exception | None) -> None:
         """Tell everybody who waits."""
+        self._is_settled, self._error = True, error
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             callback(error)

@@ -132,20 +132,18 @@ async def respond_workflow_task_completed(
             reset_history_event_id=reply.reset_history_event_id
         )
         parts.append(reset_to.SerializeToString())
-    if reply.workflow_task is not None:
-        ready = await services.engine.with_history(
-            namespace, token.workflow_id, reply.workflow_task
-        )
-        parts.append(responses.embedded(_WORKFLOW_TASK, responses.workflow_task(ready)))
-        if held is not None:
-            held.hold(namespace, ready.task)
-    for task in reply.activity_tasks:
-        if held is not None:
-            held.hold(namespace, task)
-        with_input = await services.engine.with_input(namespace, token.workflow_id, task)
-        parts.append(
-            responses.embedded(_ACTIVITY_TASKS, responses.activity_task(namespace, with_input))
-        )
+    if reply.workflow_task is not None or reply.activity_tasks:
+        ready, activities = await services.engine.with_tasks(namespace, token.workflow_id, reply)
+        if ready is not None:
+            parts.append(responses.embedded(_WORKFLOW_TASK, responses.workflow_task(ready)))
+            if held is not None:
+                held.hold(namespace, ready.task)
+        for activity in activities:
+            if held is not None:
+                held.hold(namespace, activity.task)
+            parts.append(
+                responses.embedded(_ACTIVITY_TASKS, responses.activity_task(namespace, activity))
+            )
     return b"".join(parts)
 
 

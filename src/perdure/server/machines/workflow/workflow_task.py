@@ -159,9 +159,12 @@ def start(
     return started_reply(turn.workflow, is_sticky=was_sticky or is_inline)
 
 
-def started_reply(workflow: Workflow, *, is_sticky: bool) -> StartedWorkflowTask:
+def started_reply(
+    workflow: Workflow, *, is_sticky: bool, is_repeated: bool = False
+) -> StartedWorkflowTask:
     """What a worker needs to know of the started task; on its sticky queue, only the history that
-    it has not seen."""
+    it has not seen. A repeated answer brings no updates that have come since the first: who has
+    that one knows nothing of them."""
     run = workflow.run
     assert run is not None, "a task has been started"
     task = run.workflow_task
@@ -189,8 +192,9 @@ def started_reply(workflow: Workflow, *, is_sticky: bool) -> StartedWorkflowTask
         history_from=seen + 1 if is_sticky else 1,
         history_to=recorded.next_event_id - 1,
         unrecorded=unrecorded_events(run, is_for_worker=True),
-        queries=queries.waiting(workflow),
-        messages=updates.sent(workflow, task),
+        # What is buffered (of a task that is given out again) comes with the next task only.
+        queries={} if run.buffered else queries.waiting(workflow),
+        messages=[] if is_repeated else updates.sent(workflow, task),
     )
 
 

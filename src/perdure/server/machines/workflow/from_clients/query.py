@@ -32,6 +32,8 @@ BUFFER_FULL = (
     "consistent query buffer is full,"
     " this may be caused by too many queries and workflow not able to process query fast enough"
 )
+_ENDED_FROM_OUTSIDE = (Status.TERMINATED, Status.TIMED_OUT)
+"""So ends a run though its worker may not have seen all that came before."""
 
 
 def running(turn: Turn, message: QueryWorkflow) -> QueryWaits | AskDirectly | QueryRejected:
@@ -70,7 +72,7 @@ def closed(turn: Turn, message: QueryWorkflow) -> AskDirectly | QueryRejected:
     if not run.recorded.completed_task_started_event_id:
         raise WorkflowNotReady(NEVER_STARTED)
     _check_task(run)
-    return _directly(run)
+    return _directly(run, has_seen_all=status not in _ENDED_FROM_OUTSIDE)
 
 
 def forget(turn: Turn, message: ForgetQuery) -> Done:
@@ -86,12 +88,13 @@ def _check_task(run: Run) -> None:
         raise WorkflowNotReady(TASK_FAILS)
 
 
-def _directly(run: Run) -> AskDirectly:
+def _directly(run: Run, *, has_seen_all: bool = True) -> AskDirectly:
+    """A worker with the run in its memory is asked first, if it has seen everything."""
     recorded, pending = run.recorded, run.pending
     return AskDirectly(
         run_id=recorded.run_id,
         task_queue=recorded.task_queue,
-        sticky_queue=pending.sticky_queue,
+        sticky_queue=pending.sticky_queue if has_seen_all else "",
         sticky_timeout_ns=pending.sticky_timeout_ns,
         is_open=run.is_open,
         priority=priority_of(recorded.priority),

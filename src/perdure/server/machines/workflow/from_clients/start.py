@@ -173,7 +173,7 @@ def _repeated(turn: Turn, request: StartWorkflowExecutionRequest) -> WorkflowSta
         and task.started_event_id == FIRST_STARTED_EVENT_ID
         and task.attempt == 1
     ):
-        eager_task = workflow_task.started_reply(turn.workflow, is_sticky=False)
+        eager_task = workflow_task.started_reply(turn.workflow, is_sticky=False, is_repeated=True)
     return answer(run, is_new=True, eager_task=eager_task)
 
 
