@@ -57,6 +57,8 @@ EXPECTED: list[tuple[Exception, Code, type[Message] | None]] = [
         Code.ALREADY_EXISTS,
         WorkflowExecutionAlreadyStartedFailure,
     ),
+    (errors.DeploymentLimitReached("m"), Code.RESOURCE_EXHAUSTED, ResourceExhaustedFailure),
+    (errors.AlreadyExists("m"), Code.ALREADY_EXISTS, None),
     (errors.WorkflowNotReady("m"), Code.FAILED_PRECONDITION, WorkflowNotReadyFailure),
     (errors.StartDeduplicated("m"), Code.UNAVAILABLE, None),
     (errors.QueryFailed("m"), Code.INVALID_ARGUMENT, QueryFailedFailure),

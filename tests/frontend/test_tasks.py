@@ -364,15 +364,15 @@ async def test_a_wrong_poll_is_refused_in_the_words_of_the_real_server(
     assert (failure.code, failure.message) == (code, text)
 
 
-async def test_a_versioned_worker_is_told_that_versioning_is_not_built(client: Client) -> None:
+async def test_a_worker_that_is_versioned_in_the_old_way_is_told_of_the_new_one(
+    client: Client,
+) -> None:
     failure = await client.refusal(
         PollWorkflowTaskQueueRequest(
             namespace="default",
             task_queue=TaskQueue(name=QUEUE),
-            deployment_options=WorkerDeploymentOptions(
-                deployment_name="d",
-                build_id="b",
-                worker_versioning_mode=WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED,
+            worker_version_capabilities=WorkerVersionCapabilities(
+                build_id="b", use_versioning=True
             ),
         )
     )

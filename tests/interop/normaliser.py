@@ -95,7 +95,7 @@ SET_FIELDS = frozenset(
 )
 
 # Encoded by one server for itself.
-TOKEN_FIELDS = frozenset({"task_token", "next_page_token", "page_token"})
+TOKEN_FIELDS = frozenset({"task_token", "next_page_token", "page_token", "conflict_token"})
 
 NONCE_PLACEHOLDER = "<nonce>"
 

@@ -13,6 +13,7 @@ from perdure.server.store.ports import (
     LeaseLost,
     ListedRun,
     LoadedRun,
+    NamedRow,
     OutboxRow,
     QueueKey,
     Record,
@@ -369,6 +370,8 @@ async def test_everything_is_there_after_opening_again(home: Home) -> None:
     await home.store.commit(group(fence, write))
     namespace = await home.store.put_namespace("default", b"settings")
     await home.store.put_queue_config(QueueKey(NAMESPACE, "queue", 2), b"config")
+    named = NamedRow(1, NAMESPACE, "deployment", b"content")
+    await home.store.put_named(named)
     before = await home.store.load_number(1)
 
     store = await home.reopen()
@@ -381,6 +384,7 @@ async def test_everything_is_there_after_opening_again(home: Home) -> None:
     assert await store.due(SHARD, 100, 10) == [(77, 1)]
     assert await store.namespaces() == [namespace]
     assert await store.queue_configs() == [(QueueKey(NAMESPACE, "queue", 2), b"config")]
+    assert await store.named(1) == [named]
     assert await listed(store) == [1]
     # Who opened it again is a new owner.
     newer = await store.acquire(SHARD)

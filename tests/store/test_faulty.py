@@ -9,7 +9,13 @@ import pytest
 
 from perdure.server.store.faulty import Fault, FaultOdds, FaultyStore
 from perdure.server.store.memory import MemoryStore
-from perdure.server.store.ports import CommitResult, CommitUnknown, QueueKey, StoreUnavailable
+from perdure.server.store.ports import (
+    CommitResult,
+    CommitUnknown,
+    NamedRow,
+    QueueKey,
+    StoreUnavailable,
+)
 from tests.store.rows import SHARD, change, group, start
 
 ODDS = FaultOdds(
@@ -68,6 +74,9 @@ async def test_a_store_can_be_switched_off_and_on() -> None:
         store.backlog_parts(QueueKey(1, "q", 1)),
         store.queue_configs(),
         store.put_queue_config(QueueKey(1, "q", 1), b""),
+        store.named(1),
+        store.put_named(NamedRow(1, 1, "x", b"")),
+        store.delete_named(1, 1, "x"),
         store.outbox(0, 1),
         store.started_runs(0, 1),
         store.runs_with_held_tasks(SHARD, 0, 1),

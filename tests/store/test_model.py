@@ -19,6 +19,7 @@ from perdure.server.store.ports import (
     DispatchRow,
     HistoryBatch,
     LeaseLost,
+    NamedRow,
     OutboxRow,
     QueueKey,
     Record,
@@ -195,6 +196,14 @@ class Stores(RuleBasedStateMachine):
         self.both("put_queue_config", queue, blob)
         self.both("queue_configs")
 
+    @rule(name=st.sampled_from(["a", "b"]), kind=st.integers(1, 2), blob=st.none() | BLOBS)
+    def put_or_delete_named(self, name: str, kind: int, blob: bytes | None) -> None:
+        if blob is None:
+            self.both("delete_named", kind, 1, name)
+        else:
+            self.both("put_named", NamedRow(kind, 1, name, blob))
+        self.both("named", kind)
+
     @precondition(lambda self: self.owners)
     @rule()
     def reopen(self) -> None:
@@ -229,6 +238,7 @@ class Stores(RuleBasedStateMachine):
         self.both("namespaces")
         self.both("queues_with_backlog")
         self.both("queue_configs")
+        self.both("named", 1)
         for queue in QUEUES:
             self.both("backlog_parts", queue)
             after = None

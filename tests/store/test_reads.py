@@ -13,6 +13,7 @@ from perdure.server.store.ports import (
     BatchRow,
     Fence,
     ListedRun,
+    NamedRow,
     NamespaceRow,
     OutboxRow,
     QueueKey,
@@ -363,12 +364,14 @@ async def test_the_number_of_a_namespace_that_is_dropped_is_never_used_again(sto
     row = await store.put_namespace("a", b"settings")
     kept = QueueKey(row.number + 7, "queue", 1)
     await store.put_queue_config(QueueKey(row.number, "queue", 1), b"config")
+    await store.put_named(NamedRow(1, row.number, "deployment", b"content"))
     await store.put_queue_config(kept, b"config")
     await store.put_batch(BatchRow(row.number, "job", b"state"))
     await store.drop_namespace(row.number)
     assert await store.namespaces() == []
     assert await store.queue_configs() == [(kept, b"config")]
     assert await store.batches() == []
+    assert await store.named(1) == []
     again = await store.put_namespace("a", b"settings")
     assert again.number != row.number
 
@@ -383,3 +386,15 @@ async def test_batch_operations_are_kept_by_their_id(home: Home) -> None:
     await store.delete_batch(1, "b")
     store = await home.reopen()
     assert await store.batches() == [rows[0], rows[2]]
+
+
+async def test_what_has_a_name_is_found_by_its_kind_in_order(store: Store) -> None:
+    rows = [NamedRow(1, 2, "a", b"1"), NamedRow(1, 1, "b", b"2"), NamedRow(2, 1, "a", b"3")]
+    for row in rows:
+        await store.put_named(row)
+    await store.put_named(NamedRow(1, 1, "b", b"4"))
+    assert await store.named(1) == [NamedRow(1, 1, "b", b"4"), rows[0]]
+    await store.delete_named(1, 2, "a")
+    await store.delete_named(1, 2, "nothing")
+    assert await store.named(1) == [NamedRow(1, 1, "b", b"4")]
+    assert await store.named(2) == [rows[2]]

@@ -16,6 +16,7 @@ from tests.interop.programs import (
     children_by_hand,
     commands,
     deletions,
+    deployments,
     external,
     failures,
     gated,
@@ -44,6 +45,11 @@ from tests.interop.programs import (
 from tests.interop.stage import Stage
 
 PROGRAMS: dict[str, Callable[[Stage], Awaitable[None]]] = {
+    "deployment_grows": deployments.deployment_grows,
+    "deployment_tokens": deployments.deployment_tokens,
+    "deployment_deletion": deployments.deployment_deletion,
+    "deployment_created": deployments.deployment_created,
+    "refused_deployments": deployments.refused_deployments,
     "greeting": greeting.greeting,
     "chain": greeting.chain,
     "nothing": greeting.nothing,

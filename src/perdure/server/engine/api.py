@@ -7,7 +7,7 @@ the two below.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from temporalio.api.query.v1 import WorkflowQueryResult
@@ -17,7 +17,9 @@ from temporalio.api.workflowservice.v1 import (
     UpdateTaskQueueConfigRequest,
 )
 
+from perdure.server.machines.deployment.names import VersionName
 from perdure.server.machines.ports import Address
+from perdure.server.machines.queue.routing import NO_ROUTING, QueueRouting
 from perdure.server.machines.queue.statistics import Poller
 from perdure.server.machines.search_attributes import CustomAttributes
 from perdure.server.machines.workflow.inputs import (
@@ -33,6 +35,9 @@ from perdure.server.machines.workflow.inputs import (
     WorkflowTaskCompleted,
 )
 from perdure.server.machines.workflow.state import Run
+
+if TYPE_CHECKING:
+    from perdure.server.engine.deployments import DeploymentOffice
 
 
 class EngineUnavailable(Exception):
@@ -69,6 +74,10 @@ class Poll(msgspec.Struct, frozen=True):
     takes_early: bool = False
     """It may be given a workflow task before the task's start is durable: what the worker knows
     ends with the engine, and whatever follows from it waits for the commit."""
+    version: VersionName | None = None
+    """The version of a deployment that the worker is of; None for an unversioned one."""
+    deployment: bytes = b""
+    """Serialised WorkerDeploymentOptions, which unversioned workers may send too."""
     rate_per_second: float | None = None
     """What the worker wants the queue to be limited to; None when it does not say."""
 
@@ -110,6 +119,8 @@ class QueueView(msgspec.Struct):
     config: TaskQueueConfig | None
     configured_rate: float | None
     worker_rate: float | None
+    routing: QueueRouting = NO_ROUTING
+    """Where its deployments send new work."""
 
 
 class QueryTaskWithHistory(msgspec.Struct):
@@ -185,6 +196,11 @@ class RunView(msgspec.Struct):
 
 class EngineApi(Protocol):
     """The engine, as the frontend sees it."""
+
+    @property
+    def deployments(self) -> DeploymentOffice:
+        """The worker deployments."""
+        ...
 
     async def submit(self, namespace: NamespaceRef, workflow_id: str, message: Input) -> Reply:
         """Decide on an input and answer when the decision is durable. Raises Rejected,
@@ -312,8 +328,11 @@ class EngineApi(Protocol):
         """A run's committed state. Raises NotFound."""
         ...
 
-    async def describe_queue(self, namespace: NamespaceRef, name: str, kind: int) -> QueueView:
-        """A task queue, known or not; `kind` is a TaskQueueType."""
+    async def describe_queue(
+        self, namespace: NamespaceRef, name: str, kind: int, version: VersionName | None = None
+    ) -> QueueView:
+        """A task queue, known or not, or the part of it for a version; `kind` is a
+        TaskQueueType."""
         ...
 
     async def configure_queue(

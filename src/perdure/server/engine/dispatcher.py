@@ -24,9 +24,11 @@ from perdure.server.engine.directory import RunDirectory
 from perdure.server.engine.execution import Execution
 from perdure.server.engine.pipeline import Pipeline
 from perdure.server.engine.sealing import PendingRun, PendingWrite
+from perdure.server.machines.deployment.names import VersionName
 from perdure.server.machines.errors import InvariantViolation, Rejected
 from perdure.server.machines.ports import SECOND_NS, Ids
 from perdure.server.machines.queue.queue import Task
+from perdure.server.machines.queue.routing import NO_ROUTING
 from perdure.server.machines.queue.statistics import Poller
 from perdure.server.machines.workflow.effects import OfferTask, TaskKind
 from perdure.server.machines.workflow.inputs import (
@@ -77,6 +79,9 @@ class Dispatcher:
         self._ids = ids
         self._spawn = spawn
         self._namespace_of = namespace_of
+        queues.start_stored = self.start_stored
+        queues.offer_again = self.offer_query
+        queues.workflow_of = self._workflow_of
 
     # ---- from the pipeline
 
@@ -84,14 +89,14 @@ class Dispatcher:
         self, execution: Execution, namespace: NamespaceRef, run: RunNumber, offer: OfferTask
     ) -> None:
         """A task is on offer in the open group: a waiting poll takes it there and then."""
-        key = QueueKey(namespace.number, offer.queue, offer.kind)
+        key = self._part_for(namespace.number, execution.key[1], offer)
         queue = self._queues.find(key)
-        if queue is None:
+        if queue is None or (offer.sticky_for and self._is_elsewhere(key, execution, offer)):
             return
         waiting = queue.take_poll(offer.priority, self._clock.now_ns())
         if waiting is None:
             return
-        message = self._start_message(offer.kind, offer.run_id, offer, waiting.poll)
+        message = self._start_message(key, offer.run_id, execution.key[1], offer, waiting.poll)
         try:
             reply, write = self._pipeline.decide(execution, namespace, message)
         except (Rejected, InvariantViolation, EngineStopped):
@@ -104,7 +109,7 @@ class Dispatcher:
         self, execution: Execution, namespace: NamespaceRef, run: RunNumber, offer: OfferTask
     ) -> None:
         """A task is on offer that is stored nowhere: a waiting poll takes it, or it waits."""
-        queue = self._queues.find(QueueKey(namespace.number, offer.queue, offer.kind))
+        queue = self._queues.find(self._part_for(namespace.number, execution.key[1], offer))
         if queue is not None and queue.waiting_polls and not queue.has_backlog:
             self.offered(execution, namespace, run, offer)
         else:
@@ -121,11 +126,17 @@ class Dispatcher:
         """The next task of a queue, started for this poll, or a query; None when none came in
         time."""
         key = QueueKey(poll.namespace.number, poll.queue, kind)
+        if poll.version is not None and not poll.sticky_for:
+            await self._register(key, poll.version)
+            key = key.part(poll.version.text)
         loop = asyncio.get_running_loop()
         waiting = WaitingPoll(poll, loop.create_future())
         now_ns = self._clock.now_ns()
         self._queues.note_poller(
-            key, Poller(poll.identity, now_ns, poll.rate_per_second, poll.worker_version)
+            key,
+            Poller(
+                poll.identity, now_ns, poll.rate_per_second, poll.worker_version, poll.deployment
+            ),
         )
         task = self._queues.add_poll(key, waiting, now_ns)
         if isinstance(task, QueryTask):
@@ -160,6 +171,7 @@ class Dispatcher:
         if query.result.done():
             return
         query.is_taken = False
+        query.key = self._queues.part_for(query.key.whole, query.directive, query.workflow_id)
         waiting = self._queues.add_query(query.key, query)
         if waiting is not None:
             self._give(query, waiting)
@@ -180,6 +192,34 @@ class Dispatcher:
         if self._queues.remove_poll(key, waiting) and not waiting.result.done():
             waiting.result.set_result(None)
 
+    # ---- versions
+
+    async def _workflow_of(self, number: RunNumber) -> str | None:
+        names = await self._directory.find(number)
+        return None if names is None else names[1]
+
+    async def _register(self, key: QueueKey, version: VersionName) -> None:
+        """A version and this queue of it are known when this returns. Raises
+        DeploymentLimitReached, EngineUnavailable."""
+        try:
+            await self._queues.register(key, version)
+        except StoreUnavailable as error:
+            raise EngineUnavailable(str(error)) from error
+
+    def _part_for(self, namespace: int, workflow_id: str, offer: OfferTask) -> QueueKey:
+        key = QueueKey(namespace, offer.queue, offer.kind)
+        if offer.sticky_for:
+            return key  # It belongs to one worker.
+        return self._queues.part_for(key, offer.directive, workflow_id)
+
+    def _is_elsewhere(self, key: QueueKey, execution: Execution, offer: OfferTask) -> bool:
+        """Whether the worker of a sticky queue is of another version than the task is for."""
+        normal = QueueKey(key.namespace, offer.sticky_for, offer.kind)
+        if not offer.directive and self._queues.deployments.routing(normal) is NO_ROUTING:
+            return False
+        part = self._queues.part_for(normal, offer.directive, execution.key[1])
+        return part.version != offer.version
+
     # ---- starting
 
     def start_stored(self, key: QueueKey, task: Task, waiting: WaitingPoll[Poll]) -> None:
@@ -194,7 +234,7 @@ class Dispatcher:
                 return self._wait_on(key, waiting)
             workflow_id, run_id = found.id, found.run_id
             namespace = self._namespace_of(key.namespace)
-            message = self._start_message(TaskKind(key.kind), run_id, task, waiting.poll)
+            message = self._start_message(key, run_id, workflow_id, task, waiting.poll)
             execution = await self._pipeline.execution(namespace, workflow_id)
             reply, write = self._pipeline.decide(execution, namespace, message)
         except Rejected:
@@ -225,9 +265,9 @@ class Dispatcher:
             self._spawn(self._start_stored(key, task, waiting))
 
     def _start_message(
-        self, kind: TaskKind, run_id: str, offer: OfferTask | Task, poll: Poll
+        self, key: QueueKey, run_id: str, workflow_id: str, offer: OfferTask | Task, poll: Poll
     ) -> Input:
-        if kind is TaskKind.WORKFLOW:
+        if key.kind == TaskKind.WORKFLOW:
             return StartWorkflowTask(
                 run_id=run_id,
                 stamp=offer.stamp,
@@ -319,8 +359,10 @@ class Dispatcher:
 
     def _publish(self, execution: Execution, run: RunNumber, offer: OfferTask) -> None:
         namespace = self._namespace_of(execution.key[0])
-        key = QueueKey(execution.key[0], offer.queue, offer.kind)
-        if offer.sticky_for and not self.has_live_poller(key):
+        key = self._part_for(execution.key[0], execution.key[1], offer)
+        if offer.sticky_for and (
+            not self.has_live_poller(key) or self._is_elsewhere(key, execution, offer)
+        ):
             message = StickyWorkerUnavailable(offer.run_id, offer.stamp)
             self._spawn(self._fall_back(namespace, execution.key[1], message))
             return
@@ -342,7 +384,10 @@ class Dispatcher:
 
     def advise(self, poll: Poll, kind: TaskKind, polled_ns: int) -> int:
         """By how many a worker should change its polls, now that this one has a task."""
-        queue = self._queues.find(QueueKey(poll.namespace.number, poll.queue, kind))
+        key = QueueKey(poll.namespace.number, poll.queue, kind)
+        if poll.version is not None and not poll.sticky_for:
+            key = key.part(poll.version.text)
+        queue = self._queues.find(key)
         if queue is None:
             return 0
         return queue.advise(polled_ns, self._clock.now_ns(), is_sticky=bool(poll.sticky_for))

@@ -39,6 +39,7 @@ from perdure.server.engine.api import (
 from perdure.server.engine.cache import ExecutionCache
 from perdure.server.engine.clock import Clock
 from perdure.server.engine.committer import Committer
+from perdure.server.engine.deployments import DeploymentOffice
 from perdure.server.engine.directory import RunDirectory
 from perdure.server.engine.dispatcher import Dispatcher
 from perdure.server.engine.execution import Execution
@@ -53,6 +54,7 @@ from perdure.server.engine.sealing import Outgoing, PendingRun, Projection
 from perdure.server.engine.updates import Updates
 from perdure.server.engine.waiters import Waiters
 from perdure.server.engine.wakeups import Wakeups
+from perdure.server.machines.deployment.names import VersionName
 from perdure.server.machines.errors import InvariantViolation, NotFound, Rejected
 from perdure.server.machines.ports import Address, Ids, Limits
 from perdure.server.machines.workflow.codec import copy_run
@@ -150,11 +152,11 @@ class Engine:
         self.pipeline.publisher = self
         self.queues = Queues(store, self._spawn, clock)
         self.queue_views = QueueViews(store, self.queues, clock)
+        self.deployments: DeploymentOffice = DeploymentOffice(store, self.queues, clock)
         self.directory = RunDirectory(store)
         self.dispatcher = Dispatcher(
             self.pipeline, self.queues, self.directory, clock, ids, self._spawn, namespace_of
         )
-        self.queues.start_stored = self.dispatcher.start_stored
         self.reader = HistoryReader(store)
         self.queries = Queries(
             self.pipeline, self.committer, self.dispatcher, self.reader, clock, ids
@@ -525,9 +527,12 @@ class Engine:
             if not execution.is_dropped:
                 return view
 
-    async def describe_queue(self, namespace: NamespaceRef, name: str, kind: int) -> QueueView:
-        """A task queue, known or not."""
-        return await self.queue_views.describe(QueueKey(namespace.number, name, kind))
+    async def describe_queue(
+        self, namespace: NamespaceRef, name: str, kind: int, version: VersionName | None = None
+    ) -> QueueView:
+        """A task queue, known or not, or the part of it for a version."""
+        part = "" if version is None else version.text
+        return await self.queue_views.describe(QueueKey(namespace.number, name, kind, part))
 
     async def configure_queue(
         self, namespace: NamespaceRef, request: UpdateTaskQueueConfigRequest

@@ -8,7 +8,7 @@ from temporalio.api.workflowservice.v1 import UpdateTaskQueueConfigRequest
 from perdure.server.engine.api import EngineUnavailable, NamespaceRef, QueueStatistics, QueueView
 from perdure.server.engine.clock import Clock
 from perdure.server.machines.queue import config
-from perdure.server.machines.queue.statistics import Meter, Statistics
+from perdure.server.machines.queue.statistics import Meter, Poller, Statistics
 from perdure.server.matching.queues import Queues
 from perdure.server.store.ports import BacklogPart, QueueKey, Store, StoreUnavailable
 
@@ -22,25 +22,36 @@ class QueueViews:
         self._clock = clock
 
     async def describe(self, key: QueueKey) -> QueueView:
-        """A queue, known or not. Its backlog is what is stored of it."""
+        """A queue, known or not, or a part of it. Its backlog is what is stored of it."""
         try:
-            parts = {part.priority: part for part in await self._store.backlog_parts(key)}
+            backlog = {part.priority: part for part in await self._backlog(key)}
         except StoreUnavailable as error:
             raise EngineUnavailable(str(error)) from error
         now_ns = self._clock.now_ns()
-        queue = self._queues.find(key)
-        statistics = queue.statistics if queue is not None else Statistics()
-        found = self._queues.configs.find(key)
+        keys = [key] if key.version else self._queues.parts(key)
+        queues = [queue for part in keys if (queue := self._queues.find(part)) is not None]
+        all_statistics = [queue.statistics for queue in queues]
+        found = self._queues.configs.find(key.whole)
+        priorities = {*backlog}.union(*(s.added for s in all_statistics)).union(
+            *(s.dispatched for s in all_statistics)
+        )
+        rates = [queue.worker_rate for queue in queues if queue.worker_rate is not None]
         return QueueView(
-            pollers=statistics.pollers(now_ns),
+            pollers=_pollers(all_statistics, now_ns),
             statistics={
-                priority: _statistics(priority, parts.get(priority), statistics, now_ns)
-                for priority in sorted({*parts, *statistics.added, *statistics.dispatched})
+                priority: _statistics(priority, backlog.get(priority), all_statistics, now_ns)
+                for priority in sorted(priorities)
             },
             config=found,
             configured_rate=config.rate_of(found),
-            worker_rate=queue.worker_rate if queue is not None else None,
+            worker_rate=rates[0] if rates else None,
+            routing=self._queues.deployments.routing(key.whole),
         )
+
+    async def _backlog(self, key: QueueKey) -> list[BacklogPart]:
+        if not key.version:
+            return await self._store.backlog_parts(key)
+        return await self._queues.backlog_of_part(key)
 
     async def configure(
         self, namespace: NamespaceRef, request: UpdateTaskQueueConfigRequest
@@ -57,14 +68,24 @@ class QueueViews:
             raise EngineUnavailable(str(error)) from error
 
 
+def _pollers(all_statistics: list[Statistics], now_ns: int) -> list[Poller]:
+    """Who polled lately, the last one first; each once, as it was last seen."""
+    found = [poller for statistics in all_statistics for poller in statistics.pollers(now_ns)]
+    if len(all_statistics) > 1:
+        found.sort(key=lambda poller: poller.last_access_ns)
+        found = list({poller.identity: poller for poller in found}.values())
+        found.sort(key=lambda poller: -poller.last_access_ns)
+    return found
+
+
 def _statistics(
-    priority: int, part: BacklogPart | None, statistics: Statistics, now_ns: int
+    priority: int, part: BacklogPart | None, all_statistics: list[Statistics], now_ns: int
 ) -> QueueStatistics:
     return QueueStatistics(
         backlog=part.count if part is not None else 0,
         backlog_age_ns=max(0, now_ns - part.ready_at_ns) if part is not None else 0,
-        add_rate=_rate(statistics.added.get(priority), now_ns),
-        dispatch_rate=_rate(statistics.dispatched.get(priority), now_ns),
+        add_rate=sum(_rate(one.added.get(priority), now_ns) for one in all_statistics),
+        dispatch_rate=sum(_rate(one.dispatched.get(priority), now_ns) for one in all_statistics),
     )
 
 

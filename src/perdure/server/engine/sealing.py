@@ -214,5 +214,5 @@ def _dispatch_row(namespace: NamespaceRef, run: RunNumber, offer: OfferTask) -> 
         priority=offer.priority,
         ready_at_ns=offer.ready_at_ns,
         stamp=offer.stamp,
-        directive=offer.sticky_for.encode(),
+        directive=offer.sticky_for.encode() or offer.directive,
     )

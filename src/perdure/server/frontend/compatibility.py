@@ -26,16 +26,16 @@ PARTIAL: dict[str, str] = {
     "DescribeWorkflowExecution": "callbacks and Nexus operations come with them; a"
     " closed run lists nothing pending",
     "GetSearchAttributes": "those of every namespace; the custom ones are asked of OperatorService",
-    "PollWorkflowTaskQueue": "unversioned workers",
-    "PollActivityTaskQueue": "unversioned workers",
-    "RespondWorkflowTaskCompleted": "commands of Nexus are refused; no pages",
+    "CreateWorkerDeploymentVersion": "no workers that the server starts",
+    "RespondWorkflowTaskCompleted": "commands of Nexus are refused; no pages; the versioning"
+    " behaviour is not kept yet: each task goes to the current version",
     "UpdateWorkflowExecutionOptions": "no versioning overrides",
     "ResetWorkflowExecution": "a repeated request id gets the same run, where Temporal resets once"
     " more",
     "StartBatchOperation": "of workflows and their activities; activities without a workflow are"
     " not built",
-    "DescribeTaskQueue": "no versions; a queue without a limit is shown with one of 100,000 tasks"
-    " a second",
+    "DescribeTaskQueue": "versions are not selected; a queue without a limit is shown with one of"
+    " 100,000 tasks a second",
     "ListTaskQueuePartitions": "each queue has one",
     "UpdateTaskQueueConfig": "limits of fairness keys and their weights are kept and shown, not"
     " honoured: fairness is off, as in the stock server",

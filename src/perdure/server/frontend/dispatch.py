@@ -21,6 +21,7 @@ from perdure.server.frontend import (
     activity_tasks,
     batches,
     controlling,
+    deployments,
     descriptions,
     histories,
     listing,
@@ -113,6 +114,19 @@ RPCS: dict[str, Rpc] = {
     "DescribeTaskQueue": task_queues.describe_task_queue,
     "ListTaskQueuePartitions": task_queues.list_task_queue_partitions,
     "UpdateTaskQueueConfig": task_queues.update_task_queue_config,
+    "DescribeWorkerDeployment": deployments.describe_worker_deployment,
+    "DescribeWorkerDeploymentVersion": deployments.describe_worker_deployment_version,
+    "ListWorkerDeployments": deployments.list_worker_deployments,
+    "SetWorkerDeploymentCurrentVersion": deployments.set_worker_deployment_current_version,
+    "SetWorkerDeploymentRampingVersion": deployments.set_worker_deployment_ramping_version,
+    "SetWorkerDeploymentManager": deployments.set_worker_deployment_manager,
+    "CreateWorkerDeployment": deployments.create_worker_deployment,
+    "CreateWorkerDeploymentVersion": deployments.create_worker_deployment_version,
+    "DeleteWorkerDeployment": deployments.delete_worker_deployment,
+    "DeleteWorkerDeploymentVersion": deployments.delete_worker_deployment_version,
+    "UpdateWorkerDeploymentVersionMetadata": (
+        deployments.update_worker_deployment_version_metadata
+    ),
     "ShutdownWorker": workers.shutdown_worker,
     "RecordWorkerHeartbeat": workers.record_worker_heartbeat,
 }

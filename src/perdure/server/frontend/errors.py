@@ -111,6 +111,13 @@ def _busy_workflow(error: errors.BusyWorkflow) -> Message:
     )
 
 
+def _deployment_limit(error: errors.DeploymentLimitReached) -> Message:
+    return ResourceExhaustedFailure(
+        cause=ResourceExhaustedCause.RESOURCE_EXHAUSTED_CAUSE_WORKER_DEPLOYMENT_LIMITS,
+        scope=ResourceExhaustedScope.RESOURCE_EXHAUSTED_SCOPE_NAMESPACE,
+    )
+
+
 def _query_failed(error: errors.QueryFailed) -> Message:
     if not error.failure:
         return QueryFailedFailure()
@@ -144,6 +151,8 @@ TABLE: dict[type[Exception], Row] = {
     errors.NotFound: Row(Code.NOT_FOUND, lambda error: NotFoundFailure()),
     errors.ResourceExhausted: Row(Code.RESOURCE_EXHAUSTED, _resource_exhausted),
     errors.BusyWorkflow: Row(Code.RESOURCE_EXHAUSTED, _busy_workflow),
+    errors.DeploymentLimitReached: Row(Code.RESOURCE_EXHAUSTED, _deployment_limit),
+    errors.AlreadyExists: Row(Code.ALREADY_EXISTS),
     errors.AlreadyStarted: Row(Code.ALREADY_EXISTS, _already_started),
     errors.WorkflowNotReady: Row(Code.FAILED_PRECONDITION, lambda error: WorkflowNotReadyFailure()),
     errors.QueryFailed: Row(Code.INVALID_ARGUMENT, _query_failed),

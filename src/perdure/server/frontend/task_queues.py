@@ -32,8 +32,9 @@ from perdure.server.frontend.errors import Unimplemented
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.validation import RESERVED_QUEUE_PREFIX, check_queue, is_too_long
 from perdure.server.machines.errors import InvalidArgument
+from perdure.server.machines.queue.routing import QueueRouting
 from perdure.server.machines.queue.statistics import Poller
-from perdure.server.machines.wire import set_duration, timestamp
+from perdure.server.machines.wire import set_duration, set_timestamp, timestamp
 from perdure.transport import Caller
 
 WORKFLOW = task_queue_pb2.TASK_QUEUE_TYPE_WORKFLOW
@@ -77,7 +78,7 @@ def _check_described(services: Services, request: DescribeTaskQueueRequest) -> N
     if queue.kind == STICKY and request.report_stats:
         raise InvalidArgument("DescribeTaskQueue stats are only supported for the root partition")
     if request.versions.build_ids:
-        raise Unimplemented("task queues have no versions in this server yet")
+        raise Unimplemented("Versions of a task queue are not selected in this server.")
 
 
 async def _described(
@@ -89,18 +90,16 @@ async def _described(
     limit = response.effective_rate_limit
     limit.requests_per_second, limit.rate_limit_source = _effective_rate(view)  # type: ignore[assignment]
     if request.task_queue.kind != STICKY:
-        response.versioning_info.CopyFrom(
-            TaskQueueVersioningInfo(current_version=UNVERSIONED, update_time=NO_TIME)
-        )
+        response.versioning_info.CopyFrom(_versioning(view.routing))
     if request.include_task_queue_status:
         response.task_queue_status.CopyFrom(
             TaskQueueStatus(rate_per_second=limit.requests_per_second, task_id_block=TASK_ID_BLOCK)
         )
     if request.report_stats:
-        response.stats.CopyFrom(_stats(view.statistics.values()))
+        response.stats.CopyFrom(stats_of(view.statistics.values()))
         for priority in {PRIORITY_DEFAULT, *view.statistics}:
             found = view.statistics.get(priority)
-            response.stats_by_priority_key[priority].CopyFrom(_stats([found] if found else []))
+            response.stats_by_priority_key[priority].CopyFrom(stats_of([found] if found else []))
     if request.report_config and view.config is not None:
         response.config.CopyFrom(view.config)
     return response
@@ -119,7 +118,7 @@ async def _enhanced(
         if request.report_pollers:
             info.pollers.extend(map(_poller, view.pollers))
         if request.report_stats:
-            info.stats.CopyFrom(_stats(view.statistics.values()))
+            info.stats.CopyFrom(stats_of(view.statistics.values()))
         version.types_info[queue_type].CopyFrom(info)
     response = DescribeTaskQueueResponse()
     response.versions_info[""].CopyFrom(version)
@@ -162,6 +161,27 @@ def _effective_rate(view: QueueView) -> tuple[float, int]:
     return UNLIMITED_PER_SECOND, task_queue_pb2.RATE_LIMIT_SOURCE_SYSTEM
 
 
+def _versioning(routing: QueueRouting) -> TaskQueueVersioningInfo:
+    info = TaskQueueVersioningInfo(
+        current_version=UNVERSIONED,
+        ramping_version_percentage=routing.percentage,
+        update_time=NO_TIME,
+    )
+    if (changed_ns := max(routing.current_changed_ns, routing.ramping_changed_ns)) > 0:
+        set_timestamp(info.update_time, changed_ns)
+    if (current := routing.current) is not None:
+        info.current_version = current.old_text
+        info.current_deployment_version.deployment_name = current.deployment
+        info.current_deployment_version.build_id = current.build_id
+    if (ramping := routing.ramping) is not None:
+        info.ramping_version = ramping.old_text
+        info.ramping_deployment_version.deployment_name = ramping.deployment
+        info.ramping_deployment_version.build_id = ramping.build_id
+    elif routing.percentage:
+        info.ramping_version = UNVERSIONED
+    return info
+
+
 def _poller(poller: Poller) -> PollerInfo:
     rate = poller.rate_per_second
     info = PollerInfo(
@@ -174,10 +194,13 @@ def _poller(poller: Poller) -> PollerInfo:
         info.worker_version_capabilities.CopyFrom(
             WorkerVersionCapabilities(build_id=stamp.build_id)
         )
+    if poller.deployment:
+        info.deployment_options.MergeFromString(poller.deployment)
     return info
 
 
-def _stats(parts: Iterable[QueueStatistics]) -> TaskQueueStats:
+def stats_of(parts: Iterable[QueueStatistics]) -> TaskQueueStats:
+    """What goes on, of all priorities together."""
     stats = TaskQueueStats()
     age_ns = 0
     for part in parts:

@@ -18,6 +18,7 @@ from temporalio.api.workflowservice.v1 import (
 from perdure.server.engine.api import NamespaceRef
 from perdure.server.frontend.errors import Unimplemented
 from perdure.server.machines import durations, search_attributes
+from perdure.server.machines.deployment import names
 from perdure.server.machines.errors import FailedPrecondition, InvalidArgument
 from perdure.server.machines.ports import Limits
 
@@ -117,7 +118,8 @@ def check_worker_version(
     queue: TaskQueue,
     limits: Limits,
 ) -> None:
-    """Build ids must be usable. Raises Unimplemented for workers that want to be versioned."""
+    """Build ids and versions must be usable. Raises Unimplemented for workers that want to be
+    versioned in the old way."""
     stamp = (
         request.worker_version_stamp
         if isinstance(request, RespondWorkflowTaskCompletedRequest)
@@ -139,10 +141,14 @@ def check_worker_version(
         raise InvalidArgument(
             "Build ID exceeds configured limit.workerBuildIdSize, use a shorter build ID."
         )
-    if is_versioned and not (options.deployment_name and options.build_id):
+    if stamp.use_versioning and not is_versioned:
+        raise Unimplemented("Workers are versioned by deployment options in this server.")
+    if not is_versioned:
+        return
+    if not (options.deployment_name and options.build_id):
         raise InvalidArgument("Deployment name and build id must be set together.")
-    if is_versioned or stamp.use_versioning:
-        raise Unimplemented("Worker versioning is not built yet: use an unversioned worker.")
+    names.check_deployment(options.deployment_name, limits.id_length_max)
+    names.check_build_id(options.build_id, limits.id_length_max)
 
 
 def check_priority(priority: Priority) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from temporalio.api.common.v1 import WorkerVersionStamp
-from temporalio.api.enums.v1 import task_queue_pb2
+from temporalio.api.deployment.v1 import WorkerDeploymentOptions
+from temporalio.api.enums.v1 import deployment_pb2, task_queue_pb2
 from temporalio.api.failure.v1 import Failure, ServerFailureInfo
 from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueRequest,
@@ -25,6 +26,7 @@ from perdure.server.frontend.validation import (
     long_poll_seconds,
 )
 from perdure.server.machines.activity import failures
+from perdure.server.machines.deployment.names import VersionName
 from perdure.server.machines.errors import InvalidArgument, InvariantViolation, NotFound
 from perdure.server.machines.ports import SECOND_NS, Limits
 from perdure.server.machines.workflow.inputs import (
@@ -89,8 +91,21 @@ def poll_of(
         ),
         worker_instance=request.worker_instance_key,
         takes_early=takes_early,
+        version=version_of(request.deployment_options),
+        deployment=(
+            request.deployment_options.SerializeToString()
+            if request.HasField("deployment_options")
+            else b""
+        ),
         rate_per_second=_wanted_rate(request),
     )
+
+
+def version_of(options: WorkerDeploymentOptions) -> VersionName | None:
+    """The version that a worker is of; None for an unversioned one."""
+    if options.worker_versioning_mode != deployment_pb2.WORKER_VERSIONING_MODE_VERSIONED:
+        return None
+    return VersionName(options.deployment_name, options.build_id)
 
 
 def _wanted_rate(

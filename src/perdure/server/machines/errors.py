@@ -53,6 +53,14 @@ class BusyWorkflow(ResourceExhausted):
     """Too much is asked of one workflow at a time."""
 
 
+class DeploymentLimitReached(ResourceExhausted):
+    """Too many worker deployments, versions of one, or task queues of a version."""
+
+
+class AlreadyExists(Rejected):
+    """What should be created is there already."""
+
+
 class AlreadyStarted(Rejected):
     """The workflow id is taken, as the policies of the request see it."""
 

@@ -15,6 +15,7 @@ class QueryTask(Generic[NamespaceT]):
     caller waits for `result`, which is set once."""
 
     __slots__ = (
+        "directive",
         "is_taken",
         "key",
         "namespace",
@@ -37,6 +38,7 @@ class QueryTask(Generic[NamespaceT]):
         priority: int,
         key: QueueKey,
         result: asyncio.Future[Any],
+        directive: bytes = b"",
     ) -> None:
         self.namespace = namespace
         self.workflow_id = workflow_id
@@ -45,7 +47,9 @@ class QueryTask(Generic[NamespaceT]):
         self.query = query
         self.priority = priority
         self.key = key
-        """The queue that it is on offer on."""
+        """The queue that it is on offer on, or the part of it."""
+        self.directive = directive
+        """What says for workers of which version it is."""
         self.result = result
         self.is_taken = False
         """A worker has it."""

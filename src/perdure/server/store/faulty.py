@@ -29,6 +29,7 @@ from perdure.server.store.ports import (
     Fence,
     HistoryBatch,
     LoadedRun,
+    NamedRow,
     NamespaceRow,
     OutboxRow,
     QueueKey,
@@ -298,6 +299,21 @@ class FaultyStore:
         """As the inner store, unless it is unavailable."""
         await self._before_read(0.0)
         await self.inner.put_queue_config(queue, blob)
+
+    async def named(self, kind: int) -> list[NamedRow]:
+        """As the inner store, or StoreUnavailable."""
+        await self._before_read(self.odds.read_unavailable)
+        return await self.inner.named(kind)
+
+    async def put_named(self, row: NamedRow) -> None:
+        """As the inner store, unless it is unavailable."""
+        await self._before_read(0.0)
+        await self.inner.put_named(row)
+
+    async def delete_named(self, kind: int, namespace: int, name: str) -> None:
+        """As the inner store, unless it is unavailable."""
+        await self._before_read(0.0)
+        await self.inner.delete_named(kind, namespace, name)
 
     async def outbox(self, after: int, limit: int) -> list[OutboxRow]:
         """As the inner store, or StoreUnavailable."""

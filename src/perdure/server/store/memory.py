@@ -30,6 +30,7 @@ from perdure.server.store.ports import (
     LeaseLost,
     ListedRun,
     LoadedRun,
+    NamedRow,
     NamespaceRow,
     OutboxRow,
     QueueKey,
@@ -89,6 +90,7 @@ class MemoryStore:
         self._namespace_numbers = 0
         self._queue_configs: dict[QueueKey, bytes] = {}
         self._batches: dict[tuple[int, str], BatchRow] = {}
+        self._named: dict[tuple[int, int, str], bytes] = {}
         self._wakes: defaultdict[int, list[tuple[int, RunNumber]]] = defaultdict(list)
         self._marks = (0, 0, 0)
         self._groups = 0
@@ -387,6 +389,18 @@ class MemoryStore:
         """Insert, or replace, what is set of a task queue."""
         self._queue_configs[queue] = bytes(blob)
 
+    async def named(self, kind: int) -> list[NamedRow]:
+        """All of a kind, in order."""
+        return [NamedRow(*key, self._named[key]) for key in sorted(self._named) if key[0] == kind]
+
+    async def put_named(self, row: NamedRow) -> None:
+        """Insert, or replace, a named thing."""
+        self._named[row.kind, row.namespace, row.name] = bytes(row.blob)
+
+    async def delete_named(self, kind: int, namespace: int, name: str) -> None:
+        """Delete a named thing."""
+        self._named.pop((kind, namespace, name), None)
+
     async def outbox(self, after: int, limit: int) -> list[OutboxRow]:
         """Outbox rows with a higher sequence, in order."""
         later = (sequence for sequence in self._outbox if sequence > after)
@@ -446,6 +460,7 @@ class MemoryStore:
             key: blob for key, blob in self._queue_configs.items() if key.namespace != number
         }
         self._batches = {key: row for key, row in self._batches.items() if key[0] != number}
+        self._named = {key: blob for key, blob in self._named.items() if key[1] != number}
 
     async def closed_runs(
         self, namespace: int, from_ns: int, until_ns: int, after: RunNumber, limit: int

@@ -33,6 +33,7 @@ used again. All times are integer nanoseconds since the epoch, UTC. Blobs are op
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -304,11 +305,42 @@ class BacklogCursor(msgspec.Struct, frozen=True):
 
 
 class QueueKey(msgspec.Struct, frozen=True):
-    """A task queue: `kind` is 1 for workflow tasks, 2 for activity tasks."""
+    """A task queue: `kind` is 1 for workflow tasks, 2 for activity tasks.
+
+    `version` tells the part of it that is for the workers of one version of a deployment. Stores do
+    not know of parts: they are asked for the whole.
+    """
 
     namespace: int
     queue: str
     kind: int
+    version: str = ""
+
+    @property
+    def whole(self) -> QueueKey:
+        """The queue with all its parts."""
+        return QueueKey(self.namespace, self.queue, self.kind) if self.version else self
+
+    def part(self, version: str) -> QueueKey:
+        """The part of it for the workers of a version, "" for those of none."""
+        if version == self.version:
+            return self
+        return QueueKey(self.namespace, self.queue, self.kind, version)
+
+
+class NamedKind(enum.IntEnum):
+    """What has a name in a namespace and no history. Stored: never reuse a number."""
+
+    WORKER_DEPLOYMENT = 1
+
+
+class NamedRow(msgspec.Struct, frozen=True):
+    """A thing of a namespace that is found by its kind and name."""
+
+    kind: int
+    namespace: int
+    name: str
+    blob: bytes
 
 
 class BacklogPart(msgspec.Struct, frozen=True):
@@ -442,6 +474,18 @@ class Store(Protocol):
 
     async def put_queue_config(self, queue: QueueKey, blob: bytes) -> None:
         """Insert, or replace, what is set of a task queue. Durable when it returns."""
+        ...
+
+    async def named(self, kind: int) -> list[NamedRow]:
+        """All of a kind, by namespace and name."""
+        ...
+
+    async def put_named(self, row: NamedRow) -> None:
+        """Insert, or replace, a named thing. Durable when it returns."""
+        ...
+
+    async def delete_named(self, kind: int, namespace: int, name: str) -> None:
+        """Delete a named thing, if it is there. Durable when it returns."""
         ...
 
     async def outbox(self, after: int, limit: int) -> list[OutboxRow]:

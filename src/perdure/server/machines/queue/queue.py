@@ -133,6 +133,12 @@ class Queue(Generic[PollT, QueryT]):
         if not self._queries[priority]:
             del self._queries[priority]
 
+    def take_queries(self) -> list[QueryT]:
+        """The queries that wait, which are no longer on offer here."""
+        queries = [query for waiting in self._queries.values() for query in waiting]
+        self._queries.clear()
+        return queries
+
     def take_poll(self, priority: int, now_ns: int) -> PollT | None:
         """The poll that a task which is ready right now may have: none while others wait their
         turn."""
@@ -197,14 +203,15 @@ class Queue(Generic[PollT, QueryT]):
         self._late.clear()
         return self.cursor
 
-    def add_page(self, tasks: list[Task], *, is_last: bool) -> None:
-        """Tasks read from the store, in order, since `begin_page`."""
+    def add_page(self, tasks: list[Task], *, is_last: bool, read_to: Task | None = None) -> None:
+        """Tasks read from the store, in order, since `begin_page`; `read_to` when others followed
+        that are not for this queue."""
         self._is_reading = False
         if self._must_restart:
             return
         self.is_backlog_partial = not is_last
-        if tasks:
-            self.cursor = tasks[-1]
+        if read_to is not None or tasks:
+            self.cursor = read_to or tasks[-1]
         for task in tasks:
             self._push(task)
         for task in self._late:

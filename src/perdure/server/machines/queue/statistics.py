@@ -58,6 +58,8 @@ class Poller(msgspec.Struct, frozen=True):
     rate_per_second: float | None
     """What it asks the queue to be limited to; None when it does not."""
     worker_version: bytes = b""
+    deployment: bytes = b""
+    """Serialised WorkerDeploymentOptions."""
 
 
 class Statistics:

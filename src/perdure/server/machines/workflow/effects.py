@@ -39,6 +39,11 @@ class OfferTask(msgspec.Struct, frozen=True):
     sticky_for: str = ""
     is_stored: bool = True
     """A speculative task is only offered in memory."""
+    directive: bytes = b""
+    """What says for workers of which version it is (`queue.routing.Directive`); b"" leaves it to
+    the deployments of the queue."""
+    version: str = ""
+    """With `sticky_for`: the version of the worker, "" for one of none."""
 
 
 class WithdrawTask(msgspec.Struct, frozen=True):

@@ -125,6 +125,9 @@ UPDATE perdure_namespace SET name = char(1) || number, settings = zeroblob(0) WH
 -- name: drop_queue_configs
 DELETE FROM perdure_task_queue WHERE namespace = ?;
 
+-- name: drop_named
+DELETE FROM perdure_named WHERE namespace = ?;
+
 -- name: drop_batches
 DELETE FROM perdure_batch WHERE namespace = ?;
 
@@ -203,6 +206,15 @@ SELECT namespace, queue, kind, config FROM perdure_task_queue ORDER BY namespace
 
 -- name: put_queue_config
 INSERT OR REPLACE INTO perdure_task_queue (namespace, queue, kind, config) VALUES (?, ?, ?, ?);
+
+-- name: named
+SELECT kind, namespace, name, content FROM perdure_named WHERE kind = ? ORDER BY namespace, name;
+
+-- name: put_named
+INSERT OR REPLACE INTO perdure_named (kind, namespace, name, content) VALUES (?, ?, ?, ?);
+
+-- name: delete_named
+DELETE FROM perdure_named WHERE kind = ? AND namespace = ? AND name = ?;
 
 -- name: outbox
 SELECT sequence, run, content FROM perdure_outbox WHERE sequence > ? ORDER BY sequence LIMIT ?;

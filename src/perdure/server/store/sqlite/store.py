@@ -26,6 +26,7 @@ from perdure.server.store.ports import (
     HistoryBatch,
     ListedRun,
     LoadedRun,
+    NamedRow,
     NamespaceRow,
     OutboxRow,
     QueueKey,
@@ -270,13 +271,21 @@ class SqliteStore:
 
     async def put_queue_config(self, queue: QueueKey, blob: bytes) -> None:
         """Insert, or replace, what is set of a task queue."""
-        self._check_open()
-        row = (queue.namespace, queue.queue, queue.kind, blob)
+        await self._carry_out(
+            ("put_queue_config", (queue.namespace, queue.queue, queue.kind, blob))
+        )
 
-        def put(connection: apsw.Connection) -> None:
-            connection.execute(self._sql["put_queue_config"], row)
+    async def named(self, kind: int) -> list[NamedRow]:
+        """All of a kind, in order."""
+        return [NamedRow(*row) for row in await self._all("named", (kind,))]
 
-        await self._writer.submit(lambda: self._groups.transact(put))
+    async def put_named(self, row: NamedRow) -> None:
+        """Insert, or replace, a named thing."""
+        await self._carry_out(("put_named", (row.kind, row.namespace, row.name, row.blob)))
+
+    async def delete_named(self, kind: int, namespace: int, name: str) -> None:
+        """Delete a named thing."""
+        await self._carry_out(("delete_named", (kind, namespace, name)))
 
     async def outbox(self, after: int, limit: int) -> list[OutboxRow]:
         """Outbox rows with a higher sequence, in order."""
@@ -316,6 +325,7 @@ class SqliteStore:
             ("drop_namespace", (number,)),
             ("drop_queue_configs", (number,)),
             ("drop_batches", (number,)),
+            ("drop_named", (number,)),
         )
 
     async def closed_runs(
