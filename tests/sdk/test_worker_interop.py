@@ -57,6 +57,7 @@ BY_HAND = frozenset(
         (
             ".refusals",
             ".commands",
+            ".deployments",
             ".listing",
             ".reset_updates",
             ".update_with_start_by_hand",
