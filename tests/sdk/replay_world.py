@@ -27,6 +27,7 @@ from temporalio.api.update.v1 import Acceptance, Input, Meta, Rejection, Request
 from perdure import converter
 from perdure._definitions import WorkflowDefinition, workflow_definition_of
 from perdure._replay.api import (
+    LocalActivitiesPending,
     QueryAnswer,
     TaskFailure,
     WorkflowActivation,
@@ -141,6 +142,7 @@ class World:
         task = self._task(self.events[self._seen :], messages=messages)
         self.runner = self.runner or WorkflowRunner(self._options, task)
         outcome = self.runner.activate(task)
+        assert not isinstance(outcome, LocalActivitiesPending)
         self._seen, self._previous = len(self.events), len(self.events)
         return outcome
 

@@ -32,6 +32,7 @@ from temporalio.api.sdk.v1 import WorkflowTaskCompletedMetadata
 
 from perdure._definitions import WorkflowDefinition
 from perdure._metrics.meter import Sink
+from perdure._replay.commands.local_activity import LocalActivityMachine
 from perdure.common import MetricAttributes
 from perdure.converter import FailureConverter, PayloadConverter
 from perdure.converter.payload_converter import is_context_free
@@ -69,6 +70,8 @@ class RunnerOptions:
     build_id: str = ""
     deployment_name: str = ""
     patch_activation_callback: Callable[[PatchActivationInput], bool] | None = None
+    check_local_activity: Callable[[str], None] | None = None
+    """Raises ValueError for a type of activity that the worker does not have."""
     """Whether a run that reaches a patch for the first time takes the newer branch."""
     metric_sink: Sink | None = None
     metric_attributes: MetricAttributes = field(default_factory=dict)
@@ -104,6 +107,17 @@ class WorkflowActivation:
     """Requests for updates."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalActivitiesPending:
+    """The code waits for local activities: run them, and bring what comes of them by
+    `resolve_local`; or answer the task as it is, by `complete`."""
+
+    requests: Sequence[LocalActivityMachine]
+    """To be begun."""
+    stops: Sequence[int]
+    """To be stopped, by their numbers."""
+
+
 @dataclass(slots=True, kw_only=True)
 class WorkflowCompletion:
     """What the worker answers to the task."""
@@ -117,6 +131,8 @@ class WorkflowCompletion:
     versioning_behavior: int = 0
     closed: bool = False
     """The last command ends the run: the runner is of no more use."""
+    force_new_task: bool = False
+    """Local activities go on: another task is needed to record what comes of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,6 +57,7 @@ from perdure._replay.history import (
     History,
 )
 from perdure._replay.inbox import UPDATE_ACCEPTED, Inbox
+from perdure._replay.local_queue import LocalQueue
 from perdure._replay.randomness import seed_of_run
 
 _UPSERTED = EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES
@@ -141,6 +142,9 @@ class Machine:
         self.build_id = ""
         self.deployment_name = ""
         self.closed = False
+        self.local_activities = LocalQueue()
+        self.task_started_ns = 0
+        """The time of the run when its present task began."""
         self._code = code
         self._history = History((), 0)
         self._inbox = Inbox()
@@ -176,8 +180,9 @@ class Machine:
 
     def advance(self) -> bool:
         """Applies events until the code has something to be told. False: the task is done."""
-        while not self._has_jobs() and self.replaying:
-            if self._apply_sequence() == 0:
+        while not self._has_jobs():
+            self.local_activities.apply_ahead(self.move_time)
+            if self._has_jobs() or not self.replaying or self._apply_sequence() == 0:
                 break
         return self._has_jobs()
 
@@ -221,6 +226,7 @@ class Machine:
         """Lets go of all that refers to this machine in turn: the run has been evicted."""
         self._commands.clear()
         self._by_event_id.clear()
+        self.local_activities.clear()
         self._terminal = None
         del self._code
 
@@ -308,7 +314,17 @@ class Machine:
             self._apply_events(events, is_last)
         self._look_ahead(started_before)
         self._updates += self._inbox.take(self.last_event_id)
+        if events:
+            self._begin_task(events)
         return len(events)
+
+    def _begin_task(self, events: list[HistoryEvent]) -> None:
+        """The code is about to be told of a task, which may be one that followed others that only
+        kept local activities alive: what these brought was told later."""
+        self.local_activities.begin_task()
+        kept_alive = any(event.event_type == TASK_COMPLETED for event in events[1:])
+        if self._has_jobs() and not kept_alive:
+            self.local_activities.apply_ahead(self.move_time, first=True)
 
     def _learn_from_completions(self, events: list[HistoryEvent]) -> None:
         for event in events:
@@ -356,7 +372,8 @@ class Machine:
             self.last_event_id = event_id
 
     def _look_ahead(self, started_event_id: int) -> None:
-        """Finds the patches that the code is about to ask for, and the updates it accepted."""
+        """Finds the patches that the code is about to ask for, the updates it accepted, and what
+        came of local activities."""
         for event in self._history.peek_sequence(started_event_id):
             if event.event_type == UPDATE_ACCEPTED:
                 self._updates.append(self._inbox.bring_back(event))
@@ -367,6 +384,8 @@ class Machine:
             if marker is not None:
                 self._patch_ahead.add(marker[0])
                 self._patches.append(marker[0])
+            else:
+                self.local_activities.look_ahead(event)
 
     # Events that mirror commands
 
@@ -461,6 +480,7 @@ class Machine:
         if event.event_id >= self._next_started_event_id:
             self._started_event_id = self._next_started_event_id
             self._move_time_to(event)
+            self.task_started_ns = self.time_ns
 
     def _on_task_failed(self, event: HistoryEvent) -> None:
         attributes = event.workflow_task_failed_event_attributes
@@ -473,7 +493,10 @@ class Machine:
 
     def _move_time_to(self, event: HistoryEvent) -> None:
         time = event.event_time
-        time_ns = time.seconds * 1_000_000_000 + time.nanos
+        self.move_time(time.seconds * 1_000_000_000 + time.nanos)
+
+    def move_time(self, time_ns: int) -> None:
+        """It is at least as late as this; time never goes back."""
         self.time_ns = max(self.time_ns, time_ns)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
 
 from temporalio.api.common.v1 import Payloads
 from temporalio.api.enums.v1 import QueryResultType, WorkflowTaskFailedCause
@@ -12,6 +15,7 @@ from temporalio.api.query.v1 import WorkflowQuery, WorkflowQueryResult
 
 from perdure._replay.api import (
     HistoryGap,
+    LocalActivitiesPending,
     QueryAnswer,
     RunnerOptions,
     TaskFailure,
@@ -19,6 +23,7 @@ from perdure._replay.api import (
     WorkflowCompletion,
 )
 from perdure._replay.call_site import without_sdk_frames
+from perdure._replay.commands.local_activity import LocalOutcome
 from perdure._replay.context import WorkflowContext
 from perdure._replay.errors import NondeterminismError
 from perdure._replay.flags import Flags
@@ -27,6 +32,8 @@ from perdure._replay.history import History
 from perdure._replay.machine import Machine, Unmatched
 from perdure._replay.nondeterminism import report
 from perdure.exceptions import ApplicationError
+
+Outcome = WorkflowCompletion | LocalActivitiesPending | TaskFailure
 
 _NON_DETERMINISTIC = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR
 _UNHANDLED = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE
@@ -55,6 +62,7 @@ class WorkflowRunner:
         self._context = WorkflowContext(options, definition, task)
         self._handlers = Handlers(self._context)
         self._context.handlers = self._handlers
+        self._queries: Mapping[str, WorkflowQuery] = {}
         flags = Flags(options.sdk_name, options.sdk_version)
         self._machine = Machine(self, flags)
         self._context.machine = self._machine
@@ -68,20 +76,35 @@ class WorkflowRunner:
         """The service has dropped the task that was just answered, which only refused updates."""
         self._machine.discard_task(started_event_id)
 
-    def activate(self, task: WorkflowActivation) -> WorkflowCompletion | QueryAnswer | TaskFailure:
+    def activate(self, task: WorkflowActivation) -> Outcome | QueryAnswer:
         """Brings the run up to date and says what to answer. Raises HistoryGap; see `api.py`."""
-        try:
-            self._apply(task)
-        except HistoryGap:
-            raise
-        except Unmatched as unmatched:
-            return self._mismatched(unmatched)
-        except Exception as error:  # a named boundary: whatever the code raises fails the task
-            return self._failed(error)
+        self._queries = task.queries
+        failed = self._run(lambda: self._feed(task))
+        if failed is not None:
+            return failed
         if task.query is not None:
             return QueryAnswer(result=self._answer(task.query))
-        results = {key: self._answer(query) for key, query in task.queries.items()}
-        return self._completion(results)
+        return self._outcome()
+
+    def resolve_local(self, number: int, outcome: LocalOutcome, held_ns: int) -> Outcome:
+        """Tells the code what came of a local activity, when the task had been held for so long."""
+        machine = self._machine
+        complete_ns = machine.task_started_ns + held_ns
+        machine.move_time(complete_ns)
+        machine.local_activities.resolve(number, replace(outcome, complete_ns=complete_ns))
+        failed = self._run(self._tell)
+        return self._outcome() if failed is None else failed
+
+    def take_local_stops(self) -> list[int]:
+        """Which local activities are to be stopped."""
+        return self._machine.local_activities.take_stops()
+
+    @property
+    def task_timeout_seconds(self) -> float:
+        """How long a workflow task of the run may take."""
+        attributes = self._context.started.workflow_execution_started_event_attributes
+        timeout: timedelta = attributes.workflow_task_timeout.ToTimedelta()
+        return timeout.total_seconds()
 
     def evict(self) -> None:
         """Ends the run here, not on the server. The runner is of no more use."""
@@ -110,20 +133,48 @@ class WorkflowRunner:
 
     # The parts of a task
 
-    def _apply(self, task: WorkflowActivation) -> None:
+    def _run(self, code: Callable[[], None]) -> WorkflowCompletion | TaskFailure | None:
+        """Runs the code; what to answer when that fails the task, or the run. Raises HistoryGap."""
+        try:
+            code()
+        except HistoryGap:
+            raise
+        except Unmatched as unmatched:
+            return self._mismatched(unmatched)
+        except Exception as error:  # a named boundary: whatever the code raises fails the task
+            return self._failed(error)
+        return None
+
+    def _feed(self, task: WorkflowActivation) -> None:
         machine = self._machine
         machine.feed(History(task.events, task.previous_started_event_id), task.messages)
+        self._tell()
+        machine.release_history()
+
+    def _tell(self) -> None:
+        machine = self._machine
         while machine.advance():
             self._context.note_activation()
             self._handlers.activate(machine.take_jobs())
             machine.end_activation()
-        machine.release_history()
+            machine.local_activities.count_activation()
         if machine.closed:
             self._handlers.warn_unfinished()
 
-    def _completion(self, results: dict[str, WorkflowQueryResult]) -> WorkflowCompletion:
+    def _outcome(self) -> WorkflowCompletion | LocalActivitiesPending:
         machine = self._machine
+        local = machine.local_activities
+        if local.is_waiting and not machine.closed:
+            return LocalActivitiesPending(requests=local.take_requests(), stops=local.take_stops())
+        return self.complete()
+
+    def complete(self, *, force_new_task: bool = False) -> WorkflowCompletion:
+        """What to answer to the task, as far as the code has come."""
+        machine = self._machine
+        results = {key: self._answer(query) for key, query in self._queries.items()}
+        self._queries = {}
         return WorkflowCompletion(
+            force_new_task=force_new_task,
             commands=[] if machine.finished else machine.take_commands(),
             sdk_metadata=machine.flags.take_metadata(),
             query_results=results,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -38,9 +38,16 @@ class AttemptOptions:
 class ActivityAttempt:
     """What is kept of an attempt while it runs."""
 
-    def __init__(self, task: PollActivityTaskQueueResponse, options: AttemptOptions) -> None:
+    def __init__(
+        self,
+        task: PollActivityTaskQueueResponse,
+        options: AttemptOptions,
+        *,
+        is_local: bool = False,
+    ) -> None:
         self.task = task
-        self.data_converter = _converter(task, options)
+        self.is_local = is_local
+        self.data_converter = _converter(task, options, is_local)
         self.cancellation: ActivityCancellationDetails | None = None
         self.thread_cancellation: ThreadCancellation | None = None
         self.heartbeat_details: Sequence[Any] = ()
@@ -93,7 +100,7 @@ class ActivityAttempt:
             self._loop.call_soon_threadsafe(self._record, payloads)
 
     def _record(self, details: Sequence[Payload]) -> None:
-        if self.done:
+        if self.done or self.is_local:
             return
         if self.heartbeats is None:
             options = self._options
@@ -160,7 +167,7 @@ class ActivityAttempt:
             current_attempt_scheduled_time=_time(task.current_attempt_scheduled_time),
             heartbeat_details=self.heartbeat_details,
             heartbeat_timeout=_limit(task.heartbeat_timeout),
-            is_local=False,
+            is_local=self.is_local,
             namespace=task.workflow_namespace or self._options.client.namespace,
             schedule_to_close_timeout=_limit(task.schedule_to_close_timeout),
             scheduled_time=_time(task.scheduled_time),
@@ -178,8 +185,13 @@ class ActivityAttempt:
         )
 
 
-def _converter(task: PollActivityTaskQueueResponse, options: AttemptOptions) -> DataConverter:
+def _converter(
+    task: PollActivityTaskQueueResponse, options: AttemptOptions, is_local: bool
+) -> DataConverter:
     converter = options.client.data_converter
+    if is_local and converter.payload_codec is not None:
+        # Its values do not leave the worker but by the answer to the workflow task.
+        converter = replace(converter, payload_codec=None)
     if converter.is_context_free:
         return converter
     return converter.with_context(
@@ -190,7 +202,7 @@ def _converter(task: PollActivityTaskQueueResponse, options: AttemptOptions) -> 
             activity_task_queue=options.task_queue,
             workflow_id=task.workflow_execution.workflow_id or None,
             workflow_type=task.workflow_type.name or None,
-            is_local=False,
+            is_local=is_local,
         )
     )
 

@@ -40,6 +40,15 @@ class ActivityDefinitions:
             )
         return found
 
+    def check_local(self, activity_type: str) -> None:
+        """Raises ValueError when nothing serves a type, to the code that asks for it."""
+        if self._by_name.get(activity_type, self._dynamic) is None:
+            available = ", ".join(sorted(self._by_name))
+            raise ValueError(
+                f"Activity function {activity_type} is not registered on this worker, "
+                f"available activities: {available}"
+            )
+
     def _add(self, activity: Callable[..., Any], executor: Executor | None) -> None:
         definition = activity_definition_of(activity)
         name = definition.name

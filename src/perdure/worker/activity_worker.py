@@ -125,6 +125,22 @@ class ActivityWorker:
         self._attempts[running] = attempt
         running.add_done_callback(self._attempts.pop)
 
+    # Local activities
+
+    def local_attempt(self, task: PollActivityTaskQueueResponse) -> ActivityAttempt:
+        """An attempt of a local activity."""
+        return ActivityAttempt(task, self._options, is_local=True)
+
+    async def run_local(self, attempt: ActivityAttempt) -> _Report | None:
+        """What came of it, with payloads that no codec has seen."""
+        running = asyncio.current_task()
+        assert running is not None
+        self._attempts[running] = attempt
+        try:
+            return await self._outcome(attempt)
+        finally:
+            del self._attempts[running]
+
     # Shutdown
 
     def announce_shutdown(self) -> None:
@@ -209,6 +225,8 @@ class ActivityWorker:
 
     def _start_local_timeout(self, attempt: ActivityAttempt) -> asyncio.TimerHandle | None:
         task = attempt.task
+        if attempt.is_local:
+            return None  # whoever runs it keeps its time exactly
         limits = [
             limit.seconds + limit.nanos / 1e9
             for limit in (task.start_to_close_timeout, task.schedule_to_close_timeout)

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from typing import Final
 
 from perdure._replay.runner import WorkflowRunner
+from perdure.worker.local_activities import RunLocals
 
 RUN_BYTES: Final = 24 * 1024
 """What a small run takes: its loop, its coroutine, its machines."""
@@ -18,7 +19,7 @@ CACHE_BYTES_MAX: Final = 512 * 1024 * 1024
 class CachedRun:
     """A run: its runner, once there is one, and the lock of whoever works on it."""
 
-    __slots__ = ("bytes_estimated", "lock", "run_id", "runner", "users")
+    __slots__ = ("bytes_estimated", "local_activities", "lock", "run_id", "runner", "users")
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
@@ -26,12 +27,17 @@ class CachedRun:
         self.lock = asyncio.Lock()
         self.users = 0
         self.bytes_estimated = 0
+        self.local_activities: RunLocals | None = None
+        """Those that are under way."""
 
     def evict(self) -> None:
         """Ends the run here; the next task begins with a new runner."""
         runner, self.runner = self.runner, None
         if runner is not None:
             runner.evict()
+        if self.local_activities is not None:
+            self.local_activities.abandon()
+            self.local_activities = None
 
 
 class RunCache:

@@ -23,6 +23,12 @@ _PAYLOAD = Payload.DESCRIPTOR.full_name
 _PAYLOADS = Payloads.DESCRIPTOR.full_name
 _LEFT_ALONE = frozenset({Header.DESCRIPTOR.full_name, SearchAttributes.DESCRIPTOR.full_name})
 
+_OWN_DETAILS: dict[str, tuple[str, ...]] = {
+    "core_patch": ("patch-data",),
+    "core_local_activity": ("data",),
+}
+"""By the names of markers: the details that are the SDK's, which reads them as they are."""
+
 _BODIES: dict[str, type[Request | Acceptance | Rejection | Response]] = {
     body.DESCRIPTOR.full_name: body for body in (Request, Acceptance, Rejection, Response)
 }
@@ -69,7 +75,8 @@ def holders(message: Message) -> Iterator[Message]:
 def _children(message: Message, field: FieldDescriptor) -> Iterable[Any]:
     value: Any = getattr(message, field.name)
     if _is_map(field):
-        return [value[key] for key in value]
+        own = _OWN_DETAILS.get(getattr(message, "marker_name", ""), ())
+        return [value[key] for key in value if key not in own]
     if field.is_repeated:
         return list(value)
     return [value] if message.HasField(field.name) else []

@@ -60,9 +60,14 @@ class TaskSource(Protocol):
         ...
 
     async def complete_workflow_task(
-        self, request: RespondWorkflowTaskCompletedRequest, *, sticky: bool
+        self,
+        request: RespondWorkflowTaskCompletedRequest,
+        *,
+        sticky: bool,
+        takes_another: bool = True,
     ) -> RespondWorkflowTaskCompletedResponse:
-        """Commands. `sticky`: the next task of the run is to come to this very worker."""
+        """Commands. `sticky`: the next task of the run is to come to this very worker.
+        `takes_another`: at once, with the answer, if there is one."""
         ...
 
     async def fail_workflow_task(self, request: RespondWorkflowTaskFailedRequest) -> None:

@@ -54,9 +54,10 @@ class RunningWorker:
         )
         self._workflow_slots = Slots(config["max_concurrent_workflow_tasks"] or TASKS_MAX)
         self._activity_slots = Slots(config["max_concurrent_activities"] or TASKS_MAX)
+        self._local_slots = Slots(config["max_concurrent_local_activities"] or TASKS_MAX)
         self._watch = None if config["debug_mode"] else DeadlockWatch(DEADLOCK_SECONDS)
         self._activity_worker = self._make_activity_worker(activities)
-        self._workflow_worker = self._make_workflow_worker(workflows)
+        self._workflow_worker = self._make_workflow_worker(workflows, activities)
         self._workflow_pollers: Pollers[PollWorkflowTaskQueueResponse] | None = None
         self._activity_pollers: Pollers[PollActivityTaskQueueResponse] | None = None
 
@@ -154,7 +155,9 @@ class RunningWorker:
             heartbeat_interval_max=config["max_heartbeat_throttle_interval"],
         )
 
-    def _make_workflow_worker(self, definitions: WorkflowDefinitions) -> WorkflowWorker | None:
+    def _make_workflow_worker(
+        self, definitions: WorkflowDefinitions, activities: ActivityDefinitions
+    ) -> WorkflowWorker | None:
         config = self._config
         if not config["workflows"]:
             return None
@@ -181,6 +184,7 @@ class RunningWorker:
                 disable_eager_activity_execution=config["disable_eager_activity_execution"],
                 build_id=self._build_id,
                 patch_activation_callback=config["patch_activation_callback"],
+                check_local_activity=activities.check_local,
                 metric_sink=runtime._sink,
                 metric_attributes=runtime._attributes,
                 guard=config["workflow_runner"].guarded,
@@ -190,6 +194,8 @@ class RunningWorker:
             eager_activities=None if eager else self._activity_worker,
             eager_activities_max=config["max_eager_activity_reservations_per_workflow_task"],
             watch=self._watch,
+            local_runner=self._activity_worker,
+            local_slots=self._local_slots,
         )
 
     # Polls

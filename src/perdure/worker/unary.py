@@ -212,10 +212,15 @@ class UnaryTaskSource:
     # Answers
 
     async def complete_workflow_task(
-        self, request: RespondWorkflowTaskCompletedRequest, *, sticky: bool
+        self,
+        request: RespondWorkflowTaskCompletedRequest,
+        *,
+        sticky: bool,
+        takes_another: bool = True,
     ) -> RespondWorkflowTaskCompletedResponse:
         """Commands."""
         request.MergeFrom(self._completed)
+        request.return_new_workflow_task = takes_another
         if sticky:
             request.sticky_attributes.CopyFrom(self._sticky_attributes)
         return await self._call(

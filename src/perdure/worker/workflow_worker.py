@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol, TypeVar
 
 from temporalio.api.command.v1 import Command
 from temporalio.api.enums.v1 import CommandType, QueryResultType, WorkflowTaskFailedCause
@@ -29,6 +29,7 @@ from temporalio.api.workflowservice.v1 import (
 
 from perdure._replay.api import (
     HistoryGap,
+    LocalActivitiesPending,
     QueryAnswer,
     RunnerOptions,
     TaskFailure,
@@ -36,6 +37,7 @@ from perdure._replay.api import (
     WorkflowCompletion,
 )
 from perdure._replay.runner import (
+    Outcome,
     UnknownWorkflowError,
     WorkflowRunner,
     unknown_workflow_failure,
@@ -46,9 +48,11 @@ from perdure.worker.cache import CachedRun, RunCache
 from perdure.worker.codec import transform_all, transform_bodies
 from perdure.worker.deadlock import DeadlockError, DeadlockWatch
 from perdure.worker.limits import PayloadsTooLargeError, check_payloads, is_too_large
+from perdure.worker.local_activities import LocalActivities, LocalRunner, RunLocals
 from perdure.worker.port import PayloadLimits, TaskSource
 from perdure.worker.slots import Slots
 
+_Result = TypeVar("_Result")
 _log = logging.getLogger("perdure.worker")
 
 REPORT_DELAY_SECONDS: Final = 0.2
@@ -95,6 +99,8 @@ class WorkflowWorker:
         eager_activities: EagerActivities | None,
         eager_activities_max: int,
         watch: DeadlockWatch | None,
+        local_runner: LocalRunner | None,
+        local_slots: Slots,
     ) -> None:
         self._source = source
         self._slots = slots
@@ -107,6 +113,11 @@ class WorkflowWorker:
         self._watch = watch
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
+        self._local_activities = (
+            None
+            if local_runner is None
+            else LocalActivities(local_runner, local_slots, self._stopping)
+        )
         self.limits = PayloadLimits()
         """What the service takes, once it has said so."""
 
@@ -187,21 +198,30 @@ class WorkflowWorker:
         if codec is not None:
             await transform_all([*events, *_queries(task)], codec.decode)
             await transform_bodies(task.messages, codec.decode)
-        return self._activate(run, _activation_of(task, events))
+        outcome = self._activate(run, _activation_of(task, events))
+        if not isinstance(outcome, LocalActivitiesPending):
+            return outcome
+        assert run.runner is not None
+        assert self._local_activities is not None  # or the code could not have asked for one
+        if run.local_activities is None:
+            run.local_activities = RunLocals()
+        return await self._local_activities.see_through(
+            run.runner, run.local_activities, task, outcome, self._watched
+        )
 
-    def _activate(
-        self, run: CachedRun, activation: WorkflowActivation
-    ) -> WorkflowCompletion | QueryAnswer | TaskFailure:
+    def _activate(self, run: CachedRun, activation: WorkflowActivation) -> Outcome | QueryAnswer:
         if run.runner is None:
             try:
                 run.runner = WorkflowRunner(self._options, activation)
             except UnknownWorkflowError as error:
                 return unknown_workflow_failure(self._options, error)
         runner = run.runner
+        return self._watched(lambda: runner.activate(activation))
+
+    def _watched(self, code: Callable[[], _Result]) -> _Result | TaskFailure:
+        """Runs workflow code."""
         try:
-            if self._watch is None:
-                return runner.activate(activation)
-            return self._watch.run(lambda: runner.activate(activation))
+            return code() if self._watch is None else self._watch.run(code)
         except (DeadlockError, HistoryGap) as error:
             return _failure(_UNHANDLED, str(error), "", error)
 
@@ -248,7 +268,9 @@ class WorkflowWorker:
             sdk_metadata=completion.sdk_metadata,
             query_results=completion.query_results,
             messages=completion.messages,
+            force_create_new_workflow_task=completion.force_new_task,
         )
+        leaves = completion.force_new_task and self._stopping.is_set()
         if codec is not None:
             results = [request.query_results[key] for key in request.query_results]
             await transform_all([*request.commands, *results], codec.encode)
@@ -257,7 +279,9 @@ class WorkflowWorker:
         reserved = self._reserve_for(request.commands)
         started = 0
         try:
-            response = await self._source.complete_workflow_task(request, sticky=self._sticky)
+            response = await self._source.complete_workflow_task(
+                request, sticky=self._sticky and not leaves, takes_another=not leaves
+            )
             for activity in response.activity_tasks[:reserved]:
                 assert self._eager_activities is not None
                 self._eager_activities.accept(activity)
@@ -266,7 +290,7 @@ class WorkflowWorker:
             for _ in range(reserved - started):
                 assert self._eager_activities is not None
                 self._eager_activities.release()
-        if completion.closed:
+        if completion.closed or leaves:
             run.evict()
         elif response.reset_history_event_id:
             _discard(run, completion, response.reset_history_event_id)

@@ -87,6 +87,15 @@ from perdure.workflow._handlers import (
     signal,
     update,
 )
+from perdure.workflow._local_activities import (
+    LocalActivityConfig,
+    execute_local_activity,
+    execute_local_activity_class,
+    execute_local_activity_method,
+    start_local_activity,
+    start_local_activity_class,
+    start_local_activity_method,
+)
 from perdure.workflow._logger import LoggerAdapter, logger
 from perdure.workflow._unsafe import SandboxImportNotificationPolicy, unsafe
 from perdure.workflow._versioning import ContinueAsNewVersioningBehavior, VersioningIntent
@@ -116,6 +125,7 @@ __all__ = [
     "ExternalWorkflowHandle",
     "HandlerUnfinishedPolicy",
     "Info",
+    "LocalActivityConfig",
     "LoggerAdapter",
     "NondeterminismError",
     "NondeterministicCallError",
@@ -142,6 +152,9 @@ __all__ = [
     "execute_activity_class",
     "execute_activity_method",
     "execute_child_workflow",
+    "execute_local_activity",
+    "execute_local_activity_class",
+    "execute_local_activity_method",
     "extern_functions",
     "get_current_details",
     "get_dynamic_query_handler",
@@ -186,6 +199,9 @@ __all__ = [
     "start_activity_class",
     "start_activity_method",
     "start_child_workflow",
+    "start_local_activity",
+    "start_local_activity_class",
+    "start_local_activity_method",
     "time",
     "time_ns",
     "unsafe",

@@ -52,7 +52,8 @@ class ActivityConfig(TypedDict, total=False):
     priority: Priority
 
 
-def _target(activity: Any, result_type: Any) -> tuple[str, Any]:
+def target_of(activity: Any, result_type: Any) -> tuple[str, Any]:
+    """The type of an activity, and the hint of its result."""
     definition = getattr(activity, ACTIVITY_ATTRIBUTE, None)
     if isinstance(definition, ActivityDefinition) and definition.name is not None:
         return definition.name, definition.ret_type
@@ -118,7 +119,7 @@ def start_activity(
     them) is required.
     """
     context = current()
-    name, declared = _target(activity, result_type)
+    name, declared = target_of(activity, result_type)
     return schedule(
         context,
         ActivityRequest(
