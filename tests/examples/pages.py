@@ -23,6 +23,7 @@ from tests.crash.server_process import fixed_port
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 USUAL_PORT = "7233"
+USUAL_HTTP_PORT = "8233"
 PATIENCE_SECONDS = 60
 
 
@@ -39,7 +40,9 @@ class Page:
 
     def __init__(self, page: Path, directory: Path) -> None:
         self._port = str(fixed_port())
-        self._text = page.read_text(encoding="utf-8").replace(USUAL_PORT, self._port)
+        http_port = str(int(self._port) + int(USUAL_HTTP_PORT) - int(USUAL_PORT))
+        text = page.read_text(encoding="utf-8").replace(USUAL_HTTP_PORT, http_port)
+        self._text = text.replace(USUAL_PORT, self._port)
         self._directory = directory
 
     def run(self) -> int:

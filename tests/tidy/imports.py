@@ -37,6 +37,7 @@ QUERY = "perdure.server.visibility.query"
 NAMESPACES = "perdure.server.namespaces"
 CLUSTER = "perdure.server.cluster"
 HOUSEKEEPING = "perdure.server.housekeeping"
+HTTP = "perdure.server.http"
 FRONTEND = "perdure.server.frontend"
 TELEMETRY = "perdure.server.telemetry"
 CONFIG = "perdure.server.config"
@@ -70,6 +71,7 @@ LAYERS: dict[str, frozenset[str]] = {
             TELEMETRY,
         }
     ),
+    HTTP: frozenset({CONFIG, TELEMETRY}),
     "perdure.server": frozenset(),
     "perdure.ui": frozenset(),
     "perdure.transport": frozenset(),

@@ -30,6 +30,7 @@ BROAD_EXCEPT_BOUNDARIES: dict[str, str] = {
     "src/perdure/server/engine/committer.py": "sealing: one bad write is lost alone",
     "src/perdure/server/engine/pipeline.py": "a decision that breaks half-way",
     "src/perdure/server/frontend/dispatch.py": "the RPC edge: it becomes a status",
+    "src/perdure/server/http/listener.py": "the edge of HTTP: it becomes a status",
     "src/perdure/server/store/sqlite/readers.py": "a reader thread: whoever waits is told",
     "src/perdure/server/store/sqlite/writer.py": "the writer thread: whoever waits is told",
 }

@@ -15,6 +15,7 @@ import typer
 from perdure.server.config import (
     DEFAULT_NAMESPACE,
     DEFAULT_PORT,
+    HttpAddress,
     LogFormat,
     LogLevel,
     Settings,
@@ -38,14 +39,15 @@ EXIT_CANNOT_START = 1
 EXIT_TAKEN_OVER = 1
 EXIT_USAGE = 2
 PORT_MAX = 65_535
+UI_PORT_OFFSET = 1_000
+"""As with Temporal's server: 7233 and 8233."""
+UI_PORT_HELP = "Port of the HTTP API and the metrics; by default --port plus 1000."
 
 
 server = typer.Typer(name="server", help="Run a server.", no_args_is_help=True)
 """The name under which Temporal's command line has it."""
 
 WHY_UNSERVED = {
-    "http": "calls over HTTP are not answered yet",
-    "metrics": "metrics are not served yet",
     "ui": "there is no web page yet",
     "sqlite": "the server tunes the database itself",
 }
@@ -76,11 +78,15 @@ def dev(
     dynamic_config_value: list[str] = typer.Option(
         [], help="A limit, as KEY=JSON with Temporal's name for it (may be repeated)."
     ),
-    headless: bool = typer.Option(False, "--headless", hidden=True),
-    http_port: int | None = typer.Option(None, hidden=True),
-    metrics_port: int | None = typer.Option(None, hidden=True),
-    ui_ip: str | None = typer.Option(None, hidden=True),
-    ui_port: int | None = typer.Option(None, hidden=True),
+    ui_port: int | None = typer.Option(None, min=0, max=PORT_MAX, help=UI_PORT_HELP),
+    ui_ip: str | None = typer.Option(None, help="Address of that port; by default that of --ip."),
+    headless: bool = typer.Option(False, "--headless", help="Do not listen on --ui-port."),
+    http_port: int | None = typer.Option(
+        None, min=0, max=PORT_MAX, help="Another port of the HTTP API."
+    ),
+    metrics_port: int | None = typer.Option(
+        None, min=0, max=PORT_MAX, help="Another port of the metrics."
+    ),
     ui_public_path: str | None = typer.Option(None, hidden=True),
     ui_asset_path: str | None = typer.Option(None, hidden=True),
     ui_codec_endpoint: str | None = typer.Option(None, hidden=True),
@@ -101,14 +107,13 @@ def dev(
             log_level=log_level,
             limits=parse_overrides(dynamic_config_value),
             transport=transport,
+            http=_http_addresses(
+                ip, port, ui_ip, ui_port, others=(http_port, metrics_port), headless=headless
+            ),
         )
     except SettingsError as error:
         _fail(str(error), EXIT_USAGE)
     _warn_of_unserved(
-        http_port=http_port,
-        metrics_port=metrics_port,
-        ui_ip=ui_ip,
-        ui_port=ui_port,
         ui_public_path=ui_public_path,
         ui_asset_path=ui_asset_path,
         ui_codec_endpoint=ui_codec_endpoint,
@@ -119,6 +124,27 @@ def dev(
     import uvloop
 
     uvloop.run(_serve(settings))
+
+
+def _http_addresses(
+    ip: str,
+    port: int,
+    ui_ip: str | None,
+    ui_port: int | None,
+    *,
+    others: tuple[int | None, ...],
+    headless: bool,
+) -> tuple[HttpAddress, ...]:
+    """Where HTTP is spoken: a default port is done without when it is taken."""
+    found = [HttpAddress(host=ip, port=one) for one in others if one is not None]
+    if headless:
+        return tuple(found)
+    host = ui_ip or ip
+    if ui_port is not None:
+        found.insert(0, HttpAddress(host=host, port=ui_port))
+    elif 0 < port <= PORT_MAX - UI_PORT_OFFSET:
+        found.insert(0, HttpAddress(host=host, port=port + UI_PORT_OFFSET, is_required=False))
+    return tuple(dict.fromkeys(found))
 
 
 def _set_up_log(level: LogLevel, form: LogFormat) -> None:
@@ -174,6 +200,8 @@ async def _serve(settings: Settings) -> None:
         _fail(str(error), EXIT_CANNOT_START)
     where = "in memory" if settings.database == ":memory:" else f"in {settings.database}"
     typer.echo(f"perdure listens on {settings.host}:{server.port}, keeps its data {where}")
+    for listener in server.http:
+        typer.echo(f"the HTTP API and the metrics are on http://{listener.host}:{listener.port}")
     await stopping.wait()
     await server.stop()
     if is_lost:

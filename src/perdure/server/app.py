@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from perdure.server.config import Settings, TransportKind
+from perdure.server.config import HttpAddress, Settings, TransportKind
 from perdure.server.engine.clock import SystemClock
 from perdure.server.engine.engine import Engine
 from perdure.server.engine.ids import RandomIds
@@ -18,18 +19,24 @@ from perdure.server.frontend.services import Services, namespace_ref
 from perdure.server.frontend.sessions import HeldTasks
 from perdure.server.housekeeping.batches.batches import Batches
 from perdure.server.housekeeping.retention import Retention
+from perdure.server.http.listener import Answer, HttpListener
+from perdure.server.http.metrics import Metrics
 from perdure.server.namespaces.registry import Namespace, NamespaceRegistry
 from perdure.server.store.memory import MemoryStore
 from perdure.server.store.ports import Store
 from perdure.server.store.sqlite import open_sqlite
 from perdure.server.visibility.projection import visibility_row
+from perdure.transport.listening import BindFailed
 from perdure.transport.port import Handler
 
 if TYPE_CHECKING:
     from perdure.transport.grpc_server import GrpcServer
     from perdure.transport.http2 import Http2Server
 
+logger = logging.getLogger(__name__)
+
 SHARD = 1
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 SWITCH_INTERVAL_SECONDS = 0.0005
 GARBAGE_THRESHOLDS = (50_000, 20, 100)
 """Cycles are rare here: nearly everything is freed when its last reference goes."""
@@ -116,6 +123,18 @@ class Service:
                 services.spawn(services.reclaim(namespace))
         return cls(store, engine, services, handlers)
 
+    def gauges(self) -> dict[str, float]:
+        """What metrics show besides calls."""
+        statistics = self._store.statistics()
+        return {
+            'total_namespaces{service_name="frontend"}': len(self.namespaces.all()),
+            "perdure_store_groups": statistics.groups,
+            "perdure_store_writes": statistics.writes,
+            "perdure_store_busy_seconds": statistics.busy_seconds,
+            "perdure_invariant_violations": self.engine.recorder.violations,
+            "perdure_stalls": self.engine.wakeups.stalls,
+        }
+
     def open_session(self) -> HeldTasks:
         """What is kept for the peer of a new session."""
         return HeldTasks(self._services)
@@ -152,6 +171,7 @@ class Server:
         self._transport = transport
         self.engine = service.engine
         self.port = 0
+        self.http: list[HttpListener] = []
 
     @classmethod
     async def start(
@@ -159,8 +179,10 @@ class Server:
     ) -> Server:
         """Open the service and listen. Raises what `Service.open` raises, and BindFailed."""
         service = await Service.open(settings, on_lease_lost, store)
+        metrics = Metrics(service.gauges) if settings.http else None
+        handlers = service.handlers if metrics is None else metrics.counted(service.handlers)
         transport = transport_of(settings.transport)(
-            service.handlers,
+            handlers,
             host=settings.host,
             port=settings.port,
             open_state=service.open_session,
@@ -168,17 +190,47 @@ class Server:
         server = cls(settings, service, transport)
         try:
             server.port = await transport.start()
+            for address in settings.http:
+                await server._speak_http(address, handlers, metrics)
         except BaseException:
+            await server._stop_http()
             await service.close()
             raise
         _tune_interpreter()
         return server
 
+    async def _speak_http(
+        self, address: HttpAddress, handlers: dict[str, Handler], metrics: Metrics | None
+    ) -> None:
+        listener = HttpListener(
+            address.host, address.port, lambda: _http_answer(address.host, handlers, metrics)
+        )
+        try:
+            await listener.start()
+        except BindFailed as error:
+            if address.is_required:
+                raise
+            logger.warning("HTTP is not spoken: %s", error)
+        else:
+            self.http.append(listener)
+
+    async def _stop_http(self) -> None:
+        for listener in self.http:
+            await listener.stop()
+
     async def stop(self) -> None:
         """Answer what can be answered, and close the service."""
+        await self._stop_http()
         closing = asyncio.get_running_loop().create_task(self._service.close())
         await self._transport.stop(self._settings.stop_grace_seconds)
         await closing
+
+
+def _http_answer(host: str, handlers: dict[str, Handler], metrics: Metrics | None) -> Answer:
+    # What it knows of messages takes longer to import than a server should to start.
+    from perdure.server.http.api import Api
+
+    return Api(handlers, metrics, is_local=host in LOOPBACK).answer
 
 
 @contextmanager

@@ -49,6 +49,14 @@ class TransportKind(Enum):
     GRPCIO = "grpcio"
 
 
+class HttpAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Where HTTP is spoken. One that is not required is done without when it is taken."""
+
+    host: str
+    port: int
+    is_required: bool = True
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a server is started with. `database` is a path, or `:memory:`; `port` 0 takes a free
     one."""
@@ -62,6 +70,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: LogLevel = LogLevel.WARNING
     limits: Limits = DEFAULT_LIMITS
     transport: TransportKind = TransportKind.NATIVE
+    http: tuple[HttpAddress, ...] = ()
+    """Where the API as JSON, its OpenAPI document and the metrics are served."""
     stop_grace_seconds: float = 1.0
     """How long calls may go on after the server was told to stop."""
 

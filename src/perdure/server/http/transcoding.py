@@ -1,0 +1,235 @@
+"""Messages as JSON, and back.
+
+It is the JSON of protobuf, but for payloads, which are written as what they hold: a payload in
+`json/plain` is its value, one in `json/protobuf` an object that names its type, and a list of such
+payloads is a list. Whoever asks for `no-payload-shorthand` gets them as they are. Enumerations may
+be given without what all their names begin with.
+
+protobuf's own module does the conversion; here payloads are folded before it and unfolded after,
+along the descriptors.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+PAYLOAD = "temporal.api.common.v1.Payload"
+PAYLOADS = "temporal.api.common.v1.Payloads"
+MESSAGE_TYPE = "_protoMessageType"
+DEPTH_MAX = 100
+"""Messages within messages; deeper ones are refused."""
+
+NESTED_MAX = 500
+"""Lists and objects in a payload that is shown as its value."""
+
+Convert = Callable[[Any], Any]
+
+
+class BadJson(Exception):
+    """The text is not the JSON of the message."""
+
+
+# ---- out
+
+
+def to_json(message: Message, *, shorthand: bool, pretty: bool) -> bytes:
+    """The text of a message."""
+    value = json_format.MessageToDict(message)
+    if shorthand:
+        value = _walk(message.DESCRIPTOR, value, _fold, _same, 0)
+    if pretty:
+        return json.dumps(value, indent=2, ensure_ascii=False).encode()
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _fold(name: str, value: Any) -> Any:
+    """A payload, or a list of them, in few words; as it is when that cannot be."""
+    if name == PAYLOAD:
+        return _folded(value)[1]
+    folded = [_folded(payload) for payload in value.get("payloads", [])]
+    texts = [text for _, text in folded]
+    if all(is_short for is_short, _ in folded):
+        return texts
+    return {"payloads": texts}
+
+
+def _folded(payload: dict[str, Any]) -> tuple[bool, Any]:
+    metadata = {key: base64.b64decode(value) for key, value in payload.get("metadata", {}).items()}
+    encoding = metadata.pop("encoding", b"")
+    message_type = metadata.pop("messageType", None) if encoding == b"json/protobuf" else None
+    if metadata or "externalPayloads" in payload:
+        return False, payload
+    if encoding not in (b"json/plain", b"json/protobuf"):
+        return False, payload
+    try:
+        value = _value_of(base64.b64decode(payload.get("data", "")))
+    except ValueError:
+        return False, payload
+    if encoding == b"json/plain":
+        return True, value
+    if message_type is None or not isinstance(value, dict):
+        return False, payload
+    return True, {MESSAGE_TYPE: message_type.decode(errors="replace"), **value}
+
+
+def _value_of(data: bytes) -> Any:
+    """What a payload holds. Raises ValueError when it is not JSON, or none that could be written
+    again."""
+    if data.count(b"[") + data.count(b"{") > NESTED_MAX:
+        raise ValueError("it may be nested too deeply")
+    return json.loads(data, parse_constant=_refuse, parse_float=_finite)
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is too large")
+    return value
+
+
+# ---- in
+
+
+def from_json(text: bytes, message: Message, *, shorthand: bool) -> None:
+    """Fill a message from its text. Raises BadJson."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadJson(f"invalid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise BadJson("a request is a JSON object")
+    unfold = _unfold if shorthand else _unchanged
+    try:
+        value = _walk(message.DESCRIPTOR, value, unfold, _full_name, 0)
+        json_format.ParseDict(value, message, max_recursion_depth=DEPTH_MAX)
+    except (json_format.ParseError, ValueError, TypeError, RecursionError) as error:
+        raise BadJson(str(error).partition("\n")[0] or "nested too deeply") from error
+
+
+def _unfold(name: str, value: Any) -> Any:
+    if name == PAYLOAD:
+        return _unfolded(value)
+    if isinstance(value, list):
+        return {"payloads": [_unfolded(one) for one in value]}
+    if isinstance(value, dict) and isinstance(value.get("payloads"), list):
+        return {**value, "payloads": [_unfolded(one) for one in value["payloads"]]}
+    return value
+
+
+def _unfolded(value: Any) -> Any:
+    if value is None:
+        return {"metadata": {"encoding": _base64(b"binary/null")}}
+    if isinstance(value, dict):
+        if _is_whole(value):
+            return value
+        message_type = value.get(MESSAGE_TYPE)
+        if isinstance(message_type, str):
+            rest = {key: one for key, one in value.items() if key != MESSAGE_TYPE}
+            return {
+                "metadata": {
+                    "encoding": _base64(b"json/protobuf"),
+                    "messageType": _base64(message_type.encode()),
+                },
+                "data": _base64(_compact(rest)),
+            }
+    return {"metadata": {"encoding": _base64(b"json/plain")}, "data": _base64(_compact(value))}
+
+
+def _is_whole(value: dict[str, Any]) -> bool:
+    """Whether it is a payload as it is: its metadata name an encoding."""
+    metadata = value.get("metadata")
+    return (
+        value.keys() <= {"metadata", "data", "externalPayloads"}
+        and isinstance(metadata, dict)
+        and "encoding" in metadata
+        and all(isinstance(one, str) for one in metadata.values())
+    )
+
+
+def _compact(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+# ---- along the descriptors
+
+
+def _walk(
+    descriptor: Any,
+    value: Any,
+    convert: Callable[[str, Any], Any],
+    name_of: Callable[[EnumDescriptor, Any], Any],
+    depth: int,
+) -> Any:
+    """The JSON of a message with its payloads converted and its enumerations named."""
+    if depth > DEPTH_MAX:
+        raise BadJson("messages are nested too deeply")
+    if descriptor.full_name in (PAYLOAD, PAYLOADS):
+        return convert(descriptor.full_name, value)
+    if descriptor.full_name.startswith("google.protobuf.") or not isinstance(value, dict):
+        return value
+    fields = {field.json_name: field for field in descriptor.fields}
+    fields |= descriptor.fields_by_name
+
+    def one(field: FieldDescriptor, item: Any) -> Any:
+        if field.enum_type is not None:
+            return name_of(field.enum_type, item)
+        if field.message_type is None:
+            return item
+        return _walk(field.message_type, item, convert, name_of, depth + 1)
+
+    found: dict[str, Any] = {}
+    for name, item in value.items():
+        field = fields.get(name)
+        if field is None or (field.message_type is None and field.enum_type is None):
+            found[name] = item
+        elif _is_map(field):
+            assert field.message_type is not None
+            values = field.message_type.fields_by_name["value"]
+            is_object = isinstance(item, dict)
+            found[name] = (
+                {key: one(values, part) for key, part in item.items()} if is_object else item
+            )
+        elif field.is_repeated:
+            found[name] = [one(field, part) for part in item] if isinstance(item, list) else item
+        else:
+            found[name] = one(field, item)
+    return found
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and field.message_type.GetOptions().map_entry
+
+
+def _same(enum: EnumDescriptor, value: Any) -> Any:
+    return value
+
+
+def _unchanged(name: str, value: Any) -> Any:
+    return value
+
+
+def _full_name(enum: EnumDescriptor, value: Any) -> Any:
+    """The whole name of a value that is given in few words: `AllowDuplicate`."""
+    if not isinstance(value, str) or value in enum.values_by_name:
+        return value
+    prefix = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", enum.name).upper()
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", value).upper()
+    name = f"{prefix}_{words}"
+    return name if name in enum.values_by_name else value
