@@ -95,7 +95,9 @@ class Neighbours:
         changed, came = self._tell(message.workflow_id, said)
         answer = None if changed else answer_to(said, came)
         if answer is not None:
-            self._tell(answer[0].id, answer[1])
+            whom, reply = answer
+            assert isinstance(reply, messages.Message)
+            self._tell(whom.id, reply)
 
     def _tell(
         self, workflow_id: str, message: messages.Message

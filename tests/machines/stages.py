@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from temporalio.api.failure.v1 import Failure
+from temporalio.api.workflowservice.v1 import (
+    RequestCancelWorkflowExecutionRequest,
+    TerminateWorkflowExecutionRequest,
+)
 
 from perdure.server.machines.ports import DEFAULT_LIMITS, Limits
+from perdure.server.machines.schedule import messages as from_schedules
 from perdure.server.machines.workflow import inputs, messages
 from perdure.server.machines.workflow.effects import TaskKind
 from perdure.server.machines.workflow.state import Phase
@@ -210,6 +215,16 @@ MESSAGES: dict[type, Callable[[World], inputs.Input]] = {
     messages.ChildStartFailed: lambda world: messages.ChildStartFailed(run_id(world), 5, 1, ""),
     messages.ChildClosed: lambda world: messages.ChildClosed(
         run_id(world), 5, "child", OTHER_RUN, OTHER_RUN, 2, b""
+    ),
+    from_schedules.StartScheduled: lambda world: from_schedules.StartScheduled(
+        from_schedules.Sender("schedule", OTHER_RUN, 1),
+        requests.start({"request": "other"}).SerializeToString(),
+    ),
+    from_schedules.CancelScheduled: lambda world: from_schedules.CancelScheduled(
+        RequestCancelWorkflowExecutionRequest(request_id="other").SerializeToString()
+    ),
+    from_schedules.TerminateScheduled: lambda world: from_schedules.TerminateScheduled(
+        TerminateWorkflowExecutionRequest(reason="other").SerializeToString()
     ),
     messages.SignalOutcome: lambda world: messages.SignalOutcome(run_id(world), 5, 0, ""),
     messages.CancelOutcome: lambda world: messages.CancelOutcome(run_id(world), 5, 0),

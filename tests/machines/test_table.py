@@ -12,6 +12,7 @@ from perdure.server.machines.errors import (
     InvalidArgument,
     NotFound,
 )
+from perdure.server.machines.schedule import messages as from_schedules
 from perdure.server.machines.workflow import inputs, messages
 from perdure.server.machines.workflow.decide import OPEN, TABLE
 from perdure.server.machines.workflow.inputs import (
@@ -160,6 +161,18 @@ OUTCOMES: dict[type, dict[Phase, type]] = {
         ABSENT: NotFound, DELAYED: NotFound, IDLE: Heartbeat,
         SCHEDULED: Heartbeat, STARTED: Heartbeat, CLOSED: NotFound,
     },
+    from_schedules.StartScheduled: {
+        ABSENT: WorkflowStarted, DELAYED: AlreadyStarted, IDLE: AlreadyStarted,
+        SCHEDULED: AlreadyStarted, STARTED: AlreadyStarted, CLOSED: WorkflowStarted,
+    },
+    from_schedules.CancelScheduled: {
+        ABSENT: NotFound, DELAYED: Done, IDLE: Done,
+        SCHEDULED: Done, STARTED: Done, CLOSED: Done,
+    },
+    from_schedules.TerminateScheduled: {
+        ABSENT: NotFound, DELAYED: Done, IDLE: Done,
+        SCHEDULED: Done, STARTED: Done, CLOSED: Done,
+    },
     messages.StartChild: {
         ABSENT: WorkflowStarted, DELAYED: AlreadyStarted, IDLE: AlreadyStarted,
         SCHEDULED: AlreadyStarted, STARTED: AlreadyStarted, CLOSED: WorkflowStarted,
@@ -209,6 +222,9 @@ def test_the_pair_comes_to_what_the_table_says(phase: Phase, kind: type) -> None
 
 
 STARTS = (
+    from_schedules.StartScheduled,
+    from_schedules.CancelScheduled,
+    from_schedules.TerminateScheduled,
     inputs.StartWorkflow,
     inputs.SignalWithStart,
     inputs.UpdateWithStart,

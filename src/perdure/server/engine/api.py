@@ -7,6 +7,7 @@ the two below.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -207,8 +208,24 @@ class EngineApi(Protocol):
         EngineUnavailable."""
         ...
 
+    def now_ns(self) -> int:
+        """What time it is for the engine."""
+        ...
+
     async def ask(self, namespace: NamespaceRef, whom: Address, message: Any) -> Any:
         """The same for a subject of any kind: its machine's input, and its machine's reply."""
+        ...
+
+    async def ask_until(
+        self,
+        namespace: NamespaceRef,
+        whom: Address,
+        message: Any,
+        is_settled: Callable[[Any], bool],
+        timeout_seconds: float,
+    ) -> Any:
+        """The same, asking again at news of the subject until the reply is a settled one, or the
+        time is over."""
         ...
 
     async def reset(

@@ -95,6 +95,8 @@ WAKE_RETRY_SECONDS = 0.2
 ASKED_ID_LENGTH_MAX = 4_000
 """Longer workflow ids than this (or than ids may be, if that is more) are not looked up: what does
 not exist is remembered too, and must not fill the memory."""
+NEWS_SECONDS = 0.05
+"""News that comes between a question and the wait for it is found out so much later."""
 HISTORY_TASK_EVENTS_MAX = 256
 """Events that travel with a workflow task; a worker asks for the rest."""
 
@@ -272,9 +274,33 @@ class Engine:
         reply: Reply = await self.pipeline.submit(namespace, workflow_id, message)
         return reply
 
+    def now_ns(self) -> int:
+        """What time it is for the engine."""
+        return self._clock.now_ns()
+
     async def ask(self, namespace: NamespaceRef, whom: Address, message: Any) -> Any:
         """The same for a subject of any kind."""
         return await self.pipeline.submit(namespace, whom.id, message, whom.kind)
+
+    async def ask_until(
+        self,
+        namespace: NamespaceRef,
+        whom: Address,
+        message: Any,
+        is_settled: Callable[[Any], bool],
+        timeout_seconds: float,
+    ) -> Any:
+        """The same, asking again at news of the subject until the reply is a settled one, or the
+        time is over."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_seconds
+        while True:
+            reply = await self.ask(namespace, whom, message)
+            left = deadline - loop.time()
+            if is_settled(reply) or left <= 0:
+                return reply
+            execution = await self.pipeline.execution(namespace, whom.id, whom.kind)
+            await self.waiters.wait(execution, min(left, NEWS_SECONDS))
 
     async def reset(
         self, namespace: NamespaceRef, workflow_id: str, request: ResetWorkflowExecutionRequest

@@ -23,6 +23,7 @@ from perdure.server.frontend.errors import TYPE_URL, failure_of, status_of
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.validation import check_execution
 from perdure.server.machines.errors import InvalidArgument, Rejected, UpdateRefused
+from perdure.server.machines.timeouts import default_times
 from perdure.server.machines.wire import duration_ns
 from perdure.server.machines.workflow.inputs import (
     StartWorkflow,
@@ -56,7 +57,7 @@ async def execute_multi_operation(
     )
     if wrong_start is not None or wrong_update is not None:
         raise _failed(wrong_start, wrong_update)
-    starting.default_times(start, services.limits)
+    default_times(start, services.limits)
     if not start.request_id:
         start.request_id = services.ids.uuid()
     try:

@@ -24,6 +24,7 @@ from perdure.server.frontend.validation import (
 from perdure.server.machines.activity import retry
 from perdure.server.machines.errors import InvalidArgument, InvariantViolation
 from perdure.server.machines.ports import Limits
+from perdure.server.machines.timeouts import default_times
 from perdure.server.machines.workflow.inputs import SignalWithStart, StartWorkflow, WorkflowStarted
 from perdure.transport import Caller
 
@@ -41,7 +42,7 @@ async def signal_with_start_workflow_execution(
     start = _start_of(request)
     _default_policies(start)
     _check(request, start, services.limits, namespace)
-    starting.default_times(start, services.limits)
+    default_times(start, services.limits)
     if not start.request_id:
         start.request_id = services.ids.uuid()
     signal = SignalWorkflowExecutionRequest(

@@ -8,12 +8,16 @@ from typing import Any
 import msgspec
 
 from perdure.server.machines.ports import Kind, Machine
-from perdure.server.machines.workflow import messages
+from perdure.server.machines.schedule.machine import SCHEDULE_MACHINE
+from perdure.server.machines.schedule.messages import Message as ScheduleMessage
 from perdure.server.machines.workflow.machine import WORKFLOW_MACHINE
+from perdure.server.machines.workflow.messages import Message as WorkflowMessage
 
-MACHINES: Mapping[Kind, Machine] = {machine.kind: machine for machine in (WORKFLOW_MACHINE,)}
+MACHINES: Mapping[Kind, Machine] = {
+    machine.kind: machine for machine in (WORKFLOW_MACHINE, SCHEDULE_MACHINE)
+}
 
-Message = messages.Message
+Message = WorkflowMessage | ScheduleMessage
 """All that machines tell each other: the tags are unique, whoever it is for."""
 
 

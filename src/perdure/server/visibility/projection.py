@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
+from temporalio.api.common.v1 import SearchAttributes
+
+from perdure.server.machines.schedule.state import Blob
+from perdure.server.machines.schedule.state import Run as ScheduleRun
 from perdure.server.machines.search_attributes import (
     KEYWORD_LIST,
     NO_CUSTOM,
@@ -13,18 +18,37 @@ from perdure.server.machines.search_attributes import (
     Scalar,
     read_value,
 )
-from perdure.server.machines.workflow.state import Run
+from perdure.server.machines.workflow.state import Run, Status
 from perdure.server.store.ports import VisibilityRow
 from perdure.server.visibility.execution_info import shown_search_attributes
 from perdure.server.visibility.query.words import words_of
 
 BUILD_IDS = "BuildIds"
+PAUSED = "TemporalSchedulePaused"
+SCHEDULER = "temporal-sys-scheduler-workflow"
 
 
-def visibility_row(run: Run, custom: CustomAttributes = NO_CUSTOM) -> VisibilityRow:
+def visibility_row(run: Run | ScheduleRun, custom: CustomAttributes = NO_CUSTOM) -> VisibilityRow:
     """The row of a run; `custom` are the search attributes of its namespace."""
+    return _PROJECTIONS[type(run)](run, custom)
+
+
+def _schedule_row(run: ScheduleRun, custom: CustomAttributes) -> VisibilityRow:
+    state = run.state
+    attributes = SearchAttributes.FromString(run.blobs.get(Blob.SEARCH_ATTRIBUTES, b""))
+    values = [pair for pair in _values(attributes, custom) if pair[0] != PAUSED]
+    return VisibilityRow(
+        workflow_type=SCHEDULER,
+        status=Status.RUNNING,
+        start_time_ns=state.created_ns,
+        close_time_ns=0,
+        attributes=(*values, (PAUSED, state.settings.is_paused)),
+    )
+
+
+def _workflow_row(run: Run, custom: CustomAttributes) -> VisibilityRow:
     recorded = run.recorded
-    values = list(_values(run, custom))
+    values = list(_values(shown_search_attributes(run), custom))
     is_open = run.is_open
     return VisibilityRow(
         workflow_type=recorded.workflow_type,
@@ -49,9 +73,9 @@ def visibility_row(run: Run, custom: CustomAttributes = NO_CUSTOM) -> Visibility
     )
 
 
-def _values(run: Run, custom: CustomAttributes) -> Iterator[tuple[str, Scalar]]:
-    """Each field and value of a run's search attributes; what a list shows is found by it too."""
-    for name, payload in shown_search_attributes(run).indexed_fields.items():
+def _values(attributes: SearchAttributes, custom: CustomAttributes) -> Iterator[tuple[str, Scalar]]:
+    """Each field and value of search attributes; what a list shows is found by it too."""
+    for name, payload in attributes.indexed_fields.items():
         known = custom.get(name)
         kind = known.type if known is not None else PREDEFINED_ATTRIBUTES.get(name)
         if kind is None:
@@ -70,3 +94,9 @@ def _values(run: Run, custom: CustomAttributes) -> Iterator[tuple[str, Scalar]]:
         else:
             assert not isinstance(value, list)
             yield field, value
+
+
+_PROJECTIONS: dict[type, Callable[[Any, CustomAttributes], VisibilityRow]] = {
+    Run: _workflow_row,
+    ScheduleRun: _schedule_row,
+}

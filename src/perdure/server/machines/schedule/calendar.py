@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
 Values = frozenset[int]
+SECONDS_OF_MINUTE, MINUTES_OF_HOUR, HOURS_OF_DAY = 60, 60, 24
 
 
 class Calendar(NamedTuple):
@@ -102,3 +103,15 @@ def _midnight(day: date, zone: tzinfo) -> int:
     is.
     """
     return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
+
+
+def after_match(calendar: Calendar, seconds: int) -> int:
+    """The next second after a matching one that might not match."""
+    here = _local(seconds, calendar.zone)
+    if len(calendar.second) < SECONDS_OF_MINUTE:
+        return seconds + 1
+    if len(calendar.minute) < MINUTES_OF_HOUR:
+        return seconds + 60 - here.second
+    if len(calendar.hour) < HOURS_OF_DAY:
+        return seconds + 3600 - here.minute * 60 - here.second
+    return _next_midnight(here, calendar.zone)

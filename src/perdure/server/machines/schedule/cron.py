@@ -139,7 +139,7 @@ def parse(schedule: str) -> Calendar | Every:
         zone = _zone(setting.partition("=")[2])
         schedule = schedule.strip()
     if schedule.startswith("@every "):
-        seconds = _duration_ns(schedule.removeprefix("@every ")) // SECOND_NS
+        seconds = duration_ns_of(schedule.removeprefix("@every ")) // SECOND_NS
         return Every(min(max(1, seconds), DURATION_SECONDS_MAX))
     if schedule.startswith("@"):
         if schedule not in _DESCRIPTORS:
@@ -231,7 +231,7 @@ def _zone(name: str) -> tzinfo:
         raise _Malformed(f"bad location {name}") from error
 
 
-def _duration_ns(text: str) -> int:
+def duration_ns_of(text: str) -> int:
     """A length such as 1h30m or 1.5s, in nanoseconds; negative ones are allowed (and then rounded
     up to a second).
     """

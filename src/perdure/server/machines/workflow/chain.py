@@ -299,6 +299,8 @@ def _succeed(
     if BlobName.START_EVENT in previous.blobs:
         links = tuple(HistoryEvent.FromString(previous.blobs[BlobName.START_EVENT]).links)
     _begin(turn, events.workflow_started(attributes, None, links), turn.ids.uuid())
+    if previous.pending.scheduled_by is not None:
+        turn.change(changes.ScheduleNoted(previous.pending.scheduled_by))
     if not duration_ns(attributes.first_workflow_task_backoff):
         workflow_task.schedule(turn)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
+from perdure.server.machines.schedule.messages import Sender
 from perdure.server.machines.workflow.state import (
     Attempt,
     BaseRun,
@@ -12,6 +13,12 @@ from perdure.server.machines.workflow.state import (
     WorkflowPause,
     WorkflowTask,
 )
+
+
+class ScheduleNoted(msgspec.Struct, frozen=True):
+    """A schedule has started the chain of this run, and hears of its end."""
+
+    sender: Sender
 
 
 class StartAccepted(msgspec.Struct, frozen=True):
@@ -185,6 +192,7 @@ class WakeArmed(msgspec.Struct, frozen=True):
 
 Change = (
     StartAccepted
+    | ScheduleNoted
     | StartEventKept
     | ResetFrom
     | ResetInto

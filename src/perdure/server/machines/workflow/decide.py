@@ -13,6 +13,7 @@ import msgspec
 
 from perdure.server.machines.errors import NotFound
 from perdure.server.machines.ports import Ids, Limits
+from perdure.server.machines.schedule import messages as from_schedules
 from perdure.server.machines.workflow import chain, hard_limits, inputs, messages, workflow_task
 from perdure.server.machines.workflow.effects import Effect
 from perdure.server.machines.workflow.from_clients import (
@@ -49,6 +50,7 @@ from perdure.server.machines.workflow.from_workflows import (
     child,
     outcomes,
     parent_closed,
+    scheduled,
     start_child,
 )
 from perdure.server.machines.workflow.from_workflows import signal as signal_from_workflow
@@ -292,6 +294,24 @@ TABLE: dict[tuple[Phase, type], Decider] = {
     ),
     **_rows(
         messages.CancelFromParent, _no_such_workflow, parent_closed.cancel, parent_closed.too_late
+    ),
+    **_rows(
+        from_schedules.StartScheduled,
+        scheduled.start_absent,
+        scheduled.start_running,
+        scheduled.start_closed,
+    ),
+    **_rows(
+        from_schedules.CancelScheduled,
+        _no_such_workflow,
+        scheduled.cancel_running,
+        scheduled.cancel_closed,
+    ),
+    **_rows(
+        from_schedules.TerminateScheduled,
+        _no_such_workflow,
+        scheduled.terminate_running,
+        scheduled.terminate_closed,
     ),
     **_rows(messages.ChildStarted, _no_such_workflow, child.started, child.too_late),
     **_rows(messages.ChildStartFailed, _no_such_workflow, child.start_failed, child.too_late),

@@ -578,6 +578,10 @@ def _start_accepted(run: Run, change: changes.StartAccepted, touched: Touched) -
     run.pending.start_request_id = change.request_id
 
 
+def _schedule_noted(run: Run, change: changes.ScheduleNoted, touched: Touched) -> None:
+    run.pending.scheduled_by = change.sender
+
+
 def _start_event_kept(run: Run, change: changes.StartEventKept, touched: Touched) -> None:
     _put_blob(run, BlobName.START_EVENT, change.event, touched)
 
@@ -721,6 +725,7 @@ def _wake_armed(run: Run, change: changes.WakeArmed, touched: Touched) -> None:
 
 _PENDING: dict[type, Callable[[Run, Any, Touched], None]] = {
     changes.StartAccepted: _start_accepted,
+    changes.ScheduleNoted: _schedule_noted,
     changes.StartEventKept: _start_event_kept,
     changes.ResetFrom: _reset_from,
     changes.ResetInto: _reset_into,

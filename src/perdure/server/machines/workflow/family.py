@@ -5,6 +5,7 @@ from __future__ import annotations
 from temporalio.api.enums.v1 import workflow_pb2
 from temporalio.api.history.v1 import HistoryEvent
 
+from perdure.server.machines.workflow import scheduled
 from perdure.server.machines.workflow.messages import (
     CancelFromParent,
     ChildClosed,
@@ -43,10 +44,14 @@ def close_children(turn: Turn) -> None:
 
 
 def report_close(turn: Turn, event: HistoryEvent) -> None:
-    """After a run has closed: its parent hears of it, unless the chain goes on."""
+    """After a run has closed: its parent and its schedule hear of it, unless the chain goes on."""
     recorded = turn.run.recorded
     goes_on = recorded.status == Status.CONTINUED_AS_NEW or recorded.successor_run_id
-    if not recorded.parent_workflow_id or goes_on:
+    if goes_on:
+        return
+    if turn.run.pending.scheduled_by is not None:
+        scheduled.report_close(turn, turn.run.pending.scheduled_by, event)
+    if not recorded.parent_workflow_id:
         return
     attributes = getattr(event, str(event.WhichOneof("attributes")))
     turn.send(

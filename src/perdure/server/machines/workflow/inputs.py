@@ -29,6 +29,7 @@ from temporalio.api.workflowservice.v1 import (
     UpdateWorkflowExecutionOptionsRequest,
 )
 
+from perdure.server.machines.schedule.messages import ToWorkflow
 from perdure.server.machines.search_attributes import CustomAttributes
 from perdure.server.machines.workflow.messages import Message, Parent
 from perdure.server.machines.workflow.resetting import Fold
@@ -369,6 +370,7 @@ Input = (
     | HeartbeatActivity
     | WakeUp
     | Message
+    | ToWorkflow
 )
 
 

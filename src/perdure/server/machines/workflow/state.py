@@ -20,6 +20,7 @@ import enum
 
 import msgspec
 
+from perdure.server.machines.schedule.messages import Sender
 from perdure.server.machines.workflow.volatile import Volatile
 
 
@@ -235,6 +236,8 @@ class Pending(msgspec.Struct, array_like=True):
     """The same, once there were so many that it is shown."""
     pause: WorkflowPause | None = None
     """While it is set, also by an event that is still buffered, no task of the run is on offer."""
+    scheduled_by: Sender | None = None
+    """The schedule that has started the chain, and hears of its end."""
 
 
 class Activity(msgspec.Struct, array_like=True):

@@ -13,7 +13,8 @@ from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.server.machines.effects import SendMessage
 from perdure.server.machines.errors import InvariantViolation
-from perdure.server.machines.ports import Ids, Limits
+from perdure.server.machines.ports import Ids, Kind, Limits
+from perdure.server.machines.schedule.messages import ToSchedule
 from perdure.server.machines.wire import history_entry, set_timestamp
 from perdure.server.machines.workflow import changes, deadlines
 from perdure.server.machines.workflow.codec import parts_of
@@ -215,6 +216,11 @@ class Turn:
     def send(self, workflow_id: str, message: Message) -> None:
         """Tell another workflow, on behalf of the current run."""
         self.effects.append(SendMessage(self.run.recorded.run_id, workflow_id, message))
+
+    def tell_schedule(self, schedule_id: str, message: ToSchedule) -> None:
+        """Tell a schedule, on behalf of the current run."""
+        run_id = self.run.recorded.run_id
+        self.effects.append(SendMessage(run_id, schedule_id, message, Kind.SCHEDULE))
 
     def finish(self) -> None:
         """Count the turn, and arm the wake-ups that it made necessary."""

@@ -63,6 +63,9 @@ from perdure.server.visibility.query.words import words_of
 DIVISION = "TemporalNamespaceDivision"
 """Runs of a division are not shown unless a query speaks of it."""
 
+SCHEDULE_ID = "ScheduleId"
+"""What queries of schedules call the id."""
+
 STATUSES: dict[str, int] = {
     "Unspecified": 0,
     "Running": 1,
@@ -79,6 +82,10 @@ STATUSES: dict[str, int] = {
 
 class QueryError(Exception):
     """A query that makes no sense; the message says what is wrong."""
+
+
+class CannotFilter(QueryError):
+    """A query of schedules speaks of what only workflows have; the message names it."""
 
 
 _UNSUPPORTED = "operation is not supported: "
@@ -103,7 +110,13 @@ RANGED = frozenset((KEYWORD, INT, DOUBLE, DATETIME))
 """Types that BETWEEN makes sense of."""
 
 
-def understand(text: str, custom: CustomAttributes = NO_CUSTOM, *, is_count: bool = False) -> Query:
+def understand(
+    text: str,
+    custom: CustomAttributes = NO_CUSTOM,
+    *,
+    is_count: bool = False,
+    is_of_schedules: bool = False,
+) -> Query:
     """The typed tree of a query. Raises QueryError.
 
     Runs of a namespace division are left out unless the query speaks of it. Only a count makes
@@ -113,7 +126,7 @@ def understand(text: str, custom: CustomAttributes = NO_CUSTOM, *, is_count: boo
         statement = parse(text)
     except QuerySyntaxError as error:
         raise QueryError(f"malformed SQL query: {error}") from error
-    binder = _Binder(custom)
+    binder = _Binder(custom, is_of_schedules=is_of_schedules)
     condition = None if statement.condition is None else binder.filter(statement.condition)
     if len(statement.groups) > 1:
         raise QueryError(f"{_UNSUPPORTED}'GROUP BY' clause supports only a single field")
@@ -146,8 +159,9 @@ def system_attribute(name: str) -> Attribute:
 
 
 class _Binder:
-    def __init__(self, custom: CustomAttributes) -> None:
+    def __init__(self, custom: CustomAttributes, *, is_of_schedules: bool) -> None:
         self._custom = custom
+        self._is_of_schedules = is_of_schedules
         self.speaks_of_division = False
 
     def attribute(self, expression: Expression) -> Attribute:
@@ -157,6 +171,10 @@ class _Binder:
         name = expression.name
         if name == DIVISION:
             self.speaks_of_division = True
+        if self._is_of_schedules and name == SCHEDULE_ID:
+            return Attribute(name, KEYWORD, "WorkflowId")
+        if self._is_of_schedules and name in SYSTEM_ATTRIBUTES:
+            raise CannotFilter(name)
         if name in SYSTEM_ATTRIBUTES or name in PREDEFINED_ATTRIBUTES:
             return system_attribute(name)
         custom = self._custom.get(name)

@@ -124,6 +124,8 @@ def _take_over(turn: Turn, message: ResetWorkflow, base: Run) -> None:
     turn.change(
         changes.ResetFrom(base.pending.start_request_id, message.request.request_id, base_runs)
     )
+    if base.pending.scheduled_by is not None:
+        turn.change(changes.ScheduleNoted(base.pending.scheduled_by))
     # The real server rebuilds the run in a turn of its own: it counts in descriptions.
     turn.change(changes.TurnTaken())
     chain.keep_start_event(turn, HistoryEvent.FromString(message.start_event))

@@ -8,9 +8,17 @@ from temporalio.api.enums.v1.failed_cause_pb2 import (
     SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_SIGNAL_COUNT_LIMIT_EXCEEDED,
     START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_WORKFLOW_ALREADY_EXISTS,
 )
+from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 
 from perdure.server.machines.errors import Rejected, ResourceExhausted
 from perdure.server.machines.ports import Address, Kind
+from perdure.server.machines.schedule.messages import (
+    ActionFailed,
+    ActionStarted,
+    StartScheduled,
+    ToSchedule,
+    ToWorkflow,
+)
 from perdure.server.machines.workflow.from_workflows import cancel, signal, start_child
 from perdure.server.machines.workflow.inputs import Reply, WorkflowStarted
 from perdure.server.machines.workflow.messages import (
@@ -31,7 +39,9 @@ _NO_TARGET_TO_CANCEL = (
 _TAKEN = START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_WORKFLOW_ALREADY_EXISTS
 
 
-def answer_to(message: Message, came: Reply | Rejected) -> tuple[Address, Message] | None:
+def answer_to(
+    message: Message | ToWorkflow, came: Reply | Rejected
+) -> tuple[Address, Message | ToSchedule] | None:
     """The answer to a message to which `came` and nothing else, and whom it is for; None when
     nobody waits for one."""
     match message:
@@ -50,6 +60,15 @@ def answer_to(message: Message, came: Reply | Rejected) -> tuple[Address, Messag
         case CancelFromWorkflow():
             cause = _NO_TARGET_TO_CANCEL if isinstance(came, Rejected) else 0
             return _workflow(message.source.workflow_id), cancel.outcome(message, cause)
+        case StartScheduled():
+            sender = message.sender
+            schedule = Address(Kind.SCHEDULE, sender.schedule_id)
+            if not isinstance(came, WorkflowStarted):
+                return schedule, ActionFailed(sender.run_id, sender.number)
+            request = StartWorkflowExecutionRequest.FromString(message.request)
+            return schedule, ActionStarted(
+                sender.run_id, sender.number, request.workflow_id, came.run_id, 0
+            )
         case _:
             return None
 

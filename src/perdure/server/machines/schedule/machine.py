@@ -1,0 +1,65 @@
+"""The schedule machine, as the engine knows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from perdure.server.machines.ports import Address, Kind, Limits, Machine, Names
+from perdure.server.machines.schedule.codec import (
+    decode_run,
+    encode_head,
+    encode_record,
+    record_key,
+)
+from perdure.server.machines.schedule.decide import decide
+from perdure.server.machines.schedule.inputs import WakeUp
+from perdure.server.machines.schedule.state import Run, Schedule
+
+
+def _subject(names: Names, run: Run | None) -> Schedule:
+    return Schedule(names.namespace, names.namespace_id, names.id, run)
+
+
+def _run_named_by(message: Any) -> str:
+    """There is only one run of a schedule at a time, so there is no other to be looked for."""
+    return ""
+
+
+def _never(run: Run) -> bool:
+    """Workers know nothing of schedules."""
+    return False
+
+
+def _never_crowded(run: Run | None, limits: Limits) -> bool:
+    return False
+
+
+def _nobody(message: Any) -> Address | None:
+    """What a schedule is told is news, whoever told it."""
+    return None
+
+
+def _always_wanted(run: Run | None, message: Any) -> bool:
+    return True
+
+
+def _no_answer(message: Any, came: Any) -> tuple[Address, Any] | None:
+    return None
+
+
+SCHEDULE_MACHINE = Machine(
+    kind=Kind.SCHEDULE,
+    subject=_subject,
+    decide=decide,
+    run_named_by=_run_named_by,
+    wake_up=WakeUp,
+    encode_head=encode_head,
+    encode_record=encode_record,
+    record_key=record_key,
+    decode_run=decode_run,
+    may_hold_tasks=_never,
+    is_crowded=_never_crowded,
+    sender_that_must_wait=_nobody,
+    is_wanted=_always_wanted,
+    answer_to=_no_answer,
+)

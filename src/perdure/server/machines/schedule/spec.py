@@ -1,0 +1,235 @@
+"""When a schedule acts: the union of calendars, cron strings and intervals, less what is excluded,
+between a start and an end, a little later by chance that is always the same.
+
+`normalise` reads what a client sent, and refuses what makes no sense; `Times` answers what comes
+next. Times are whole seconds; jitter adds milliseconds.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, tzinfo
+from io import BytesIO
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import msgspec
+from temporalio.api.schedule.v1 import CalendarSpec, ScheduleSpec, StructuredCalendarSpec
+
+from perdure.server.machines.ports import SECOND_NS
+from perdure.server.machines.schedule.calendar import Calendar, after_match, next_second
+from perdure.server.machines.schedule.farmhash import fingerprint32
+from perdure.server.machines.schedule.fields import (
+    FIELDS,
+    YEAR_LAST,
+    BadSpec,
+    calendar_of,
+    check_calendar,
+    parse_cron,
+)
+from perdure.server.machines.wire import duration_ns, timestamp_ns
+
+PARTS_MAX = 1000
+"""Calendars and intervals of one schedule: finding the next time looks at each."""
+CANDIDATES_MAX = 5_000
+"""Excluded times in a row after which a schedule counts as having no further one: a search must
+cost no more than a decision may."""
+SECONDS_MAX = 253_402_300_799
+"""The last second of the year 9999."""
+JITTER_MILLISECONDS_MAX = 2**32 - 1
+MILLISECOND_NS = 1_000_000
+SECONDS_BEFORE_EPOCH = 62_135_596_800
+"""From the beginning of the year 1 to the epoch: the times that are hashed count from there."""
+
+
+def normalise(spec: ScheduleSpec) -> ScheduleSpec:
+    """The same with calendars and cron strings as structured calendars and intervals. Raises
+    BadSpec."""
+    normal = ScheduleSpec()
+    normal.CopyFrom(spec)
+    for name in ("calendar", "cron_string", "exclude_calendar"):
+        normal.ClearField(name)
+    if len(spec.calendar) + len(spec.cron_string) + len(spec.exclude_calendar) > PARTS_MAX:
+        raise BadSpec("too many calendars")
+    normal.structured_calendar.extend(map(_structured, spec.calendar))
+    zones: set[str] = set()
+    for text in spec.cron_string:
+        cron = parse_cron(text)
+        if cron.interval is not None:
+            normal.interval.append(cron.interval)
+        else:
+            assert cron.calendar is not None, "a cron string is one or the other"
+            zones.add(cron.zone)
+            normal.structured_calendar.append(cron.calendar)
+    named = zones - {""}
+    if len(zones) > 1 or (named and spec.timezone_name and named != {spec.timezone_name}):
+        raise BadSpec("conflicting timezone names")
+    if named:
+        normal.timezone_name = named.pop()
+    normal.exclude_structured_calendar.extend(map(_structured, spec.exclude_calendar))
+    _check(normal)
+    return normal
+
+
+def _structured(calendar: CalendarSpec) -> StructuredCalendarSpec:
+    texts = {field.name: getattr(calendar, field.name) for field in FIELDS}
+    return calendar_of(texts, calendar.comment)
+
+
+def _check(spec: ScheduleSpec) -> None:
+    calendars = len(spec.structured_calendar) + len(spec.exclude_structured_calendar)
+    if calendars + len(spec.interval) > PARTS_MAX:
+        raise BadSpec("too many calendars and intervals")
+    for calendar in (*spec.structured_calendar, *spec.exclude_structured_calendar):
+        try:
+            check_calendar(calendar)
+        except BadSpec as error:
+            raise BadSpec(f"invalid calendar spec: {error}") from None
+    for part in spec.interval:
+        interval_ns, phase_ns = duration_ns(part.interval), duration_ns(part.phase)
+        if interval_ns < SECOND_NS:
+            raise BadSpec("interval is too small")
+        if phase_ns < 0:
+            raise BadSpec("phase is negative")
+        if phase_ns >= interval_ns:
+            raise BadSpec("phase cannot be greater than Interval")
+    zone_of(spec)
+
+
+def zone_of(spec: ScheduleSpec) -> tzinfo:
+    """The time zone of a specification. Raises BadSpec."""
+    name = spec.timezone_name
+    if spec.timezone_data:
+        try:
+            return ZoneInfo.from_file(BytesIO(spec.timezone_data), key=name or "custom")
+        except (ValueError, EOFError, LookupError, OverflowError) as error:
+            raise BadSpec("malformed time zone information") from error
+    if name in ("", "UTC", "Local"):  # The server's own zone is UTC.
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, OSError) as error:
+        raise BadSpec(f"unknown time zone {name}") from error
+
+
+class Interval(NamedTuple):
+    """Every so many seconds, counted from the epoch and a phase."""
+
+    seconds: int
+    phase: int
+
+    def next_second(self, after: int) -> int:
+        """The first later than `after`."""
+        passed = (after - self.phase) // self.seconds
+        return (passed + 1) * self.seconds + self.phase
+
+
+class ActionTime(NamedTuple):
+    """When a schedule acts: the time that its specification names, and that with jitter."""
+
+    nominal_ns: int
+    due_ns: int
+
+
+class Times(msgspec.Struct, frozen=True):
+    """The times of a normal specification."""
+
+    calendars: tuple[Calendar, ...]
+    intervals: tuple[Interval, ...]
+    excluded: tuple[Calendar, ...]
+    start_ns: int
+    end_ns: int
+    """0: none, as for the start."""
+    jitter_ns: int
+    seed: bytes
+
+    def next_after(self, after_ns: int) -> ActionTime | None:
+        """The first one later than a time; None when there is none."""
+        if self.start_ns:
+            after_ns = max(after_ns, self.start_ns - SECOND_NS)
+        after = after_ns // SECOND_NS
+        for _ in range(CANDIDATES_MAX):
+            nominal = self._next_second(after)
+            if nominal is None or (self.end_ns and nominal * SECOND_NS > self.end_ns):
+                return None
+            exclusion = next((part for part in self.excluded if part.matches(nominal)), None)
+            if exclusion is None:
+                return self._with_jitter(nominal)
+            after = after_match(exclusion, nominal) - 1
+        return None
+
+    def between(self, after_ns: int, until_ns: int, limit: int) -> list[ActionTime]:
+        """Those later than one time and not later than another, at most so many."""
+        found: list[ActionTime] = []
+        while len(found) < limit:
+            coming = self.next_after(after_ns)
+            if coming is None or coming.due_ns > until_ns:
+                break
+            found.append(coming)
+            after_ns = max(coming.due_ns, coming.nominal_ns)
+        return found
+
+    def _next_second(self, after: int) -> int | None:
+        times = [interval.next_second(after) for interval in self.intervals]
+        for calendar in self.calendars:
+            found = next_second(calendar, after, YEAR_LAST)
+            if found is not None:
+                times.append(found)
+        earliest = min(times, default=None)
+        return earliest if earliest is not None and earliest <= SECONDS_MAX else None
+
+    def _with_jitter(self, nominal: int) -> ActionTime:
+        nominal_ns = nominal * SECOND_NS
+        if self.jitter_ns <= 0:
+            return ActionTime(nominal_ns, nominal_ns)
+        following = self._next_second(nominal)
+        room_ns = self.jitter_ns
+        if following is not None:
+            room_ns = min(room_ns, (following - nominal) * SECOND_NS)
+        room = min(room_ns // MILLISECOND_NS, JITTER_MILLISECONDS_MAX)
+        chance = fingerprint32(_hashed_form(nominal) + self.seed)
+        return ActionTime(nominal_ns, nominal_ns + (chance * room >> 32) * MILLISECOND_NS)
+
+
+def times_of(spec: ScheduleSpec, namespace_id: str, schedule_id: str) -> Times:
+    """What comes next, by a normal specification. The ids make the jitter of schedules differ."""
+    zone = zone_of(spec)
+    return Times(
+        calendars=tuple(_calendar(part, zone) for part in spec.structured_calendar),
+        intervals=tuple(
+            Interval(part.interval.seconds, part.phase.seconds) for part in spec.interval
+        ),
+        excluded=tuple(_calendar(part, zone) for part in spec.exclude_structured_calendar),
+        start_ns=timestamp_ns(spec.start_time) if spec.HasField("start_time") else 0,
+        end_ns=timestamp_ns(spec.end_time) if spec.HasField("end_time") else 0,
+        jitter_ns=duration_ns(spec.jitter),
+        seed=f"{namespace_id}-{schedule_id}".encode(),
+    )
+
+
+def _calendar(spec: StructuredCalendarSpec, zone: tzinfo) -> Calendar:
+    """What a structured calendar matches: a field without ranges (but the year) matches nothing."""
+    values = {
+        field.name: frozenset(
+            value
+            for part in getattr(spec, field.name)
+            for value in range(part.start, part.end + 1, part.step)
+        )
+        for field in FIELDS
+    }
+    return Calendar(
+        second=values["second"],
+        minute=values["minute"],
+        hour=values["hour"],
+        day=values["day_of_month"],
+        month=values["month"],
+        year=values["year"] or None,
+        weekday=values["day_of_week"],
+        zone=zone,
+    )
+
+
+def _hashed_form(seconds: int) -> bytes:
+    """A time as bytes, of which the real server takes the hash: a version, seconds, nanoseconds,
+    and the zone UTC."""
+    since_year_1 = (seconds + SECONDS_BEFORE_EPOCH).to_bytes(8, "big")
+    return b"\x01" + since_year_1 + bytes(4) + b"\xff\xff"
