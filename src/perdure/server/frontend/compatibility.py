@@ -100,6 +100,28 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
     ),
     ("when a query finds a change", "a moment later", "as soon as it is answered"),
     ("a `Datetime` in a query", "compared by milliseconds", "compared by nanoseconds"),
+    (
+        "`UpdateSchedule` with a conflict token that is not the current one",
+        "answered as if it were done, and not done",
+        "refused: `FAILED_PRECONDITION`, `mismatched conflict token`",
+    ),
+    (
+        "what makes no sense in a schedule's policies, exclusions or retry policy",
+        "taken, and then ignored or failing at each action",
+        "refused: `INVALID_ARGUMENT`",
+    ),
+    ("`keep_original_workflow_id` of a schedule", "ignored", "obeyed"),
+    ("the memo of a schedule", "cannot be updated", "can be updated"),
+    (
+        "local times of a schedule that a change of the clock repeats",
+        "match once or twice, by the zone; some near them are left out",
+        "match twice, as in cron schedules of workflows",
+    ),
+    (
+        "status of a schedule's recent actions",
+        "brought up to date at the next action, and never of those that may overlap",
+        "always up to date",
+    ),
 )
 """What differs on purpose, and how it is on both servers."""
 

@@ -8,7 +8,6 @@ next. Times are whole seconds; jitter adds milliseconds.
 from __future__ import annotations
 
 from datetime import UTC, tzinfo
-from io import BytesIO
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -100,7 +99,7 @@ def zone_of(spec: ScheduleSpec) -> tzinfo:
     name = spec.timezone_name
     if spec.timezone_data:
         try:
-            return ZoneInfo.from_file(BytesIO(spec.timezone_data), key=name or "custom")
+            return ZoneInfo.from_file(_Bytes(spec.timezone_data), key=name or "custom")
         except (ValueError, EOFError, LookupError, OverflowError) as error:
             raise BadSpec("malformed time zone information") from error
     if name in ("", "UTC", "Local"):  # The server's own zone is UTC.
@@ -109,6 +108,31 @@ def zone_of(spec: ScheduleSpec) -> tzinfo:
         return ZoneInfo(name)
     except (LookupError, ValueError, OSError) as error:
         raise BadSpec(f"unknown time zone {name}") from error
+
+
+class _Bytes:
+    """Bytes to be read like a file, as far as time zones are."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._at = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """The next so many."""
+        end = len(self._content) if size < 0 else self._at + size
+        found = self._content[self._at : end]
+        self._at += len(found)
+        return found
+
+    def readline(self) -> bytes:
+        """What comes next, to the end of the line."""
+        end = self._content.find(b"\n", self._at)
+        return self.read(-1 if end < 0 else end + 1 - self._at)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go on elsewhere: from the beginning, or (1) from here."""
+        self._at = max(0, offset + (self._at if whence else 0))
+        return self._at
 
 
 class Interval(NamedTuple):
