@@ -123,7 +123,8 @@ def workflow_definition_of(reference: object) -> WorkflowDefinition:
         return found
     if isinstance(reference, type):
         raise ValueError(
-            f"{_name_of(reference)} is not a workflow: decorate the class with @workflow.defn"
+            f"Workflow {_short_name_of(reference)} missing attributes, was it decorated with "
+            "@workflow.defn?"
         )
     raise ValueError(
         f"{_name_of(reference)} is not the run method of a workflow: decorate it with "
@@ -155,7 +156,8 @@ def activity_definition_of(reference: object) -> ActivityDefinition:
     found = _attached(reference, ACTIVITY_ATTRIBUTE, ActivityDefinition)
     if found is None or not callable(reference):
         raise TypeError(
-            f"{_name_of(reference)} is not an activity: decorate it with @activity.defn"
+            f"Activity {_short_name_of(reference)} missing attributes, was it decorated with "
+            "@activity.defn?"
         )
     return dataclasses.replace(found, fn=reference)
 
@@ -257,6 +259,10 @@ def _required(
 def _attached(reference: object, attribute: str, kind: type[_Definition]) -> _Definition | None:
     found = getattr(reference, attribute, None)
     return found if isinstance(found, kind) else None
+
+
+def _short_name_of(reference: object) -> str:
+    return str(getattr(reference, "__name__", "<unknown>"))
 
 
 def _name_of(reference: object) -> str:

@@ -282,7 +282,10 @@ def client() -> Client:
     """The client of the worker. Raises RuntimeError in an activity that is not async."""
     found = _current().client
     if found is None:
-        raise RuntimeError("No client available: it is only available in `async def` activities")
+        raise RuntimeError(
+            "No client available. The client is only available in `async def` activities; not in "
+            "`def` activities. In tests you can pass a client when creating ActivityEnvironment."
+        )
     return found
 
 

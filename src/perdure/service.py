@@ -229,10 +229,14 @@ class ServiceClient:
         # A program whose engine is its own needs no gRPC, which takes long to import.
         from perdure.transport.grpc_client import GrpcTransport
         from perdure.transport.grpc_session import GrpcSessionTransport
+        from perdure.transport.per_loop import PerLoopTransport
 
         tls = config.api_key is not None if config.tls is None else config.tls
-        unary = GrpcTransport(config.target_host, tls=tls, keep_alive=config.keep_alive_config)
-        transport = GrpcSessionTransport(unary)
+        transport = PerLoopTransport(
+            lambda: GrpcSessionTransport(
+                GrpcTransport(config.target_host, tls=tls, keep_alive=config.keep_alive_config)
+            )
+        )
         client = ServiceClient(config, transport)
         if config.lazy:
             return client

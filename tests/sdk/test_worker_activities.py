@@ -42,6 +42,8 @@ def worker(client: Client, queue: str, activities: Sequence[Any], **options: Any
         programs.TimesOut,
         programs.Greeting,
     ]
+    workers = getattr(options.get("activity_executor"), "_max_workers", None)
+    options.setdefault("max_concurrent_activities", workers)
     return Worker(client, task_queue=queue, workflows=workflows, activities=activities, **options)
 
 
@@ -275,9 +277,10 @@ async def test_a_worker_whose_processes_are_gone_stops(
     homes: Homes, queue: str, processes: ProcessPoolExecutor
 ) -> None:
     async with homes.open("embedded") as client:
-        with pytest.raises(BrokenProcessPool):
+        with pytest.raises(RuntimeError, match="Activity worker failed") as caught:
             async with worker(client, queue, [programs.die], activity_executor=processes):
                 await call(client, queue, "die")
+    assert isinstance(caught.value.__cause__, BrokenProcessPool)
 
 
 async def test_no_more_activities_begin_per_second_than_allowed(homes: Homes, queue: str) -> None:

@@ -127,10 +127,12 @@ async def test_it_does_not_begin_in_a_namespace_that_does_not_exist(
 ) -> None:
     config = client.config()
     config["namespace"] = "nowhere"
-    with pytest.raises(RPCError) as refused:
+    with pytest.raises(RuntimeError, match="Worker validation failed") as refused:
         async with greeter(Client(**config), queue):
             pytest.fail("it began")
-    assert refused.value.status is RPCStatusCode.NOT_FOUND
+    cause = refused.value.__cause__
+    assert isinstance(cause, RPCError)
+    assert cause.status is RPCStatusCode.NOT_FOUND
 
 
 async def test_a_worker_that_cannot_go_on_ends_the_block_with_its_error(
@@ -144,10 +146,11 @@ async def test_a_worker_that_cannot_go_on_ends_the_block_with_its_error(
 
     service = RecordingService({"PollWorkflowTaskQueue": DENIED, "PollActivityTaskQueue": DENIED})
     worker = greeter(client_of(service), "queue", on_fatal_error=hear)
-    with pytest.raises(RPCError, match="not for you") as refused:
+    with pytest.raises(RuntimeError, match="worker failed") as refused:
         async with worker:
             await asyncio.get_running_loop().create_future()
     assert heard == [refused.value]
+    assert "not for you" in str(refused.value.__cause__)
     assert worker.is_shutdown
     task = asyncio.current_task()
     assert task is not None
@@ -285,8 +288,8 @@ def sync_method(self: Any) -> None:
             ValueError,
             "More than one activity named compose",
         ),
-        ({"activities": [len]}, TypeError, "not an activity"),
-        ({"workflows": [RecordingService]}, ValueError, "not a workflow"),
+        ({"activities": [len]}, TypeError, "Activity len missing attributes"),
+        ({"workflows": [RecordingService]}, ValueError, "Workflow RecordingService missing"),
         ({"activities": [sync_method]}, UserWarning, "not bound to an instance"),
         (
             {"workflows": [programs.Greeting], "max_concurrent_workflow_tasks": 1},

@@ -28,18 +28,11 @@ from tests.sdk.replay_world import World, kinds, result
 # Not part of this SDK yet, or helpers for the official SDK's own typing.
 NOT_YET = frozenset(
     {
-        "LocalActivityConfig",
         "NexusClient",
         "NexusOperationCancellationType",
         "NexusOperationHandle",
         "create_nexus_client",
-        "execute_local_activity",
-        "execute_local_activity_class",
-        "execute_local_activity_method",
         "signal_with_start_workflow",
-        "start_local_activity",
-        "start_local_activity_class",
-        "start_local_activity_method",
     }
 )
 TYPING_HELPERS = frozenset(

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from perdure._replay.context import WorkflowContext
 
 
+_EPOCH = datetime.fromtimestamp(0, UTC)
+"""Floats do not hold all microseconds."""
+
+
 def _current() -> WorkflowContext:
     from perdure._replay.context import current
 
@@ -171,7 +175,7 @@ def info_of_run(
         run_id=task.run_id,
         run_timeout=_limit(attributes, "workflow_run_timeout"),
         search_attributes=decode_search_attributes(attributes.search_attributes),
-        start_time=datetime.fromtimestamp(time_ns / 1e9, UTC),
+        start_time=_EPOCH + timedelta(microseconds=time_ns // 1000),
         task_queue=options.task_queue,
         task_timeout=attributes.workflow_task_timeout.ToTimedelta(),
         typed_search_attributes=decode_typed_search_attributes(attributes.search_attributes),

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -124,6 +125,11 @@ class ActivityWorker:
         running = asyncio.create_task(self._work(attempt), name=name)
         self._attempts[running] = attempt
         running.add_done_callback(self._attempts.pop)
+
+    def replace_client(self, client: Client) -> None:
+        """Attempts that begin from now on know this client."""
+        self._client = client
+        self._options = replace(self._options, client=client)
 
     # Local activities
 
@@ -395,4 +401,9 @@ def _log_failure(error: BaseException) -> None:
     if isinstance(error, UnknownActivityError):
         logger.warning("Activity failed: %s", error.message)
         return
-    logger.log(logging.DEBUG if benign else logging.WARNING, "Activity failed", exc_info=error)
+    logger.log(
+        logging.DEBUG if benign else logging.WARNING,
+        "Completing activity as failed",
+        exc_info=error,
+        extra={"__temporal_error_identifier": "ActivityFailure"},
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -76,12 +77,34 @@ class WorkerConfig(TypedDict, total=False):
     patch_activation_callback: Callable[[PatchActivationInput], bool] | None
     workflow_task_poller_behavior: PollerBehavior
     activity_task_poller_behavior: PollerBehavior
+    unsandboxed_workflow_runner: WorkflowRunner
+    nexus_service_handlers: Sequence[Any]
+    nexus_task_executor: Executor | None
+    max_concurrent_nexus_tasks: int | None
+    nexus_task_poller_behavior: PollerBehavior
+    disable_safe_workflow_eviction: bool
+    disable_payload_error_limit: bool
+
+
+def warn(config: WorkerConfig) -> None:
+    """Warns of parts that fit together badly."""
+    threads = getattr(config["activity_executor"], "_max_workers", None)
+    wanted = config["max_concurrent_activities"] or TASKS_MAX
+    if config["activities"] and threads is not None and threads < wanted:
+        warnings.warn(
+            f"Worker max_concurrent_activities is {wanted} but activity_executor's max_workers is "
+            f"only {threads}",
+            stacklevel=3,
+        )
 
 
 def check(config: WorkerConfig) -> None:
     """Raises ValueError when the parts do not fit together."""
     keeps_runs = config["max_cached_workflows"] > 0
     wrong = {
+        "Nexus is not built yet: nexus_service_handlers must be empty": bool(
+            config["nexus_service_handlers"]
+        ),
         "At least one activity or workflow must be specified": (
             not config["activities"] and not config["workflows"]
         ),

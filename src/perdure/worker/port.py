@@ -26,6 +26,8 @@ from temporalio.api.workflowservice.v1 import (
     RespondWorkflowTaskFailedRequest,
 )
 
+from perdure.service import ServiceClient
+
 
 @dataclass(frozen=True)
 class PayloadLimits:
@@ -94,6 +96,10 @@ class TaskSource(Protocol):
         self, request: RecordActivityTaskHeartbeatRequest
     ) -> RecordActivityTaskHeartbeatResponse:
         """The activity is alive; the answer says whether it should be."""
+        ...
+
+    def replace_service(self, service: ServiceClient) -> None:
+        """Calls that begin from now on go to this service."""
         ...
 
     async def stop_giving(self) -> bool:

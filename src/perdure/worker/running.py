@@ -14,12 +14,14 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from perdure._replay.api import RunnerOptions
+from perdure.client import Client
+from perdure.service import RPCError
 from perdure.worker.activity_definitions import ActivityDefinitions
 from perdure.worker.activity_worker import ActivityWorker
 from perdure.worker.config import TASKS_MAX, WorkerConfig, activity_polls, workflow_polls
 from perdure.worker.deadlock import DeadlockWatch
 from perdure.worker.polling import Pollers, Rate
-from perdure.worker.port import TaskSource
+from perdure.worker.port import PayloadLimits, TaskSource
 from perdure.worker.slots import Slots
 from perdure.worker.unary import UnaryTaskSource, WorkerIdentity
 from perdure.worker.workflow_definitions import WorkflowDefinitions
@@ -64,8 +66,13 @@ class RunningWorker:
     # Life
 
     async def open(self) -> None:
-        """Begins to take tasks. Raises RPCError when the service will not have this worker."""
-        limits = await self._source.open()
+        """Begins to take tasks. Raises RuntimeError when the service will not have this worker."""
+        try:
+            limits = await self._source.open()
+        except RPCError as error:
+            raise RuntimeError(f"Worker validation failed: {error}") from error
+        if self._config["disable_payload_error_limit"]:
+            limits = PayloadLimits()
         if self._activity_worker is not None:
             self._activity_worker.limits = limits
             await self._activity_worker.open()
@@ -77,12 +84,28 @@ class RunningWorker:
 
     async def failed(self) -> None:
         """Waits until the worker cannot go on, and raises why."""
-        failures = [pollers.failure for pollers in self._pollers()]
+        failures: dict[asyncio.Future[None], str] = {}
+        if self._workflow_pollers is not None:
+            failures[self._workflow_pollers.failure] = "Workflow"
+        if self._activity_pollers is not None:
+            failures[self._activity_pollers.failure] = "Activity"
         if self._activity_worker is not None:
-            failures.append(self._activity_worker.broken)
+            failures[self._activity_worker.broken] = "Activity"
         done, _ = await asyncio.wait(failures, return_when=asyncio.FIRST_COMPLETED)
         for failure in done:
-            failure.result()
+            error = failure.exception()
+            if error is not None:
+                raise RuntimeError(f"{failures[failure]} worker failed") from error
+
+    def replace_client(self, client: Client) -> None:
+        """Polls and answers over another client's connection from the next call on."""
+        self._offer_eager_starts(False)
+        self._config["client"] = client
+        self._source.replace_service(client.service_client)
+        if self._activity_worker is not None:
+            self._activity_worker.replace_client(client)
+        if self._workflow_pollers is not None:
+            self._offer_eager_starts(True)
 
     async def close(self) -> None:
         """Takes no more tasks, finishes those it has, and frees what it holds."""

@@ -138,6 +138,10 @@ class UnaryTaskSource:
         self._activity_canceled = RespondActivityTaskCanceledRequest(**names, worker_version=stamp)
         self._heartbeat = RecordActivityTaskHeartbeatRequest(**names)
 
+    def replace_service(self, service: ServiceClient) -> None:
+        """Calls that begin from now on go to this service."""
+        self._service = service
+
     # Tasks
 
     async def open(self) -> PayloadLimits:

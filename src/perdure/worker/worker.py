@@ -20,8 +20,13 @@ from perdure.worker.config import (
     PollerBehaviorAutoscaling,
     WorkerConfig,
     check,
+    warn,
 )
-from perdure.worker.runners import SandboxedWorkflowRunner, WorkflowRunner
+from perdure.worker.runners import (
+    SandboxedWorkflowRunner,
+    UnsandboxedWorkflowRunner,
+    WorkflowRunner,
+)
 from perdure.worker.running import RunningWorker
 from perdure.worker.shared_state import SharedStateManager
 from perdure.worker.workflow_definitions import WorkflowDefinitions
@@ -74,6 +79,13 @@ class Worker:
         patch_activation_callback: Callable[[PatchActivationInput], bool] | None = None,
         workflow_task_poller_behavior: PollerBehavior = PollerBehaviorAutoscaling(),  # noqa: B008
         activity_task_poller_behavior: PollerBehavior = PollerBehaviorAutoscaling(),  # noqa: B008
+        unsandboxed_workflow_runner: WorkflowRunner = UnsandboxedWorkflowRunner(),  # noqa: B008
+        nexus_service_handlers: Sequence[Any] = (),
+        nexus_task_executor: Executor | None = None,
+        max_concurrent_nexus_tasks: int | None = None,
+        nexus_task_poller_behavior: PollerBehavior = PollerBehaviorAutoscaling(),  # noqa: B008
+        disable_safe_workflow_eviction: bool = False,
+        disable_payload_error_limit: bool = False,
     ) -> None:
         """Raises ValueError or TypeError for what cannot be run.
 
@@ -83,11 +95,15 @@ class Worker:
         - `max_cached_workflows` runs are kept between two tasks, within a budget of memory.
         - `debug_mode` (or PERDURE_DEBUG in the environment) lets workflow code block, as a debugger
           does.
+        - `disable_payload_error_limit` leaves it to the service to refuse too large values.
+        - `unsandboxed_workflow_runner`, what is said of Nexus (there are no Nexus services yet) and
+          `disable_safe_workflow_eviction` are accepted and not used.
         - `on_fatal_error` is awaited before a worker that cannot go on shuts down.
         """
         given = dict(locals())  # the parameters, before there is anything else
         self._config = _config_of(given)
         check(self._config)
+        warn(self._config)
         self._workflows = WorkflowDefinitions(workflows)
         self._activities = ActivityDefinitions(activities, activity_executor)
         self._build_id = build_id or default_build_id([*workflows, *activities])
@@ -98,6 +114,7 @@ class Worker:
         self._body: asyncio.Task[Any] | None = None
         self._body_was_cancelled = False
         self._run_task: asyncio.Task[None] | None = None
+        self._running: RunningWorker | None = None
 
     def config(self) -> WorkerConfig:
         """What makes another worker like this one: `Worker(**worker.config())`."""
@@ -110,8 +127,19 @@ class Worker:
 
     @property
     def client(self) -> Client:
-        """The client whose connection the worker uses."""
+        """The client whose connection the worker uses; another may be set, of the same runtime.
+
+        Calls that are under way end with the old one.
+        """
         return self._config["client"]
+
+    @client.setter
+    def client(self, value: Client) -> None:
+        if value.service_client.config.runtime is not self.client.service_client.config.runtime:
+            raise ValueError("New client is not on the same runtime as the existing client")
+        self._config["client"] = value
+        if self._running is not None:
+            self._running.replace_client(value)
 
     @property
     def is_running(self) -> bool:
@@ -198,6 +226,7 @@ class Worker:
 
     async def _run_once(self) -> None:
         running = RunningWorker(self._config, self._workflows, self._activities, self._build_id)
+        self._running = running
         stop = asyncio.create_task(self._shutdown.wait())
         failure: asyncio.Task[None] | None = None
         try:

@@ -20,6 +20,9 @@ from perdure.converter import PayloadConverter
 
 _Value = TypeVar("_Value")
 
+_EPOCH = datetime.fromtimestamp(0, UTC)
+"""Floats do not hold all microseconds."""
+
 
 def in_workflow() -> bool:
     """Whether the calling code is that of a workflow."""
@@ -59,7 +62,7 @@ def is_failure_exception(err: BaseException) -> bool:
 
 def now() -> datetime:
     """The time of the workflow: when its current task was started."""
-    return datetime.fromtimestamp(time(), UTC)
+    return _EPOCH + timedelta(microseconds=time_ns() // 1000)
 
 
 def time() -> float:

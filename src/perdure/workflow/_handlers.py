@@ -209,7 +209,8 @@ def _check(kind: str, handler: Callable[..., Any], dynamic: bool | None) -> list
     arg_types = types_of(handler)[0]
     if not dynamic:
         return arg_types
-    if len(parameters) == 3 and parameters[2].kind is inspect.Parameter.VAR_POSITIONAL:
+    takes_rest = bool(parameters) and parameters[-1].kind is inspect.Parameter.VAR_POSITIONAL
+    if takes_rest and len(parameters) in (2, 3):  # without `self`, for one that is set later
         if kind == "update":
             raise RuntimeError(
                 "Dynamic updates do not support a vararg third param, use Sequence[RawValue]"

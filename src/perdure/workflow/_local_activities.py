@@ -152,10 +152,32 @@ async def execute_local_activity(
     *,
     args: Sequence[Any] = (),
     result_type: type | None = None,
-    **options: Unpack[LocalActivityConfig],
+    schedule_to_close_timeout: timedelta | None = None,
+    schedule_to_start_timeout: timedelta | None = None,
+    start_to_close_timeout: timedelta | None = None,
+    retry_policy: RetryPolicy | None = None,
+    local_retry_threshold: timedelta | None = None,
+    cancellation_type: ActivityCancellationType = ActivityCancellationType.TRY_CANCEL,
+    activity_id: str | None = None,
+    summary: str | None = None,
+    event_groups: Sequence[EventGroup] | None = None,
 ) -> Any:
     """Runs an activity here and waits for its result; see `start_local_activity`."""
-    return await start_local_activity(activity, arg, args=args, result_type=result_type, **options)
+    return await start_local_activity(
+        activity,
+        arg,
+        args=args,
+        result_type=result_type,
+        schedule_to_close_timeout=schedule_to_close_timeout,
+        schedule_to_start_timeout=schedule_to_start_timeout,
+        start_to_close_timeout=start_to_close_timeout,
+        retry_policy=retry_policy,
+        local_retry_threshold=local_retry_threshold,
+        cancellation_type=cancellation_type,
+        activity_id=activity_id,
+        summary=summary,
+        event_groups=event_groups,
+    )
 
 
 def start_local_activity_class(
@@ -163,10 +185,31 @@ def start_local_activity_class(
     arg: Any = UNSET,
     *,
     args: Sequence[Any] = (),
-    **options: Unpack[LocalActivityConfig],
+    schedule_to_close_timeout: timedelta | None = None,
+    schedule_to_start_timeout: timedelta | None = None,
+    start_to_close_timeout: timedelta | None = None,
+    retry_policy: RetryPolicy | None = None,
+    local_retry_threshold: timedelta | None = None,
+    cancellation_type: ActivityCancellationType = ActivityCancellationType.TRY_CANCEL,
+    activity_id: str | None = None,
+    summary: str | None = None,
+    event_groups: Sequence[EventGroup] | None = None,
 ) -> ActivityHandle[Any]:
     """`start_local_activity` for an activity that is a class with a `__call__`."""
-    return start_local_activity(activity, arg, args=args, **options)
+    return start_local_activity(
+        activity,
+        arg,
+        args=args,
+        schedule_to_close_timeout=schedule_to_close_timeout,
+        schedule_to_start_timeout=schedule_to_start_timeout,
+        start_to_close_timeout=start_to_close_timeout,
+        retry_policy=retry_policy,
+        local_retry_threshold=local_retry_threshold,
+        cancellation_type=cancellation_type,
+        activity_id=activity_id,
+        summary=summary,
+        event_groups=event_groups,
+    )
 
 
 async def execute_local_activity_class(
@@ -174,10 +217,31 @@ async def execute_local_activity_class(
     arg: Any = UNSET,
     *,
     args: Sequence[Any] = (),
-    **options: Unpack[LocalActivityConfig],
+    schedule_to_close_timeout: timedelta | None = None,
+    schedule_to_start_timeout: timedelta | None = None,
+    start_to_close_timeout: timedelta | None = None,
+    retry_policy: RetryPolicy | None = None,
+    local_retry_threshold: timedelta | None = None,
+    cancellation_type: ActivityCancellationType = ActivityCancellationType.TRY_CANCEL,
+    activity_id: str | None = None,
+    summary: str | None = None,
+    event_groups: Sequence[EventGroup] | None = None,
 ) -> Any:
     """`execute_local_activity` for an activity that is a class with a `__call__`."""
-    return await start_local_activity(activity, arg, args=args, **options)
+    return await start_local_activity(
+        activity,
+        arg,
+        args=args,
+        schedule_to_close_timeout=schedule_to_close_timeout,
+        schedule_to_start_timeout=schedule_to_start_timeout,
+        start_to_close_timeout=start_to_close_timeout,
+        retry_policy=retry_policy,
+        local_retry_threshold=local_retry_threshold,
+        cancellation_type=cancellation_type,
+        activity_id=activity_id,
+        summary=summary,
+        event_groups=event_groups,
+    )
 
 
 def start_local_activity_method(
@@ -185,10 +249,31 @@ def start_local_activity_method(
     arg: Any = UNSET,
     *,
     args: Sequence[Any] = (),
-    **options: Unpack[LocalActivityConfig],
+    schedule_to_close_timeout: timedelta | None = None,
+    schedule_to_start_timeout: timedelta | None = None,
+    start_to_close_timeout: timedelta | None = None,
+    retry_policy: RetryPolicy | None = None,
+    local_retry_threshold: timedelta | None = None,
+    cancellation_type: ActivityCancellationType = ActivityCancellationType.TRY_CANCEL,
+    activity_id: str | None = None,
+    summary: str | None = None,
+    event_groups: Sequence[EventGroup] | None = None,
 ) -> ActivityHandle[Any]:
     """`start_local_activity` for a method named through its class, as `Mailer.send`."""
-    return start_local_activity(activity, arg, args=args, **options)
+    return start_local_activity(
+        activity,
+        arg,
+        args=args,
+        schedule_to_close_timeout=schedule_to_close_timeout,
+        schedule_to_start_timeout=schedule_to_start_timeout,
+        start_to_close_timeout=start_to_close_timeout,
+        retry_policy=retry_policy,
+        local_retry_threshold=local_retry_threshold,
+        cancellation_type=cancellation_type,
+        activity_id=activity_id,
+        summary=summary,
+        event_groups=event_groups,
+    )
 
 
 async def execute_local_activity_method(
@@ -196,7 +281,28 @@ async def execute_local_activity_method(
     arg: Any = UNSET,
     *,
     args: Sequence[Any] = (),
-    **options: Unpack[LocalActivityConfig],
+    schedule_to_close_timeout: timedelta | None = None,
+    schedule_to_start_timeout: timedelta | None = None,
+    start_to_close_timeout: timedelta | None = None,
+    retry_policy: RetryPolicy | None = None,
+    local_retry_threshold: timedelta | None = None,
+    cancellation_type: ActivityCancellationType = ActivityCancellationType.TRY_CANCEL,
+    activity_id: str | None = None,
+    summary: str | None = None,
+    event_groups: Sequence[EventGroup] | None = None,
 ) -> Any:
     """`execute_local_activity` for a method named through its class, as `Mailer.send`."""
-    return await start_local_activity(activity, arg, args=args, **options)
+    return await start_local_activity(
+        activity,
+        arg,
+        args=args,
+        schedule_to_close_timeout=schedule_to_close_timeout,
+        schedule_to_start_timeout=schedule_to_start_timeout,
+        start_to_close_timeout=start_to_close_timeout,
+        retry_policy=retry_policy,
+        local_retry_threshold=local_retry_threshold,
+        cancellation_type=cancellation_type,
+        activity_id=activity_id,
+        summary=summary,
+        event_groups=event_groups,
+    )

@@ -1,0 +1,1 @@
+"""What goes together with other packages, which have to be installed."""
