@@ -21,6 +21,7 @@ from perdure.server.engine.api import (
     QueryTaskWithHistory,
     WorkflowTaskWithHistory,
 )
+from perdure.server.engine.callbacks import Post, no_post
 from perdure.server.engine.engine import Engine
 from perdure.server.machines.ports import DEFAULT_LIMITS, SECOND_NS
 from perdure.server.machines.workflow import inputs
@@ -142,6 +143,7 @@ class House:
         self.leases_lost = 0
         self.background: asyncio.Task[None] | None = None
         """What a test has begun that goes on for ever."""
+        self.post: Post = no_post
         self.engine: Engine
         self.wire: Wire
 
@@ -159,6 +161,7 @@ class House:
             on_lease_lost=self._lost_lease,
             executions_max=executions_max,
             workers_are_dead=workers_are_dead,
+            post=lambda request, timeout_seconds: self.post(request, timeout_seconds),
         )
         return self.engine
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from perdure.server.config import COUNTS, DURATIONS, SWITCHES, SettingsError, parse_overrides
+from perdure.server.config import (
+    ADDRESSES,
+    COUNTS,
+    DURATIONS,
+    SWITCHES,
+    SettingsError,
+    parse_overrides,
+)
 from perdure.server.machines.ports import DEFAULT_LIMITS, SECOND_NS
 
 WITHOUT_KEY = {"failure_depth_max"}
@@ -12,7 +19,7 @@ WITHOUT_KEY = {"failure_depth_max"}
 
 
 def test_every_limit_has_a_key_of_temporal() -> None:
-    named = {*COUNTS.values(), *DURATIONS.values(), *SWITCHES.values()}
+    named = {*COUNTS.values(), *DURATIONS.values(), *SWITCHES.values(), *ADDRESSES.values()}
     assert named | WITHOUT_KEY == set(DEFAULT_LIMITS.__struct_fields__)
 
 
@@ -72,3 +79,15 @@ def test_polls_wait_as_long_as_those_of_temporal() -> None:
     """SDKs take a poll that ends later, or a history read, for a broken connection."""
     assert DEFAULT_LIMITS.task_poll_ns_max == 60 * SECOND_NS
     assert DEFAULT_LIMITS.history_poll_ns_max == 20 * SECOND_NS
+
+
+def test_addresses_that_may_be_called_are_patterns() -> None:
+    text = '[{"Pattern":"*.example.com"},{"Pattern":"localhost:*","AllowInsecure":true}]'
+    limits = parse_overrides([f"callback.allowedAddresses={text}"])
+    assert limits.callback_addresses == (("*.example.com", False), ("localhost:*", True))
+
+
+@pytest.mark.parametrize("text", ['"*"', "[1]", '[{"AllowInsecure":true}]'])
+def test_addresses_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="allowedAddresses"):
+        parse_overrides([f"callback.allowedAddresses={text}"])

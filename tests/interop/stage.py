@@ -110,6 +110,14 @@ class Stage:
         assert label not in self.observations, f"{label} is observed twice"
         self.observations[label] = value
 
+    def hide(self, nonce: str) -> None:
+        """A string that this run of the program chose by itself is nothing to compare."""
+        self._normaliser.hide(nonce)
+
+    def text(self, text: str) -> str:
+        """A text, normalised."""
+        return self._normaliser.text(text)
+
     def message(self, label: str, message: Message) -> None:
         """Keeps a message, normalised."""
         self.observe(label, self._normaliser.message(message))

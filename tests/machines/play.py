@@ -31,7 +31,8 @@ The inputs (`[...]` holds the commands of a completion, separated by semicolons)
                                      (ID: an activity id, or `type:NAME`, or `all`)
     advance 5s                       time passes; whatever falls due happens when it does
     wait 5s                          time passes, and nobody looks
-    wake                             somebody looks, whether something is due or not
+    wake [run=#N]                    somebody looks, whether something is due or not
+    callback KEY ATTEMPT [problem=TEXT] [retryable] [run=#N]     what became of an attempt
     show                             where the workflow stands, and its unrecorded events
 """
 
@@ -51,6 +52,7 @@ from perdure.server.machines.ports import DEFAULT_LIMITS
 from perdure.server.machines.workflow import inputs
 from perdure.server.machines.workflow.decide import Decision
 from perdure.server.machines.workflow.effects import TaskKind
+from perdure.server.machines.workflow.state import Run
 from perdure.server.machines.workflow.workflow_task import unrecorded_events
 from tests.machines import operating, rendering, requests, resetting, updating
 from tests.machines.world import World
@@ -390,7 +392,33 @@ def _wait(play: Play, words: list[str], options: dict[str, str], commands: str) 
 
 
 def _wake(play: Play, words: list[str], options: dict[str, str], commands: str) -> Iterator[str]:
-    return play.decide(inputs.WakeUp(play.world.run.recorded.run_id))
+    if "run" not in options:
+        return play.decide(inputs.WakeUp(play.world.run.recorded.run_id))
+    run_id = requests.made_id(options["run"])
+    return play.decide(inputs.WakeUp(run_id, _other_run(play, run_id)))
+
+
+def _callback(
+    play: Play, words: list[str], options: dict[str, str], commands: str
+) -> Iterator[str]:
+    run_id = requests.made_id(options.get("run", "")) or play.world.run.recorded.run_id
+    attempted = inputs.CallbackAttempted(
+        run_id,
+        words[0],
+        int(words[1]),
+        options.get("problem", ""),
+        "retryable" in words,
+        _other_run(play, run_id),
+    )
+    return play.decide(attempted)
+
+
+def _other_run(play: Play, run_id: str) -> Run | None:
+    """The run as it is stored, unless it is the current one."""
+    current = play.world.workflow.run
+    if current is not None and current.recorded.run_id == run_id:
+        return None
+    return play.world.runs[run_id].decode()
 
 
 def _show(play: Play, words: list[str], options: dict[str, str], commands: str) -> Iterator[str]:
@@ -445,6 +473,7 @@ SCENES: dict[str, Scene] = {
     "advance": _advance,
     "wait": _wait,
     "wake": _wake,
+    "callback": _callback,
     "show": _show,
 }
 

@@ -24,13 +24,14 @@ from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.workflow import changes, inputs
 from perdure.server.machines.workflow.effects import (
     Effect,
+    InvokeCallback,
     LookAgain,
     OfferTask,
     SettleQuery,
     TaskKind,
     TellUpdate,
 )
-from perdure.server.machines.workflow.state import Attempt, AttemptState, Status
+from perdure.server.machines.workflow.state import Attempt, AttemptState, CallbackState, Status
 from perdure.server.machines.workflow.turn import Segment
 from tests.machines.world import BEGIN_NS, type_name
 
@@ -112,6 +113,14 @@ def change_lines(change: changes.Change) -> Iterator[str]:
         case changes.ProblemNoted(failures=failures, reported=reported):
             if reported:
                 yield f"{failures} failures, reported: {' '.join(reported)}"
+        case changes.CallbackChanged(callback=callback):
+            yield (
+                f"callback {callback.key} {CallbackState(callback.state).name.lower()}"
+                + (f" due {moment(callback.due_ns)}" if callback.due_ns else "")
+                + (f": {Failure.FromString(callback.failure).message}" if callback.failure else "")
+            )
+        case changes.UpdateRejected(update_id=update_id):
+            yield f"update {update_id} is rejected"
         case changes.PausesNoted(types=types):
             yield f"paused types: {', '.join(types) or 'none'}"
         case changes.PauseSet(pause=pause):
@@ -146,6 +155,8 @@ def effect_line(effect: Effect) -> str:
         return f"delete run {effect.run_id}"
     if isinstance(effect, TellUpdate):
         return f"tell {_status(effect.status)}"
+    if isinstance(effect, InvokeCallback):
+        return f"invoke callback {effect.key} of {effect.run_id}, attempt {effect.attempt}"
     if isinstance(effect, LookAgain):
         return f"look again {moment(effect.at_ns)}"
     if isinstance(effect, SettleQuery):
@@ -222,6 +233,8 @@ def reply_lines(reply: inputs.Reply, now_ns: int) -> Iterator[str]:
             yield ", ".join(["= heartbeat", *(what for what, is_so in told.items() if is_so)])
         case inputs.UpdateStatus():
             yield f"= {_status(reply)} of {reply.run_id}"
+        case inputs.NotCurrent():
+            yield "= not the current run"
         case inputs.UpdatedWithStart():
             yield _started(reply.start)
             yield f"= {_status(reply.update)} of {reply.update.run_id}"

@@ -140,6 +140,10 @@ def start(options: Options, *, is_eager: bool = False) -> StartWorkflowExecution
         request.header.fields["h"].CopyFrom(payload(options["header"]))
     if "priority" in options:
         request.priority.priority_key = int(options["priority"])
+    for url in filter(None, options.get("callbacks", "").split(",")):
+        request.completion_callbacks.add().nexus.url = url
+    for what in filter(None, options.get("attach", "").split(",")):
+        setattr(request.on_conflict_options, f"attach_{what}", True)
     if "summary" in options:
         request.user_metadata.summary.CopyFrom(payload(options["summary"]))
     return request

@@ -137,6 +137,9 @@ MESSAGES: dict[type, Callable[[World], inputs.Input]] = {
     ),
     inputs.QueryWorkflow: lambda world: inputs.QueryWorkflow(run_id(world), requests.query("q")),
     inputs.ForgetQuery: lambda world: inputs.ForgetQuery(run_id(world), query_id(world)),
+    inputs.CallbackAttempted: lambda world: inputs.CallbackAttempted(
+        run_id(world), "00000001-00000", 1
+    ),
     inputs.UpdateWithStart: lambda world: inputs.UpdateWithStart(
         inputs.StartWorkflow(requests.start({"request": "other", "conflict": "use_existing"})),
         updating.update("u"),

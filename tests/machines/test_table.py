@@ -19,6 +19,7 @@ from perdure.server.machines.workflow.inputs import (
     AskDirectly,
     Done,
     Heartbeat,
+    NotCurrent,
     QueryWaits,
     StartedWorkflowTask,
     UpdatedActivityOptions,
@@ -79,6 +80,10 @@ OUTCOMES: dict[type, dict[Phase, type]] = {
     inputs.UpdateWorkflow: {
         ABSENT: NotFound, DELAYED: UpdateStatus, IDLE: UpdateStatus,
         SCHEDULED: UpdateStatus, STARTED: UpdateStatus, CLOSED: NotFound,
+    },
+    inputs.CallbackAttempted: {
+        ABSENT: NotCurrent, DELAYED: NotFound, IDLE: NotFound,
+        SCHEDULED: NotFound, STARTED: NotFound, CLOSED: Done,
     },
     inputs.UpdateWithStart: dict.fromkeys(Phase, UpdatedWithStart),
     inputs.PollUpdate: dict.fromkeys(Phase, NotFound),
@@ -191,7 +196,7 @@ OUTCOMES: dict[type, dict[Phase, type]] = {
     },
     **dict.fromkeys(NEWS_OF_NOTHING, dict.fromkeys(Phase, NotFound)),
     inputs.WakeUp: {
-        ABSENT: Done, DELAYED: Done, IDLE: Done,
+        ABSENT: NotCurrent, DELAYED: Done, IDLE: Done,
         SCHEDULED: Done, STARTED: Done, CLOSED: Done,
     },
 }
@@ -234,7 +239,12 @@ STARTS = (
 )
 
 
-@pytest.mark.parametrize("kind", [kind for kind in INPUTS if kind not in (*STARTS, inputs.WakeUp)])
+OF_CLOSED_RUNS = (inputs.WakeUp, inputs.CallbackAttempted)
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in INPUTS if kind not in (*STARTS, *OF_CLOSED_RUNS)]
+)
 @pytest.mark.parametrize("phase", OPEN)
 def test_an_input_for_another_run_finds_no_workflow(phase: Phase, kind: type) -> None:
     world = stage(phase)
@@ -247,7 +257,7 @@ def test_an_input_for_another_run_finds_no_workflow(phase: Phase, kind: type) ->
 def test_a_wake_up_of_a_run_that_was_followed_by_another_changes_nothing(phase: Phase) -> None:
     world = stage(phase)
     decision = world.decide(message(stage(Phase.ABSENT), inputs.WakeUp))
-    assert decision.reply == Done()
+    assert decision.reply == NotCurrent()
     assert not decision.has_changes
 
 

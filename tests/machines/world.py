@@ -28,6 +28,7 @@ from perdure.server.machines.workflow.codec import (
 )
 from perdure.server.machines.workflow.decide import Decision, decide
 from perdure.server.machines.workflow.effects import (
+    InvokeCallback,
     LookAgain,
     OfferTask,
     SettleQuery,
@@ -218,7 +219,7 @@ class World:
                     self.runs[effect.run_id].rows.pop(effect.scheduled_event_id, None)
                 case DeleteRun():
                     self.deleted.append(effect.run_id)
-                case SettleQuery():
+                case SettleQuery() | InvokeCallback():
                     pass
                 case SendMessage():
                     self.sent.append(effect)
@@ -384,6 +385,10 @@ def recorded_view(run: Run) -> object:
             ],
             sorted(run.external_signals),
             sorted(run.external_cancels),
+            sorted(
+                (callback.key, callback.callback, callback.registered_ns)
+                for callback in run.callbacks.values()
+            ),
             sorted(
                 (key, msgspec.structs.replace(update, is_rejected=False))
                 for key, update in run.updates.items()

@@ -14,6 +14,7 @@ from perdure.server.config import HttpAddress, Settings, TransportKind
 from perdure.server.engine.clock import SystemClock
 from perdure.server.engine.engine import Engine
 from perdure.server.engine.ids import RandomIds
+from perdure.server.engine.posting import HttpPoster
 from perdure.server.frontend.dispatch import handlers_of
 from perdure.server.frontend.services import Services, namespace_ref
 from perdure.server.frontend.sessions import HeldTasks
@@ -59,9 +60,15 @@ class Service:
     """A store, its engine and the handlers of all RPCs: everything but a way to reach them."""
 
     def __init__(
-        self, store: Store, engine: Engine, services: Services, handlers: dict[str, Handler]
+        self,
+        store: Store,
+        engine: Engine,
+        services: Services,
+        handlers: dict[str, Handler],
+        poster: HttpPoster,
     ) -> None:
         self._store = store
+        self._poster = poster
         self._services = services
         self.engine = engine
         self.handlers = handlers
@@ -88,6 +95,7 @@ class Service:
             await namespaces.load(settings.namespaces)
             for name in settings.namespaces:
                 await namespaces.add_search_attributes(name, settings.search_attributes)
+            poster = HttpPoster()
             engine = await Engine.open(
                 store,
                 shard=SHARD,
@@ -100,6 +108,7 @@ class Service:
                 namespace_of=lambda number: namespace_ref(namespaces.by_number(number)),
                 on_lease_lost=on_lease_lost,
                 workers_are_dead=workers_are_dead,
+                post=poster.post,
             )
         except BaseException:
             await store.close()
@@ -121,7 +130,7 @@ class Service:
         for namespace in namespaces.all():
             if namespace.is_deleted:
                 services.spawn(services.reclaim(namespace))
-        return cls(store, engine, services, handlers)
+        return cls(store, engine, services, handlers, poster)
 
     def gauges(self) -> dict[str, float]:
         """What metrics show besides calls."""
@@ -156,6 +165,7 @@ class Service:
     async def close(self) -> None:
         """Write what was decided, and let go of the store."""
         await self._services.close()
+        self._poster.close()
         await self.engine.close()
         await self._store.close()
 

@@ -106,6 +106,9 @@ COUNTS: dict[str, str] = {
     "limit.workerBuildIdSize": "build_id_bytes_max",
     "frontend.maxlinksPerRequest": "links_max",
     "frontend.linkMaxSize": "link_bytes_max",
+    "callback.maxPerExecution": "callbacks_max",
+    "frontend.callbackURLMaxLength": "callback_url_bytes_max",
+    "frontend.callbackHeaderMaxLength": "callback_header_bytes_max",
     "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute": (
         "reported_problem_failures"
     ),
@@ -128,12 +131,20 @@ DURATIONS: dict[str, str] = {
     "history.workflowTaskRetryMaxInterval": "workflow_task_retry_ns_max",
     "matching.longPollExpirationInterval": "task_poll_ns_max",
     "history.longPollExpirationInterval": "history_poll_ns_max",
+    "callback.request.timeout": "callback_timeout_ns",
 }
 """Temporal's keys whose values are durations such as "1m30s" (or a number of seconds), and our
 limits."""
 
+ADDRESSES: dict[str, str] = {
+    "callback.allowedAddresses": "callback_addresses",
+}
+"""Temporal's keys whose values are lists of addresses, as objects with a Pattern (of hosts, `*` for
+any text) and AllowInsecure, and our limits."""
+
 IGNORED_PREFIXES = (
     "activity.",
+    "callback.",
     "component.",
     "frontend.",
     "history.",
@@ -174,9 +185,9 @@ def parse_search_attributes(texts: Iterable[str]) -> dict[str, int]:
 def parse_overrides(overrides: Iterable[str], limits: Limits = DEFAULT_LIMITS) -> Limits:
     """The limits with `KEY=JSON` overrides applied; what has no effect here is warned of. Raises
     SettingsError for a key that cannot be Temporal's or an unusable value."""
-    changes: dict[str, int] = {}
+    changes: dict[str, object] = {}
     # Temporal's server does not tell upper case from lower.
-    names = {name.lower(): name for name in (*COUNTS, *SWITCHES, *DURATIONS)}
+    names = {name.lower(): name for name in (*COUNTS, *SWITCHES, *DURATIONS, *ADDRESSES)}
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator:
@@ -192,10 +203,12 @@ def parse_overrides(overrides: Iterable[str], limits: Limits = DEFAULT_LIMITS) -
             changes[SWITCHES[known_key]] = _switch(key, value)
         elif known_key in DURATIONS:
             changes[DURATIONS[known_key]] = _duration_ns(key, value)
+        elif known_key in ADDRESSES:
+            changes[ADDRESSES[known_key]] = _addresses(key, value)
         elif key.lower().startswith(IGNORED_PREFIXES):
             logger.warning("the setting %s has no effect here", key)
         else:
-            known = ", ".join(sorted({**COUNTS, **DURATIONS, **SWITCHES}))
+            known = ", ".join(sorted({**COUNTS, **DURATIONS, **SWITCHES, **ADDRESSES}))
             raise SettingsError(f"unknown setting {key}; known are {known}")
     return msgspec.structs.replace(limits, **changes)
 
@@ -210,6 +223,19 @@ def _count(key: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**63:
         raise SettingsError(f"{key}: {value!r} is not a whole number above 0")
     return value
+
+
+def _addresses(key: str, value: object) -> tuple[tuple[str, bool], ...]:
+    try:
+        rules = msgspec.convert(value, list[_Address])
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{key}: {error}") from error
+    return tuple((rule.pattern, rule.allow_insecure) for rule in rules)
+
+
+class _Address(msgspec.Struct, rename={"pattern": "Pattern", "allow_insecure": "AllowInsecure"}):
+    pattern: str
+    allow_insecure: bool = False
 
 
 def _duration_ns(key: str, value: object) -> int:

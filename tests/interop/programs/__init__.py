@@ -9,6 +9,7 @@ from tests.interop.programs import (
     activity_control,
     async_completion,
     async_edges,
+    callbacks,
     cancellation,
     chained_upserts,
     chains,
@@ -215,6 +216,11 @@ PROGRAMS: dict[str, Callable[[Stage], Awaitable[None]]] = {
 }
 
 LIMITED: dict[str, Callable[[Stage], Awaitable[None]]] = {
+    "callbacks_called": callbacks.callbacks_called,
+    "callbacks_tried": callbacks.callbacks_tried,
+    "callbacks_attached": callbacks.callbacks_attached,
+    "callbacks_of_chains": callbacks.callbacks_of_chains,
+    "refused_callbacks": callbacks.refused_callbacks,
     "limited_starts": limits.limited_starts,
     "limited_commands": limits.limited_commands,
     "limited_activities": limits.limited_activities,

@@ -49,6 +49,8 @@ from tests.interop.stage import Stage, payloads
 
 WAIT_SECONDS = 2
 SETTINGS = (
+    'callback.allowedAddresses=[{"Pattern":"127.0.0.1:*","AllowInsecure":true},{"Pattern":"*.secure.test"}]',
+    "callback.maxPerExecution=3",
     "frontend.WorkflowPauseEnabled=true",
     "limit.blobSize.error=20000",
     "limit.blobSize.warn=10000",

@@ -37,6 +37,7 @@ from perdure.server.engine.api import (
     WorkflowTaskWithHistory,
 )
 from perdure.server.engine.cache import ExecutionCache
+from perdure.server.engine.callbacks import Callbacks, Post, no_post
 from perdure.server.engine.clock import Clock
 from perdure.server.engine.committer import Committer
 from perdure.server.engine.deployments import DeploymentOffice
@@ -59,10 +60,11 @@ from perdure.server.machines.errors import InvariantViolation, NotFound, Rejecte
 from perdure.server.machines.ports import Address, Ids, Limits
 from perdure.server.machines.workflow.codec import copy_run
 from perdure.server.machines.workflow.decide import not_found_text
-from perdure.server.machines.workflow.effects import LookAgain, OfferTask, TaskKind
+from perdure.server.machines.workflow.effects import InvokeCallback, LookAgain, OfferTask, TaskKind
 from perdure.server.machines.workflow.inputs import (
     Input,
     LoseActivityTask,
+    NotCurrent,
     PollUpdate,
     QueryWorkflow,
     Reply,
@@ -127,6 +129,7 @@ class Engine:
         namespace_of: Callable[[int], NamespaceRef],
         on_lease_lost: Callable[[], None],
         executions_max: int,
+        post: Post,
     ) -> None:
         self._store = store
         self._shard = fence.shard
@@ -164,15 +167,9 @@ class Engine:
             self.pipeline, self.committer, self.dispatcher, self.reader, clock, ids
         )
         self.waiters = Waiters()
-        self.updates = Updates(self.pipeline, self._outcome)
+        self.updates = Updates(self.pipeline, self._event)
         self.outbox = Outbox(
-            store,
-            self.pipeline,
-            self.committer,
-            self.waiters,
-            limits,
-            self._spawn,
-            namespace_of,
+            store, self.pipeline, self.committer, self.waiters, limits, self._spawn, namespace_of
         )
         self.resets = Resets(
             store,
@@ -183,6 +180,7 @@ class Engine:
             ids,
             self._spawn,
         )
+        self.callbacks = Callbacks(self.pipeline, post, self._event, limits, self._spawn)
         self.wakeups = Wakeups(store, fence.shard, clock, self._wake)
 
     @classmethod
@@ -199,6 +197,7 @@ class Engine:
         on_lease_lost: Callable[[], None],
         executions_max: int = 20_000,
         workers_are_dead: bool = False,
+        post: Post = no_post,
     ) -> Engine:
         """Take the shard over and go on where it stopped.
 
@@ -217,6 +216,7 @@ class Engine:
             namespace_of=namespace_of,
             on_lease_lost=on_lease_lost,
             executions_max=executions_max,
+            post=post,
         )
         await engine.queues.recover()
         engine.outbox.recover()
@@ -533,10 +533,10 @@ class Engine:
             namespace, workflow_id, message, stage, timeout_seconds
         )
 
-    async def _outcome(
+    async def _event(
         self, namespace: NamespaceRef, workflow_id: str, run_id: str, event_id: int
     ) -> bytes:
-        """The serialised event that has the outcome of an update."""
+        """A serialised event of a run."""
         number, tail = await self._place(namespace, workflow_id, run_id)
         return await self.reader.read_event(number, tail, event_id)
 
@@ -589,6 +589,10 @@ class Engine:
         number = execution.current_run
         self.directory.remember(number, *execution.key, effect.run_id)
         self.wakeups.look_again(number, effect.at_ns)
+
+    def invoke(self, namespace: NamespaceRef, workflow_id: str, effect: InvokeCallback) -> None:
+        """Somebody is told how a run has ended."""
+        self.callbacks.invoke(namespace, workflow_id, effect)
 
     def durable(self, execution: Execution, pending: PendingRun) -> None:
         """What a group did to a run is durable: arm its wake-up, publish its tasks, wake its
@@ -660,12 +664,12 @@ class Engine:
                 found = await self.directory.find(number)
                 if found is not None:
                     machine = self.pipeline.machines[found.kind]
-                    await self.pipeline.submit(
-                        self._namespace_of(found.namespace),
-                        found.id,
-                        machine.wake_up(found.run_id),
-                        found.kind,
+                    namespace = self._namespace_of(found.namespace)
+                    reply = await self.pipeline.submit(
+                        namespace, found.id, machine.wake_up(found.run_id), found.kind
                     )
+                    if isinstance(reply, NotCurrent):
+                        await self.callbacks.wake_other(namespace, found.id, found.run_id)
                 return
             except (Rejected, EngineStopped):
                 return

@@ -37,6 +37,7 @@ from perdure.server.machines.ports import (
 )
 from perdure.server.machines.registry import MACHINES
 from perdure.server.machines.workflow.effects import (
+    InvokeCallback,
     LookAgain,
     OfferTask,
     SettleQuery,
@@ -82,6 +83,10 @@ class Publisher(Protocol):
 
     def look_again(self, execution: Execution, effect: LookAgain) -> None:
         """The current run must be woken up, though nothing that is stored says so."""
+        ...
+
+    def invoke(self, namespace: NamespaceRef, workflow_id: str, effect: InvokeCallback) -> None:
+        """Somebody must be told how a run has ended: that it is under way is durable."""
         ...
 
     def durable(self, execution: Execution, pending: PendingRun) -> None:
@@ -313,6 +318,15 @@ class Pipeline:
                 self.publisher.offered_in_memory(execution, namespace, effect)
             case LookAgain():
                 self.publisher.look_again(execution, effect)
+            case InvokeCallback():
+                self._committer.when_settled(
+                    execution,
+                    lambda error: (
+                        None
+                        if error
+                        else self.publisher.invoke(namespace, execution.key[1], effect)
+                    ),
+                )
             case SettleQuery():
                 self._committer.when_settled(execution, _settling(execution, effect))
             case TellUpdate():

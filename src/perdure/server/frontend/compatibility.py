@@ -22,9 +22,10 @@ from perdure.server.frontend.versions import TEMPORAL_VERSION
 
 PARTIAL: dict[str, str] = {
     "RegisterNamespace": "one cluster, no archival",
-    "StartWorkflowExecution": "no callbacks, versioning overrides or time skipping",
-    "DescribeWorkflowExecution": "callbacks and Nexus operations come with them; a"
-    " closed run lists nothing pending",
+    "StartWorkflowExecution": "no versioning overrides or time skipping; callbacks to"
+    " `temporal://system` are refused",
+    "DescribeWorkflowExecution": "Nexus operations come with them; a closed run lists"
+    " nothing pending",
     "GetSearchAttributes": "those of every namespace; the custom ones are asked of OperatorService",
     "CreateWorkerDeploymentVersion": "no workers that the server starts",
     "RespondWorkflowTaskCompleted": "commands of Nexus are refused; no pages; the versioning"
@@ -97,6 +98,11 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
         "an update that a reset carries over and its worker rejects",
         "polling it fails with `INTERNAL`; a reset that would carry one over twice does so too",
         "`NOT_FOUND`, as of any rejected update; it is carried over once",
+    ),
+    (
+        "callbacks whose address is often down",
+        "wait for a while, also those of other workflows (a circuit breaker)",
+        "are each tried again after 1 s, 2 s, 4 s and so on, up to an hour",
     ),
     ("when a query finds a change", "a moment later", "as soon as it is answered"),
     ("a `Datetime` in a query", "compared by milliseconds", "compared by nanoseconds"),

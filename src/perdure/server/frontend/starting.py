@@ -10,6 +10,7 @@ from temporalio.api.workflowservice.v1 import (
 
 from perdure.server.engine.api import NamespaceRef
 from perdure.server.frontend import responses
+from perdure.server.frontend.callbacks import check_callbacks
 from perdure.server.frontend.errors import Unimplemented
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.validation import (
@@ -93,10 +94,7 @@ def check_start(
     check_search_attributes(request.search_attributes, namespace, limits)
     check_priority(request.priority)
     if request.completion_callbacks:
-        url = request.completion_callbacks[0].nexus.url
-        raise InvalidArgument(
-            f"invalid url: url does not match any configured callback address: {url}"
-        )
+        check_callbacks(request, limits)
     check_links(request.links, limits)
     check_unbuilt(request)
     cut_causes(request.continued_failure, limits.failure_depth_max)

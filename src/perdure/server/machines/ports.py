@@ -74,6 +74,12 @@ class Limits(msgspec.Struct, frozen=True):
     updates_in_flight_bytes_max: int = 20 * 1024 * 1024  # history.maxInFlightUpdatePayloads
     updates_max: int = 2000  # history.maxTotalUpdates
     discarded_events_max: int = 10  # history.discardSpeculativeWorkflowTaskMaximumEventsCount
+    callbacks_max: int = 2000  # callback.maxPerExecution
+    callback_url_bytes_max: int = 1000  # frontend.callbackURLMaxLength
+    callback_header_bytes_max: int = 8192  # frontend.callbackHeaderMaxLength
+    callback_timeout_ns: int = 10 * SECOND_NS  # callback.request.timeout
+    callback_addresses: tuple[tuple[str, bool], ...] = ()  # callback.allowedAddresses
+    """Patterns of hosts that may be called, and whether without encryption."""
     is_workflow_pause_enabled: bool = False  # frontend.WorkflowPauseEnabled
     batches_max: int = 1  # frontend.MaxConcurrentBatchOperationPerNamespace
     batch_rate_per_second: int = 50  # worker.batcherRPS

@@ -7,7 +7,14 @@ turn that closes it.
 from __future__ import annotations
 
 from temporalio.api.command.v1 import ContinueAsNewWorkflowExecutionCommandAttributes
-from temporalio.api.common.v1 import Link, Payloads, Priority, WorkflowExecution, WorkflowType
+from temporalio.api.common.v1 import (
+    Callback,
+    Link,
+    Payloads,
+    Priority,
+    WorkflowExecution,
+    WorkflowType,
+)
 from temporalio.api.enums.v1 import ContinueAsNewInitiator, RetryState, task_queue_pb2, workflow_pb2
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent, WorkflowExecutionStartedEventAttributes
@@ -23,6 +30,7 @@ from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.schedule.cron import cron_backoff_ns
 from perdure.server.machines.wire import duration, duration_ns, set_duration, timestamp
 from perdure.server.machines.workflow import (
+    callbacks,
     changes,
     deadlines,
     events,
@@ -33,7 +41,7 @@ from perdure.server.machines.workflow import (
 )
 from perdure.server.machines.workflow.effects import WithdrawTask
 from perdure.server.machines.workflow.messages import Parent
-from perdure.server.machines.workflow.state import AttemptState, BlobName, Run
+from perdure.server.machines.workflow.state import AttemptState, BlobName, Run, Status
 from perdure.server.machines.workflow.turn import Turn
 
 HISTORY_TOO_LARGE = "Workflow history size exceeds limit."
@@ -129,6 +137,8 @@ def close(turn: Turn, event: HistoryEvent, *, is_told: bool = True) -> None:
     turn.record(event)
     if is_told:
         family.report_close(turn, event)
+        if turn.run.callbacks and _is_end_of_chain(turn.run):
+            callbacks.trigger(turn)
     queries.unblock(turn)
     updates.abort(turn)
     if run.buffered:
@@ -191,6 +201,7 @@ def continue_as_new(
             "last_completion_result",
         ),
     )
+    attributes.completion_callbacks.extend(_callbacks_of(previous))
     if command.HasField("failure"):
         attributes.continued_failure.CopyFrom(command.failure)
     wanted_ns = duration_ns(command.backoff_start_interval)
@@ -258,8 +269,11 @@ def go_on(
         cron_schedule=old.cron_schedule,
         first_workflow_task_backoff=duration(_unhurried_ns(previous, backoff_ns, turn.now_ns)),
         continued_failure=failure,
-        completion_callbacks=old.completion_callbacks if is_retry else None,
     )
+    if is_retry:
+        attributes.completion_callbacks.extend(_callbacks_of(previous))
+    else:
+        callbacks.trigger(turn)  # Each run of a cron schedule is an end by itself.
     # The memo and the search attributes are those of the start: what was upserted since belongs to
     # the run that is over.
     _copy_present(
@@ -350,6 +364,15 @@ def _expiring_points(turn: Turn, previous: Run) -> ResetPoints:
             for point in recorded.reset_points
         ]
     )
+
+
+def _is_end_of_chain(run: Run) -> bool:
+    recorded = run.recorded
+    return recorded.status != Status.CONTINUED_AS_NEW and not recorded.successor_run_id
+
+
+def _callbacks_of(run: Run) -> list[Callback]:
+    return [Callback.FromString(callback.callback) for callback in run.callbacks.values()]
 
 
 def _set_parent(attributes: WorkflowExecutionStartedEventAttributes, parent: Parent) -> None:

@@ -9,6 +9,7 @@ from perdure.server.machines.schedule.messages import Sender
 from perdure.server.machines.workflow.state import (
     Attempt,
     BaseRun,
+    Callback,
     RecordKind,
     WorkflowPause,
     WorkflowTask,
@@ -180,6 +181,12 @@ class UpdateRejected(msgspec.Struct, frozen=True):
     update_id: str
 
 
+class CallbackChanged(msgspec.Struct, frozen=True):
+    """A callback, whole."""
+
+    callback: Callback
+
+
 class TurnTaken(msgspec.Struct, frozen=True):
     """Another decision has changed the run."""
 
@@ -217,6 +224,7 @@ Change = (
     | ChildEndBuffered
     | ExternalAnswerBuffered
     | UpdateRejected
+    | CallbackChanged
     | TurnTaken
     | WakeArmed
 )

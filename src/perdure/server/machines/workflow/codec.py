@@ -11,6 +11,7 @@ import msgspec
 
 from perdure.server.machines.workflow.state import (
     BufferedEvent,
+    Callback,
     Child,
     ExternalRequest,
     Pending,
@@ -32,6 +33,7 @@ _decode_buffered = msgspec.msgpack.Decoder(BufferedEvent).decode
 _decode_request = msgspec.msgpack.Decoder(Request).decode
 _decode_child = msgspec.msgpack.Decoder(Child).decode
 _decode_update = msgspec.msgpack.Decoder(Update).decode
+_decode_callback = msgspec.msgpack.Decoder(Callback).decode
 _decode_external = msgspec.msgpack.Decoder(ExternalRequest).decode
 
 
@@ -86,6 +88,9 @@ def decode_run(head: bytes, records: Iterable[tuple[int, bytes, bytes]]) -> Run:
             case RecordKind.UPDATE:
                 update = _decode_update(content)
                 run.updates[update.update_id] = update
+            case RecordKind.CALLBACK:
+                callback = _decode_callback(content)
+                run.callbacks[callback.key] = callback
     count_all(run)
     return run
 

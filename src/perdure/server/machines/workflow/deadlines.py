@@ -122,10 +122,15 @@ def timer_deadline(timer: Timer) -> int:
     return NEVER if timer.is_fired else timer.due_ns
 
 
+def callbacks_due(run: Run) -> int:
+    """When somebody must be told how the run has ended, or be told again."""
+    return earliest(*(callback.due_ns for callback in run.callbacks.values()))
+
+
 def wake_at(run: Run) -> int:
     """The earliest deadline of all; NEVER when nothing is due ever."""
     if not run.is_open:
-        return NEVER
+        return callbacks_due(run)
     return earliest(
         run_deadline(run),
         task_deadline(run),
@@ -137,7 +142,7 @@ def wake_at(run: Run) -> int:
 def wake_at_of_touched(run: Run, touched: set[tuple[RecordKind, int | str]]) -> int:
     """The earliest deadline among what a turn touched and what any turn may move."""
     if not run.is_open:
-        return NEVER
+        return callbacks_due(run)
     times = [run_deadline(run), task_deadline(run)]
     for kind, key in touched:
         if kind is RecordKind.ACTIVITY and key in run.activities:

@@ -32,7 +32,7 @@ from perdure.server.machines.workflow.from_clients import (
     update_options,
     update_with_start,
 )
-from perdure.server.machines.workflow.from_time import wake_up
+from perdure.server.machines.workflow.from_time import callbacks, wake_up
 from perdure.server.machines.workflow.from_workers import (
     activity_canceled,
     activity_completed,
@@ -165,11 +165,6 @@ def _no_such_workflow(turn: Turn, message: inputs.Input) -> inputs.Reply:
 
 def _stale(turn: Turn, message: inputs.Input) -> inputs.Reply:
     raise NotFound(task_dispatch.STALE_OFFER)
-
-
-def _wake_up_of_another_run(turn: Turn, message: inputs.Input) -> inputs.Reply:
-    """The run was followed by another one, or deleted, while its wake-up was on its way."""
-    return inputs.Done()
 
 
 def _rows(
@@ -318,5 +313,11 @@ TABLE: dict[tuple[Phase, type], Decider] = {
     **_rows(messages.ChildClosed, _no_such_workflow, child.closed, child.too_late),
     **_rows(messages.SignalOutcome, _no_such_workflow, outcomes.of_signal, outcomes.too_late),
     **_rows(messages.CancelOutcome, _no_such_workflow, outcomes.of_cancel, outcomes.too_late),
-    **_rows(inputs.WakeUp, _wake_up_of_another_run, wake_up.decide, wake_up.nothing),
+    **_rows(inputs.WakeUp, callbacks.wake_up_of_other, wake_up.decide, callbacks.wake_up),
+    **_rows(
+        inputs.CallbackAttempted,
+        callbacks.attempted_of_other,
+        callbacks.of_open_run,
+        callbacks.attempted,
+    ),
 }

@@ -69,6 +69,15 @@ class TellUpdate(msgspec.Struct, frozen=True):
     status: UpdateStatus
 
 
+class InvokeCallback(msgspec.Struct, frozen=True):
+    """Tell somebody how the run has ended; `CallbackAttempted` is the answer. When that does not
+    come, the run's wake-up asks again."""
+
+    run_id: str
+    key: str
+    attempt: int
+
+
 class LookAgain(msgspec.Struct, frozen=True):
     """Wake the run up at that time, for the sake of what is volatile."""
 
@@ -76,4 +85,13 @@ class LookAgain(msgspec.Struct, frozen=True):
     at_ns: int
 
 
-Effect = OfferTask | WithdrawTask | DeleteRun | SendMessage | SettleQuery | TellUpdate | LookAgain
+Effect = (
+    OfferTask
+    | WithdrawTask
+    | DeleteRun
+    | SendMessage
+    | SettleQuery
+    | TellUpdate
+    | InvokeCallback
+    | LookAgain
+)

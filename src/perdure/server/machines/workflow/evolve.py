@@ -7,10 +7,11 @@ touched, so that a commit writes those rows and no others.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
+from temporalio.api.common.v1 import Callback as ProtoCallback
 from temporalio.api.common.v1 import Memo, SearchAttributes
 from temporalio.api.common.v1 import RetryPolicy as RetryPolicyMessage
 from temporalio.api.enums.v1 import EventType, event_type_pb2
@@ -26,6 +27,7 @@ from perdure.server.machines.workflow.state import (
     AttemptState,
     BlobName,
     BufferedEvent,
+    Callback,
     Child,
     ExternalRequest,
     Pending,
@@ -125,6 +127,7 @@ def run_from_start(event: HistoryEvent, size: int, touched: Touched) -> Run:
             _stable(attributes.search_attributes),
             touched,
         )
+    _register_callbacks(run, attributes.completion_callbacks, 1, time_ns, touched)
     return run
 
 
@@ -386,6 +389,8 @@ def _options_updated(run: Run, event: HistoryEvent, time_ns: int, touched: Touch
     attributes = event.workflow_execution_options_updated_event_attributes
     if attributes.HasField("priority"):
         run.recorded.priority = attributes.priority.SerializeToString()
+    callbacks = attributes.attached_completion_callbacks
+    _register_callbacks(run, callbacks, event.event_id, time_ns, touched)
     request_id = attributes.attached_request_id
     if request_id:
         _note_request(run, Request(request_id, event.event_type, event.event_id), touched)
@@ -469,6 +474,21 @@ def _stable(message: Memo | SearchAttributes) -> bytes:
 def _put_blob(run: Run, name: BlobName, blob: bytes, touched: Touched) -> None:
     run.blobs[name] = blob
     touched.add((RecordKind.BLOB, name))
+
+
+def _register_callbacks(
+    run: Run, callbacks: Iterable[ProtoCallback], event_id: int, time_ns: int, touched: Touched
+) -> None:
+    for index, callback in enumerate(callbacks):
+        content = callback.SerializeToString(deterministic=True)
+        # Keys sort as they were registered.
+        key = f"{event_id:08}-{index:05}"
+        _put_callback(run, Callback(key, content, time_ns), touched)
+
+
+def _put_callback(run: Run, callback: Callback, touched: Touched) -> None:
+    run.callbacks[callback.key] = callback
+    touched.add((RecordKind.CALLBACK, callback.key))
 
 
 def _note_request(run: Run, request: Request, touched: Touched) -> None:
@@ -715,6 +735,10 @@ def _update_rejected(run: Run, change: changes.UpdateRejected, touched: Touched)
     touched.add((RecordKind.UPDATE, change.update_id))
 
 
+def _callback_changed(run: Run, change: changes.CallbackChanged, touched: Touched) -> None:
+    _put_callback(run, change.callback, touched)
+
+
 def _turn_taken(run: Run, change: changes.TurnTaken, touched: Touched) -> None:
     run.pending.transitions += 1
 
@@ -750,6 +774,7 @@ _PENDING: dict[type, Callable[[Run, Any, Touched], None]] = {
     changes.ChildEndBuffered: _child_end_buffered,
     changes.ExternalAnswerBuffered: _external_answer_buffered,
     changes.UpdateRejected: _update_rejected,
+    changes.CallbackChanged: _callback_changed,
     changes.TurnTaken: _turn_taken,
     changes.WakeArmed: _wake_armed,
 }

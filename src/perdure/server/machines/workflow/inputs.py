@@ -330,9 +330,22 @@ class HeartbeatActivity(msgspec.Struct):
 
 
 class WakeUp(msgspec.Struct):
-    """Something of the run may be due."""
+    """Something of the run may be due; `other` is the run when it is not the current one."""
 
     run_id: str
+    other: Run | None = None
+
+
+class CallbackAttempted(msgspec.Struct):
+    """Somebody was told how the run has ended, or (`problem`) was not."""
+
+    run_id: str
+    key: str
+    attempt: int
+    problem: str = ""
+    is_retryable: bool = False
+    other: Run | None = None
+    """As of a wake-up."""
 
 
 Input = (
@@ -369,6 +382,7 @@ Input = (
     | CancelActivity
     | HeartbeatActivity
     | WakeUp
+    | CallbackAttempted
     | Message
     | ToWorkflow
 )
@@ -381,6 +395,10 @@ class Done(msgspec.Struct):
     """It is so; `run_id` says of which run, where the caller may not know."""
 
     run_id: str = ""
+
+
+class NotCurrent(msgspec.Struct):
+    """The run that was meant is not the current one: show it, if there is such a run."""
 
 
 class StartedWorkflowTask(msgspec.Struct):
@@ -543,6 +561,7 @@ class QueryRejected(msgspec.Struct):
 
 Reply = (
     Done
+    | NotCurrent
     | StartedWorkflowTask
     | StartedActivityTask
     | UpdatedWorkflowOptions

@@ -85,7 +85,10 @@ def _check_closed(run: Run) -> None:
     _require(
         recorded.close_event_id == recorded.next_event_id - 1, "W1: the close event is not the last"
     )
-    _require(pending.wake_at_ns == deadlines.NEVER, "T4: a closed run has a wake-up")
+    _require(
+        pending.wake_at_ns == deadlines.callbacks_due(run),
+        "T4: the wake-up of a closed run is not for its callbacks",
+    )
     _require(not run.buffered, "S2: a closed run has buffered events")
     _require(
         not run.activities and not run.timers and not run.is_task_started,

@@ -57,7 +57,8 @@ INITIATED = frozenset(
     )
 )
 """What a run asks of other workflows."""
-DONE_AGAIN = frozenset((SIGNALED, *UPDATES, *OF_CHILDREN))
+OPTIONS_UPDATED = types.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED
+DONE_AGAIN = frozenset((SIGNALED, OPTIONS_UPDATED, *UPDATES, *OF_CHILDREN))
 """Events after the cut that may be done again."""
 DONE_AGAIN_OF_SUCCESSORS = DONE_AGAIN - OF_CHILDREN
 BATCH_STARTS = frozenset(

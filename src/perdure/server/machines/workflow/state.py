@@ -63,6 +63,7 @@ class RecordKind(enum.IntEnum):
     EXTERNAL_SIGNAL = 7
     EXTERNAL_CANCEL = 8
     UPDATE = 9
+    CALLBACK = 10
 
 
 class BlobName(enum.StrEnum):
@@ -392,6 +393,37 @@ class Update(msgspec.Struct, array_like=True):
         return bool(self.admitted_event_id) and not (self.accepted_event_id or self.is_rejected)
 
 
+class CallbackState(enum.IntEnum):
+    """Temporal's CallbackState."""
+
+    STANDBY = 1
+    SCHEDULED = 2
+    BACKING_OFF = 3
+    FAILED = 4
+    SUCCEEDED = 5
+
+
+class Callback(msgspec.Struct, array_like=True, frozen=True):
+    """Somebody who wants to hear how a run has ended. What follows `registered_ns` is its pending
+    half."""
+
+    key: str
+    """The event that it came with, and its place there."""
+    callback: bytes
+    """A serialised Callback."""
+    registered_ns: int
+    state: int = CallbackState.STANDBY
+    attempt: int = 0
+    """How many attempts are over."""
+    due_ns: int = 0
+    """When the next attempt begins, or the one that is under way is given up for lost; 0 when there
+    is none."""
+    completed_ns: int = 0
+    """When the newest attempt was over."""
+    failure: bytes = b""
+    """A serialised Failure, of that attempt."""
+
+
 class Speculative(msgspec.Struct):
     """A workflow task that only brings updates: it is stored nowhere, and becomes a normal one as
     soon as anything is recorded. See `speculative.py`."""
@@ -436,6 +468,7 @@ class Run(msgspec.Struct):
     external_signals: dict[int, ExternalRequest] = {}
     external_cancels: dict[int, ExternalRequest] = {}
     updates: dict[str, Update] = {}
+    callbacks: dict[str, Callback] = {}
     large_parts: dict[tuple[RecordKind, int | str], int] = {}
     """Sizes of the large keyed parts, in bytes; derived, never stored."""
     speculative: Speculative | None = None

@@ -31,6 +31,7 @@ PARTS: dict[RecordKind, Callable[[Run], dict[Any, Any]]] = {
     RecordKind.EXTERNAL_SIGNAL: lambda run: run.external_signals,
     RecordKind.EXTERNAL_CANCEL: lambda run: run.external_cancels,
     RecordKind.UPDATE: lambda run: run.updates,
+    RecordKind.CALLBACK: lambda run: run.callbacks,
 }
 """The keyed parts of a run, by kind."""
 
@@ -63,6 +64,7 @@ def state_bytes(run: Run) -> int:
         + len(run.children)
         + len(run.external_signals)
         + len(run.external_cancels)
+        + len(run.callbacks)
     )
     return sum(run.large_parts.values()) + PART_BYTES * parts
 
@@ -82,4 +84,5 @@ _SIZES: dict[RecordKind, Callable[[Any], int]] = {
     RecordKind.EXTERNAL_SIGNAL: lambda external: len(external.workflow_id),
     RecordKind.EXTERNAL_CANCEL: lambda external: len(external.workflow_id),
     RecordKind.UPDATE: lambda update: len(update.update_id),
+    RecordKind.CALLBACK: lambda callback: len(callback.callback) + len(callback.failure),
 }

@@ -143,6 +143,10 @@ class Turn:
 
     def change_other(self, run: Run, change: changes.Change) -> None:
         """Apply a change of what is pending of a run that is over, and not the current one."""
+        for known in self.segments:
+            if known.run is run:
+                self._apply(known, change)
+                return
         segment = Segment(run=run, is_new=False)
         self.segments.insert(0, segment)
         self._apply(segment, change)
@@ -235,7 +239,7 @@ class Turn:
                 is_set = SEARCH_ATTRIBUTES in segment.touched
                 segment.visibility_changed = is_set or _shown(run) != segment.shown
             armed_ns = run.pending.wake_at_ns
-            wanted_ns = deadlines.NEVER
+            wanted_ns = deadlines.callbacks_due(run) if run.callbacks else deadlines.NEVER
             if run.is_open:
                 touched_ns = deadlines.wake_at_of_touched(run, segment.touched)
                 wanted_ns = deadlines.earliest(armed_ns, touched_ns)

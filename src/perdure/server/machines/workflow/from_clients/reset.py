@@ -147,6 +147,10 @@ def _do_again(turn: Turn, later: list[HistoryEvent], excluded: frozenset[int]) -
         elif event.event_type == resetting.SIGNALED:
             if RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL not in excluded:
                 turn.record(event)
+        elif event.event_type == resetting.OPTIONS_UPDATED:
+            attached = event.workflow_execution_options_updated_event_attributes
+            if attached.attached_request_id or attached.attached_completion_callbacks:
+                turn.record(event)
         elif event.event_type in resetting.OF_CHILDREN:
             attributes = getattr(event, str(event.WhichOneof("attributes")))
             child = run.children.get(attributes.initiated_event_id)

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.api.enums.v1 import event_type_pb2, workflow_pb2
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import (
     SignalWorkflowExecutionRequest,
     StartWorkflowExecutionRequest,
 )
 
-from perdure.server.machines.errors import AlreadyStarted
+from perdure.server.machines.errors import AlreadyStarted, FailedPrecondition
 from perdure.server.machines.workflow import chain, changes, events, workflow_task
 from perdure.server.machines.workflow.inputs import (
     StartedWorkflowTask,
@@ -116,6 +117,8 @@ def _use_existing(turn: Turn, request: StartWorkflowExecutionRequest) -> Workflo
     """The open run is the answer; what the request wants attached to it is recorded."""
     if request.HasField("on_conflict_options"):
         options = request.on_conflict_options
+        if options.attach_completion_callbacks:
+            _check_callbacks(turn, len(request.completion_callbacks))
         event = events.options_updated(
             request.request_id if options.attach_request_id else "",
             request.completion_callbacks if options.attach_completion_callbacks else (),
@@ -125,6 +128,24 @@ def _use_existing(turn: Turn, request: StartWorkflowExecutionRequest) -> Workflo
             turn.change(changes.RequestNoted(request.request_id, event.event_type))
         return answer(turn.run, is_new=False, is_attached=options.attach_request_id)
     return answer(turn.run, is_new=False)
+
+
+def _check_callbacks(turn: Turn, count: int) -> None:
+    """Raises FailedPrecondition when a run cannot have so many more callbacks."""
+    buffered = [
+        HistoryEvent.FromString(event.event)
+        for event in turn.run.buffered.values()
+        if event.event_type == _ATTACHED
+    ]
+    attached = len(turn.run.callbacks) + sum(
+        len(event.workflow_execution_options_updated_event_attributes.attached_completion_callbacks)
+        for event in buffered
+    )
+    if attached + count > turn.limits.callbacks_max:
+        raise FailedPrecondition(
+            f"cannot attach more than {turn.limits.callbacks_max} callbacks to a workflow"
+            f" ({attached} callbacks already attached)"
+        )
 
 
 def replace(

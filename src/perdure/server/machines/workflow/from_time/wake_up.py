@@ -37,11 +37,6 @@ def decide(turn: Turn, message: WakeUp) -> Done:
     return Done()
 
 
-def nothing(turn: Turn, message: WakeUp) -> Done:
-    """A closed run has no deadlines: the wake-up was a stale one."""
-    return Done()
-
-
 def _is_due(deadline_ns: int, now_ns: int) -> bool:
     return bool(deadline_ns) and deadline_ns <= now_ns
 

@@ -1,0 +1,130 @@
+"""POST requests over HTTP/1.1, each in a thread: few are made, and none may wait for another."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
+
+from perdure.server.engine.completions import CompletionRequest
+
+if TYPE_CHECKING:
+    from http.client import HTTPConnection
+
+THREADS_MAX = 16
+RESPONSE_BYTES_MAX = 4096
+"""More of a response is not read: only what it says of itself is of interest."""
+
+
+class PostFailed(Exception):
+    """There was no response."""
+
+
+class PostResponse(msgspec.Struct, frozen=True):
+    """What was answered, as far as anybody looks at it."""
+
+    status: int
+    reason: str
+    body: bytes
+
+
+class HttpPoster:
+    """Makes requests, a few at a time."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="perdure-post")
+        self._connections: set[HTTPConnection] = set()
+
+    async def post(self, request: CompletionRequest, timeout_seconds: float) -> PostResponse:
+        """Send a request and read its response, all in this time. Raises PostFailed."""
+        from http.client import HTTPException  # Few programs ever need it, and it takes its time.
+
+        try:
+            connection = _connection(request.url, timeout_seconds)
+        except ValueError as error:
+            raise PostFailed(f'Post "{request.url}": {error}') from error
+        self._connections.add(connection)
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return await asyncio.get_running_loop().run_in_executor(
+                    self._threads, _exchange, connection, request
+                )
+        except TimeoutError as error:
+            raise PostFailed(f'Post "{request.url}": context deadline exceeded') from error
+        except (OSError, HTTPException, ValueError) as error:
+            raise PostFailed(f'Post "{request.url}": {_words(connection, error)}') from error
+        finally:
+            self._connections.discard(connection)
+            _cut_off(connection)
+
+    def close(self) -> None:
+        """Give up what is under way."""
+        for connection in list(self._connections):
+            _cut_off(connection)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _connection(url: str, timeout_seconds: float) -> HTTPConnection:
+    import ssl
+    from http.client import HTTPConnection, HTTPSConnection
+
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "https":
+        context = ssl.create_default_context()
+        return HTTPSConnection(host, parts.port or 443, timeout=timeout_seconds, context=context)
+    return HTTPConnection(host, parts.port or 80, timeout=timeout_seconds)
+
+
+def _exchange(connection: HTTPConnection, request: CompletionRequest) -> PostResponse:
+    parts = urlsplit(request.url)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    connection.putrequest("POST", target, skip_host=True, skip_accept_encoding=True)
+    connection.putheader("Host", parts.netloc.rpartition("@")[2])
+    connection.putheader("User-Agent", "temporalio/server")
+    if request.is_chunked:
+        connection.putheader("Transfer-Encoding", "chunked")
+    else:
+        connection.putheader("Content-Length", str(len(request.body)))
+    for name, value in request.headers:
+        connection.putheader(name, value)
+    connection.putheader("Accept-Encoding", "gzip")
+    if request.is_chunked:
+        connection.endheaders(_chunks(request.body), encode_chunked=True)
+    else:
+        connection.endheaders(request.body)
+    response = connection.getresponse()
+    return PostResponse(response.status, response.reason, response.read(RESPONSE_BYTES_MAX))
+
+
+def _chunks(body: bytes) -> Iterator[bytes]:
+    if body:
+        yield body
+
+
+def _words(connection: HTTPConnection, error: Exception) -> str:
+    """What went wrong, as Go says it where it is common."""
+    match error:
+        case ConnectionRefusedError():
+            return f"dial tcp {connection.host}:{connection.port}: connect: connection refused"
+        case socket.gaierror():
+            return f"dial tcp: lookup {connection.host}: no such host"
+        case ConnectionResetError() if type(error) is not ConnectionResetError:  # No response came.
+            return "EOF"
+        case _:
+            return str(error) or type(error).__name__
+
+
+def _cut_off(connection: HTTPConnection) -> None:
+    """A thread that reads or writes is woken up by that."""
+    if connection.sock is not None:
+        try:
+            connection.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # It was over already.
+        connection.close()

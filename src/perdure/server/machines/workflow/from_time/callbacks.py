@@ -1,0 +1,38 @@
+"""What becomes of the callbacks of a closed run, the current one or an earlier one."""
+
+from __future__ import annotations
+
+from perdure.server.machines.errors import NotFound
+from perdure.server.machines.workflow import callbacks
+from perdure.server.machines.workflow.inputs import CallbackAttempted, Done, NotCurrent, WakeUp
+from perdure.server.machines.workflow.turn import Turn
+
+
+def wake_up(turn: Turn, message: WakeUp) -> Done:
+    """Nothing else of a closed run can be due."""
+    return callbacks.invoke_due(turn, turn.run, is_other=False)
+
+
+def wake_up_of_other(turn: Turn, message: WakeUp) -> Done | NotCurrent:
+    """The run was followed by another one, or deleted, while its wake-up was on its way. What it
+    still has to tell is decided on when the shell has found it."""
+    if message.other is None:
+        return NotCurrent()
+    return callbacks.invoke_due(turn, message.other, is_other=True)
+
+
+def attempted(turn: Turn, message: CallbackAttempted) -> Done:
+    """An attempt is over."""
+    return callbacks.attempted(turn, turn.run, message, is_other=False)
+
+
+def attempted_of_other(turn: Turn, message: CallbackAttempted) -> Done | NotCurrent:
+    """The same, of an earlier run."""
+    if message.other is None:
+        return NotCurrent()
+    return callbacks.attempted(turn, message.other, message, is_other=True)
+
+
+def of_open_run(turn: Turn, message: CallbackAttempted) -> Done:
+    """Nobody is called before the end."""
+    raise NotFound("the run goes on")
