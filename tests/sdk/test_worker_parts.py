@@ -403,18 +403,11 @@ def test_a_cancellation_that_comes_after_the_function_raises_nothing() -> None:
 
 NOT_YET = frozenset(
     {
-        "nexus_service_handlers",
-        "nexus_task_executor",
-        "unsandboxed_workflow_runner",
         "plugins",
-        "max_concurrent_nexus_tasks",
         "tuner",
         "plugin_shutdown_timeout",
         "use_worker_versioning",
-        "disable_safe_workflow_eviction",
         "deployment_config",
-        "nexus_task_poller_behavior",
-        "disable_payload_error_limit",
         "max_workflow_task_external_storage_concurrency",
     }
 )

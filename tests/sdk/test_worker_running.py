@@ -296,11 +296,6 @@ def sync_method(self: Any) -> None:
             ValueError,
             "at least 2",
         ),
-        (
-            {"workflows": [programs.Greeting], "interceptors": [object()]},
-            ValueError,
-            "interceptors are not supported",
-        ),
     ],
 )
 def test_what_cannot_run_is_refused_at_once(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from perdure._replay.commands.activity import ActivityMachine
 from perdure._replay.context import WorkflowContext
 from perdure._replay.event_groups import EventGroup
 from perdure._replay.flags import RAISE_ON_CANCELLING_COMPLETED_ACTIVITY
+from perdure._replay.interceptors import StartActivityInput
 from perdure.common import Priority, RetryPolicy
 from perdure.converter import ActivitySerializationContext, PayloadConverter
 
@@ -57,7 +58,7 @@ class ActivityRequest:
     summary: str | None = None
     event_groups: Sequence[EventGroup] | None = None
     priority: Priority = field(default_factory=Priority)
-    headers: dict[str, Payload] = field(default_factory=dict)
+    headers: Mapping[str, Payload] = field(default_factory=dict)
 
 
 class ActivityHandle(asyncio.Task[_Result]):
@@ -128,6 +129,33 @@ class _ActivityTask(ActivityHandle[Any]):
 
 
 def start_activity(context: WorkflowContext, request: ActivityRequest) -> ActivityHandle[Any]:
+    """Schedules an activity, through the interceptors if there are any."""
+    if context.outbound is None:
+        return schedule_activity(context, request)
+    return context.outbound.start_activity(
+        StartActivityInput(
+            activity=request.activity,
+            args=request.args,
+            activity_id=request.activity_id,
+            task_queue=request.task_queue,
+            schedule_to_close_timeout=request.schedule_to_close_timeout,
+            schedule_to_start_timeout=request.schedule_to_start_timeout,
+            start_to_close_timeout=request.start_to_close_timeout,
+            heartbeat_timeout=request.heartbeat_timeout,
+            retry_policy=request.retry_policy,
+            cancellation_type=request.cancellation_type,
+            headers=request.headers,
+            disable_eager_execution=request.disable_eager_execution,
+            versioning_intent=request.versioning_intent,
+            summary=request.summary,
+            event_groups=request.event_groups,
+            priority=request.priority,
+            ret_type=request.result_type,
+        )
+    )
+
+
+def schedule_activity(context: WorkflowContext, request: ActivityRequest) -> ActivityHandle[Any]:
     """Schedules an activity. Raises ValueError when it has neither of the two timeouts it needs."""
     context.check_not_read_only("start an activity")
     if not request.start_to_close_timeout and not request.schedule_to_close_timeout:

@@ -33,6 +33,7 @@ from temporalio.api.sdk.v1 import WorkflowTaskCompletedMetadata
 from perdure._definitions import WorkflowDefinition
 from perdure._metrics.meter import Sink
 from perdure._replay.commands.local_activity import LocalActivityMachine
+from perdure._replay.interceptors import WorkflowInboundInterceptor
 from perdure.common import MetricAttributes
 from perdure.converter import FailureConverter, PayloadConverter
 from perdure.converter.payload_converter import is_context_free
@@ -75,6 +76,9 @@ class RunnerOptions:
     """Whether a run that reaches a patch for the first time takes the newer branch."""
     metric_sink: Sink | None = None
     metric_attributes: MetricAttributes = field(default_factory=dict)
+    interceptor_classes: Sequence[type[WorkflowInboundInterceptor]] = ()
+    extern_functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    """What interceptors offer to workflow code."""
     guard: bool = True
     """Whether workflow code is guarded against what would not replay."""
     sdk_name: str = SDK_NAME

@@ -22,7 +22,8 @@ from perdure._replay.arguments import UNSET, arguments
 from perdure._replay.commands.child import ChildListener, ChildMachine
 from perdure._replay.context import WorkflowContext
 from perdure._replay.event_groups import EventGroup
-from perdure._replay.externals import signal_workflow
+from perdure._replay.externals import ExternalSignal, signal_workflow
+from perdure._replay.interceptors import StartChildWorkflowInput
 from perdure._replay.search_attributes import encoded
 from perdure.common import (
     Priority,
@@ -67,6 +68,7 @@ class ChildRequest:
     event_groups: Sequence[EventGroup] | None = None
     priority: Priority = field(default_factory=Priority)
     versioning_override: VersioningOverride | None = None
+    headers: Mapping[str, Payload] = field(default_factory=dict)
 
 
 class ChildWorkflowHandle(asyncio.Task[_Result], Generic[_Workflow, _Result]):
@@ -140,12 +142,14 @@ class ChildTask(ChildWorkflowHandle[Any, Any]):
         """Signals the child and waits until the signal was recorded there."""
         await signal_workflow(
             self._context,
-            workflow_id=self.id,
-            run_id="",
-            name=signal_name(signal),
-            args=arguments(arg, args),
-            child_only=True,
-            groups=event_groups,
+            ExternalSignal(
+                workflow_id=self.id,
+                run_id="",
+                name=signal_name(signal),
+                args=arguments(arg, args),
+                child_only=True,
+                groups=event_groups,
+            ),
         )
 
     async def until_started(self) -> None:
@@ -193,7 +197,41 @@ class ChildTask(ChildWorkflowHandle[Any, Any]):
             self._outcome.set_result(None)  # nobody has the handle to await it
 
 
-async def start_child(context: WorkflowContext, request: ChildRequest) -> ChildTask:
+async def start_child(
+    context: WorkflowContext, request: ChildRequest
+) -> ChildWorkflowHandle[Any, Any]:
+    """Starts a child, through the interceptors if there are any, and waits until it was started."""
+    if context.outbound is None:
+        return await schedule_child(context, request)
+    return await context.outbound.start_child_workflow(
+        StartChildWorkflowInput(
+            workflow=request.workflow,
+            args=request.args,
+            id=request.id,
+            task_queue=request.task_queue,
+            cancellation_type=request.cancellation_type,
+            parent_close_policy=request.parent_close_policy,
+            execution_timeout=request.execution_timeout,
+            run_timeout=request.run_timeout,
+            task_timeout=request.task_timeout,
+            id_reuse_policy=request.id_reuse_policy,
+            retry_policy=request.retry_policy,
+            cron_schedule=request.cron_schedule,
+            memo=request.memo,
+            search_attributes=request.search_attributes,
+            headers=request.headers,
+            versioning_intent=request.versioning_intent,
+            static_summary=request.static_summary,
+            static_details=request.static_details,
+            versioning_override=request.versioning_override,
+            event_groups=request.event_groups,
+            priority=request.priority,
+            ret_type=request.result_type,
+        )
+    )
+
+
+async def schedule_child(context: WorkflowContext, request: ChildRequest) -> ChildTask:
     """Starts a child and waits until it was started."""
     context.check_not_read_only("start a child workflow")
     child = ChildTask(context, request)
@@ -219,7 +257,7 @@ def _start_command(
         parent_close_policy=request.parent_close_policy,  # type: ignore[arg-type]
         workflow_id_reuse_policy=request.id_reuse_policy,  # type: ignore[arg-type]
         cron_schedule=request.cron_schedule,
-        header=Header(),
+        header=Header(fields=request.headers),
         memo=Memo(fields=memo) if memo else None,
         inherit_build_id=request.versioning_intent == COMPATIBLE
         or (request.versioning_intent is None and task_queue == own_queue),

@@ -46,6 +46,10 @@ from perdure.exceptions import FailureError
 if TYPE_CHECKING:
     from perdure._replay.event_groups import EventGroup
     from perdure._replay.handlers import Handlers
+    from perdure._replay.interceptors import (
+        WorkflowInboundInterceptor,
+        WorkflowOutboundInterceptor,
+    )
 
 _Result = TypeVar("_Result")
 
@@ -71,6 +75,8 @@ class WorkflowContext:
         self.loop = WorkflowLoop(self)  # type: ignore[abstract]
         self.loop.guarded = options.guard and definition.sandboxed
         self.instance: Any = None
+        self.inbound: WorkflowInboundInterceptor | None = None
+        self.outbound: WorkflowOutboundInterceptor | None = None
         self.read_only: str | None = None
         self.evicting = False
         self.in_query = False
@@ -158,7 +164,7 @@ class WorkflowContext:
     def release(self) -> None:
         """The run has been evicted. What refers to this context lets go of it by itself; what it
         refers to in turn would be a cycle, which only the garbage collector takes apart."""
-        self.instance = None
+        self.instance = self.inbound = self.outbound = None
         del self.loop, self.machine, self.handlers
 
     # What code may do now

@@ -35,6 +35,12 @@ from perdure._replay.context import WorkflowContext
 from perdure._replay.continue_as_new import ContinueAsNewRequest
 from perdure._replay.errors import ContinueAsNewError
 from perdure._replay.event_groups import enter_signal
+from perdure._replay.intercepted import make_interceptors
+from perdure._replay.interceptors import (
+    ExecuteWorkflowInput,
+    HandleQueryInput,
+    HandleSignalInput,
+)
 from perdure._replay.machine import Jobs
 from perdure._replay.updates import RunningHandler, start_update, unfinished_warnings
 from perdure.common import RawValue
@@ -86,6 +92,8 @@ class Handlers:
         try:
             if self._input is None:
                 self._input = self._decode_input()
+                if context.options.interceptor_classes:
+                    self._in_workflow(make_interceptors, context)
             self._tell(jobs)
         except Exception as error:  # a named boundary: the code's own failures end the run
             if not context.is_failure_exception(error):
@@ -190,7 +198,15 @@ class Handlers:
 
     async def _run_workflow(self) -> None:
         context = self._context
-        result = await context.definition.run_fn(context.instance, *(self._input or ()))
+        run_fn, args = context.definition.run_fn, self._input or ()
+        if context.inbound is None:
+            result = await run_fn(context.instance, *args)
+        else:
+            headers = context.started.workflow_execution_started_event_attributes.header.fields
+            kind = context.definition.cls
+            result = await context.inbound.execute_workflow(
+                ExecuteWorkflowInput(type=kind, run_fn=run_fn, args=args, headers=headers)
+            )
         payloads = context.payload_converter.to_payloads([result])
         context.check_not_read_only("complete")
         command = Command(command_type=_COMPLETE)
@@ -286,15 +302,26 @@ class Handlers:
         number = self._signal_count
         self._running_signals[number] = RunningHandler(name, definition.unfinished_policy)
         task = context.loop.create_task(
-            self._top_level(self._run_signal(definition, arguments, event_id)),
+            self._top_level(self._run_signal(definition, signal, arguments, event_id)),
             name=f"signal: {name}",
         )
         task.add_done_callback(lambda _: self._running_signals.pop(number, None))
 
     async def _run_signal(
-        self, definition: SignalDefinition, arguments: Sequence[Any], event_id: int
+        self,
+        definition: SignalDefinition,
+        signal: WorkflowExecutionSignaledEventAttributes,
+        arguments: Sequence[Any],
+        event_id: int,
     ) -> None:
         enter_signal(event_id)
+        inbound = self._context.inbound
+        if inbound is not None:
+            headers = signal.header.fields
+            await inbound.handle_signal(
+                HandleSignalInput(signal=signal.signal_name, args=arguments, headers=headers)
+            )
+            return
         result = self.bound_handler(definition)(*arguments)
         if isinstance(result, Awaitable):
             await result
@@ -341,12 +368,13 @@ class Handlers:
 
     # Queries
 
-    def query(self, query: WorkflowQuery) -> Payloads:
+    def query(self, query: WorkflowQuery, query_id: str) -> Payloads:
         """The answer to a query. Raises what the handler raises."""
-        return self._in_workflow(self._answer, query)
+        return self._in_workflow(self._answer, (query, query_id))
 
-    def _answer(self, query: WorkflowQuery) -> Payloads:
+    def _answer(self, asked: tuple[WorkflowQuery, str]) -> Payloads:
         context = self._context
+        query, query_id = asked
         name = query.query_type
         definition = self.queries.get(name) or self.queries.get(None)
         if definition is None:
@@ -356,7 +384,13 @@ class Handlers:
             )
         with context.as_read_only("a query handler", in_query=True):
             arguments = self.arguments(name, definition, query.query_args.payloads)
-            result = self.bound_handler(definition)(*arguments)
+            if context.inbound is None:
+                result = self.bound_handler(definition)(*arguments)
+            else:
+                headers = query.header.fields
+                result = context.inbound.handle_query(
+                    HandleQueryInput(id=query_id, query=name, args=arguments, headers=headers)
+                )
             if isinstance(result, Coroutine):
                 result = _run_at_once(result)
             return Payloads(payloads=context.payload_converter.to_payloads([result]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from perdure._replay.commands.local_activity import (
 )
 from perdure._replay.context import WorkflowContext
 from perdure._replay.event_groups import EventGroup
+from perdure._replay.interceptors import StartLocalActivityInput
 from perdure.common import RetryPolicy
 from perdure.converter import ActivitySerializationContext, PayloadConverter
 
@@ -43,7 +44,7 @@ class LocalActivityRequest:
     activity_id: str | None = None
     summary: str | None = None
     event_groups: Sequence[EventGroup] | None = None
-    headers: dict[str, Payload] = field(default_factory=dict)
+    headers: Mapping[str, Payload] = field(default_factory=dict)
     payloads: list[Payload] = field(default_factory=list)
     """The arguments, once they are converted."""
     attempt: int = 1
@@ -152,6 +153,31 @@ class _LocalActivityTask(ActivityHandle[Any]):
 
 
 def start_local_activity(
+    context: WorkflowContext, request: LocalActivityRequest
+) -> ActivityHandle[Any]:
+    """Asks for a local activity, through the interceptors if there are any."""
+    if context.outbound is None:
+        return schedule_local_activity(context, request)
+    return context.outbound.start_local_activity(
+        StartLocalActivityInput(
+            activity=request.activity,
+            args=request.args,
+            activity_id=request.activity_id,
+            schedule_to_close_timeout=request.schedule_to_close_timeout,
+            schedule_to_start_timeout=request.schedule_to_start_timeout,
+            start_to_close_timeout=request.start_to_close_timeout,
+            retry_policy=request.retry_policy,
+            local_retry_threshold=request.local_retry_threshold,
+            cancellation_type=request.cancellation_type,
+            headers=request.headers,
+            summary=request.summary,
+            event_groups=request.event_groups,
+            ret_type=request.result_type,
+        )
+    )
+
+
+def schedule_local_activity(
     context: WorkflowContext, request: LocalActivityRequest
 ) -> ActivityHandle[Any]:
     """Asks for a local activity.

@@ -171,7 +171,7 @@ class WorkflowRunner:
     def complete(self, *, force_new_task: bool = False) -> WorkflowCompletion:
         """What to answer to the task, as far as the code has come."""
         machine = self._machine
-        results = {key: self._answer(query) for key, query in self._queries.items()}
+        results = {key: self._answer(query, key) for key, query in self._queries.items()}
         self._queries = {}
         return WorkflowCompletion(
             force_new_task=force_new_task,
@@ -183,9 +183,9 @@ class WorkflowRunner:
             closed=machine.closed,
         )
 
-    def _answer(self, query: WorkflowQuery) -> WorkflowQueryResult:
+    def _answer(self, query: WorkflowQuery, query_id: str = "legacy_query") -> WorkflowQueryResult:
         try:
-            answer: Payloads = self._handlers.query(query)
+            answer: Payloads = self._handlers.query(query, query_id)
         except Exception as error:  # a named boundary: the handler's error is the answer
             failure = self._context.failure_of(error)
             return WorkflowQueryResult(

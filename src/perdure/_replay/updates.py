@@ -25,6 +25,7 @@ from perdure._replay.commands.update import UpdateMachine, UpdateRequest
 from perdure._replay.errors import ContinueAsNewError, ReadOnlyContextError
 from perdure._replay.event_groups import enter_update
 from perdure._replay.info import UpdateInfo
+from perdure._replay.interceptors import HandleUpdateInput
 from perdure.exceptions import CancelledError
 
 if TYPE_CHECKING:
@@ -101,21 +102,32 @@ class _Update:
         )
         arguments = self._arguments(handlers, definition)
         validator = handlers.bound_validator(definition)
+        inbound = self._context.inbound
         if validator is not None and self._asked.is_new:
             with self._context.as_read_only("the validator of an update", in_query=True):
-                validator(*arguments)
+                if inbound is None:
+                    validator(*arguments)
+                else:
+                    inbound.handle_update_validator(self._input(arguments))
             # What the validator did to the arguments would not be done on replay.
             arguments = self._arguments(handlers, definition)
         self._accepted = True
         self._machine.accept()
         enter_update(self._id)
-        result = handlers.bound_handler(definition)(*arguments)
+        if inbound is None:
+            result = handlers.bound_handler(definition)(*arguments)
+        else:
+            result = inbound.handle_update_handler(self._input(arguments))
         if isinstance(result, Awaitable):
             result = await result
         self._machine.succeed(self._context.payload_converter.to_payloads([result]))
 
     def _arguments(self, handlers: Handlers, definition: UpdateDefinition) -> list[Any]:
         return handlers.arguments(self.name, definition, self._asked.request.input.args.payloads)
+
+    def _input(self, arguments: Sequence[Any]) -> HandleUpdateInput:
+        headers = self._asked.request.input.header.fields
+        return HandleUpdateInput(id=self._id, update=self.name, args=arguments, headers=headers)
 
     def _end_by(self, error: BaseException) -> None:
         context = self._context

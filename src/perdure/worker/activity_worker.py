@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -39,6 +39,8 @@ from perdure.exceptions import (
 from perdure.service import RPCError, RPCStatusCode
 from perdure.worker.activity_attempt import ActivityAttempt, AttemptOptions
 from perdure.worker.activity_definitions import ActivityDefinitions, UnknownActivityError
+from perdure.worker.intercepted_activity import run_intercepted
+from perdure.worker.interceptor import ExecuteActivityInput, Interceptor
 from perdure.worker.limits import PayloadsTooLargeError, check_payloads, is_too_large
 from perdure.worker.polling import forget
 from perdure.worker.port import PayloadLimits, TaskSource
@@ -72,6 +74,7 @@ class ActivityWorker:
         threads_max: int,
         heartbeat_interval: timedelta,
         heartbeat_interval_max: timedelta,
+        interceptors: Sequence[Interceptor] = (),
     ) -> None:
         self._source = source
         self._client = client
@@ -85,6 +88,7 @@ class ActivityWorker:
             heartbeat_interval_max=heartbeat_interval_max,
             worker_shutdown=self._worker_shutdown,
         )
+        self._interceptors = interceptors
         self._slots = slots
         self._definitions = definitions
         self._executor = executor
@@ -253,14 +257,37 @@ class ActivityWorker:
         )
         args = await self._arguments(attempt, definition)
         attempt.check_not_cancelled()
-        if definition.is_async:
-            _current_context.set(attempt.make_context(is_async=True, shield=None))
+        executor = None if definition.is_async else self._executor or self._default_executor()
+        raises = isinstance(executor, ThreadPoolExecutor) and (
+            not definition.no_thread_cancel_exception
+        )
+        shield = ThreadCancellation() if raises else None
+        _current_context.set(attempt.make_context(is_async=executor is None, shield=shield))
+        if not self._interceptors:
+            return await self._call(attempt, definition.fn, args, executor)
+        headers = task.header.fields
+        told = ExecuteActivityInput(fn=definition.fn, args=args, executor=executor, headers=headers)
+        return await run_intercepted(
+            attempt,
+            self._interceptors,
+            told,
+            lambda told: self._call(attempt, told.fn, told.args, told.executor),
+        )
+
+    async def _call(
+        self,
+        attempt: ActivityAttempt,
+        fn: Callable[..., Any],
+        args: Sequence[Any],
+        executor: Executor | None,
+    ) -> Any:
+        if executor is None:
             attempt.running = asyncio.current_task()
-            return await definition.fn(*args)
-        executor = self._executor or self._default_executor()
+            return await fn(*args)
         if isinstance(executor, ThreadPoolExecutor):
-            return await self._run_in_thread(attempt, definition, args, executor)
-        return await self._run_in_process(attempt, definition, args, executor)
+            call = in_thread(fn, args, attempt.thread_cancellation)
+            return await asyncio.get_running_loop().run_in_executor(executor, call)
+        return await self._run_in_process(attempt, fn, args, executor)
 
     async def _arguments(
         self, attempt: ActivityAttempt, definition: ActivityDefinition
@@ -286,23 +313,10 @@ class ActivityWorker:
             ) from error
         return [args] if definition.name is None else args
 
-    async def _run_in_thread(
-        self,
-        attempt: ActivityAttempt,
-        definition: ActivityDefinition,
-        args: Sequence[Any],
-        executor: ThreadPoolExecutor,
-    ) -> Any:
-        raises = not definition.no_thread_cancel_exception
-        cancellation = ThreadCancellation() if raises else None
-        _current_context.set(attempt.make_context(is_async=False, shield=cancellation))
-        call = in_thread(definition.fn, args, cancellation)
-        return await asyncio.get_running_loop().run_in_executor(executor, call)
-
     async def _run_in_process(
         self,
         attempt: ActivityAttempt,
-        definition: ActivityDefinition,
+        fn: Callable[..., Any],
         args: Sequence[Any],
         executor: Executor,
     ) -> Any:
@@ -310,20 +324,21 @@ class ActivityWorker:
         assert manager is not None
         assert worker_shutdown is not None
         cancelled = await asyncio.to_thread(manager.new_event)
-        attempt.make_context(is_async=False, shield=None)
+        context = attempt.context
+        assert context is not None
         attempt.on_cancel(cancelled.set)
         token = attempt.task.task_token
         sender = await manager.register_heartbeater(
-            token, lambda *details: attempt.heartbeat(details)
+            token, lambda *details: context.heartbeat(details)
         )
         try:
             call = ProcessCall(
-                info=attempt.info(),
+                info=context.info,
                 heartbeats=sender,
                 cancelled=cancelled,
                 worker_shutdown=worker_shutdown,
                 payload_converter_class=self._client.data_converter.payload_converter_class,
-                fn=definition.fn,
+                fn=fn,
                 args=args,
             )
             return await asyncio.get_running_loop().run_in_executor(executor, call)

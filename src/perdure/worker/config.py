@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias, TypedDict
 
 from perdure._replay.api import PatchActivationInput
 from perdure.client import Client
+from perdure.worker.interceptor import Interceptor
 from perdure.worker.runners import WorkflowRunner
 from perdure.worker.shared_state import SharedStateManager
 
@@ -51,7 +52,7 @@ class WorkerConfig(TypedDict, total=False):
     activity_executor: Executor | None
     workflow_task_executor: ThreadPoolExecutor | None
     workflow_runner: WorkflowRunner
-    interceptors: Sequence[Any]
+    interceptors: Sequence[Interceptor]
     build_id: str | None
     identity: str | None
     max_cached_workflows: int
@@ -108,7 +109,6 @@ def check(config: WorkerConfig) -> None:
         "At least one activity or workflow must be specified": (
             not config["activities"] and not config["workflows"]
         ),
-        "interceptors are not supported": bool(config["interceptors"]),
         "max_concurrent_workflow_tasks must be at least 2 if max_cached_workflows is nonzero": (
             keeps_runs and (config["max_concurrent_workflow_tasks"] or TASKS_MAX) < 2
         ),

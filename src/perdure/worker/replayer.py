@@ -16,6 +16,7 @@ from perdure._replay.runner import UnknownWorkflowError, WorkflowRunner
 from perdure.client import WorkflowHistory
 from perdure.converter import DataConverter, WorkflowSerializationContext
 from perdure.worker.codec import transform_all
+from perdure.worker.interceptor import Interceptor, workflow_interceptors
 from perdure.worker.runners import SandboxedWorkflowRunner
 from perdure.worker.runners import WorkflowRunner as WayToRun
 from perdure.worker.workflow_definitions import WorkflowDefinitions
@@ -50,6 +51,7 @@ class Replayer:
         workflow_runner: WayToRun = SandboxedWorkflowRunner(),  # noqa: B008 -- frozen
         namespace: str = "ReplayNamespace",
         data_converter: DataConverter = DataConverter.default,
+        interceptors: Sequence[Interceptor] = (),
         build_id: str | None = None,
         workflow_failure_exception_types: Sequence[type[BaseException]] = (),
     ) -> None:
@@ -58,6 +60,7 @@ class Replayer:
             raise ValueError("At least one workflow must be specified")
         definitions = WorkflowDefinitions(workflows)
         self._data_converter = data_converter
+        interceptor_classes, extern_functions = workflow_interceptors(interceptors)
         self._options = RunnerOptions(
             definitions=definitions.find,
             registered=definitions.names,
@@ -67,6 +70,8 @@ class Replayer:
             task_queue=f"replay-{build_id}",
             failure_exception_types=workflow_failure_exception_types,
             build_id=build_id or "",
+            interceptor_classes=interceptor_classes,
+            extern_functions=extern_functions,
             guard=workflow_runner.guarded,
         )
 

@@ -20,6 +20,7 @@ from perdure.worker.activity_definitions import ActivityDefinitions
 from perdure.worker.activity_worker import ActivityWorker
 from perdure.worker.config import TASKS_MAX, WorkerConfig, activity_polls, workflow_polls
 from perdure.worker.deadlock import DeadlockWatch
+from perdure.worker.interceptor import interceptors_of, workflow_interceptors
 from perdure.worker.polling import Pollers, Rate
 from perdure.worker.port import PayloadLimits, TaskSource
 from perdure.worker.slots import Slots
@@ -53,6 +54,9 @@ class RunningWorker:
         self._loop = asyncio.get_running_loop()
         self._source: TaskSource = UnaryTaskSource(
             config["client"].service_client, self._identity()
+        )
+        self._interceptors = interceptors_of(
+            config["client"].config()["interceptors"], config["interceptors"]
         )
         self._workflow_slots = Slots(config["max_concurrent_workflow_tasks"] or TASKS_MAX)
         self._activity_slots = Slots(config["max_concurrent_activities"] or TASKS_MAX)
@@ -176,6 +180,7 @@ class RunningWorker:
             threads_max=config["max_concurrent_activities"] or TASKS_MAX,
             heartbeat_interval=config["default_heartbeat_throttle_interval"],
             heartbeat_interval_max=config["max_heartbeat_throttle_interval"],
+            interceptors=self._interceptors,
         )
 
     def _make_workflow_worker(
@@ -193,6 +198,7 @@ class RunningWorker:
             or config["no_remote_activities"]
             or config["max_activities_per_second"] is not None
         )
+        interceptor_classes, extern_functions = workflow_interceptors(self._interceptors)
         return WorkflowWorker(
             source=self._source,
             slots=self._workflow_slots,
@@ -210,6 +216,8 @@ class RunningWorker:
                 check_local_activity=activities.check_local,
                 metric_sink=runtime._sink,
                 metric_attributes=runtime._attributes,
+                interceptor_classes=interceptor_classes,
+                extern_functions=extern_functions,
                 guard=config["workflow_runner"].guarded,
             ),
             data_converter=converter,

@@ -22,6 +22,7 @@ from perdure.worker.config import (
     check,
     warn,
 )
+from perdure.worker.interceptor import Interceptor
 from perdure.worker.runners import (
     SandboxedWorkflowRunner,
     UnsandboxedWorkflowRunner,
@@ -53,7 +54,7 @@ class Worker:
         activity_executor: Executor | None = None,
         workflow_task_executor: ThreadPoolExecutor | None = None,
         workflow_runner: WorkflowRunner = SandboxedWorkflowRunner(),  # noqa: B008 -- frozen
-        interceptors: Sequence[Any] = (),
+        interceptors: Sequence[Interceptor] = (),
         build_id: str | None = None,
         identity: str | None = None,
         max_cached_workflows: int = 1000,

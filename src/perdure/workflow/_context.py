@@ -31,7 +31,8 @@ def in_workflow() -> bool:
 
 def info() -> Info:
     """What is known of the running workflow."""
-    return current().info
+    context = current()
+    return context.info if context.outbound is None else context.outbound.info()
 
 
 def instance() -> Any:
@@ -46,8 +47,7 @@ def current_update_info() -> UpdateInfo | None:
 
 def extern_functions() -> Mapping[str, Callable[..., Any]]:
     """Functions that interceptors of the worker offer to workflow code."""
-    current()
-    return {}
+    return current().options.extern_functions
 
 
 def cancellation_reason() -> str | None:

@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 from perdure._definitions import workflow_name_and_result_type
 from perdure._replay.arguments import UNSET, arguments
 from perdure._replay.context import current
-from perdure._replay.continue_as_new import ContinueAsNewRequest
+from perdure._replay.continue_as_new import end_run
 from perdure._replay.event_groups import EventGroup
+from perdure._replay.interceptors import ContinueAsNewInput
 from perdure.common import RetryPolicy, SearchAttributes, TypedSearchAttributes
 from perdure.workflow._versioning import ContinueAsNewVersioningBehavior, VersioningIntent
 
@@ -35,8 +36,9 @@ def continue_as_new(
 
     It ends the run by raising `ContinueAsNewError`, which the code has to let through.
     """
-    current().check_not_read_only("continue as new")
-    raise ContinueAsNewRequest(
+    context = current()
+    context.check_not_read_only("continue as new")
+    asked = ContinueAsNewInput(
         workflow=None if workflow is None else workflow_name_and_result_type(workflow)[0],
         args=arguments(arg, args),
         task_queue=task_queue,
@@ -49,4 +51,8 @@ def continue_as_new(
         versioning_intent=versioning_intent,
         initial_versioning_behavior=initial_versioning_behavior,
         event_groups=event_groups,
+        headers={},
     )
+    if context.outbound is not None:
+        context.outbound.continue_as_new(asked)
+    end_run(asked)

@@ -12,7 +12,7 @@ from perdure._replay.arguments import UNSET, arguments
 from perdure._replay.children import ChildRequest, ChildWorkflowHandle, start_child
 from perdure._replay.context import WorkflowContext, current
 from perdure._replay.event_groups import EventGroup
-from perdure._replay.externals import cancel_workflow, signal_workflow
+from perdure._replay.externals import ExternalSignal, cancel_workflow, signal_workflow
 from perdure.common import (
     Priority,
     RetryPolicy,
@@ -211,12 +211,14 @@ class ExternalWorkflowHandle(Generic[_Workflow]):
         """Signals the workflow and waits until the signal was recorded there."""
         await signal_workflow(
             self._context,
-            workflow_id=self._id,
-            run_id=self._run_id or "",
-            name=signal_name(signal),
-            args=arguments(arg, args),
-            child_only=False,
-            groups=event_groups,
+            ExternalSignal(
+                workflow_id=self._id,
+                run_id=self._run_id or "",
+                name=signal_name(signal),
+                args=arguments(arg, args),
+                child_only=False,
+                groups=event_groups,
+            ),
         )
 
     async def cancel(
