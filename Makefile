@@ -15,16 +15,20 @@ CODE := $(wildcard src tests sim bench examples)
 TESTS ?= tests
 PYTEST_ARGS ?= -n auto
 
+# Which random programs: make differential SEEDS=0:5000
+SEEDS ?= 0:200
+
 # Tests and benchmarks start many processes: each would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test tidy check format format-check lint types bench clean
+.PHONY: help install demo test tidy differential check format format-check lint types bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo     see workflows run, survive a crash, and finish"
 	@echo "make test     run the tests          (TESTS=path, PYTEST_ARGS='-n auto')"
-	@echo "make check    what CI runs: format, lint, types, tidy, tests"
+	@echo "make check    what CI runs: format, lint, types, tidy, differential, tests"
+	@echo "make differential   random programs on the real server and on ours (SEEDS=0:200)"
 	@echo "make format   format the code and apply safe fixes"
 	@echo "make bench    measure against the real Temporal server"
 	@echo "make clean    remove caches and the virtual environment"
@@ -45,6 +49,10 @@ demo: $(STAMP)
 test: $(STAMP)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) $(TESTS)
 
+# Random programs on the real server and on ours. By itself, since the programs live in real time.
+differential: $(STAMP)
+	@$(BIN)/python -m tests.differential --seeds $(SEEDS)
+
 tidy: $(STAMP)
 	@$(BIN)/python -m pytest -q tests/tidy
 
@@ -63,6 +71,7 @@ check: $(STAMP)
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory types
 	@$(MAKE) --no-print-directory tidy
+	@$(MAKE) --no-print-directory differential
 	@$(MAKE) --no-print-directory test
 
 format: $(STAMP)

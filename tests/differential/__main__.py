@@ -1,63 +1,98 @@
-"""Many programs by hand: ``python -m tests.differential --seeds 5000 --jobs 32``.
+"""Many programs by hand: ``python -m tests.differential --seeds 0:5000``.
 
-``--from`` resumes a range. ``--show SEED`` prints a program and what both servers made of it.
-Exit status 0 when nothing differs.
+Each runs on the real server and on ours; the real one is the `temporal` of the development
+dependencies. One that differs is shown, made small, and named with the command that runs it
+again. ``--show`` prints all that both servers showed, ``--out DIR`` writes it to files. Exit
+status 0 when nothing differs and, in a run of at least 200, everything has occurred that must.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.differential.compare import Difference, compare, shrunk
-from tests.differential.coverage import NOT_YET, wanted
+from tests.differential.compare import Verdict, compare, shrunk
 from tests.differential.generate import generate
-from tests.differential.program import script
+from tests.differential.program import has_races, script
+from tests.differential.report import report, summary
 from tests.differential.sides import sides
 from tests.interop.normaliser import as_text
+
+COMPLETE_FROM = 200
+"""As many programs as must show everything."""
+RACING_SHARE_MIN = 1 / 3
 
 
 def main() -> int:
     """The command."""
     options = _options()
     console = Console()
-    if options.show is not None:
-        return _show(console, options.show, options.out)
-    seeds = range(options.first, options.first + options.seeds)
+    if options.show or options.out:
+        return max(_show(console, seed, options.out) for seed in options.seeds)
+    began = time.monotonic()
+    verdicts = _compare(console, options)
     counts: Counter[str] = Counter()
-    different: list[int] = []
-    with sides(options.jobs) as pair, Progress(console=console) as progress:
-        bar = progress.add_task("programs", total=len(seeds))
-        for verdict in compare(pair, (generate(seed) for seed in seeds)):
-            counts.update(verdict.counts)
-            progress.advance(bar)
-            if options.verbose:
-                progress.console.print(f"{verdict.program.seed}: {verdict.seconds:.1f} s")
-            if verdict.difference:
-                different.append(verdict.program.seed)
-                found = verdict.difference if options.no_shrink else shrunk(pair, verdict)
-                _report(console, found)
-    _print_counts(console, counts)
-    verdict_text = ", ".join(map(str, different)) if different else "none"
-    console.print(f"{len(seeds)} programs, different: {verdict_text}", markup=False)
-    return 1 if different else 0
+    for verdict in verdicts:
+        counts.update(verdict.counts)
+    missing = summary(console, counts)
+    return _conclude(console, verdicts, missing, time.monotonic() - began)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--seeds", type=int, default=200, metavar="COUNT")
-    parser.add_argument("--from", type=int, default=0, dest="first", metavar="SEED")
-    parser.add_argument("--jobs", type=int, default=32, help="programs at once on each server")
-    parser.add_argument("--no-shrink", action="store_true")
-    parser.add_argument("--verbose", action="store_true", help="print how long each took")
-    parser.add_argument("--show", type=int, metavar="SEED")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where --show writes, too")
+    parser.add_argument(
+        "--seeds", type=_seeds, default=range(200), metavar="FROM:TO", help="or only TO, or FROM:"
+    )
+    parser.add_argument("--jobs", type=int, default=64, help="programs at once on each server")
+    parser.add_argument("--late", action="store_true", help="show what differs at first, too")
+    parser.add_argument("--no-shrink", action="store_true", help="show what differs as it is")
+    parser.add_argument("--show", action="store_true", help="print all that was seen")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write all that was seen")
     return parser.parse_args()
+
+
+def _seeds(text: str) -> range:
+    first, colon, end = text.rpartition(":")
+    start = int(first or 0)
+    return range(start, int(end) if end or not colon else start + 1)
+
+
+def _compare(console: Console, options: argparse.Namespace) -> list[Verdict]:
+    verdicts = []
+    columns = (TextColumn("programs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with sides(options.jobs) as pair, Progress(*columns, console=console) as progress:
+        bar = progress.add_task("programs", total=len(options.seeds))
+        for verdict in compare(pair, (generate(seed) for seed in options.seeds)):
+            progress.advance(bar)
+            verdicts.append(verdict)
+            if verdict.difference:
+                is_shrinking = not options.no_shrink
+                found = shrunk(pair, verdict) if is_shrinking else verdict.difference
+                report(progress.console, found)
+            elif verdict.first and options.late:
+                report(progress.console, verdict.first)
+    return verdicts
+
+
+def _conclude(console: Console, verdicts: list[Verdict], missing: list[str], seconds: float) -> int:
+    racing = sum(has_races(verdict.program) for verdict in verdicts)
+    console.print(f"{len(verdicts)} programs, {racing} of them with races, in {seconds:.0f} s")
+    late = sorted(each.program.seed for each in verdicts if each.first and each.is_same)
+    if late:
+        console.print(f"differed at first, but not when run alone: {', '.join(map(str, late))}")
+    different = sorted(each.program.seed for each in verdicts if not each.is_same)
+    console.print(f"different: {', '.join(map(str, different)) or 'none'}")
+    for seed in different:
+        console.print(f"  again: python -m tests.differential --seeds {seed}:{seed + 1}")
+    is_complete = len(verdicts) < COMPLETE_FROM or not missing
+    has_enough_races = len(verdicts) < COMPLETE_FROM or racing >= RACING_SHARE_MIN * len(verdicts)
+    return 0 if is_complete and has_enough_races and not different else 1
 
 
 def _show(console: Console, seed: int, out: Path | None) -> int:
@@ -74,23 +109,8 @@ def _show(console: Console, seed: int, out: Path | None) -> int:
                 console.print(f"=== {name}\n{text}", markup=False)
         (verdict,) = compare(pair, [program])
     if verdict.difference:
-        console.print(verdict.difference.diff, markup=False)
+        report(console, verdict.difference)
     return 1 if verdict.difference else 0
-
-
-def _report(console: Console, difference: Difference) -> None:
-    console.rule(f"seed {difference.program.seed}")
-    console.print(script(difference.program), markup=False, highlight=False, soft_wrap=True)
-    console.print(difference.diff, markup=False, highlight=False, soft_wrap=True)
-
-
-def _print_counts(console: Console, counts: Counter[str]) -> None:
-    names = wanted()
-    for name in sorted({*names, *counts}):
-        console.print(f"{counts[name]:7} {name}", markup=False, highlight=False, soft_wrap=True)
-    missing = [name for name in names if not counts[name]]
-    console.print(f"never seen: {', '.join(missing) or 'nothing'}", markup=False)
-    console.print(f"not yet: {', '.join(NOT_YET)}", markup=False)
 
 
 if __name__ == "__main__":

@@ -11,22 +11,37 @@ import msgspec
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Memo, Priority, RetryPolicy, WorkflowExecution, WorkflowType
-from temporalio.api.enums.v1 import WorkflowIdConflictPolicy, WorkflowIdReusePolicy
+from temporalio.api.enums.v1 import (
+    EventType,
+    QueryRejectCondition,
+    ResetReapplyExcludeType,
+    UpdateWorkflowExecutionLifecycleStage,
+    WorkflowIdConflictPolicy,
+    WorkflowIdReusePolicy,
+)
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
+from temporalio.api.query.v1 import WorkflowQuery
 from temporalio.api.sdk.v1 import UserMetadata
 from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.update.v1 import Input, Meta, Request, UpdateRef, WaitPolicy
 from temporalio.api.workflowservice.v1 import (
     DescribeWorkflowExecutionRequest,
+    GetWorkflowExecutionHistoryRequest,
+    PollWorkflowExecutionUpdateRequest,
+    QueryWorkflowRequest,
     RecordActivityTaskHeartbeatByIdRequest,
     RequestCancelWorkflowExecutionRequest,
+    ResetWorkflowExecutionRequest,
     RespondActivityTaskCanceledByIdRequest,
     RespondActivityTaskCompletedByIdRequest,
     RespondActivityTaskCompletedRequest,
     RespondActivityTaskFailedByIdRequest,
+    SignalWithStartWorkflowExecutionRequest,
     SignalWorkflowExecutionRequest,
     StartWorkflowExecutionRequest,
     StartWorkflowExecutionResponse,
     TerminateWorkflowExecutionRequest,
+    UpdateWorkflowExecutionRequest,
 )
 from temporalio.client import Client
 
@@ -65,6 +80,17 @@ class Place:
 
 async def start(place: Place, name: str, plan: Plan, options: Options) -> Message:
     """Starts a workflow with a plan."""
+    request = start_request(place, name, plan, options)
+    response: StartWorkflowExecutionResponse = (
+        await place.client.workflow_service.start_workflow_execution(request)
+    )
+    return response
+
+
+def start_request(
+    place: Place, name: str, plan: Plan, options: Options
+) -> StartWorkflowExecutionRequest:
+    """The request that starts it."""
     request = StartWorkflowExecutionRequest(
         namespace=place.client.namespace,
         workflow_id=place.workflow_id(name),
@@ -97,10 +123,9 @@ async def start(place: Place, name: str, plan: Plan, options: Options) -> Messag
         request.workflow_id_conflict_policy = WorkflowIdConflictPolicy.Value(
             f"WORKFLOW_ID_CONFLICT_POLICY_{options.conflict}"
         )
-    response: StartWorkflowExecutionResponse = (
-        await place.client.workflow_service.start_workflow_execution(request)
-    )
-    return response
+    if options.attaches:
+        request.on_conflict_options.attach_request_id = True
+    return request
 
 
 def _duration(milliseconds: int) -> Duration | None:
@@ -208,7 +233,117 @@ async def _answer_activity(place: Place, action: Action, board: Board) -> Messag
     )
 
 
+async def signal_with_start(place: Place, action: Action) -> Message:
+    """Signals whichever run is current, or starts one."""
+    plan, options = action.plan or Plan(), action.options or Options()
+    request = SignalWithStartWorkflowExecutionRequest(
+        signal_name="word", signal_input=payloads(action.how)
+    )
+    # What both have in common has the same names, if not the same numbers.
+    known = request.DESCRIPTOR.fields_by_name
+    for field, value in start_request(place, action.target, plan, options).ListFields():
+        if field.name in known and field.message_type is None:
+            setattr(request, field.name, value)
+        elif field.name in known:
+            getattr(request, field.name).CopyFrom(value)
+    return await place.client.workflow_service.signal_with_start_workflow_execution(request)
+
+
+async def _query(place: Place, action: Action, board: Board) -> Message:
+    """`how` names the query and, behind a colon, on which status it is refused."""
+    name, _, condition = action.how.partition(":")
+    return await place.client.workflow_service.query_workflow(
+        QueryWorkflowRequest(
+            namespace=place.client.namespace,
+            execution=place.execution(action.target),
+            query=WorkflowQuery(query_type=name),
+            query_reject_condition=QueryRejectCondition.Value(
+                f"QUERY_REJECT_CONDITION_{condition or 'NONE'}"
+            ),
+        )
+    )
+
+
+async def update(place: Place, action: Action, board: Board) -> Message:
+    """`how` says what its handler does and, behind a colon, which stage is waited for."""
+    kind, _, stage = action.how.partition(":")
+    return await place.client.workflow_service.update_workflow_execution(
+        UpdateWorkflowExecutionRequest(
+            namespace=place.client.namespace,
+            workflow_execution=place.execution(action.target),
+            wait_policy=WaitPolicy(lifecycle_stage=_stage(stage or "COMPLETED")),
+            request=Request(
+                meta=Meta(update_id=action.name, identity=CLIENT_IDENTITY),
+                input=Input(
+                    name="nothing" if kind == "absent" else "change",
+                    args=payloads(kind, action.name),
+                ),
+            ),
+        )
+    )
+
+
+async def poll_update(place: Place, action: Action, board: Board) -> Message:
+    """Asks how far an update is, without waiting."""
+    return await place.client.workflow_service.poll_workflow_execution_update(
+        PollWorkflowExecutionUpdateRequest(
+            namespace=place.client.namespace,
+            update_ref=UpdateRef(
+                workflow_execution=place.execution(action.target), update_id=action.name
+            ),
+            identity=CLIENT_IDENTITY,
+        )
+    )
+
+
+def _stage(name: str) -> UpdateWorkflowExecutionLifecycleStage.ValueType:
+    return UpdateWorkflowExecutionLifecycleStage.Value(
+        f"UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_{name}"
+    )
+
+
+async def _reset(place: Place, action: Action, board: Board) -> Message:
+    """`how` says to which of the workflow tasks of the current run, the last being -1, and, behind
+    a colon, what is not applied again."""
+    index, _, exclusion = action.how.partition(":")
+    execution = place.execution(action.target)
+    described = await place.client.workflow_service.describe_workflow_execution(
+        DescribeWorkflowExecutionRequest(namespace=place.client.namespace, execution=execution)
+    )
+    execution.run_id = described.workflow_execution_info.execution.run_id
+    response = await place.client.workflow_service.get_workflow_execution_history(
+        GetWorkflowExecutionHistoryRequest(namespace=place.client.namespace, execution=execution)
+    )
+    completed = [
+        event.event_id
+        for event in response.history.events
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+    ]
+    try:
+        event_id = completed[int(index)]
+    except IndexError:
+        event_id = 2  # Which is refused.
+    request = ResetWorkflowExecutionRequest(
+        namespace=place.client.namespace,
+        workflow_execution=execution,
+        reason="once more",
+        workflow_task_finish_event_id=event_id,
+        request_id=str(uuid.uuid4()),
+        identity=CLIENT_IDENTITY,
+    )
+    if exclusion:
+        request.reset_reapply_exclude_types.append(
+            ResetReapplyExcludeType.Value(f"RESET_REAPPLY_EXCLUDE_TYPE_{exclusion}")
+        )
+    return await place.client.workflow_service.reset_workflow_execution(request)
+
+
 ACTIONS: dict[str, Callable[[Place, Action, Board], Awaitable[Message]]] = {
+    "query": _query,
+    "update": update,
+    "poll": poll_update,
+    "reset": _reset,
+    "signal-with-start": lambda place, action, board: signal_with_start(place, action),
     "signal": lambda place, action, board: signal(place, action.target, "word", action.how),
     "cancel": lambda place, action, board: cancel(place, action.target, action.how),
     "terminate": lambda place, action, board: terminate(place, action.target),

@@ -45,12 +45,13 @@ class Board:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.version = 0
-        self.is_over = False
         self.waiting: dict[tuple[str, str, str, int], Waiting] = {}
         self.regions: dict[str, dict[str, Region]] = {}
         """By run id and name of the race."""
         self.failed_tasks: set[str] = set()
         """The steps whose one failure has happened."""
+        self.changed = asyncio.Event()
+        """Set whenever the version grows, for the driver to wait on."""
         self.on_race: Callable[[str, tuple[Action, ...]], None] = lambda name, actions: None
         self._lock = threading.Lock()
 
@@ -58,9 +59,15 @@ class Board:
         """Something waits; told again, it still waits once."""
         key = (waiting.run_id, waiting.kind, waiting.name, waiting.attempt)
         with self._lock:
-            self.version += 1
+            self._grow()
             if key not in self.waiting:
                 self.waiting[key] = waiting
+
+    def _grow(self) -> None:
+        self.version += 1
+        # Programs that were given up leave attempts behind, which may outlive the loop.
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self.changed.set)
 
     def is_known(self, waiting: Waiting) -> bool:
         """Whether it has been told before."""
@@ -69,13 +76,13 @@ class Board:
     def drop(self, waiting: Waiting) -> None:
         """It waits no more."""
         with self._lock:
-            self.version += 1
+            self._grow()
             self.waiting.pop((waiting.run_id, waiting.kind, waiting.name, waiting.attempt), None)
 
     def begin_race(self, run_id: str, name: str, first: int, actions: tuple[Action, ...]) -> None:
         """A race begins with the task started by that event; the driver acts at once."""
         with self._lock:
-            self.version += 1
+            self._grow()
             regions = self.regions.setdefault(run_id, {})
             is_new = name not in regions
             regions[name] = Region(first)
@@ -85,7 +92,7 @@ class Board:
     def end_race(self, run_id: str, name: str, last: int) -> None:
         """A race ended in the task started by that event."""
         with self._lock:
-            self.version += 1
+            self._grow()
             self.regions[run_id][name].last = last
 
 

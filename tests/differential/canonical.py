@@ -40,9 +40,10 @@ FOREIGN = frozenset(
         "external_initiated_event_id",
         "completion_event_batch_id",
         "first_workflow_task_completed_id",
+        "accepted_request_sequencing_event_id",
     }
 )
-"""Fields that mention events of other histories, or of a part that is not known."""
+"""Fields that mention events of other histories, or one that depends on the order in a race."""
 FAILURE_NUMBERS = frozenset({"scheduled_event_id", "started_event_id", "initiated_event_id"})
 _TASKS = frozenset(
     {
@@ -91,6 +92,9 @@ def _without_pause(event: Plain) -> Plain:
     if the one before was short."""
     started = event.get("workflow_execution_started_event_attributes", {})
     if started.get("initiator") == _BY_ITSELF:
+        started["first_workflow_task_backoff"] = "<measured>"
+    elif started.get("cron_schedule"):
+        # To a full second.
         started["first_workflow_task_backoff"] = "<measured>"
     return event
 
@@ -210,6 +214,9 @@ def _name(event: HistoryEvent, names: dict[int, str], timers: dict[str, str]) ->
         return "a workflow task"
     which = event.WhichOneof("attributes") or ""
     attributes = getattr(event, which, None)
+    update_id = _update_of(attributes)
+    if update_id:
+        return f"{kind} {update_id}"
     for field in ("activity_id", "timer_id", "signal_name"):
         value = getattr(attributes, field, "")
         if value:
@@ -224,6 +231,15 @@ def _name(event: HistoryEvent, names: dict[int, str], timers: dict[str, str]) ->
         if number:
             return f"{kind} of {names.get(number, number)}"
     return kind
+
+
+def _update_of(attributes: Any) -> str:
+    """The id of the update that an event is about."""
+    if hasattr(attributes, "protocol_instance_id"):
+        return str(attributes.protocol_instance_id)
+    if hasattr(attributes, "meta"):
+        return str(attributes.meta.update_id)
+    return str(attributes.request.meta.update_id) if hasattr(attributes, "request") else ""
 
 
 def _renamed(value: Any, names: _Names, timers: dict[str, str], field: str = "") -> Any:

@@ -7,6 +7,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.differential.program import Program
 from tests.differential.shrink import smaller
@@ -26,6 +27,8 @@ class Difference:
 
     program: Program
     diff: str
+    real: dict[str, Any] = field(default_factory=dict)
+    ours: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -36,7 +39,13 @@ class Verdict:
     difference: Difference | None = None
     counts: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
-    was_repeated: bool = False
+    first: Difference | None = None
+    """What differed when other programs ran beside it."""
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the servers did."""
+        return self.difference is None
 
 
 def compare(pair: Pair, programs: Iterable[Program]) -> Iterator[Verdict]:
@@ -51,7 +60,7 @@ def compare(pair: Pair, programs: Iterable[Program]) -> Iterator[Verdict]:
             yield verdict
     for verdict in again:
         second = alone(pair, verdict.program)
-        second.was_repeated = True
+        second.first = verdict.difference
         yield second
 
 
@@ -87,7 +96,7 @@ def _verdict(program: Program, results: list[Result]) -> Verdict:
     diff = difference(real.plain, ours.plain, "the real server", "our server")
     if not diff and "error" in real.plain:
         diff = f"neither server comes to rest: {real.plain['error']}"
-    found = Difference(program, diff) if diff else None
+    found = Difference(program, diff, real.plain, ours.plain) if diff else None
     return Verdict(program, found, real.counts, max(real.seconds, ours.seconds))
 
 

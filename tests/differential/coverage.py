@@ -21,6 +21,7 @@ from temporalio.api.enums.v1 import (
 )
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.service import RPCError
 
 from tests.differential.driver import Seen
@@ -73,13 +74,6 @@ NOT_YET: Mapping[str, str] = {
     "command REQUEST_CANCEL_NEXUS_OPERATION": "Nexus",
     "failure nexus_operation_execution_failure_info": "Nexus",
     "failure nexus_handler_failure_info": "Nexus",
-    "event WORKFLOW_EXECUTION_UPDATE_ACCEPTED": "updates",
-    "event WORKFLOW_EXECUTION_UPDATE_COMPLETED": "updates",
-    "event WORKFLOW_EXECUTION_UPDATE_ADMITTED": "reset with updates",
-    "command PROTOCOL_MESSAGE": "updates",
-    "event WORKFLOW_EXECUTION_OPTIONS_UPDATED": "options of a running workflow",
-    "failure reset_workflow_failure_info": "reset",
-    "task failed RESET_WORKFLOW": "reset",
 }
 """What the server cannot do yet, with the feature that brings it."""
 
@@ -99,6 +93,7 @@ NEVER: Mapping[str, str] = {
 WANTED_CAUSES = (
     "task failed UNHANDLED_COMMAND",
     "task failed WORKFLOW_WORKER_UNHANDLED_FAILURE",
+    "task failed RESET_WORKFLOW",
     "child not started WORKFLOW_ALREADY_EXISTS",
     "refused NOT_FOUND",
     "refused ALREADY_EXISTS",
@@ -127,8 +122,7 @@ def count(seen: Seen) -> Counter[str]:
     """What occurred in one program on one server."""
     counts: Counter[str] = Counter()
     for run in seen.runs:
-        status = run.description.workflow_execution_info.status
-        counts[f"status {_short(WorkflowExecutionStatus.Name(status))}"] += 1
+        counts.update(_status(run.description))
         for event in run.events:
             counts.update(_of_event(event))
         for message in run.description.pending_activities:
@@ -138,7 +132,14 @@ def count(seen: Seen) -> Counter[str]:
             counts[f"refused {answer.status.name}"] += 1
         else:
             counts.update(_within(answer))
+        if isinstance(answer, DescribeWorkflowExecutionResponse):
+            counts.update(_status(answer))
     return counts
+
+
+def _status(description: DescribeWorkflowExecutionResponse) -> Iterator[str]:
+    status = description.workflow_execution_info.status
+    yield f"status {_short(WorkflowExecutionStatus.Name(status))}"
 
 
 def _of_event(event: HistoryEvent) -> Iterator[str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from tests.differential.program import (
     Action,
     Activity,
+    Attribute,
     Cancel,
     CancelExternal,
     Child,
@@ -56,6 +57,7 @@ class _Author:
         self._count = 0
         self._workflows: list[str] = []
         """The names of workflows so far; an action may aim at any of them."""
+        self._updates: list[str] = []
         self._is_racing = self._dice.random() < RACING_SHARE
 
     def program(self) -> Program:
@@ -102,6 +104,7 @@ class _Author:
         )[0]
         if plan.ending == "continue":
             plan.then = self._next_plan(depth)
+            plan.then_options = self._next_options() if self._chance(0.4) else None
         return plan
 
     def _apart(self, steps: list[Step]) -> tuple[Step, ...]:
@@ -110,10 +113,12 @@ class _Author:
         result: list[Step] = []
         is_held = False
         for step in steps:
-            if is_held and not isinstance(step, Gate | Timer | Patch | Memo | Hold):
+            if is_held and not isinstance(step, Gate | Timer | Patch | Memo | Attribute | Hold):
                 result.append(Gate(self._name("g")))
                 is_held = False
-            is_held = isinstance(step, Hold) or (is_held and isinstance(step, Patch | Memo))
+            is_held = isinstance(step, Hold) or (
+                is_held and isinstance(step, Patch | Memo | Attribute)
+            )
             result.append(step)
         return tuple(result)
 
@@ -121,6 +126,14 @@ class _Author:
         steps = self._step(DEPTH_MAX) if self._chance(0.6) else []
         ending = self._dice.choice(("complete", "fail"))
         return Plan(tuple(steps), ending, begins_at_once=True)
+
+    def _next_options(self) -> Options:
+        return Options(
+            run_timeout_ms=LONG_MS if self._chance(0.5) else 0,
+            task_timeout_ms=7_000 if self._chance(0.5) else 0,
+            retry=Retry(1, RUN_BACKOFF_MS) if self._chance(0.5) else None,
+            memo="another memo" if self._chance(0.5) else "",
+        )
 
     def _options(self, plan: Plan) -> Options:
         dice, options = self._dice, Options()
@@ -139,11 +152,13 @@ class _Author:
         if self._chance(0.08):
             # Nothing else may take time in a run that times out.
             plan.steps, plan.ending, plan.then = (), "timeout", None
-            options.run_timeout_ms = 1_300
+            options.run_timeout_ms = 1_800
             if self._chance(0.4):
-                options.execution_timeout_ms = dice.choice((1_300, 1_500, LONG_MS))
+                options.execution_timeout_ms = dice.choice((1_800, 2_200, LONG_MS))
         if self._chance(0.08):
             options.start_delay_ms = dice.choice((300, LONG_MS))
+        if self._chance(0.04):
+            options.cron = "@every 1h"
         if self._chance(0.1):
             options.task_timeout_ms = dice.choice((7_000, 20_000))
         if self._chance(0.15):
@@ -165,6 +180,7 @@ class _Author:
             self._hold: 1.5,
             self._patch: 0.7,
             self._memo: 0.7,
+            self._attribute: 0.5,
             self._fail_task: 0.6,
             self._external: 1.5,
             self._spawned: 4,
@@ -194,6 +210,11 @@ class _Author:
             step.heartbeat_ms = TIMEOUT_MS
         if step.retry is None or self._chance(0.1):
             step.attempts, step.retry = self._retried_for_ever(step)
+        if self._chance(0.04):
+            step.attempts, step.retry = ("fail:plain", "hang"), Retry(3, 10)
+            # The real server may take a second until it offers another attempt.
+            step.start_to_close_ms, step.schedule_to_close_ms = LONG_MS, 2_500
+            step.heartbeat_ms = 0
         if self._chance(0.06):
             step.queue = "dead"
             step.schedule_to_start_ms = dice.choice((300, 0))
@@ -228,10 +249,29 @@ class _Author:
         return [Timer(self._name("t"), self._dice.choice(SHORT_MS))]
 
     def _gate(self, depth: int) -> list[Step]:
+        if not self._is_racing and self._chance(0.15):
+            return [Gate(self._name("g"), self._redone())]
         return [Gate(self._name("g"), self._actions(self._dice.randint(1, 3)))]
 
+    def _redone(self) -> tuple[Action, ...]:
+        """What a reset to the first workflow task applies again."""
+        target = self._dice.choice(self._workflows)
+        name = self._name("u")
+        self._updates.append(name)
+        return (
+            Action("update", target, "ok", name=name),
+            Action("signal", target, "a word"),
+            Action("reset", target, "0"),
+        )
+
     def _hold(self, depth: int) -> list[Step]:
-        return [Hold(self._name("h"), self._actions(self._dice.randint(1, 3)))]
+        actions = self._actions(self._dice.randint(1, 3), is_held=True)
+        if not self._chance(0.3):
+            return [Hold(self._name("h"), actions)]
+        # The task must not be one that ends the workflow: when that is refused, the real server
+        # gives up the update and takes it in again, and nobody knows whether it comes in time.
+        actions += (self._update(""),)
+        return [Hold(self._name("h"), actions), Gate(self._name("g"))]
 
     def _patch(self, depth: int) -> list[Step]:
         return [Patch(self._name("p"), self._chance(0.3))]
@@ -239,12 +279,16 @@ class _Author:
     def _memo(self, depth: int) -> list[Step]:
         return [Memo(self._name("m"), None if self._chance(0.3) else "a word")]
 
+    def _attribute(self, depth: int) -> list[Step]:
+        return [Attribute(self._name("b"), None if self._chance(0.3) else "a word")]
+
     def _fail_task(self, depth: int) -> list[Step]:
         return [FailTask(self._name("f"))]
 
     def _external(self, depth: int) -> list[Step]:
         kind = self._dice.choice((SignalExternal, SignalExternal, CancelExternal))
-        target = self._workflows[0] if self._chance(0.6) else self._target()
+        target = self._workflows[0] if self._chance(0.5) else self._target()
+        target = ABSENT if self._chance(0.15) else target
         return [kind(self._name("x"), target)]
 
     def _child_step(self, depth: int) -> list[Step]:
@@ -324,34 +368,80 @@ class _Author:
 
     # Clients
 
-    def _actions(self, count: int, activity: str = "") -> tuple[Action, ...]:
-        return tuple(self._action(activity) for _ in range(count))
+    def _actions(self, count: int, activity: str = "", is_held: bool = False) -> tuple[Action, ...]:
+        return tuple(self._action(activity, is_held) for _ in range(count))
 
-    def _action(self, activity: str) -> Action:
+    def _action(self, activity: str, is_held: bool) -> Action:
+        """While a workflow task is held, nothing is asked of a workflow that might be its."""
         dice = self._dice
         if activity and self._chance(0.5):
             if self._chance(0.5):
                 return Action("release", activity)
             how = dice.choice(("complete", "fail", "cancel", "heartbeat"))
             return Action("answer", f"{dice.choice(self._workflows)}/{activity}", how)
-        kind = dice.choices(
-            ("signal", "cancel", "terminate", "describe", "start"), (6, 2, 0.7, 3, 1)
-        )[0]
-        if kind == "start":
-            return self._start()
-        how = dice.choice(("a word", "another")) if kind in ("signal", "cancel") else ""
-        return Action(kind, self._target(), how)
+        kinds: dict[Callable[[str], Action], float] = {
+            lambda target: Action("signal", target, dice.choice(("a word", "another"))): 5,
+            lambda target: Action("cancel", target, dice.choice(("a word", "another"))): 2,
+            lambda target: Action("terminate", target): 0.7,
+            lambda target: Action("describe", target): 2,
+            self._start: 1,
+            self._signal_with_start: 0.7,
+            self._poll: 0.5,
+        }
+        if not is_held:
+            kinds[self._query] = 2
+            kinds[self._update] = 4
+        if not self._is_racing:
+            # What is done again would come in the order of the race.
+            kinds[self._reset] = 0.9
+        return dice.choices(list(kinds), list(kinds.values()))[0](self._target())
 
-    def _start(self) -> Action:
+    def _start(self, target: str) -> Action:
+        return Action(
+            "start", self._dice.choice(self._workflows), plan=Plan(), options=self._policies()
+        )
+
+    def _signal_with_start(self, target: str) -> Action:
+        gate = Gate(self._name("g"))
+        return Action(
+            "signal-with-start",
+            self._dice.choice(self._workflows),
+            "a word",
+            plan=Plan((gate,)),
+            options=self._policies(),
+        )
+
+    def _policies(self) -> Options:
         dice = self._dice
-        options = Options(
+        return Options(
             reuse=dice.choice(
                 ("", "ALLOW_DUPLICATE", "ALLOW_DUPLICATE_FAILED_ONLY", "REJECT_DUPLICATE")
             ),
             conflict=dice.choice(("", "FAIL", "USE_EXISTING", "TERMINATE_EXISTING")),
             has_same_request=self._chance(0.2),
+            attaches=self._chance(0.3),
         )
-        return Action("start", dice.choice(self._workflows), plan=Plan(), options=options)
+
+    def _query(self, target: str) -> Action:
+        return Action("query", target, self._dice.choice(QUERIES))
+
+    def _update(self, target: str) -> Action:
+        dice = self._dice
+        kind = dice.choices(list(UPDATES), list(UPDATES.values()))[0]
+        is_early = kind == "gate" or self._chance(0.3)
+        name = dice.choice(self._updates) if self._updates and self._chance(0.1) else ""
+        name = name or self._name("u")
+        self._updates.append(name)
+        return Action("update", target, f"{kind}:ACCEPTED" if is_early else kind, name=name)
+
+    def _poll(self, target: str) -> Action:
+        names = [*self._updates, "nothing"]
+        return Action("poll", target, name=self._dice.choice(names))
+
+    def _reset(self, target: str) -> Action:
+        exclusion = self._dice.choice(("", "", "SIGNAL", "UPDATE"))
+        index = self._dice.choice((0, 0, 1, -1))
+        return Action("reset", target, f"{index}:{exclusion}" if exclusion else str(index))
 
     # Races
 
@@ -363,7 +453,12 @@ class _Author:
             for _ in range(dice.randint(1, 3))
         )
         signals = tuple(Action("signal", target, "a word") for _ in range(dice.randint(0, 3)))
-        return Race(name, branches, signals)
+        updates = tuple(
+            Action("update", target, dice.choice(("ok", "timer", "activity")), name=self._name("u"))
+            for _ in range(dice.choice((0, 0, 1, 2)))
+        )
+        queries = (Action("query", target, "constant"),) if self._chance(0.3) else ()
+        return Race(name, branches, signals + updates + queries)
 
     def _racing_step(self) -> Step:
         dice = self._dice
@@ -383,6 +478,21 @@ class _Author:
 
 
 ABANDON_TARGET = ABSENT
+
+QUERIES = ("notes", "notes", "broken", "absent", "notes:NOT_OPEN", "notes:NOT_COMPLETED_CLEANLY")
+"""By name, and with what they are refused."""
+
+UPDATES = {
+    "ok": 4.0,
+    "reject": 2.0,
+    "fail": 1.5,
+    "timer": 1.0,
+    "activity": 1.0,
+    "gate": 1.5,
+    "bug": 0.7,
+    "absent": 0.5,
+}
+"""By what the handler does, and how often."""
 
 ATTEMPTS: tuple[tuple[str, ...], ...] = (
     ("ok",),

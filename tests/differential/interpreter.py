@@ -10,12 +10,18 @@ from typing import Any
 
 import msgspec
 from temporalio import activity, workflow
-from temporalio.common import Priority, RetryPolicy, WorkflowIDReusePolicy
+from temporalio.common import (
+    Priority,
+    RetryPolicy,
+    SearchAttributeKey,
+    WorkflowIDReusePolicy,
+)
 from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, FailureError
 from temporalio.exceptions import is_cancelled_exception as is_cancellation
 from temporalio.workflow import (
     ActivityCancellationType,
     ChildWorkflowCancellationType,
+    HandlerUnfinishedPolicy,
     ParentClosePolicy,
 )
 
@@ -25,6 +31,7 @@ from tests.differential.board import Board, Waiting, board_of
 HELD_SECONDS_MAX = 60.0
 LONG = timedelta(seconds=100)
 BEAT_SECONDS = 0.05
+UPDATE_SECONDS = 0.2
 
 
 def error_text(error: BaseException | None) -> str:
@@ -53,6 +60,7 @@ class Interpreter:
         self._tasks: dict[str, asyncio.Task[str]] = {}
         self._plan = steps.Plan()
         self._is_racing = False
+        self._updates = 0
 
     @workflow.run
     async def run(self, plan: Any) -> list[str]:
@@ -73,6 +81,42 @@ class Interpreter:
     def word(self, word: str) -> None:
         """Takes note."""
         self._words.append(word)
+
+    @workflow.query
+    def notes(self) -> list[str]:
+        """What it has noted so far; only where nothing is concurrent."""
+        return [*self._notes, f"heard {len(self._words)}"]
+
+    @workflow.query
+    def constant(self) -> str:
+        """Always the same."""
+        return "constant"
+
+    @workflow.query
+    def broken(self) -> str:
+        """Always fails."""
+        raise ApplicationError("cannot say", "a detail", type="Unspeakable")
+
+    @workflow.update(unfinished_policy=HandlerUnfinishedPolicy.ABANDON)
+    async def change(self, kind: str, name: str) -> str:
+        """Does what `kind` says before it answers."""
+        if kind == "fail":
+            raise ApplicationError("will not change", "a detail", type="Stubborn")
+        if kind == "timer":
+            await workflow.sleep(UPDATE_SECONDS, summary=f"of {name}")
+        elif kind == "activity":
+            await self._activity(steps.Activity(f"of {name}"))
+        elif kind == "gate":
+            await self._gate(name)
+        elif kind == "bug":
+            await self._fail_task(steps.FailTask(name))
+        self._updates += 1
+        return f"changed by {name}"
+
+    @change.validator
+    def _may_change(self, kind: str, name: str) -> None:
+        if kind == "reject":
+            raise ApplicationError("no change", "a detail", type="Rejected")
 
     async def _all(self, wanted: tuple[steps.Step, ...]) -> None:
         for step in wanted:
@@ -102,6 +146,7 @@ class Interpreter:
             steps.CancelExternal: self._cancel_external,
             steps.Patch: self._patch,
             steps.Memo: self._memo,
+            steps.Attribute: self._attribute,
             steps.FailTask: self._fail_task,
             steps.Gate: lambda gate: self._gate(gate.name, gate.actions),
             steps.Hold: self._hold,
@@ -207,6 +252,12 @@ class Interpreter:
         workflow.upsert_memo({step.name: step.word})
         return "upserted"
 
+    async def _attribute(self, step: steps.Attribute) -> str:
+        key = SearchAttributeKey.for_keyword("BatcherUser")
+        update = key.value_unset() if step.word is None else key.value_set(step.word)
+        workflow.upsert_search_attributes([update])
+        return "upserted"
+
     async def _fail_task(self, step: steps.FailTask) -> str:
         failed = self._board().failed_tasks
         key = f"{workflow.info().run_id} {step.name}"
@@ -240,13 +291,18 @@ class Interpreter:
         info, board = workflow.info(), self._board()
         board.begin_race(info.run_id, step.name, info.get_current_history_length(), step.actions)
         words = len(self._words) + sum(action.kind == "signal" for action in step.actions)
+        updates = self._updates + sum(action.kind == "update" for action in step.actions)
         branches = [asyncio.create_task(self._all(branch)) for branch in step.branches]
         notes, self._notes = self._notes, []
         self._is_racing = True
         await asyncio.gather(*branches)
-        await workflow.wait_condition(lambda: len(self._words) >= words)
+        await workflow.wait_condition(
+            lambda: len(self._words) >= words and self._updates >= updates
+        )
         self._is_racing = False
         self._notes = notes + sorted(self._notes)
+        # The clients hear of it, too, before anything else happens.
+        await self._gate(f"over {step.name}")
         board.end_race(info.run_id, step.name, info.get_current_history_length())
         return f"over, having heard {len(self._words)}"
 
@@ -268,7 +324,14 @@ class Interpreter:
             case "timeout":
                 await workflow.wait_condition(lambda: False)
             case "continue":
-                workflow.continue_as_new(msgspec.to_builtins(self._plan.then))
+                options = self._plan.then_options or steps.Options()
+                workflow.continue_as_new(
+                    msgspec.to_builtins(self._plan.then),
+                    run_timeout=_span(options.run_timeout_ms),
+                    task_timeout=_span(options.task_timeout_ms),
+                    retry_policy=_retry(options.retry),
+                    memo={"memo": options.memo} if options.memo else None,
+                )
 
 
 def _deep_error() -> ApplicationError:

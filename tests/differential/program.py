@@ -38,6 +38,8 @@ class Action(msgspec.Struct, omit_defaults=True):
     plan: Plan | None = None
     """Of a start: what the new run does."""
     options: Options | None = None
+    name: str = ""
+    """Of an update: its id."""
 
 
 class Activity(msgspec.Struct, tag_field="do", tag="activity", omit_defaults=True):
@@ -108,6 +110,13 @@ class Memo(msgspec.Struct, tag_field="do", tag="memo", omit_defaults=True):
     word: str | None = None
 
 
+class Attribute(msgspec.Struct, tag_field="do", tag="attribute", omit_defaults=True):
+    """An upsert of a search attribute; without a word, it goes."""
+
+    name: str
+    word: str | None = None
+
+
 class FailTask(msgspec.Struct, tag_field="do", tag="fail task", omit_defaults=True):
     """The workflow task fails, once."""
 
@@ -165,6 +174,7 @@ Step = (
     | CancelExternal
     | Patch
     | Memo
+    | Attribute
     | FailTask
     | Gate
     | Hold
@@ -186,6 +196,8 @@ class Plan(msgspec.Struct, omit_defaults=True):
     steps: tuple[Step, ...] = ()
     ending: str = "complete"
     then: Plan | None = None
+    then_options: Options | None = None
+    """What the command to continue as new says of its successor."""
     goes_on_when_cancelled: bool = False
     begins_at_once: bool = False
     """Of a child: it does not wait for the driver first."""
@@ -207,6 +219,8 @@ class Options(msgspec.Struct, omit_defaults=True):
     reuse: str = ""
     conflict: str = ""
     has_same_request: bool = False
+    attaches: bool = False
+    """To a run that it meets: its request id."""
 
 
 class Top(msgspec.Struct, omit_defaults=True):
@@ -275,7 +289,7 @@ def _plan_lines(plan: Plan, depth: int) -> Iterator[str]:
         yield f"{indent}begins at once"
     for step in plan.steps:
         yield from _step_lines(step, depth)
-    yield f"{indent}ends: {plan.ending}"
+    yield f"{indent}ends: {plan.ending}{_rest(plan.then_options)}"
     if plan.then is not None:
         yield from _plan_lines(plan.then, depth + 1)
 
@@ -295,7 +309,8 @@ def _step_lines(step: Step, depth: int) -> Iterator[str]:
                 for inner in branch:
                     yield from _step_lines(inner, depth + 2)
     for action in getattr(step, "actions", ()):
-        yield f"{indent}  client: {action.kind} {action.target} {action.how}{_rest(action.options)}"
+        words = " ".join(filter(None, (action.kind, action.name, action.target, action.how)))
+        yield f"{indent}  client: {words}{_rest(action.options)}"
         if action.plan is not None:
             yield from _plan_lines(action.plan, depth + 2)
 

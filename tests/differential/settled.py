@@ -80,6 +80,13 @@ def is_in_backoff(run: RunView) -> bool:
     return not any(event.event_type == scheduled for event in run.events)
 
 
+def has_no_worker(run: RunView) -> bool:
+    """Whether nobody can answer for the run before something else happens."""
+    if not run.events:
+        return True
+    return is_in_backoff(run) or _is_dead(run.description.execution_config.task_queue.name)
+
+
 def unsettled(runs: Mapping[str, RunView], waiting: Iterable[Waiting]) -> str:
     """Why something may still happen, or nothing."""
     waits = list(waiting)
@@ -118,6 +125,8 @@ def _is_dead(queue: str) -> bool:
 
 def _start(run: RunView) -> Iterator[str]:
     started = run.events[0].workflow_execution_started_event_attributes
+    if is_in_backoff(run) and started.first_workflow_task_backoff.ToTimedelta() > SHORT:
+        return
     for timeout in (started.workflow_run_timeout, started.workflow_execution_timeout):
         if timedelta() < timeout.ToTimedelta() <= SHORT:
             yield "a timeout is near"
@@ -244,8 +253,9 @@ def _children(run: RunView, runs: Mapping[str, RunView]) -> Iterator[str]:
 
 
 def _child(run: RunView, policy: int, run_id: str, runs: Mapping[str, RunView]) -> Iterator[str]:
+    resets = _resets(runs)
     while (child := runs.get(run_id)) is not None and child.events:
-        following = successor_of(child.events[-1])
+        following = successor_of(child.events[-1]) or resets.get(run_id, "")
         if not following:
             break
         run_id = following
@@ -253,7 +263,19 @@ def _child(run: RunView, policy: int, run_id: str, runs: Mapping[str, RunView]) 
         yield f"child {run_id} is not read yet"
     elif run.is_open and not child.is_open:
         yield f"child {run_id} has closed"
+    elif run.run_id in resets:
+        return  # Its children are those of the run that goes on.
     elif not run.is_open and child.is_open and not successor_of(run.events[-1]):
         is_abandoned = policy == CLOSE_POLICY_ABANDON
         if not (child.is_canceled if policy == CLOSE_POLICY_CANCEL else is_abandoned):
             yield f"child {run_id} has not heard that its parent closed"
+
+
+def _resets(runs: Mapping[str, RunView]) -> dict[str, str]:
+    """The run that goes on, by the one that was reset."""
+    return {
+        failed.base_run_id: failed.new_run_id
+        for run in runs.values()
+        for event in run.events
+        if (failed := event.workflow_task_failed_event_attributes).new_run_id
+    }

@@ -44,7 +44,7 @@ def _plans(plan: Plan) -> Iterator[Plan]:
         for then in _plans(plan.then):
             yield msgspec.structs.replace(plan, then=then)
     if plan.ending != "complete":
-        yield msgspec.structs.replace(plan, ending="complete", then=None)
+        yield msgspec.structs.replace(plan, ending="complete", then=None, then_options=None)
     if plan.goes_on_when_cancelled:
         yield msgspec.structs.replace(plan, goes_on_when_cancelled=False)
 

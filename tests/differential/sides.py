@@ -23,13 +23,24 @@ from tests.differential.canonical import canonical
 from tests.differential.coverage import count
 from tests.differential.driver import Seen, carry_out
 from tests.differential.interpreter import HELD_SECONDS_MAX, Interpreter, act
-from tests.differential.program import Activity, Program, has_races, steps_of
+from tests.differential.program import Activity, Plan, Program, Top, has_races, steps_of
 from tests.interop.servers import server
 from tests.interop.stage import WORKER_IDENTITY, connect
 
 QUEUE = "differential"
 HELD_TASKS_MAX = 200
 TARGETS = ("real", "ours")
+# Without partitions a task never waits for a poller that asks another one.
+SETTINGS = {
+    "real": (
+        "matching.numTaskqueueReadPartitions=1",
+        "matching.numTaskqueueWritePartitions=1",
+    ),
+    "ours": (),
+}
+POLLS = 20
+RAMP_SECONDS = 0.03
+"""Between the first programs, so that they do not all begin in the same moment."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +107,7 @@ def _live(target: str, at_once: int, pipe: Connection) -> None:
     """The process: until it is told to stop."""
     # Programs fail on purpose, and the SDK says so.
     logging.getLogger("temporalio").setLevel(logging.CRITICAL + 1)
-    with server(target) as address:
+    with server(target, SETTINGS[target]) as address:
         asyncio.run(_serve(address, at_once, pipe))
 
 
@@ -125,6 +136,8 @@ async def _serve(address: str, at_once: int, pipe: Connection) -> None:
         workflow_task_executor=concurrent.futures.ThreadPoolExecutor(HELD_TASKS_MAX),
         max_concurrent_workflow_tasks=HELD_TASKS_MAX,
         max_concurrent_activities=1_000,
+        max_concurrent_workflow_task_polls=POLLS,
+        max_concurrent_activity_task_polls=POLLS,
         max_cached_workflows=10_000,
         max_heartbeat_throttle_interval=timedelta(milliseconds=100),
         default_heartbeat_throttle_interval=timedelta(milliseconds=100),
@@ -132,11 +145,15 @@ async def _serve(address: str, at_once: int, pipe: Connection) -> None:
     # A held workflow task is not a deadlock; the SDK has no option to say so.
     vars(worker)["_workflow_worker"]._deadlock_timeout_seconds = HELD_SECONDS_MAX
     async with worker:
+        # The first workflow is slow: server and worker have to get going.
+        await carry_out(Program(0, (Top("warm", Plan()),)), client, QUEUE)
         while (order := await asyncio.to_thread(pipe.recv)) is not None:
             key, encoded = order
             task = asyncio.create_task(run(key, msgspec.json.decode(encoded, type=Program)))
             running.add(task)
             task.add_done_callback(running.discard)
+            if key <= at_once:
+                await asyncio.sleep(RAMP_SECONDS)
         for task in running:
             task.cancel()
 
