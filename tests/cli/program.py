@@ -125,3 +125,36 @@ class Sleeping:
     async def run(self) -> None:
         """Ends."""
         await workflow.sleep(0.01)
+
+
+@workflow.defn
+class Parent:
+    """Has a child."""
+
+    @workflow.run
+    async def run(self) -> list[str]:
+        """What its child says."""
+        child_id = f"{workflow.info().workflow_id}-child"
+        greetings: list[str] = await workflow.execute_child_workflow(
+            Greeting.run, args=["child", 1], id=child_id
+        )
+        return greetings
+
+
+@activity.defn
+async def answer_later() -> str:
+    """Somebody else says what it results in."""
+    activity.raise_complete_async()
+
+
+@workflow.defn
+class Outside:
+    """Has an activity that is ended from outside."""
+
+    @workflow.run
+    async def run(self) -> str:
+        """What the activity results in."""
+        answer: str = await workflow.execute_activity(
+            answer_later, activity_id="later", start_to_close_timeout=MINUTE
+        )
+        return answer

@@ -5,7 +5,13 @@ from __future__ import annotations
 import typer
 
 from perdure import __version__
+from perdure.cli.activity import activities
+from perdure.cli.batch import batches
+from perdure.cli.cluster import clusters
 from perdure.cli.dev import dev, server
+from perdure.cli.namespace import namespaces
+from perdure.cli.search_attribute import search_attributes
+from perdure.cli.task_queue import task_queues
 from perdure.cli.worker import worker
 from perdure.cli.workflow import workflows
 
@@ -20,7 +26,8 @@ app = typer.Typer(
 app.command()(dev)
 app.command()(worker)
 app.add_typer(workflows)
-app.add_typer(server)
+for group in (activities, batches, task_queues, namespaces, search_attributes, clusters, server):
+    app.add_typer(group)
 
 
 @app.callback(invoke_without_command=True)

@@ -5,12 +5,20 @@ from __future__ import annotations
 import typer
 
 from perdure.cli.workflow.acting import cancel, signal, terminate
+from perdure.cli.workflow.counting import count
+from perdure.cli.workflow.deleting import delete
 from perdure.cli.workflow.describe import describe
 from perdure.cli.workflow.listing import list_runs
+from perdure.cli.workflow.metadata import metadata
+from perdure.cli.workflow.options import update_options
+from perdure.cli.workflow.pausing import pause, unpause
 from perdure.cli.workflow.querying import query, stack
+from perdure.cli.workflow.resetting import reset
 from perdure.cli.workflow.result import result
 from perdure.cli.workflow.show import show
+from perdure.cli.workflow.signalling_with_start import signal_with_start
 from perdure.cli.workflow.start import start
+from perdure.cli.workflow.tracing import trace
 from perdure.cli.workflow.updating import updates
 
 workflows = typer.Typer(
@@ -30,3 +38,12 @@ workflows.command("query")(query)
 workflows.command("stack")(stack)
 workflows.command("cancel")(cancel)
 workflows.command("terminate")(terminate)
+workflows.command("signal-with-start")(signal_with_start)
+workflows.command("reset")(reset)
+workflows.command("delete")(delete)
+workflows.command("count")(count)
+workflows.command("update-options")(update_options)
+workflows.command("pause")(pause)
+workflows.command("unpause")(unpause)
+workflows.command("trace")(trace)
+workflows.command("metadata")(metadata)

@@ -1,0 +1,49 @@
+"""`perdure workflow delete`: forgetting a workflow."""
+
+from __future__ import annotations
+
+import typer
+
+from perdure.cli.calling import Target
+from perdure.cli.parameters import (
+    DEFAULT_ADDRESS,
+    AddressOption,
+    JsonOption,
+    NamespaceOption,
+    RunIdOption,
+    WorkflowIdArgument,
+    WorkflowIdOption,
+    the_workflow_id,
+)
+
+
+def delete(
+    workflow_id: WorkflowIdArgument = None,
+    workflow_id_option: WorkflowIdOption = None,
+    run_id: RunIdOption = None,
+    address: AddressOption = DEFAULT_ADDRESS,
+    namespace: NamespaceOption = "default",
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Forget a workflow with its history. One that is open is terminated first."""
+    from temporalio.api.common.v1 import WorkflowExecution
+    from temporalio.api.workflowservice.v1 import (
+        DeleteWorkflowExecutionRequest,
+        DeleteWorkflowExecutionResponse,
+    )
+
+    from perdure.cli.asking import ask
+
+    chosen_id = the_workflow_id(workflow_id, workflow_id_option)
+    request = DeleteWorkflowExecutionRequest(
+        namespace=namespace,
+        workflow_execution=WorkflowExecution(workflow_id=chosen_id, run_id=run_id or ""),
+    )
+    ask(Target(address, namespace), request, DeleteWorkflowExecutionResponse)
+    if as_json:
+        from perdure.cli.terminal import print_json
+
+        print_json({"workflowId": chosen_id, "done": "deleted"})
+    else:
+        typer.echo(f"{chosen_id} is deleted")
