@@ -195,12 +195,26 @@ class VersionedWorker(HandWorker):
         return not task.task_token
 
     @contextlib.asynccontextmanager
-    async def polling(self, *, activities: bool = False, queues: int = 1) -> AsyncIterator[None]:
+    async def polling(
+        self, *, activities: bool = False, queues: int = 1
+    ) -> AsyncIterator[list[Any]]:
         """Polls in the background as long as it is used, once its version has so many queues."""
         polls = [asyncio.ensure_future(self.poll_activity() if activities else self.poll())]
         try:
             await self.deployment.registered(self.build, queues)
-            yield
+            yield polls
+        finally:
+            for poll in polls:
+                poll.cancel()
+            await asyncio.gather(*polls, return_exceptions=True)
+
+    @contextlib.asynccontextmanager
+    async def sticky_polling(self) -> AsyncIterator[list[Any]]:
+        """Polls its sticky queue in the background, as long as it is used."""
+        polls = [asyncio.ensure_future(self.poll(sticky=True))]
+        try:
+            await asyncio.sleep(0.2)  # Nothing tells that a poll has arrived.
+            yield polls
         finally:
             for poll in polls:
                 poll.cancel()

@@ -10,7 +10,9 @@ The inputs (`[...]` holds the commands of a completion, separated by semicolons)
     limits NAME=NUMBER...            before anything else: limits that differ from the usual
     start [eager] [KEY=VALUE...]     type queue request delay run_timeout execution_timeout ...
     poll [as=NAME]                   a worker takes the workflow task that is on offer
+                                     version=D:1 target=D:2@REVISION (also for poll_activity)
     complete [...] [KEY=VALUE...]    sticky=QUEUE:5s force new_task token=NAME build=ID
+                                     version=D:1 behavior=pinned|auto_upgrade
                                      answer=ID:TEXT fail_query=ID:TEXT forgets
                                      say=VERB:UPDATE,...   see `updating.BODIES`
     pause request=NAME               unpause request=NAME
@@ -156,11 +158,11 @@ def _poll(play: Play, words: list[str], options: dict[str, str], commands: str) 
     if offer is None:
         return iter(["nothing is on offer"])
     stamp = int(options.get("stamp", offer.stamp))
-    return play.decide(
-        inputs.StartWorkflowTask(
-            offer.run_id, stamp, play.world.ids.uuid(), options.get("as", "worker")
-        )
+    message = inputs.StartWorkflowTask(
+        offer.run_id, stamp, play.world.ids.uuid(), options.get("as", "worker")
     )
+    message.version, message.target = requests.versions(options)
+    return play.decide(message)
 
 
 def _complete(
@@ -298,11 +300,11 @@ def _poll_activity(
     if offer is None:
         return iter(["nothing is on offer"])
     assert offer.kind is TaskKind.ACTIVITY
-    return play.decide(
-        inputs.StartActivityTask(
-            offer.run_id, event_id, offer.stamp, play.world.ids.uuid(), "worker"
-        )
+    message = inputs.StartActivityTask(
+        offer.run_id, event_id, offer.stamp, play.world.ids.uuid(), "worker"
     )
+    message.version, message.target = requests.versions(options)
+    return play.decide(message)
 
 
 def _undelivered_activity(

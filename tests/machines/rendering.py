@@ -21,6 +21,7 @@ from temporalio.api.query.v1 import WorkflowQuery, WorkflowQueryResult
 from perdure.server.machines.activity.options import options_message
 from perdure.server.machines.effects import DeleteRun, SendMessage
 from perdure.server.machines.ports import SECOND_NS
+from perdure.server.machines.queue import routing
 from perdure.server.machines.workflow import changes, inputs
 from perdure.server.machines.workflow.effects import (
     Effect,
@@ -31,7 +32,13 @@ from perdure.server.machines.workflow.effects import (
     TaskKind,
     TellUpdate,
 )
-from perdure.server.machines.workflow.state import Attempt, AttemptState, CallbackState, Status
+from perdure.server.machines.workflow.state import (
+    Attempt,
+    AttemptState,
+    CallbackState,
+    PendingVersioning,
+    Status,
+)
 from perdure.server.machines.workflow.turn import Segment
 from tests.machines.world import BEGIN_NS, type_name
 
@@ -125,12 +132,27 @@ def change_lines(change: changes.Change) -> Iterator[str]:
             yield f"paused types: {', '.join(types) or 'none'}"
         case changes.PauseSet(pause=pause):
             yield "goes on" if pause is None else f"paused by {pause.identity} for {pause.reason!r}"
+        case changes.VersioningChanged(versioning=versioning):
+            yield _versioning(versioning)
         case changes.ResetInto(run_id=run_id):
             yield f"reset into {run_id}"
         case changes.WakeArmed(wake_at_ns=wake_at_ns):
             yield f"wake {moment(wake_at_ns)}"
         case _:
             return
+
+
+def _versioning(versioning: PendingVersioning) -> str:
+    """What is pending of versions."""
+    parts = []
+    if versioning.is_in_transition:
+        to = versioning.transition
+        parts.append(f"to {'unversioned' if to is None else to.text}@{versioning.revision}")
+    for name, target in (("told of", versioning.notified), ("declines", versioning.declined)):
+        if target is not None:
+            text = "unversioned" if target.version is None else target.version.text
+            parts.append(f"{name} {text}@{target.revision}")
+    return f"version: {', '.join(parts) or 'settled'}"
 
 
 def _control(attempt: Attempt) -> str:
@@ -172,6 +194,10 @@ def effect_line(effect: Effect) -> str:
         line += f" priority={effect.priority}"
     if effect.sticky_for:
         line += f" sticky_for={effect.sticky_for}"
+    if (directive := routing.decode(effect.directive)) is not None:
+        what = "pinned to" if directive.behavior == routing.PINNED else "upgraded from"
+        line += f" {what} {'unversioned' if directive.version is None else directive.version.text}"
+        line += " or ramping" if directive.uses_ramping else ""
     return line
 
 
@@ -243,6 +269,8 @@ def reply_lines(reply: inputs.Reply, now_ns: int) -> Iterator[str]:
         case inputs.AskDirectly():
             sticky = f" sticky={reply.sticky_queue}" if reply.sticky_queue else ""
             yield f"= ask {reply.run_id} on {reply.task_queue}{sticky}"
+        case inputs.TransitionBegun():
+            yield "= waits for its workflow to be on that version"
         case inputs.QueryRejected():
             yield f"= query rejected: {Status(reply.status).name.lower()}"
         case inputs.UpdatedActivityOptions():

@@ -20,10 +20,13 @@ from temporalio.api.common.v1 import (
 )
 from temporalio.api.enums.v1 import (
     CommandType,
+    ContinueAsNewVersioningBehavior,
     QueryRejectCondition,
+    VersioningBehavior,
     WorkflowIdConflictPolicy,
     WorkflowIdReusePolicy,
     WorkflowTaskFailedCause,
+    deployment_pb2,
     query_pb2,
     task_queue_pb2,
 )
@@ -42,9 +45,11 @@ from temporalio.api.workflowservice.v1 import (
     UpdateWorkflowExecutionOptionsRequest,
 )
 
+from perdure.server.machines.deployment.names import VersionName
 from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.search_attributes import KEYWORD_LIST, PREDEFINED_ATTRIBUTES
 from perdure.server.machines.wire import duration
+from perdure.server.machines.workflow.state import Target
 from tests.machines import updating
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
@@ -234,6 +239,16 @@ def completion(
         )
     if "build" in options:
         request.worker_version_stamp.CopyFrom(WorkerVersionStamp(build_id=options["build"]))
+    if "version" in options:
+        version = version_named(options["version"])
+        request.deployment_options.deployment_name = version.deployment
+        request.deployment_options.build_id = version.build_id
+        request.deployment_options.worker_versioning_mode = (
+            deployment_pb2.WORKER_VERSIONING_MODE_VERSIONED
+        )
+    if "behavior" in options:
+        name = f"VERSIONING_BEHAVIOR_{options['behavior'].upper()}"
+        request.versioning_behavior = VersioningBehavior.Value(name)
     if "forgets" in words:
         request.capabilities.discard_speculative_workflow_task_with_events = True
     if "say" in options:
@@ -243,6 +258,21 @@ def completion(
             query_id, _, text = options[option].partition(":")
             request.query_results[made_id(query_id)].CopyFrom(_query_result(result_type, text))
     return request
+
+
+def version_named(text: str) -> VersionName:
+    """D:1 as a version."""
+    deployment, _, build_id = text.partition(":")
+    return VersionName(deployment, build_id)
+
+
+def versions(options: Options) -> tuple[VersionName | None, Target]:
+    """The version of a worker that polls, and where new work goes."""
+    version = version_named(options["version"]) if "version" in options else None
+    if "target" not in options:
+        return version, Target(version, 1)
+    text, _, revision = options["target"].partition("@")
+    return version, Target(version_named(text) if text else None, int(revision or 1))
 
 
 def _query_result(result_type: int, text: str) -> WorkflowQueryResult:
@@ -351,6 +381,9 @@ def _cancelled(result: Command, words: list[str], options: Options) -> None:
 def _continue(result: Command, words: list[str], options: Options) -> None:
     result.command_type = CommandType.COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION
     attributes = result.continue_as_new_workflow_execution_command_attributes
+    if "initial" in options:
+        name = f"CONTINUE_AS_NEW_VERSIONING_BEHAVIOR_{options['initial'].upper()}"
+        attributes.initial_versioning_behavior = ContinueAsNewVersioningBehavior.Value(name)
     attributes.SetInParent()
     attributes.workflow_type.name = options.get("type", "")
     attributes.task_queue.name = options.get("queue", "")

@@ -42,6 +42,7 @@ from tests.interop.programs import (
     updates,
     updates_by_hand,
     updates_refused,
+    versioning,
     workflow_tasks,
 )
 from tests.interop.stage import Stage
@@ -52,6 +53,12 @@ PROGRAMS: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "deployment_deletion": deployments.deployment_deletion,
     "deployment_created": deployments.deployment_created,
     "refused_deployments": deployments.refused_deployments,
+    "versioned_workflows": versioning.versioned_workflows,
+    "versioned_activities": versioning.versioned_activities,
+    "versioned_sticky": versioning.versioned_sticky,
+    "unversioned_to_versioned": versioning.unversioned_to_versioned,
+    "versioned_chains": versioning.versioned_chains,
+    "refused_versions": versioning.refused_versions,
     "greeting": greeting.greeting,
     "chain": greeting.chain,
     "nothing": greeting.nothing,

@@ -34,13 +34,16 @@ from perdure.server.machines.workflow.effects import OfferTask, TaskKind
 from perdure.server.machines.workflow.inputs import (
     ActivityTaskUndelivered,
     Input,
+    Reply,
     StartActivityTask,
     StartedActivityTask,
     StartedWorkflowTask,
     StartWorkflowTask,
     StickyWorkerUnavailable,
+    TransitionBegun,
     WorkflowTaskUndelivered,
 )
+from perdure.server.machines.workflow.state import NO_TARGET, Target
 from perdure.server.matching.poll import WaitingPoll
 from perdure.server.matching.query import QueryTask
 from perdure.server.matching.queues import Queues
@@ -96,14 +99,29 @@ class Dispatcher:
         waiting = queue.take_poll(offer.priority, self._clock.now_ns())
         if waiting is None:
             return
-        message = self._start_message(key, offer.run_id, execution.key[1], offer, waiting.poll)
+        message = self._start_message(key, offer.run_id, execution, offer, waiting.poll)
         try:
             reply, write = self._pipeline.decide(execution, namespace, message)
         except (Rejected, InvariantViolation, EngineStopped):
             self._wait_on(key, waiting)
             raise
+        self._handle(execution, namespace, reply, waiting, write, key)
+
+    def _handle(
+        self,
+        execution: Execution,
+        namespace: NamespaceRef,
+        reply: Reply,
+        waiting: WaitingPoll[Poll],
+        write: PendingWrite | None,
+        key: QueueKey,
+    ) -> None:
+        """What became of a task that met a poll."""
+        if isinstance(reply, TransitionBegun):
+            return self._wait_on(key, waiting)
         assert isinstance(reply, (StartedWorkflowTask, StartedActivityTask))
         self._deliver(execution, namespace, reply, waiting, write, key)
+        return None
 
     def offered_in_memory(
         self, execution: Execution, namespace: NamespaceRef, run: RunNumber, offer: OfferTask
@@ -234,8 +252,8 @@ class Dispatcher:
                 return self._wait_on(key, waiting)
             workflow_id, run_id = found.id, found.run_id
             namespace = self._namespace_of(key.namespace)
-            message = self._start_message(key, run_id, workflow_id, task, waiting.poll)
             execution = await self._pipeline.execution(namespace, workflow_id)
+            message = self._start_message(key, run_id, execution, task, waiting.poll)
             reply, write = self._pipeline.decide(execution, namespace, message)
         except Rejected:
             return self._wait_on(key, waiting)
@@ -248,8 +266,7 @@ class Dispatcher:
             # What is wrong with this workflow is no reason to keep the poll from others' tasks.
             self._wait_on(key, waiting)
             raise
-        assert isinstance(reply, (StartedWorkflowTask, StartedActivityTask))
-        self._deliver(execution, namespace, reply, waiting, write, key)
+        self._handle(execution, namespace, reply, waiting, write, key)
         return None
 
     def _wait_on(self, key: QueueKey, waiting: WaitingPoll[Poll]) -> None:
@@ -265,8 +282,14 @@ class Dispatcher:
             self._spawn(self._start_stored(key, task, waiting))
 
     def _start_message(
-        self, key: QueueKey, run_id: str, workflow_id: str, offer: OfferTask | Task, poll: Poll
+        self,
+        key: QueueKey,
+        run_id: str,
+        execution: Execution,
+        offer: OfferTask | Task,
+        poll: Poll,
     ) -> Input:
+        target = self._target(execution)
         if key.kind == TaskKind.WORKFLOW:
             return StartWorkflowTask(
                 run_id=run_id,
@@ -274,6 +297,8 @@ class Dispatcher:
                 request_id=self._ids.uuid(),
                 identity=poll.identity,
                 worker_version=poll.worker_version,
+                version=poll.version,
+                target=target,
             )
         event_id = offer.event_id if isinstance(offer, Task) else offer.scheduled_event_id
         return StartActivityTask(
@@ -283,7 +308,18 @@ class Dispatcher:
             request_id=self._ids.uuid(),
             identity=poll.identity,
             worker_version=poll.worker_version,
+            version=poll.version,
+            target=target,
         )
+
+    def _target(self, execution: Execution) -> Target:
+        """Where the queue of a workflow's tasks sends new work."""
+        run = execution.workflow.run
+        if run is None or not self._queues.deployments.are_any:
+            return NO_TARGET
+        key = QueueKey(execution.key[0], run.recorded.task_queue, TaskKind.WORKFLOW)
+        routing = self._queues.deployments.routing(key)
+        return NO_TARGET if routing is NO_ROUTING else Target(*routing.target(execution.key[1]))
 
     # ---- delivering
 

@@ -200,6 +200,7 @@ class Queries:
                 priority=ask.priority,
                 key=QueueKey(namespace.number, queue, TaskKind.WORKFLOW),
                 result=loop.create_future(),
+                directive=b"" if queue == ask.sticky_queue else ask.directive,
             )
 
         if ask.sticky_queue:

@@ -28,8 +28,7 @@ PARTIAL: dict[str, str] = {
     " nothing pending",
     "GetSearchAttributes": "those of every namespace; the custom ones are asked of OperatorService",
     "CreateWorkerDeploymentVersion": "no workers that the server starts",
-    "RespondWorkflowTaskCompleted": "commands of Nexus are refused; no pages; the versioning"
-    " behaviour is not kept yet: each task goes to the current version",
+    "RespondWorkflowTaskCompleted": "commands of Nexus are refused; no pages",
     "UpdateWorkflowExecutionOptions": "no versioning overrides",
     "ResetWorkflowExecution": "a repeated request id gets the same run, where Temporal resets once"
     " more",

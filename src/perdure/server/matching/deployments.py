@@ -56,6 +56,11 @@ class Deployments:
         """Those of a namespace."""
         return list(self._all.get(namespace, {}).values())
 
+    @property
+    def are_any(self) -> bool:
+        """Whether any queue belongs to a deployment."""
+        return bool(self._routings)
+
     def routing(self, key: QueueKey) -> QueueRouting:
         """Where work of a queue goes."""
         return self._routings.get(key, NO_ROUTING)

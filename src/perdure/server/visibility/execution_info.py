@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.common.v1 import (
     Memo,
@@ -15,6 +14,13 @@ from temporalio.api.workflow.v1 import ResetPointInfo, ResetPoints, WorkflowExec
 
 from perdure.server.machines.wire import duration, timestamp
 from perdure.server.machines.workflow.state import BlobName, Run
+from perdure.server.visibility.versioning_info import (
+    add_search_attributes,
+    is_completed_by_version,
+    leading_build_ids,
+    set_keywords,
+    versioning_info,
+)
 
 
 def execution_info(run: Run, workflow_id: str) -> bytes:
@@ -34,7 +40,11 @@ def described_execution_info(
     _add_sizes(info, run)
     info.first_run_id = run.recorded.first_execution_run_id
     info.auto_reset_points.CopyFrom(_reset_points(run, retention_ns))
-    if run.recorded.build_id:
+    if (versioning := versioning_info(run)) is not None:
+        info.versioning_info.CopyFrom(versioning)
+        if run.recorded.versioning is not None:
+            info.worker_deployment_name = run.recorded.versioning.deployment
+    if run.recorded.build_id and not is_completed_by_version(run):
         info.most_recent_worker_version_stamp.build_id = run.recorded.build_id
     return info
 
@@ -68,30 +78,42 @@ def shown_search_attributes(run: Run) -> SearchAttributes:
     (it, or which types of activity), and what keeps it from going on."""
     attributes = SearchAttributes.FromString(run.blobs.get(BlobName.SEARCH_ATTRIBUTES, b""))
     recorded = run.recorded
-    if recorded.completed_task_started_event_id:
+    if recorded.completed_task_started_event_id or recorded.versioning is not None:
         points = recorded.reset_points
-        named = [f"unversioned:{point.build_id}" for point in points if point.build_id]
-        _set_keywords(attributes, "BuildIds", ["unversioned", *dict.fromkeys(named)])
+        builds = build_ids(run)
+        if builds:
+            set_keywords(attributes, "BuildIds", builds)
+        add_search_attributes(attributes, run)
         checksums = [point.binary_checksum for point in points if point.binary_checksum]
         if checksums:
-            _set_keywords(attributes, "BinaryChecksums", checksums)
+            set_keywords(attributes, "BinaryChecksums", checksums)
     paused = [f"property:activityType={name}" for name in run.pending.paused_types]
     pause = run.pending.pause
     if pause is not None:
         paused = [f"Workflow:{pause.workflow_id}", f"Reason:{pause.reason}", *paused]
     if paused:
-        _set_keywords(attributes, "TemporalPauseInfo", paused)
+        set_keywords(attributes, "TemporalPauseInfo", paused)
     if run.pending.reported_problem:
         problem = list(run.pending.reported_problem)
-        _set_keywords(attributes, "TemporalReportedProblems", problem)
+        set_keywords(attributes, "TemporalReportedProblems", problem)
     return attributes
 
 
-def _set_keywords(attributes: SearchAttributes, name: str, values: list[str]) -> None:
-    field = attributes.indexed_fields[name]
-    field.metadata["encoding"] = b"json/plain"
-    field.metadata["type"] = b"KeywordList"
-    field.data = msgspec.json.encode(values)
+def build_ids(run: Run) -> list[str]:
+    """The builds of the workers that have completed tasks of a run, and before them what it is
+    now: unversioned, or pinned to a version."""
+    recorded = run.recorded
+    points = recorded.reset_points
+    if recorded.versioning is None:
+        named = [f"unversioned:{point.build_id}" for point in points if point.build_id]
+        return ["unversioned", *dict.fromkeys(named)]
+    # What the runs before it were completed by is not told apart.
+    named = [
+        f"unversioned:{point.build_id}"
+        for point in points
+        if point.build_id and not point.is_versioned and point.run_id == recorded.run_id
+    ]
+    return [*leading_build_ids(run), *dict.fromkeys(named)]
 
 
 def _common(run: Run, workflow_id: str) -> WorkflowExecutionInfo:

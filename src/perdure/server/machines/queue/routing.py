@@ -56,13 +56,14 @@ class QueueRouting(msgspec.Struct, frozen=True):
     ) -> tuple[VersionName | None, int]:
         """Where work of a workflow goes that is not pinned, and since which revision: of one
         workflow always to the same, while the percentage is."""
-        if uses_ramping and self.ramping is not None:
-            return self.ramping, self.ramping_revision
-        if self.percentage <= 0:
-            return self.current, self.current_revision
-        if self.percentage >= 100 or _place_of(workflow_id) <= self.percentage:
-            return self.ramping, self.ramping_revision
-        return self.current, self.current_revision
+        is_ramping = (uses_ramping and self.ramping is not None) or (
+            self.percentage > 0
+            and (self.percentage >= 100 or _place_of(workflow_id) <= self.percentage)
+        )
+        version = self.ramping if is_ramping else self.current
+        if version is None:
+            return None, 0
+        return version, self.ramping_revision if is_ramping else self.current_revision
 
 
 NO_ROUTING = QueueRouting()

@@ -29,6 +29,7 @@ from perdure.server.machines.workflow.state import (
     Run,
 )
 from perdure.server.machines.workflow.turn import Turn
+from perdure.server.machines.workflow.versioning import directive_of, is_in_transition
 
 NOT_STARTED = Payloads(
     payloads=[Payload(metadata={"encoding": b"json/plain"}, data=b'"ACTIVITY_ID_NOT_STARTED"')]
@@ -81,7 +82,7 @@ def take(turn: Turn, pending: PendingActivity, trigger: Trigger) -> Ends | None:
 def offer(turn: Turn, pending: PendingActivity) -> None:
     """Offer the scheduled attempt to the pollers of its queue, unless the run is paused."""
     run, activity = turn.run, pending.activity
-    if run.pending.pause is not None:
+    if run.pending.pause is not None or is_in_transition(run):
         return
     turn.effects.append(
         OfferTask(
@@ -92,6 +93,7 @@ def offer(turn: Turn, pending: PendingActivity) -> None:
             stamp=pending.attempt.stamp,
             ready_at_ns=pending.attempt.scheduled_time_ns,
             priority=priority_of(merged_priority(run, pending)),
+            directive=directive_of(run),
         )
     )
 

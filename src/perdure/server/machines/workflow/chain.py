@@ -37,11 +37,18 @@ from perdure.server.machines.workflow import (
     family,
     queries,
     updates,
+    versioning,
     workflow_task,
 )
 from perdure.server.machines.workflow.effects import WithdrawTask
 from perdure.server.machines.workflow.messages import Parent
-from perdure.server.machines.workflow.state import AttemptState, BlobName, Run, Status
+from perdure.server.machines.workflow.state import (
+    AttemptState,
+    BlobName,
+    PendingVersioning,
+    Run,
+    Status,
+)
 from perdure.server.machines.workflow.turn import Turn
 
 HISTORY_TOO_LARGE = "Workflow history size exceeds limit."
@@ -208,6 +215,7 @@ def continue_as_new(
     backoff_ns = _unhurried_ns(previous, wanted_ns, turn.now_ns)
     if backoff_ns or command.HasField("backoff_start_interval"):
         attributes.first_workflow_task_backoff.CopyFrom(duration(backoff_ns))
+    versioning.inherit(attributes, previous, command.initial_versioning_behavior)
     _succeed(turn, previous, attributes, run_id)
 
 
@@ -322,6 +330,9 @@ def _succeed(
 def _begin(turn: Turn, event: HistoryEvent, request_id: str) -> Run:
     run = turn.start_run(event)
     turn.change(changes.StartAccepted(request_id))
+    declined = versioning.declined_by(event.workflow_execution_started_event_attributes)
+    if declined is not None:
+        turn.change(changes.VersioningChanged(PendingVersioning(declined=declined)))
     keep_start_event(turn, event)
     return run
 

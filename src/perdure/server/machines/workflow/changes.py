@@ -10,6 +10,7 @@ from perdure.server.machines.workflow.state import (
     Attempt,
     BaseRun,
     Callback,
+    PendingVersioning,
     RecordKind,
     WorkflowPause,
     WorkflowTask,
@@ -53,6 +54,12 @@ class PauseSet(msgspec.Struct, frozen=True):
     """The run is paused, or (None) goes on."""
 
     pause: WorkflowPause | None
+
+
+class VersioningChanged(msgspec.Struct, frozen=True):
+    """The run goes over to another version, or has done so; or it knows where new work goes."""
+
+    versioning: PendingVersioning
 
 
 class TaskScheduled(msgspec.Struct, frozen=True):
@@ -204,6 +211,7 @@ Change = (
     | ResetFrom
     | ResetInto
     | PauseSet
+    | VersioningChanged
     | TaskScheduled
     | TaskStarted
     | TaskClosed

@@ -28,6 +28,7 @@ from temporalio.api.common.v1 import (
 from temporalio.api.enums.v1 import (
     TimeoutType,
     WorkflowTaskFailedCause,
+    deployment_pb2,
     event_type_pb2,
     task_queue_pb2,
     update_pb2,
@@ -113,6 +114,7 @@ def workflow_task_started(
     history_size_bytes: int,
     suggest_reasons: tuple[int, ...],
     worker_version: bytes = b"",
+    has_target_changed: bool = False,
 ) -> HistoryEvent:
     """WorkflowTaskStarted."""
     event = HistoryEvent(event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_TASK_STARTED)
@@ -126,6 +128,8 @@ def workflow_task_started(
         attributes.suggest_continue_as_new_reasons.extend(suggest_reasons)  # type: ignore[arg-type]
     if worker_version:
         attributes.worker_version.ParseFromString(worker_version)
+    if has_target_changed:
+        attributes.target_worker_deployment_version_changed = True
     return event
 
 
@@ -145,6 +149,13 @@ def workflow_task_completed(
         attributes.sdk_metadata.CopyFrom(request.sdk_metadata)
     if request.HasField("metering_metadata"):
         attributes.metering_metadata.CopyFrom(request.metering_metadata)
+    if request.HasField("deployment_options"):
+        options = request.deployment_options
+        attributes.worker_deployment_name = options.deployment_name
+        if options.worker_versioning_mode == deployment_pb2.WORKER_VERSIONING_MODE_VERSIONED:
+            attributes.versioning_behavior = request.versioning_behavior
+            attributes.deployment_version.deployment_name = options.deployment_name
+            attributes.deployment_version.build_id = options.build_id
     return event
 
 
@@ -271,7 +282,6 @@ def workflow_continued_as_new(
         workflow_task_completed_event_id=completed_event_id,
         initiator=command.initiator,
         inherit_build_id=command.inherit_build_id,
-        initial_versioning_behavior=command.initial_versioning_behavior,
     )
     for name in (
         "workflow_type",

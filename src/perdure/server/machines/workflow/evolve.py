@@ -20,7 +20,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from perdure.server.machines.errors import InvariantViolation
 from perdure.server.machines.nulls import merge_fields
 from perdure.server.machines.wire import duration_ns, timestamp_ns
-from perdure.server.machines.workflow import changes
+from perdure.server.machines.workflow import changes, versioning
 from perdure.server.machines.workflow.state import (
     Activity,
     Attempt,
@@ -116,6 +116,7 @@ def run_from_start(event: HistoryEvent, size: int, touched: Touched) -> Run:
         next_event_id=2,
         history_size_bytes=size,
         last_event_time_ns=time_ns,
+        versioning=versioning.after_start(attributes),
     )
     run = Run(recorded=recorded, pending=Pending())
     if attributes.HasField("memo") and attributes.memo.fields:
@@ -188,6 +189,7 @@ def _task_started(run: Run, event: HistoryEvent, time_ns: int, touched: Touched)
     task.identity = attributes.identity
     task.history_size_bytes = attributes.history_size_bytes
     task.suggest_reasons = tuple(attributes.suggest_continue_as_new_reasons)
+    task.has_target_changed = attributes.target_worker_deployment_version_changed
 
 
 def _task_completed(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> None:
@@ -195,23 +197,36 @@ def _task_completed(run: Run, event: HistoryEvent, time_ns: int, touched: Touche
     recorded.completed_task_started_event_id = _outstanding(run, event).started_event_id
     recorded.workflow_task = None
     attributes = event.workflow_task_completed_event_attributes
+    recorded.versioning = versioning.after_completion(recorded.versioning, attributes)
     build_id, checksum = attributes.worker_version.build_id, attributes.binary_checksum
+    is_versioned = attributes.HasField("deployment_version")
+    if is_versioned:
+        build_id = attributes.deployment_version.build_id
     if (
         build_id != recorded.build_id
         or checksum != recorded.binary_checksum
         or not recorded.reset_points
     ):
         recorded.build_id, recorded.binary_checksum = build_id, checksum
-        _add_reset_point(recorded, event.event_id, time_ns)
+        _add_reset_point(recorded, event.event_id, time_ns, is_versioned=is_versioned)
 
 
-def _add_reset_point(recorded: Recorded, event_id: int, time_ns: int) -> None:
+def _add_reset_point(
+    recorded: Recorded, event_id: int, time_ns: int, *, is_versioned: bool
+) -> None:
     """Remember where each build began: a bad one can be undone by a reset to there."""
     build = recorded.build_id, recorded.binary_checksum
     if any((point.build_id, point.binary_checksum) == build for point in recorded.reset_points):
         return
     build_id, checksum = build
-    point = ResetPoint(build_id, recorded.run_id, event_id, time_ns, binary_checksum=checksum)
+    point = ResetPoint(
+        build_id,
+        recorded.run_id,
+        event_id,
+        time_ns,
+        binary_checksum=checksum,
+        is_versioned=is_versioned,
+    )
     recorded.reset_points = (*recorded.reset_points, point)[-RESET_POINTS_MAX:]
 
 
@@ -391,6 +406,9 @@ def _options_updated(run: Run, event: HistoryEvent, time_ns: int, touched: Touch
         run.recorded.priority = attributes.priority.SerializeToString()
     callbacks = attributes.attached_completion_callbacks
     _register_callbacks(run, callbacks, event.event_id, time_ns, touched)
+    if attributes.HasField("versioning_override") or attributes.unset_versioning_override:
+        override = None if attributes.unset_versioning_override else attributes.versioning_override
+        run.recorded.versioning = versioning.after_override(run.recorded.versioning, override)
     request_id = attributes.attached_request_id
     if request_id:
         _note_request(run, Request(request_id, event.event_type, event.event_id), touched)
@@ -618,6 +636,10 @@ def _reset_into(run: Run, change: changes.ResetInto, touched: Touched) -> None:
     run.pending.reset_run_id = change.run_id
 
 
+def _versioning_changed(run: Run, change: changes.VersioningChanged, touched: Touched) -> None:
+    run.pending.versioning = change.versioning
+
+
 def _pause_set(run: Run, change: changes.PauseSet, touched: Touched) -> None:
     run.pending.pause = change.pause
 
@@ -754,6 +776,7 @@ _PENDING: dict[type, Callable[[Run, Any, Touched], None]] = {
     changes.ResetFrom: _reset_from,
     changes.ResetInto: _reset_into,
     changes.PauseSet: _pause_set,
+    changes.VersioningChanged: _versioning_changed,
     changes.TaskScheduled: _pending_scheduled,
     changes.TaskStarted: _pending_started,
     changes.TaskClosed: _pending_closed,

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from perdure.server.machines.workflow.effects import TaskKind
 from perdure.server.machines.workflow.outstanding_task import WORKFLOW_TASK_ROW, is_on_sticky_queue
 from perdure.server.machines.workflow.state import AttemptState, Run
+from perdure.server.machines.workflow.versioning import is_in_transition
 
 
 class ExpectedTask(NamedTuple):
@@ -34,7 +35,9 @@ def expected_tasks(run: Run) -> set[ExpectedTask]:
             pending.options.task_queue,
         )
         for pending in run.activities.values()
-        if pending.attempt.state == AttemptState.SCHEDULED and run.pending.pause is None
+        if pending.attempt.state == AttemptState.SCHEDULED
+        and run.pending.pause is None
+        and not is_in_transition(run)
     }
     task = None if run.speculative is not None else run.workflow_task
     if task is not None and (not task.started_event_id or run.pending.is_task_undelivered):

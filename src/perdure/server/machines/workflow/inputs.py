@@ -29,11 +29,12 @@ from temporalio.api.workflowservice.v1 import (
     UpdateWorkflowExecutionOptionsRequest,
 )
 
+from perdure.server.machines.deployment.names import VersionName
 from perdure.server.machines.schedule.messages import ToWorkflow
 from perdure.server.machines.search_attributes import CustomAttributes
 from perdure.server.machines.workflow.messages import Message, Parent
 from perdure.server.machines.workflow.resetting import Fold
-from perdure.server.machines.workflow.state import Run
+from perdure.server.machines.workflow.state import NO_TARGET, Run, Target
 
 
 class TaskToken(msgspec.Struct, array_like=True, frozen=True):
@@ -226,6 +227,10 @@ class StartWorkflowTask(msgspec.Struct):
     request_id: str
     identity: str
     worker_version: bytes = b""
+    version: VersionName | None = None
+    """Of the worker; None for one of no version."""
+    target: Target = NO_TARGET
+    """Where the run's queue sends new work."""
 
 
 class WorkflowTaskUndelivered(msgspec.Struct):
@@ -269,6 +274,10 @@ class StartActivityTask(msgspec.Struct):
     request_id: str
     identity: str
     worker_version: bytes = b""
+    version: VersionName | None = None
+    """Of the worker; None for one of no version."""
+    target: Target = NO_TARGET
+    """Where the queue of the run's workflow tasks sends new work."""
 
 
 class ActivityTaskUndelivered(msgspec.Struct):
@@ -551,6 +560,12 @@ class AskDirectly(msgspec.Struct):
     sticky_timeout_ns: int
     is_open: bool
     priority: int
+    directive: bytes = b""
+    """What says for workers of which version it is."""
+
+
+class TransitionBegun(msgspec.Struct):
+    """An activity met a worker of the version that its run has to go to first: it waits."""
 
 
 class QueryRejected(msgspec.Struct):
@@ -571,6 +586,7 @@ Reply = (
     | Heartbeat
     | QueryWaits
     | AskDirectly
+    | TransitionBegun
     | QueryRejected
     | UpdatedActivityOptions
     | Refused

@@ -11,6 +11,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from perdure.server.machines.workflow import events
 from perdure.server.machines.workflow.effects import OfferTask, TaskKind
 from perdure.server.machines.workflow.state import Run, WorkflowTask
+from perdure.server.machines.workflow.versioning import directive_of, version_text
 
 WORKFLOW_TASK_ROW = 0
 """The event id of a workflow task's dispatch row: a run has one at most."""
@@ -30,6 +31,8 @@ def offer_of(run: Run, now_ns: int) -> OfferTask:
         priority=priority_of(run.recorded.priority),
         sticky_for=run.recorded.task_queue if is_sticky else "",
         is_stored=run.speculative is None,
+        directive=directive_of(run),
+        version=version_text(run) if is_sticky else "",
     )
 
 
@@ -74,4 +77,5 @@ def started_event(task: WorkflowTask) -> HistoryEvent:
         history_size_bytes=task.history_size_bytes,
         suggest_reasons=task.suggest_reasons,
         worker_version=task.worker_version,
+        has_target_changed=task.has_target_changed,
     )

@@ -17,6 +17,7 @@ from perdure.server.machines.workflow.effects import LookAgain
 from perdure.server.machines.workflow.outstanding_task import offer_of
 from perdure.server.machines.workflow.state import Run, Speculative, WorkflowTask
 from perdure.server.machines.workflow.turn import Turn
+from perdure.server.machines.workflow.versioning import has_target_changed
 
 
 def schedule(turn: Turn, *, is_offered: bool = True) -> None:
@@ -69,6 +70,7 @@ def start(
             history_size_bytes=run.recorded.history_size_bytes,
             suggest_reasons=suggest_reasons,
             worker_version=worker_version,
+            has_target_changed=has_target_changed(run),
         )
         run.speculative = msgspec.structs.replace(
             speculative, task=started, delivered_ns=turn.now_ns

@@ -20,6 +20,7 @@ import enum
 
 import msgspec
 
+from perdure.server.machines.deployment.names import VersionName
 from perdure.server.machines.schedule.messages import Sender
 from perdure.server.machines.workflow.volatile import Volatile
 
@@ -100,6 +101,60 @@ class WorkflowTask(msgspec.Struct, array_like=True):
     suggest_reasons: tuple[int, ...] = ()
     worker_version: bytes = b""
     """A serialised WorkerVersionStamp, of a transient attempt."""
+    has_target_changed: bool = False
+    """The workflow is told that new work goes to another version than its own."""
+
+
+class Override(msgspec.Struct, array_like=True, frozen=True):
+    """How a run shall behave, whatever its worker says: pinned to a version, or (None) not."""
+
+    behavior: int
+    version: VersionName | None = None
+    is_one_time: bool = False
+    """It is over when a worker of that version has completed a task."""
+
+
+class Versioning(msgspec.Struct, array_like=True, frozen=True):
+    """On which version of a worker deployment a run is, as its events tell it."""
+
+    behavior: int = 0
+    """Temporal's VersioningBehavior, by the worker that completed the newest task."""
+    version: VersionName | None = None
+    override: Override | None = None
+    revision: int = 0
+    """Of the routing by which the run before got to its version."""
+    initial_behavior: int = 0
+    """What the run before wanted for the first task of this one."""
+    deployment: str = ""
+    """Of the worker that completed the newest task, which may be an unversioned one."""
+    completed_by: VersionName | None = None
+    """The version of the worker that completed the newest task."""
+    used: tuple[VersionName, ...] = ()
+    """The versions of all workers that completed one, the oldest first."""
+
+
+class Target(msgspec.Struct, array_like=True, frozen=True):
+    """Where new work goes, and by which revision of the routing."""
+
+    version: VersionName | None
+    revision: int
+
+
+NO_TARGET = Target(None, 0)
+
+
+class PendingVersioning(msgspec.Struct, array_like=True, frozen=True):
+    """What is durable of a run's versioning and no event."""
+
+    is_in_transition: bool = False
+    transition: VersionName | None = None
+    """Where to; None for workers of no version."""
+    revision: int = 0
+    """Of the routing by which the run got to its version."""
+    notified: Target | None = None
+    """Where new work goes, as a pinned run was told."""
+    declined: Target | None = None
+    """The same, as the run before was told, which has not gone there."""
 
 
 class ResetPoint(msgspec.Struct, array_like=True, frozen=True):
@@ -113,6 +168,8 @@ class ResetPoint(msgspec.Struct, array_like=True, frozen=True):
     """When the closed run that it belongs to is deleted; 0 while that is open."""
     binary_checksum: str = ""
     """Of workers that name their build in this old way."""
+    is_versioned: bool = False
+    """It is a build of a worker deployment."""
 
 
 class BaseRun(msgspec.Struct, array_like=True, frozen=True):
@@ -181,6 +238,8 @@ class Recorded(msgspec.Struct, array_like=True):
     the reset."""
     binary_checksum: str = ""
     """Of the worker that completed the newest workflow task."""
+    versioning: Versioning | None = None
+    """None of a run that has never had to do with versions."""
 
     @property
     def first_execution_run_id(self) -> str:
@@ -239,6 +298,7 @@ class Pending(msgspec.Struct, array_like=True):
     """While it is set, also by an event that is still buffered, no task of the run is on offer."""
     scheduled_by: Sender | None = None
     """The schedule that has started the chain, and hears of its end."""
+    versioning: PendingVersioning | None = None
 
 
 class Activity(msgspec.Struct, array_like=True):

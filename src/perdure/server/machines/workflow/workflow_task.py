@@ -39,6 +39,7 @@ from perdure.server.machines.workflow.outstanding_task import (
 )
 from perdure.server.machines.workflow.state import Run, Workflow, WorkflowTask
 from perdure.server.machines.workflow.turn import Turn
+from perdure.server.machines.workflow.versioning import has_target_changed
 
 RETRY_FREE_ATTEMPTS = 3
 RETRY_INITIAL_NS = 5 * SECOND_NS
@@ -154,6 +155,7 @@ def start(
             history_size_bytes=run.recorded.history_size_bytes,
             suggest_reasons=suggest_reasons(run, turn.limits),
             worker_version=worker_version,
+            has_target_changed=has_target_changed(run),
         )
         turn.change(changes.TaskStarted(started, turn.now_ns))
     return started_reply(turn.workflow, is_sticky=was_sticky or is_inline)
@@ -403,6 +405,7 @@ def _record_started(
             history_size_bytes=size_bytes,
             suggest_reasons=suggest_reasons(run, turn.limits),
             worker_version=worker_version,
+            has_target_changed=has_target_changed(run),
         )
     )
 

@@ -22,6 +22,7 @@ from perdure.server.machines.workflow.inputs import (
 from perdure.server.machines.workflow.outstanding_task import priority_of
 from perdure.server.machines.workflow.state import Run, Status
 from perdure.server.machines.workflow.turn import Turn
+from perdure.server.machines.workflow.versioning import directive_of
 
 TASK_ATTEMPTS_MAX = 3
 """A workflow whose task fails for the third time would not answer."""
@@ -98,4 +99,5 @@ def _directly(run: Run, *, has_seen_all: bool = True) -> AskDirectly:
         sticky_timeout_ns=pending.sticky_timeout_ns,
         is_open=run.is_open,
         priority=priority_of(recorded.priority),
+        directive=directive_of(run),
     )

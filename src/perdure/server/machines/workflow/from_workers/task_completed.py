@@ -20,6 +20,7 @@ from perdure.server.machines.workflow import (
     problems,
     queries,
     speculative,
+    transitions,
     updates,
     workflow_task,
 )
@@ -39,6 +40,12 @@ from perdure.server.machines.workflow.inputs import (
 )
 from perdure.server.machines.workflow.state import WorkflowTask
 from perdure.server.machines.workflow.turn import Turn
+from perdure.server.machines.workflow.versioning import (
+    behavior_of,
+    is_in_transition,
+    is_versioned,
+    version_of,
+)
 
 CLOSING_COMMANDS = frozenset(
     (
@@ -58,6 +65,7 @@ def running(
     """Record what the worker decided, or fail its task."""
     request = message.request
     task = started_task(turn.run, message.token)
+    transitions.check_completion(request)
     check_sequence(request)
     protocol_message.check_bodies(request)
     is_heartbeat = (
@@ -229,11 +237,17 @@ def _complete(
     workflow_task.record_transient(turn)
     task = run.recorded.workflow_task
     assert task is not None, "the token showed a started task"
+    before = behavior_of(run), version_of(run)
+    versioning_before = run.recorded.versioning
     completed_event_id = turn.record(
         events.workflow_task_completed(task.scheduled_event_id, task.started_event_id, request)
     )
     turn.change(changes.TaskClosed(next_attempt=1))
     problems.forget(turn)
+    if is_versioned(run):
+        transitions.completed(turn, before)
+        if run.recorded.versioning != versioning_before:
+            turn.segment.visibility_changed = True
     _set_sticky(turn, request)
     queries.settle(turn, request.query_results)
     context = ApplyContext(completed_event_id, request.identity, request)
@@ -254,7 +268,8 @@ def _complete(
         if scheduled_event_id in run.activities and run.pending.pause is None
     ]
     next_task = None
-    if request.force_create_new_workflow_task or run.buffered or context.needs_new_task:
+    must_go_on = context.needs_new_task or is_in_transition(run)
+    if request.force_create_new_workflow_task or run.buffered or must_go_on:
         next_task = _next_task(turn, request, heartbeat_since_ns)
     elif updates.has_unsent(turn.workflow):
         next_task = _next_task(turn, request, 0, is_speculative=True)
@@ -273,6 +288,8 @@ def _set_sticky(turn: Turn, request: RespondWorkflowTaskCompletedRequest) -> Non
     queue = request.sticky_attributes.worker_task_queue.name
     timeout_ns = max(0, capped_ns(request.sticky_attributes.schedule_to_start_timeout))
     pending = turn.run.pending
+    if is_in_transition(turn.run):
+        queue, timeout_ns = "", 0  # The next task is for a worker of another version.
     if (pending.sticky_queue, pending.sticky_timeout_ns) != (queue, timeout_ns):
         turn.change(changes.StickySet(queue, timeout_ns))
 
@@ -286,7 +303,7 @@ def _next_task(
 ) -> StartedWorkflowTask | None:
     """Schedule the next task; the worker gets it with the answer, if it asked to. Only then can it
     be a speculative one, as on the real server."""
-    is_inline = request.return_new_workflow_task
+    is_inline = request.return_new_workflow_task and not is_in_transition(turn.run)
     if is_speculative and is_inline:
         speculative.schedule(turn, is_offered=False)
     else:
@@ -296,6 +313,8 @@ def _next_task(
     if not is_inline or turn.run.workflow_task is None:
         return None
     stamp = request.worker_version_stamp
+    if is_versioned(turn.run):
+        transitions.note_target(turn, transitions.INLINE_TARGET)
     return workflow_task.start(
         turn,
         request_id=workflow_task.INLINE_REQUEST_ID,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from perdure.server.machines.errors import NotFound
-from perdure.server.machines.workflow import changes, speculative, workflow_task
+from perdure.server.machines.workflow import changes, speculative, transitions, workflow_task
 from perdure.server.machines.workflow.inputs import (
     Done,
     StartedWorkflowTask,
@@ -13,6 +13,7 @@ from perdure.server.machines.workflow.inputs import (
 )
 from perdure.server.machines.workflow.outstanding_task import is_on_sticky_queue
 from perdure.server.machines.workflow.turn import Turn
+from perdure.server.machines.workflow.versioning import is_versioned
 
 STALE_OFFER = "the workflow task is no longer on offer"
 
@@ -23,6 +24,9 @@ def start(turn: Turn, message: StartWorkflowTask) -> StartedWorkflowTask:
     task = run.workflow_task
     is_on_offer = task is not None and (not task.started_event_id or run.is_task_undelivered)
     if not is_on_offer or message.stamp != run.task_stamp:
+        raise NotFound(STALE_OFFER)
+    concerns_versions = message.version is not None or is_versioned(run)
+    if concerns_versions and not transitions.meet(turn, message.version, message.target):
         raise NotFound(STALE_OFFER)
     reply = workflow_task.start(
         turn,
