@@ -219,14 +219,7 @@ def _add_reset_point(
     if any((point.build_id, point.binary_checksum) == build for point in recorded.reset_points):
         return
     build_id, checksum = build
-    point = ResetPoint(
-        build_id,
-        recorded.run_id,
-        event_id,
-        time_ns,
-        binary_checksum=checksum,
-        is_versioned=is_versioned,
-    )
+    point = ResetPoint(build_id, recorded.run_id, event_id, time_ns, 0, checksum, is_versioned)
     recorded.reset_points = (*recorded.reset_points, point)[-RESET_POINTS_MAX:]
 
 
@@ -406,9 +399,7 @@ def _options_updated(run: Run, event: HistoryEvent, time_ns: int, touched: Touch
         run.recorded.priority = attributes.priority.SerializeToString()
     callbacks = attributes.attached_completion_callbacks
     _register_callbacks(run, callbacks, event.event_id, time_ns, touched)
-    if attributes.HasField("versioning_override") or attributes.unset_versioning_override:
-        override = None if attributes.unset_versioning_override else attributes.versioning_override
-        run.recorded.versioning = versioning.after_override(run.recorded.versioning, override)
+    run.recorded.versioning = versioning.after_options(run.recorded.versioning, attributes)
     request_id = attributes.attached_request_id
     if request_id:
         _note_request(run, Request(request_id, event.event_type, event.event_id), touched)

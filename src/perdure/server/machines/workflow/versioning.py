@@ -13,6 +13,7 @@ import msgspec
 from temporalio.api.deployment.v1 import InheritedAutoUpgradeInfo, WorkerDeploymentVersion
 from temporalio.api.enums.v1 import workflow_pb2
 from temporalio.api.history.v1 import (
+    WorkflowExecutionOptionsUpdatedEventAttributes,
     WorkflowExecutionStartedEventAttributes,
     WorkflowTaskCompletedEventAttributes,
 )
@@ -176,13 +177,25 @@ def after_completion(
     )
 
 
-def after_override(
-    versioning: Versioning | None, override: VersioningOverride | None
+def after_options(
+    versioning: Versioning | None, attributes: WorkflowExecutionOptionsUpdatedEventAttributes
 ) -> Versioning | None:
-    """What a change of the override makes of it."""
-    if override is None:
-        return versioning and msgspec.structs.replace(versioning, override=None)
-    return msgspec.structs.replace(versioning or NOTHING, override=override_of(override))
+    """What a change of the options makes of it."""
+    if attributes.unset_versioning_override:
+        return versioning and msgspec.structs.replace(
+            versioning, override=None, deployment=_deployment_of(versioning.version)
+        )
+    if not attributes.HasField("versioning_override"):
+        return versioning
+    override = override_of(attributes.versioning_override)
+    before = versioning or NOTHING
+    target = None if override is None else override.version
+    deployment = before.deployment if target is None else target.deployment
+    return msgspec.structs.replace(before, override=override, deployment=deployment)
+
+
+def _deployment_of(version: VersionName | None) -> str:
+    return "" if version is None else version.deployment
 
 
 def override_of(message: VersioningOverride) -> Override | None:
