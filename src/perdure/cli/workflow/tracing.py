@@ -6,8 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.live import Live
-from rich.tree import Tree
 
 from perdure.cli.calling import Target, call
 from perdure.cli.parameters import (
@@ -22,6 +20,8 @@ from perdure.cli.parameters import (
 )
 
 if TYPE_CHECKING:
+    from rich.tree import Tree
+
     from perdure.client import Client, WorkflowExecution
 
 REFRESH_SECONDS = 0.5
@@ -53,6 +53,8 @@ def trace(
         console.print(tree)
         return
 
+    from rich.live import Live
+
     async def follow(client: Client) -> None:
         with Live(console=console, auto_refresh=False) as live:
             while True:
@@ -82,6 +84,8 @@ async def _family(
 
 
 async def _tree(client: Client, workflow_id: str, run_id: str | None) -> tuple[Tree, bool]:
+    from rich.tree import Tree
+
     described, children = await _family(client, workflow_id, run_id)
     top = Tree(_line(described))
     places = [(top, described)]
