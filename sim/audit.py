@@ -14,11 +14,39 @@ from perdure.server.machines.errors import InvariantViolation
 from perdure.server.machines.wire import entries_of
 from perdure.server.machines.workflow.state import Run
 from perdure.server.store.codec import unseal
-from perdure.server.store.ports import CorruptBlob, DispatchRow, LoadedRun, RunNumber, Store
+from perdure.server.store.ports import (
+    CorruptBlob,
+    DispatchRow,
+    LoadedRun,
+    RunNumber,
+    Store,
+    VisibilityCursor,
+)
+from perdure.server.visibility.query.binding import understand
 from sim.ledger import Ledger
+from sim.namespace import NAMESPACE
+from sim.workload.facts import STEP
 
 BYTES_MAX = 1 << 40
 ROWS_MAX = 1 << 20
+
+
+PAGE_RUNS = 3
+"""Small, so that lists have several pages."""
+_STATUSES = (
+    "Running",
+    "Completed",
+    "Failed",
+    "Canceled",
+    "Terminated",
+    "ContinuedAsNew",
+    "TimedOut",
+    "Paused",
+)
+_QUERIES = (
+    *(f"ExecutionStatus = '{status}'" for status in _STATUSES),
+    *(f"{STEP} = 's{index}'" for index in range(2)),
+)
 
 
 class StoredBatch(msgspec.Struct):
@@ -45,10 +73,27 @@ class StoredRun(msgspec.Struct):
     problems: list[str] = []
     """What of it could not be read back."""
 
+    base_run_id: str = ""
+    """The run whose beginning it took over, if a reset made it."""
+    reset_run_id: str = ""
+    """The run that took over its beginning."""
+
+    @property
+    def is_base(self) -> bool:
+        """Whether a reset made another run of its beginning."""
+        return bool(self.reset_run_id)
+
     @property
     def entries(self) -> list[bytes]:
         """Its history, an entry per event."""
         return [entry for batch in self.batches for entry in batch.entries]
+
+
+class Listing(msgspec.Struct):
+    """What a query finds, and how many it says there are."""
+
+    numbers: set[RunNumber]
+    count: int
 
 
 class Audit(msgspec.Struct):
@@ -61,6 +106,8 @@ class Audit(msgspec.Struct):
     """What is on offer."""
     ranges: list[int] = []
     """Of the commits, in their order."""
+    listings: dict[str, Listing] = {}
+    """By query."""
     is_final: bool = False
     """Nothing more will happen: what was begun must be over."""
 
@@ -70,6 +117,10 @@ class Audit(msgspec.Struct):
             if stored.run_id == run_id:
                 return stored
         return None
+
+    def is_deleted(self, run_id: str) -> bool:
+        """Whether somebody has asked to delete a run."""
+        return run_id in self.ledger.deleted
 
     def runs_of(self, workflow_id: str) -> list[StoredRun]:
         """All runs of a workflow, oldest first."""
@@ -104,8 +155,24 @@ class Auditor:
             now_ns,
             dispatch=[row async for row in self._dispatch()],
             ranges=list(self._ranges),
+            listings={query: await self._list(query) for query in _QUERIES},
             is_final=is_final,
         )
+
+    async def _list(self, text: str) -> Listing:
+        query = understand(text, NAMESPACE.search_attributes)
+        numbers: set[RunNumber] = set()
+        cursor: VisibilityCursor | None = None
+        while True:
+            page = await self._store.list_executions(
+                NAMESPACE.number, cursor, PAGE_RUNS, query=query
+            )
+            numbers.update(listed.run for listed in page.runs)
+            cursor = page.next
+            if cursor is None:
+                break
+        counts = await self._store.count_executions(NAMESPACE.number, query)
+        return Listing(numbers, sum(counts.values()))
 
     async def _dispatch(self) -> AsyncIterator[DispatchRow]:
         for queue in await self._store.queues_with_backlog():
@@ -124,6 +191,7 @@ class Auditor:
             batches=[],
             events=[],
         )
+        stored.reset_run_id = stored.run.pending.reset_run_id
         for batch in await self._store.read_history(loaded.run, 1, BYTES_MAX, BYTES_MAX):
             try:
                 entries = entries_of(unseal(batch.blob))
@@ -134,6 +202,10 @@ class Auditor:
             stored.batches.append(
                 StoredBatch(batch.first_event_id, batch.last_event_id, batch.size_bytes, entries)
             )
+        for event in stored.events:
+            failed = event.workflow_task_failed_event_attributes
+            if failed.new_run_id == stored.run_id:
+                stored.base_run_id = failed.base_run_id
         return stored
 
 

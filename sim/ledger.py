@@ -99,6 +99,12 @@ class Ledger:
         self.operated: set[str] = set()
         """Workflows whose activities an operator changed."""
         self.crashes = 0
+        self.deleted: dict[str, bool] = {}
+        """Runs that somebody wants to be deleted, and whether that is acknowledged."""
+        self.forgotten: set[str] = set()
+        """The workflows that they are of."""
+        self.resets: dict[str, set[str]] = {}
+        """Per request id of a reset, the run ids that it was answered with."""
 
     def acknowledged_by(self) -> dict[str, set[str]]:
         """By run, the signals and updates that are acknowledged so far."""

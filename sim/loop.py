@@ -17,7 +17,7 @@ import contextvars
 import heapq
 import random
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, TypeVar, TypeVarTuple
 
 _T = TypeVar("_T")
@@ -224,15 +224,23 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         error = context.get("exception")
         self.problems.append(f"{context.get('message')}: {error!r}")
 
+    def _asyncgen_finalizer_hook(self, agen: AsyncGenerator[Any, Any]) -> None:
+        """A generator that is left is not gone on with: whoever had it may be dead."""
+        self._asyncgens.discard(agen)  # type: ignore[attr-defined]
+
     # ---- the end
 
     def bury(self) -> None:
         """Kill whatever is left, release what the dead hold, and close the loop."""
         for process in (self.outside, *{entry[3] for entry in self._timers}, *self._runnable):
             self.kill(process)
-        for process in self._dead:
-            for task in process.tasks:
-                _release(task)
+        asyncio._set_running_loop(self)  # What the dead tidy up may want to begin something.
+        try:
+            while left := [process for process in self._dead if process.tasks]:
+                for process in left:
+                    _release(process.tasks.pop())
+        finally:
+            asyncio._set_running_loop(None)
         self._timers.clear()
         self.close()
 

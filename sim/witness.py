@@ -59,12 +59,14 @@ class Witness:
         start = self._ledger.starts[request_id]
         start.run_ids.append(reply.run_id)
         start.is_new = start.is_new or reply.is_new
-        if not self._stored_entries(workflow_id, reply.run_id):
+        if not self._is_forgotten(workflow_id) and not self._stored_entries(
+            workflow_id, reply.run_id
+        ):
             self._broken("H6", f"start {request_id} was answered before {reply.run_id} was stored")
 
     def refused(self, workflow_id: str, run_id: str) -> None:
         """A start was refused because of a run."""
-        if not self._stored_entries(workflow_id, run_id):
+        if not self._is_forgotten(workflow_id) and not self._stored_entries(workflow_id, run_id):
             self._broken("H6", f"a start was refused before {run_id}, its reason, was stored")
 
     def signaled(self, request_id: str) -> None:
@@ -78,7 +80,7 @@ class Witness:
             runs = self._stored_runs(signal.workflow_id)
         found = [run.recorded.run_id for run in runs if request_id in run.requests]
         signal.found_in.extend(found)
-        if not found:
+        if not found and not self._is_forgotten(signal.workflow_id):
             self._broken("H6", f"signal {request_id} was acknowledged before it was stored")
 
     def updated(self, workflow_id: str, answer: UpdateAnswer) -> None:
@@ -91,6 +93,8 @@ class Witness:
             update.outcomes.setdefault(answer.run_id, set()).add(outcome)
         if answer.stage == UpdateStage.COMPLETED and not outcome:
             self._broken("U1", f"update {answer.update_id} is completed without an outcome")
+        if self._is_forgotten(workflow_id):
+            return
         run = self._stored_run(workflow_id, answer.run_id)
         stored = None if run is None else run.updates.get(answer.update_id)
         if outcome and Outcome.FromString(outcome).HasField("failure"):
@@ -103,7 +107,7 @@ class Witness:
 
     def queried(self, workflow_id: str, answer: QueryAnswer) -> None:
         """A query was answered: nothing of what the answer tells may be lost again."""
-        if answer.answer is None:
+        if answer.answer is None or self._is_forgotten(workflow_id):
             return
         data = Payloads.FromString(answer.answer).payloads[0].data
         seen = msgspec.json.decode(data, type=Seen)
@@ -115,17 +119,33 @@ class Witness:
         if not updates >= set(seen.updates):
             self._broken("H6", f"a query of {seen.run_id} tells of updates that are not stored")
 
+    def was_reset(self, workflow_id: str, request_id: str, run_id: str) -> None:
+        """A reset was answered."""
+        self._ledger.resets[request_id].add(run_id)
+        if not self._is_forgotten(workflow_id) and self._stored_run(workflow_id, run_id) is None:
+            self._broken("H6", f"a reset was answered before {run_id} was stored")
+
+    def deleted(self, workflow_id: str, run_id: str) -> None:
+        """A deletion was acknowledged."""
+        self._ledger.deleted[run_id] = True
+        if self._stored_run(workflow_id, run_id) is not None:
+            self._broken("H6", f"{run_id} is stored, and said to be deleted")
+
     def terminated(self, workflow_id: str, run_id: str) -> None:
         """A termination was acknowledged."""
         if not run_id:
             return
         self._ledger.terminated.add(run_id)
+        if self._is_forgotten(workflow_id):
+            return
         run = self._stored_run(workflow_id, run_id)
         if run is None or run.is_open:
             self._broken("H6", f"{run_id} is open, but its termination was acknowledged")
 
     def read(self, workflow_id: str, page: HistoryPage) -> None:
         """A page of history was answered."""
+        if self._is_forgotten(workflow_id):
+            return
         self._recorded(workflow_id, page.run_id, page.first_event_id, page.history)
         stored = self._stored_entries(workflow_id, page.run_id)
         if page.last_event_id > len(stored):
@@ -138,6 +158,8 @@ class Witness:
 
     def described(self, view: RunView) -> None:
         """A description was answered."""
+        if self._is_forgotten(view.workflow_id):
+            return
         recorded = view.run.recorded
         stored = self._stored_entries(view.workflow_id, recorded.run_id)
         if recorded.next_event_id - 1 > len(stored):
@@ -150,6 +172,8 @@ class Witness:
     def polled(self, found: WorkflowTaskWithHistory | QueryTaskWithHistory | None) -> None:
         """A poll was answered."""
         if isinstance(found, QueryTaskWithHistory):
+            if self._is_forgotten(found.workflow_id):
+                return
             self._recorded(found.workflow_id, found.run_id, 1, found.history)
             if found.last_event_id > len(self._stored_entries(found.workflow_id, found.run_id)):
                 self._broken("H6", f"a query of {found.run_id} tells of events not stored")
@@ -164,6 +188,8 @@ class Witness:
         if ready is None:
             return
         task, token = ready.task, ready.task.token
+        if self._is_forgotten(token.workflow_id):
+            return
         recorded = ready.history
         if task.unrecorded and not ready.next_event_id:
             recorded = recorded[: len(recorded) - len(task.unrecorded)]
@@ -182,7 +208,7 @@ class Witness:
 
     def activity_task(self, ready: ActivityTaskWithInput | None) -> None:
         """A worker gets an activity attempt."""
-        if ready is None:
+        if ready is None or self._is_forgotten(ready.task.token.workflow_id):
             return
         self.activity_started(ready.task)
         token = ready.task.token
@@ -221,12 +247,16 @@ class Witness:
             token.run_id,
             token.started_event_id,
         )
-        if is_dropped:
+        if is_dropped or self._is_forgotten(workflow_id):
             return
         self._ledger.completions[run_id, started_event_id].is_acknowledged = True
         stored = self._stored_entries(workflow_id, run_id)
         if len(stored) <= started_event_id:
             self._broken("H6", f"task {started_event_id} of {run_id} was completed, not stored")
+
+    def _is_forgotten(self, workflow_id: str) -> bool:
+        """Whether a run of the workflow may have been deleted: then little can be said of it."""
+        return workflow_id in self._ledger.forgotten
 
     def _handed_over(self, task: str) -> None:
         if task in self._handed:

@@ -27,12 +27,13 @@ from sim.disk import Disk, Platter, run_now
 from sim.ids import SeededIds
 from sim.ledger import Ledger
 from sim.loop import Deadlock, Process, SimulatedLoop
+from sim.namespace import NAMESPACE
 from sim.network import Network
 from sim.plan import Plan, plan_for
 from sim.trace import Trace
 from sim.witness import Witness
 from sim.workload.client import Client
-from sim.workload.service import NAMESPACE, Service
+from sim.workload.service import Service
 from sim.workload.worker import Mood, Worker
 
 SHARD = 1
@@ -89,6 +90,7 @@ class World:
         self._workers_made = 0
         self._clients: list[asyncio.Task[None]] = []
         self._is_calm = False
+        self._is_buried = False
 
     def run(self) -> Outcome:
         """Live through it."""
@@ -108,6 +110,7 @@ class World:
             steps, seconds = self.loop.steps, self.loop.time()
             logger.propagate = was
             logger.removeHandler(alarm)
+            self._is_buried = True
             self.loop.bury()
         for problem in self.loop.problems:
             self.failures.append(Broken("C", problem))
@@ -123,6 +126,8 @@ class World:
 
     def broken(self, invariant: str, text: str) -> None:
         """Something is wrong: the world ends here."""
+        if self._is_buried:
+            return  # It is over: the dead only let go of what they had.
         self.trace.note("BROKEN", invariant, text)
         self.failures.append(Broken(invariant, text))
         self.loop.stop()
@@ -215,7 +220,9 @@ class World:
                     clock=self.clock,
                     ids=self.ids,
                     limits=DEFAULT_LIMITS,
-                    project=lambda namespace, workflow_id, run: visibility_row(run),
+                    project=lambda namespace, workflow_id, run: visibility_row(
+                        run, namespace.search_attributes
+                    ),
                     namespace_of=lambda number: NAMESPACE,
                     on_lease_lost=lambda: self.broken("F1", "the only owner lost its lease"),
                     executions_max=self.plan.executions_max,

@@ -13,6 +13,8 @@ from sim.checkers.a1_activities import check as a1
 from sim.checkers.a2_attempts import check as a2
 from sim.checkers.a4_results import check as a4
 from sim.checkers.a5_undelivered import check as a5
+from sim.checkers.c1_children import check as c1
+from sim.checkers.c2_externals import check as c2
 from sim.checkers.f1_fences import check as f1
 from sim.checkers.f3_dispatch import check as f3
 from sim.checkers.h1_event_order import check as h1
@@ -32,6 +34,7 @@ from sim.checkers.t4_closed_runs import check as t4
 from sim.checkers.t4_closed_runs import check_buffer as s2
 from sim.checkers.u1_updates import check as u1
 from sim.checkers.u2_rejections import check as u2
+from sim.checkers.v1_lists import check as v1
 from sim.checkers.w1_runs import check as w1
 from sim.checkers.w2_starts import check as w2
 from sim.checkers.w3_chains import check as w3
@@ -63,8 +66,11 @@ CHECKERS: dict[str, Checker] = {
     "U1": u1,
     "U2": u2,
     "Q1": q1,
+    "C1": c1,
+    "C2": c2,
     "F1": f1,
     "F3": f3,
+    "V1": v1,
     "L1": l1,
 }
 

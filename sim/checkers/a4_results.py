@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sim.audit import Audit
+from sim.audit import Audit, StoredRun
 
 
 def check(audit: Audit) -> Iterator[str]:
@@ -16,6 +16,11 @@ def check(audit: Audit) -> Iterator[str]:
             attributes = event.activity_task_completed_event_attributes
             scheduled = stored.events[attributes.scheduled_event_id - 1]
             name = scheduled.activity_task_scheduled_event_attributes.activity_id
-            produced = audit.ledger.results.get((stored.run_id, name), set())
+            produced = set()
+            origin: StoredRun | None = stored
+            while origin is not None:  # A run that a reset made has results of the one before.
+                produced |= audit.ledger.results.get((origin.run_id, name), set())
+                produced |= audit.ledger.results.get((origin.base_run_id, name), set())
+                origin = audit.run_named(origin.base_run_id)
             if attributes.result.payloads[0].data not in produced:
                 yield f"{stored.run_id}: nobody produced the result of {name}"

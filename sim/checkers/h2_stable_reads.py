@@ -12,6 +12,7 @@ def check(audit: Audit) -> Iterator[str]:
     for run_id, seen in audit.ledger.reads.items():
         stored = audit.run_named(run_id)
         if stored is None:
-            yield f"{run_id} was read, and is not stored"
+            if not audit.is_deleted(run_id):
+                yield f"{run_id} was read, and is not stored"
         elif stored.entries[: len(seen)] != seen:
             yield f"{run_id}: its first {len(seen)} events are not those that were read"

@@ -17,6 +17,8 @@ def check(audit: Audit) -> Iterator[str]:
     """Every acknowledged completion or termination that is not stored."""
     events = {stored.run_id: stored.events for stored in audit.runs}
     for (run_id, started_event_id), completion in audit.ledger.completions.items():
+        if audit.is_deleted(run_id):
+            continue
         if completion.is_acknowledged and not any(
             event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
             and event.workflow_task_completed_event_attributes.started_event_id == started_event_id
@@ -25,6 +27,8 @@ def check(audit: Audit) -> Iterator[str]:
             yield f"{run_id}: the completion of task {started_event_id} is lost"
     for run_id in audit.ledger.terminated:
         stored = audit.run_named(run_id)
+        if audit.is_deleted(run_id):
+            continue
         if stored is None or stored.run.recorded.status != Status.TERMINATED:
             yield f"{run_id}: its termination is lost"
     for run_id, activity_id in audit.ledger.acknowledged_activities:
@@ -34,6 +38,8 @@ def check(audit: Audit) -> Iterator[str]:
 def _check_activity(audit: Audit, run_id: str, activity_id: str) -> Iterator[str]:
     """An accepted result is recorded, buffered, or went down with its run."""
     stored = audit.run_named(run_id)
+    if audit.is_deleted(run_id):
+        return
     if stored is None:
         yield f"{run_id}: the run of an accepted result is lost"
         return

@@ -31,9 +31,10 @@ def check(audit: Audit) -> Iterator[str]:
         yield from _check_close(stored)
     for workflow_id in {stored.workflow_id: None for stored in audit.runs}:
         runs = audit.runs_of(workflow_id)
-        yield from _check_open(workflow_id, runs)
-        for earlier, later in itertools.pairwise(runs):
-            yield from _check_pair(audit, earlier, later)
+        if workflow_id not in audit.ledger.forgotten:
+            yield from _check_open(workflow_id, runs)
+            for earlier, later in itertools.pairwise(runs):
+                yield from _check_pair(audit, earlier, later)
 
 
 def _check_close(stored: StoredRun) -> Iterator[str]:
@@ -57,11 +58,11 @@ def _check_open(workflow_id: str, runs: list[StoredRun]) -> Iterator[str]:
 
 def _check_pair(audit: Audit, earlier: StoredRun, later: StoredRun) -> Iterator[str]:
     """Two runs of one workflow id that follow each other."""
-    begins_ns = timestamp_ns(later.events[0].event_time)
+    begins_ns = later.run.recorded.start_time_ns  # A reset takes the first event over.
     if earlier.run.is_open or timestamp_ns(earlier.events[-1].event_time) > begins_ns:
         yield f"{later.run_id} began before {earlier.run_id} was over"
     start = audit.ledger.starts.get(later.run.pending.start_request_id)
-    if later.run.recorded.continued_run_id or start is None:
+    if later.run.recorded.continued_run_id or later.base_run_id or start is None:
         return
     policy = start.reuse_policy
     if policy == WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE:

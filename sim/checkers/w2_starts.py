@@ -11,7 +11,8 @@ def check(audit: Audit) -> Iterator[str]:
     """Every acknowledged start that is lost, and every request that made two runs.
 
     A start that is sent again after its run was followed by another one is a new start, as on the
-    real server; while its run is the newest, it must not be.
+    real server; while its run is the newest, it must not be. A signal with start that terminates
+    what is there does so also when it is sent again.
     """
     yield from _check_answers(audit)
     made: set[str] = set()
@@ -19,10 +20,12 @@ def check(audit: Audit) -> Iterator[str]:
         newest = ""
         for stored in audit.runs_of(workflow_id):
             request_id = stored.run.pending.start_request_id
-            if request_id == newest:
+            is_repeatable = stored.base_run_id or request_id in audit.ledger.signals
+            if request_id == newest and not is_repeatable:
                 yield f"{workflow_id}: request {request_id} made {stored.run_id} again"
             newest = request_id
-            if not stored.run.recorded.continued_run_id:
+            recorded = stored.run.recorded
+            if not recorded.continued_run_id and not recorded.parent_workflow_id:
                 made.add(request_id)
     for request_id in made - audit.ledger.starts.keys():
         yield f"a run of request {request_id} was never asked for"
@@ -33,6 +36,8 @@ def _check_answers(audit: Audit) -> Iterator[str]:
         newest = 0
         for run_id in start.run_ids:
             stored = audit.run_named(run_id)
+            if audit.is_deleted(run_id):
+                continue
             if stored is None or not stored.events:
                 yield f"{start.workflow_id}: acknowledged run {run_id} is lost"
             elif stored.number < newest:

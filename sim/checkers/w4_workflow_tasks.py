@@ -10,7 +10,11 @@ from temporalio.api.enums.v1 import EventType
 from sim.audit import Audit, StoredRun
 from sim.checkers.h1_event_order import BUFFERABLE
 
-NEWS = BUFFERABLE - {EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED}
+NEWS = BUFFERABLE - {
+    EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_PAUSED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UNPAUSED,
+}
 """What a workflow must hear of."""
 _TASK_ENDS = frozenset(
     (
@@ -46,6 +50,8 @@ def _check_outstanding(stored: StoredRun) -> Iterator[str]:
 def _check_news(stored: StoredRun) -> Iterator[str]:
     run = stored.run
     if not run.is_open or not run.pending.is_first_task_scheduled or run.workflow_task is not None:
+        return
+    if run.pending.pause is not None:
         return
     for event in reversed(stored.events):
         if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:

@@ -12,16 +12,19 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from temporalio.api.activity.v1 import ActivityOptions
 from temporalio.api.common.v1 import Payloads, RetryPolicy, WorkflowExecution, WorkflowType
 from temporalio.api.enums.v1 import (
+    EventType,
     TaskQueueKind,
     WorkflowIdConflictPolicy,
     WorkflowIdReusePolicy,
 )
+from temporalio.api.history.v1 import History, HistoryEvent
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.update.v1 import Input, Meta, Request
 from temporalio.api.workflowservice.v1 import (
     PauseActivityRequest,
     RequestCancelWorkflowExecutionRequest,
     ResetActivityRequest,
+    ResetWorkflowExecutionRequest,
     SignalWorkflowExecutionRequest,
     StartWorkflowExecutionRequest,
     TerminateWorkflowExecutionRequest,
@@ -114,11 +117,16 @@ class Client:
                 self._operate,
                 self._update,
                 self._query,
+                self._signal_with_start,
+                self._pause_workflow,
+                self._reset,
+                self._delete,
             ),
-            (8, 8, 1, 1, 3, 3, 1, 2, 5, 3),
+            (8, 7, 1, 1, 3, 3, 1, 2, 5, 3, 3, 1, 2, 0.5),
         )[0]
 
-    async def _start(self, workflow_id: str) -> None:
+    def _start_request(self, workflow_id: str) -> StartWorkflowExecutionRequest:
+        """A start of any kind, noted in the ledger."""
         dice = self._dice
         request = StartWorkflowExecutionRequest(
             workflow_id=workflow_id,
@@ -129,8 +137,7 @@ class Client:
             workflow_id_reuse_policy=dice.choice(_REUSE),
             workflow_id_conflict_policy=dice.choice(_CONFLICT),
             workflow_task_timeout=duration(dice.choice((500, 2_000)) * MILLISECOND_NS),
-            input=encode(random_program(dice)),
-            request_eager_execution=dice.random() < 0.2,
+            input=encode(random_program(dice, self._workflow_ids)),
         )
         if request.workflow_id_conflict_policy == _CONFLICT[-1]:
             # The frontend refuses to combine terminating with rejecting.
@@ -150,17 +157,39 @@ class Client:
             request.workflow_execution_timeout.CopyFrom(duration(9_000 * MILLISECOND_NS))
             if not request.HasField("workflow_run_timeout"):
                 request.workflow_run_timeout.CopyFrom(request.workflow_execution_timeout)
-        if dice.random() < 0.1:
+        if request.HasField("workflow_execution_timeout") and dice.random() < 0.4:
+            request.cron_schedule = "@every 1s"  # The chain ends with its timeout.
+        elif dice.random() < 0.1:
             request.workflow_start_delay.CopyFrom(duration(700 * MILLISECOND_NS))
         self._ledger.starts[request.request_id] = Start(
             workflow_id, request.workflow_id_reuse_policy, request.workflow_id_conflict_policy
         )
-        repeats = 2 if dice.random() < 0.1 else 1
+        return request
+
+    async def _start(self, workflow_id: str) -> None:
+        request = self._start_request(workflow_id)
+        request.request_eager_execution = self._dice.random() < 0.2
+        repeats = 2 if self._dice.random() < 0.1 else 1
         for _ in range(repeats):
             reply, task = await self._service.start(request)
             self._run_ids[workflow_id] = reply.run_id
             if task is not None:
                 self._run_eagerly(task)
+
+    async def _signal_with_start(self, workflow_id: str) -> None:
+        start = self._start_request(workflow_id)
+        if start.workflow_id_conflict_policy == _CONFLICT[0]:
+            start.workflow_id_conflict_policy = _CONFLICT[2]  # The frontend refuses to fail.
+        request_id = start.request_id
+        self._ledger.starts[request_id].conflict_policy = start.workflow_id_conflict_policy
+        self._sequence += 1
+        self._ledger.signals[request_id] = Signal(workflow_id, "", self.name, self._sequence)
+        signal = SignalWorkflowExecutionRequest(
+            signal_name="signal", identity=self.name, request_id=request_id
+        )
+        for _ in range(2 if self._dice.random() < 0.2 else 1):
+            reply = await self._service.signal_with_start(start, signal)
+            self._run_ids[workflow_id] = reply.run_id
 
     async def _signal(self, workflow_id: str) -> None:
         run_id = self._run_id(workflow_id)
@@ -282,6 +311,46 @@ class Client:
             await asyncio.sleep(self._dice.random())
         finally:
             await self._service.unpause_activities(unpause)
+
+    async def _pause_workflow(self, workflow_id: str) -> None:
+        try:
+            await self._service.pause_workflow(workflow_id, self._ids.uuid())
+            await asyncio.sleep(self._dice.random() * 2)
+        finally:
+            await self._service.unpause_workflow(workflow_id, self._ids.uuid())
+
+    async def _reset(self, workflow_id: str) -> None:
+        """Reset a run to some task that it has completed; mostly a run that is open."""
+        run_id, events = self._run_id(workflow_id), list[HistoryEvent]()
+        for _ in range(READS_MAX):
+            page = await self._service.read_history(
+                workflow_id, run_id, len(events) + 1, EVENTS_PER_READ
+            )
+            run_id = page.run_id
+            events.extend(History.FromString(page.history).events)
+            if len(events) >= page.last_event_id:
+                break
+        completed = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+        cuts = [event.event_id for event in events if event.event_type == completed]
+        if not cuts:
+            return
+        request = ResetWorkflowExecutionRequest(
+            workflow_execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id),
+            reason="again",
+            workflow_task_finish_event_id=self._dice.choice(cuts),
+            request_id=self._ids.uuid(),
+            identity=self.name,
+        )
+        self._ledger.resets[request.request_id] = set()
+        await self._service.reset(request)
+
+    async def _delete(self, workflow_id: str) -> None:
+        """Delete the current run."""
+        view = await self._service.describe(workflow_id, "")
+        run_id = view.run.recorded.run_id
+        self._ledger.deleted.setdefault(run_id, False)
+        self._ledger.forgotten.add(workflow_id)
+        await self._service.delete(workflow_id, run_id)
 
     async def _reset_sticky(self, workflow_id: str) -> None:
         await self._service.reset_sticky(workflow_id)

@@ -12,6 +12,8 @@ from temporalio.api.history.v1 import HistoryEvent
 MILLISECOND_NS = 1_000_000
 ACTIVITY_TYPE = "act"
 QUEUE = "queue"
+STEP = "Step"
+"""A search attribute that programs upsert."""
 
 
 class ActivityPlan(msgspec.Struct):
@@ -30,12 +32,21 @@ class ActivityPlan(msgspec.Struct):
 
 class Stage(msgspec.Struct):
     """One step of a program. `kind`: activities (wait for all), timer, signals (wait for some, or
-    for the timer), race (an activity against a timer; the loser is cancelled), marker."""
+    for the timer), race (an activity against a timer; the loser is cancelled), marker, upsert (a
+    search attribute), child, or external (a signal or a cancel request to another workflow)."""
 
     kind: str
     activities: list[ActivityPlan] = []
     timer_ms: int = 1_000
     signals: int = 1
+    child: Program | None = None
+    close_policy: int = 0
+    """What becomes of the child when its parent closes."""
+    wait: str = "end"
+    """For the `start` of the child, for its `end`, or in a `race` with the timer for its end."""
+    target: str = ""
+    """The other workflow, of an external stage."""
+    is_cancel: bool = False
 
 
 class Program(msgspec.Struct):
@@ -53,6 +64,7 @@ class Facts:
 
     def __init__(self) -> None:
         self.program = Program([])
+        self.workflow_id = ""
         self.activities: dict[str, int] = {}
         self.activities_over: set[int] = set()
         self.activities_cancelled: set[int] = set()
@@ -60,12 +72,23 @@ class Facts:
         self.timers_fired: set[str] = set()
         self.timers_cancelled: set[str] = set()
         self.markers: set[str] = set()
+        self.upserts: set[str] = set()
+        self.children: dict[str, int] = {}
+        """By workflow id, the event that asked for it."""
+        self.children_started: set[int] = set()
+        self.children_over: set[int] = set()
+        """Those that ended, or could not start."""
+        self.externals: dict[str, int] = {}
+        """Signals and cancel requests to others, by what the program calls them."""
+        self.externals_over: set[int] = set()
         self.signals = 0
         """With the updates that were accepted, which count as signals."""
         self.signal_ids: list[str] = []
         self.updates: dict[str, str] = {}
         """The names of those that were accepted, by their ids."""
         self.updates_over: set[str] = set()
+        self.updates_admitted: dict[str, tuple[int, str]] = {}
+        """Those that a reset has carried over: the events that say so, and their names."""
         self.is_cancel_requested = False
 
 
@@ -86,8 +109,9 @@ def encode(program: Program) -> Payloads:
 
 
 def _note_started(found: Facts, event: HistoryEvent) -> None:
-    payloads = event.workflow_execution_started_event_attributes.input.payloads
-    found.program = msgspec.json.decode(payloads[0].data, type=Program)
+    attributes = event.workflow_execution_started_event_attributes
+    found.program = msgspec.json.decode(attributes.input.payloads[0].data, type=Program)
+    found.workflow_id = attributes.workflow_id
 
 
 def _note_activity(found: Facts, event: HistoryEvent) -> None:
@@ -108,9 +132,47 @@ def _note_over(attributes: str) -> Callable[[Facts, HistoryEvent], None]:
     return note
 
 
+def _note_child(found: Facts, event: HistoryEvent) -> None:
+    attributes = event.start_child_workflow_execution_initiated_event_attributes
+    found.children[attributes.workflow_id] = event.event_id
+
+
+def _note_child_over(found: Facts, event: HistoryEvent) -> None:
+    attributes = getattr(event, event.WhichOneof("attributes") or "")
+    found.children_over.add(attributes.initiated_event_id)
+
+
+def _note_child_started(found: Facts, event: HistoryEvent) -> None:
+    attributes = event.child_workflow_execution_started_event_attributes
+    found.children_started.add(attributes.initiated_event_id)
+
+
+def _note_external(found: Facts, event: HistoryEvent) -> None:
+    attributes = getattr(event, event.WhichOneof("attributes") or "")
+    found.externals[attributes.control] = event.event_id
+
+
+def _note_external_over(found: Facts, event: HistoryEvent) -> None:
+    attributes = getattr(event, event.WhichOneof("attributes") or "")
+    found.externals_over.add(attributes.initiated_event_id)
+
+
+def _note_upsert(found: Facts, event: HistoryEvent) -> None:
+    attributes = event.upsert_workflow_search_attributes_event_attributes
+    payload = attributes.search_attributes.indexed_fields[STEP]
+    found.upserts.add(msgspec.json.decode(payload.data, type=str))
+
+
 def _note_signal(found: Facts, event: HistoryEvent) -> None:
+    attributes = event.workflow_execution_signaled_event_attributes
     found.signals += 1
-    found.signal_ids.append(event.workflow_execution_signaled_event_attributes.request_id)
+    if not attributes.HasField("external_workflow_execution"):
+        found.signal_ids.append(attributes.request_id)
+
+
+def _note_admitted(found: Facts, event: HistoryEvent) -> None:
+    request = event.workflow_execution_update_admitted_event_attributes.request
+    found.updates_admitted[request.meta.update_id] = (event.event_id, request.input.name)
 
 
 def _note_accepted(found: Facts, event: HistoryEvent) -> None:
@@ -156,6 +218,32 @@ _NOTES: dict[int, Callable[[Facts, HistoryEvent], None]] = {
     ),
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: _note_signal,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED: _note_cancel_request,
+    EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED: _note_child,
+    EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED: _note_child_started,
+    **dict.fromkeys(
+        (
+            EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED,
+            EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED,
+            EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED,
+            EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_CANCELED,
+            EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TIMED_OUT,
+            EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TERMINATED,
+        ),
+        _note_child_over,
+    ),
+    EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED: _note_external,
+    EventType.EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED: _note_external,
+    **dict.fromkeys(
+        (
+            EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED,
+            EventType.EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_SIGNALED,
+            EventType.EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED,
+            EventType.EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED,
+        ),
+        _note_external_over,
+    ),
+    EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES: _note_upsert,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED: _note_admitted,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED: _note_accepted,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED: _note_completed,
 }

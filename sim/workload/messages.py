@@ -17,7 +17,7 @@ from temporalio.api.enums.v1 import CommandType, QueryResultType
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.protocol.v1 import Message
 from temporalio.api.query.v1 import WorkflowQueryResult
-from temporalio.api.update.v1 import Acceptance, Meta, Outcome, Rejection, Request, Response
+from temporalio.api.update.v1 import Acceptance, Input, Meta, Outcome, Rejection, Request, Response
 
 from sim.workload.facts import Facts
 
@@ -35,13 +35,24 @@ class Seen(msgspec.Struct):
     """Ids of those that were accepted."""
 
 
-def answers(found: Facts, messages: Iterable[bytes]) -> tuple[list[Command], list[Message]]:
-    """What a task says of the updates that it brought, and of those accepted earlier."""
+def answers(
+    found: Facts, messages: Iterable[bytes], seen_event_id: int
+) -> tuple[list[Command], list[Message]]:
+    """What a task says of the updates that it brought, of those that the history has since the last
+    task, and of those accepted earlier."""
     said = [
         _completion(update_id) for update_id in found.updates if update_id not in found.updates_over
     ]
-    for serialised in messages:
-        message = Message.FromString(serialised)
+    brought = [Message.FromString(serialised) for serialised in messages]
+    for update_id, (event_id, name) in found.updates_admitted.items():
+        if event_id > seen_event_id:
+            meta = Request(meta=Meta(update_id=update_id), input=Input(name=name))
+            message = Message(
+                id=f"{update_id}/request", protocol_instance_id=update_id, event_id=event_id
+            )
+            message.body.Pack(meta)
+            brought.append(message)
+    for message in brought:
         request = Request.FromString(message.body.value)
         update_id, name = request.meta.update_id, request.input.name
         if update_id in found.updates:

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+
+from temporalio.api.enums.v1 import ParentClosePolicy
 
 from sim.workload.facts import ActivityPlan, Program, Stage
 
 STAGES_MAX = 3
+LONG_MS = 25_000
+"""A child that takes so long is still there when its parent closes."""
 _KINDS = ("activities", "activities", "timer", "signals", "race", "marker")
+_RELATED_KINDS = (*_KINDS, "upsert", "child", "child", "external")
+_CLOSE_POLICIES = (
+    ParentClosePolicy.PARENT_CLOSE_POLICY_TERMINATE,
+    ParentClosePolicy.PARENT_CLOSE_POLICY_REQUEST_CANCEL,
+    ParentClosePolicy.PARENT_CLOSE_POLICY_ABANDON,
+)
 _ATTEMPTS = (
     ("ok",),
     ("ok",),
@@ -17,23 +28,24 @@ _ATTEMPTS = (
     ("fatal",),
     ("beat",),
     ("hang", "beat"),
+    ("async",),
 )
 
 
-def random_program(dice: random.Random) -> Program:
-    """A program of a few stages."""
+def random_program(dice: random.Random, workflow_ids: Sequence[str]) -> Program:
+    """A program of a few stages, some of which have to do with these workflows or with children."""
     return Program(
-        stages=[_stage(dice) for _ in range(dice.randint(1, STAGES_MAX))],
+        stages=[_stage(dice, workflow_ids) for _ in range(dice.randint(1, STAGES_MAX))],
         ending=dice.choice(("complete", "complete", "fail", "continue")),
         continues=dice.randint(1, 2),
         is_cancellable=dice.random() < 0.8,
     )
 
 
-def _stage(dice: random.Random) -> Stage:
-    kind = dice.choice(_KINDS)
+def _stage(dice: random.Random, workflow_ids: Sequence[str]) -> Stage:
+    kind = dice.choice(_RELATED_KINDS if workflow_ids else _KINDS)
     count = dice.randint(1, 3) if kind == "activities" else 1
-    return Stage(
+    stage = Stage(
         kind=kind,
         activities=[_activity(dice) for _ in range(count)]
         if kind in ("activities", "race")
@@ -41,6 +53,22 @@ def _stage(dice: random.Random) -> Stage:
         timer_ms=dice.choice((1, 100, 700, 2_500)),
         signals=dice.randint(1, 2),
     )
+    if kind == "child":
+        _add_child(dice, stage)
+    elif kind == "external":
+        stage.target = dice.choice(workflow_ids)
+        stage.is_cancel = dice.random() < 0.2
+    return stage
+
+
+def _add_child(dice: random.Random, stage: Stage) -> None:
+    stage.wait = dice.choice(("start", "end", "race"))
+    stage.close_policy = dice.choice(_CLOSE_POLICIES)
+    if stage.wait != "end" and dice.random() < 0.4:
+        stages = [Stage("timer", timer_ms=LONG_MS)]
+        stage.child = Program(stages, is_cancellable=dice.random() < 0.8)
+    else:
+        stage.child = random_program(dice, ())
 
 
 def _activity(dice: random.Random) -> ActivityPlan:

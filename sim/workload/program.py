@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 import msgspec
 from temporalio.api.command.v1 import (
-    CancelTimerCommandAttributes,
     CancelWorkflowExecutionCommandAttributes,
     Command,
     CompleteWorkflowExecutionCommandAttributes,
@@ -21,7 +20,6 @@ from temporalio.api.command.v1 import (
     RecordMarkerCommandAttributes,
     RequestCancelActivityTaskCommandAttributes,
     ScheduleActivityTaskCommandAttributes,
-    StartTimerCommandAttributes,
 )
 from temporalio.api.common.v1 import ActivityType, Payload, Payloads, RetryPolicy, WorkflowType
 from temporalio.api.enums.v1 import CommandType
@@ -29,6 +27,7 @@ from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.taskqueue.v1 import TaskQueue
 
 from perdure.server.machines.wire import duration
+from sim.workload import relations
 from sim.workload.facts import (
     ACTIVITY_TYPE,
     MILLISECOND_NS,
@@ -39,6 +38,7 @@ from sim.workload.facts import (
     Stage,
     encode,
 )
+from sim.workload.timers import cancel_timer, run_timer
 
 # ---- what comes next
 
@@ -73,20 +73,20 @@ def _activities(name: str, stage: Stage, found: Facts, wanted: list[Command], si
 
 
 def _timer(name: str, stage: Stage, found: Facts, wanted: list[Command], signals: int) -> bool:
-    return _run_timer(name, stage.timer_ms, found, wanted)
+    return run_timer(name, stage.timer_ms, found, wanted)
 
 
 def _signals(name: str, stage: Stage, found: Facts, wanted: list[Command], signals: int) -> bool:
-    if _run_timer(name, stage.timer_ms, found, wanted):
+    if run_timer(name, stage.timer_ms, found, wanted):
         return True
     if found.signals < signals or name not in found.timers:
         return False
-    _cancel_timer(name, found, wanted)
+    cancel_timer(name, found, wanted)
     return True
 
 
 def _race(name: str, stage: Stage, found: Facts, wanted: list[Command], signals: int) -> bool:
-    is_timer_over = _run_timer(name, stage.timer_ms, found, wanted)
+    is_timer_over = run_timer(name, stage.timer_ms, found, wanted)
     is_activity_over = _run_activity(f"{name}.0", stage.activities[0], found, wanted)
     if is_timer_over and not is_activity_over:
         event_id = found.activities[f"{name}.0"]
@@ -100,7 +100,7 @@ def _race(name: str, stage: Stage, found: Facts, wanted: list[Command], signals:
                 )
             )
     elif is_activity_over and not is_timer_over:
-        _cancel_timer(name, found, wanted)
+        cancel_timer(name, found, wanted)
     return is_timer_over or is_activity_over
 
 
@@ -121,32 +121,10 @@ _STAGES: dict[str, Callable[[str, Stage, Facts, list[Command], int], bool]] = {
     "signals": _signals,
     "race": _race,
     "marker": _marker,
+    "upsert": relations.upsert,
+    "child": relations.child,
+    "external": relations.external,
 }
-
-
-def _run_timer(name: str, length_ms: int, found: Facts, wanted: list[Command]) -> bool:
-    """Start a timer once; whether it is over."""
-    if name not in found.timers:
-        wanted.append(
-            Command(
-                command_type=CommandType.COMMAND_TYPE_START_TIMER,
-                start_timer_command_attributes=StartTimerCommandAttributes(
-                    timer_id=name,
-                    start_to_fire_timeout=duration(length_ms * MILLISECOND_NS),
-                ),
-            )
-        )
-    return name in found.timers_fired or name in found.timers_cancelled
-
-
-def _cancel_timer(name: str, found: Facts, wanted: list[Command]) -> None:
-    if name in found.timers and name not in found.timers_fired | found.timers_cancelled:
-        wanted.append(
-            Command(
-                command_type=CommandType.COMMAND_TYPE_CANCEL_TIMER,
-                cancel_timer_command_attributes=CancelTimerCommandAttributes(timer_id=name),
-            )
-        )
 
 
 def _run_activity(name: str, plan: ActivityPlan, found: Facts, wanted: list[Command]) -> bool:

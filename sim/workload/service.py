@@ -18,21 +18,23 @@ from temporalio.api.query.v1 import WorkflowQuery, WorkflowQueryResult
 from temporalio.api.update.v1 import Request
 from temporalio.api.workflowservice.v1 import (
     PauseActivityRequest,
+    PauseWorkflowExecutionRequest,
     RequestCancelWorkflowExecutionRequest,
     ResetActivityRequest,
+    ResetWorkflowExecutionRequest,
     RespondWorkflowTaskCompletedRequest,
     RespondWorkflowTaskFailedRequest,
     SignalWorkflowExecutionRequest,
     StartWorkflowExecutionRequest,
     TerminateWorkflowExecutionRequest,
     UnpauseActivityRequest,
+    UnpauseWorkflowExecutionRequest,
     UpdateActivityOptionsRequest,
 )
 
 from perdure.server.engine.api import (
     ActivityTaskWithInput,
     HistoryPage,
-    NamespaceRef,
     Poll,
     QueryAnswer,
     QueryTaskWithHistory,
@@ -52,23 +54,27 @@ from perdure.server.machines.workflow.inputs import (
     HeartbeatActivity,
     Input,
     PauseActivity,
+    PauseWorkflow,
     PollUpdate,
     QueryWorkflow,
     Reply,
     ResetActivity,
     ResetSticky,
+    SignalWithStart,
     SignalWorkflow,
     StartedWorkflowTask,
     StartWorkflow,
     TaskToken,
     TerminateWorkflow,
     UnpauseActivity,
+    UnpauseWorkflow,
     UpdateActivityOptions,
     UpdateStage,
     UpdateWorkflow,
     WorkflowStarted,
     WorkflowTaskCompleted,
 )
+from sim.namespace import NAMESPACE
 from sim.network import Network, Unavailable
 from sim.witness import Witness
 
@@ -80,7 +86,6 @@ _Operation = (
     | UpdateActivityOptionsRequest
 )
 
-NAMESPACE = NamespaceRef(1, "00000000-0000-4000-8000-000000000001", "default")
 RETRY_SECONDS_FIRST = 0.05
 RETRY_SECONDS_MAX = 1.0
 POLL_SECONDS = 6.0
@@ -134,6 +139,29 @@ class Service:
 
         name = f"start {workflow_id} {request_id}"
         return await self.insist(lambda: self._network.call(name, serve, answered=answered))
+
+    async def signal_with_start(
+        self, start: StartWorkflowExecutionRequest, signal: SignalWorkflowExecutionRequest
+    ) -> WorkflowStarted:
+        """Signal a workflow, and start it first if it does not run."""
+        workflow_id, request_id = start.workflow_id, start.request_id
+
+        def message() -> Input:
+            copy = StartWorkflowExecutionRequest()
+            copy.CopyFrom(start)
+            return SignalWithStart(StartWorkflow(copy), signal)
+
+        def answered(reply: Reply) -> None:
+            assert isinstance(reply, WorkflowStarted)
+            if reply.is_new:
+                self._witness.started(request_id, workflow_id, reply)
+            self._witness.signaled(request_id)
+
+        reply = await self._submit(
+            f"signal-with-start {workflow_id} {request_id}", workflow_id, message, answered
+        )
+        assert isinstance(reply, WorkflowStarted)
+        return reply
 
     async def signal(self, request: SignalWorkflowExecutionRequest) -> None:
         """Send a signal."""
@@ -322,7 +350,11 @@ class Service:
         async def serve(engine: Engine) -> CompletedTask:
             copy = RespondWorkflowTaskCompletedRequest()
             copy.CopyFrom(request)
-            reply = await engine.submit(NAMESPACE, workflow_id, CompleteWorkflowTask(token, copy))
+            reply = await engine.submit(
+                NAMESPACE,
+                workflow_id,
+                CompleteWorkflowTask(token, copy, NAMESPACE.search_attributes),
+            )
             completed = CompletedTask(reply)
             if isinstance(reply, WorkflowTaskCompleted):
                 completed.workflow_task, completed.activity_tasks = await engine.with_tasks(
@@ -390,7 +422,53 @@ class Service:
         )
         return isinstance(reply, Heartbeat) and reply.cancel_requested
 
-    # ---- what operators do to activities
+    # ---- what operators do
+
+    async def reset(self, request: ResetWorkflowExecutionRequest) -> str:
+        """Begin a run with the history of another; its id."""
+        workflow_id = request.workflow_execution.workflow_id
+
+        async def serve(engine: Engine) -> str:
+            copy = ResetWorkflowExecutionRequest()
+            copy.CopyFrom(request)
+            return await engine.reset(NAMESPACE, workflow_id, copy)
+
+        name = f"reset {workflow_id} {request.workflow_task_finish_event_id}"
+        return await self.insist(
+            lambda: self._network.call(
+                name,
+                serve,
+                answered=lambda run_id: self._witness.was_reset(
+                    workflow_id, request.request_id, run_id
+                ),
+            )
+        )
+
+    async def delete(self, workflow_id: str, run_id: str) -> None:
+        """Forget a run."""
+        await self.insist(
+            lambda: self._network.call(
+                f"delete {workflow_id} {run_id}",
+                lambda engine: engine.delete(NAMESPACE, workflow_id, run_id),
+                answered=lambda answer: self._witness.deleted(workflow_id, run_id),
+            )
+        )
+
+    async def pause_workflow(self, workflow_id: str, request_id: str) -> None:
+        """Let a workflow do nothing."""
+        request = PauseWorkflowExecutionRequest(
+            workflow_id=workflow_id, identity="operator", request_id=request_id
+        )
+        name = f"pause {workflow_id}"
+        await self._submit(name, workflow_id, lambda: PauseWorkflow("", request))
+
+    async def unpause_workflow(self, workflow_id: str, request_id: str) -> None:
+        """Let it go on."""
+        request = UnpauseWorkflowExecutionRequest(
+            workflow_id=workflow_id, identity="operator", request_id=request_id
+        )
+        name = f"unpause {workflow_id}"
+        await self._submit(name, workflow_id, lambda: UnpauseWorkflow("", request))
 
     async def pause_activities(self, request: PauseActivityRequest) -> None:
         """Do not start them, or not again."""

@@ -37,11 +37,12 @@ from perdure.server.machines.errors import Rejected
 from perdure.server.machines.wire import duration
 from perdure.server.machines.workflow.inputs import WorkflowTaskCompleted
 from sim.ledger import Completion, Ledger
+from sim.namespace import NAMESPACE
 from sim.network import Unavailable
 from sim.workload.facts import QUEUE, ActivityPlan, facts
 from sim.workload.messages import accepts, answers, query_result
 from sim.workload.program import commands
-from sim.workload.service import NAMESPACE, POLL_SECONDS, CompletedTask, Service
+from sim.workload.service import POLL_SECONDS, CompletedTask, Service
 
 MILLISECOND_NS = 1_000_000
 EVENTS_PER_READ = 7
@@ -90,6 +91,7 @@ class Worker:
         self._die = die
         self._sticky = f"sticky-{name}"
         self._cache: dict[str, Cached] = {}
+        self._later: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Poll until the end of the world."""
@@ -219,7 +221,7 @@ class Worker:
         self, task: WorkflowTaskWithHistory, events: list[HistoryEvent]
     ) -> RespondWorkflowTaskCompletedRequest:
         found = facts(events)
-        placed, messages = answers(found, task.task.messages)
+        placed, messages = answers(found, task.task.messages, task.task.previous_started_event_id)
         request = RespondWorkflowTaskCompletedRequest(
             identity=self.name,
             commands=placed + commands(found),
@@ -332,6 +334,20 @@ class Worker:
             await asyncio.sleep(0.2)
         await self._succeed(task, activity_id)
 
+    async def _hand_over(self, task: ActivityTaskWithInput, activity_id: str) -> None:
+        """Somebody else in this process completes it, sooner or later."""
+
+        async def complete() -> None:
+            await asyncio.sleep(self._dice.random())
+            try:
+                await self._succeed(task, activity_id)
+            except Rejected:
+                return  # Too late.
+
+        later = asyncio.get_running_loop().create_task(complete(), name=f"{self.name} later")
+        self._later.add(later)
+        later.add_done_callback(self._later.discard)
+
 
 _CLOSING = (
     CommandType.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION,
@@ -345,6 +361,7 @@ _BEHAVIOURS = {
     "fatal": Worker._fail_fatally,
     "hang": Worker._hang,
     "beat": Worker._beat,
+    "async": Worker._hand_over,
 }
 
 

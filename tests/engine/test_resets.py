@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.history.v1 import History
 from temporalio.api.update.v1 import Outcome
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 
@@ -92,6 +93,26 @@ async def test_a_closed_run_is_reset_while_another_is_open(house: House) -> None
     assert (await house.engine.describe(NAMESPACE, "w", first)).run.pending.reset_run_id == third
     ended = (await house.engine.describe(NAMESPACE, "w", second)).run.recorded
     assert ended.close_event_id == ended.next_event_id - 1
+
+
+@simulated
+async def test_a_reset_keeps_to_its_run_when_another_begins_meanwhile(house: House) -> None:
+    for pause in range(12):
+        first = await begin(house, f"marker m{pause}; done bye")
+        resetting = spawn(reset(house, 4, first, f"reset {pause}"))
+        await turns(pause)
+        await house.start("w", request=f"second {pause}", conflict="TERMINATE_EXISTING")
+        run_id = await resetting
+        page = await house.engine.read_history(
+            NAMESPACE, "w", run_id, first_event_id=1, events_max=100
+        )
+        events = History.FromString(page.history).events
+        failed = events[3].workflow_task_failed_event_attributes
+        assert (failed.base_run_id, failed.new_run_id) == (first, run_id)
+        assert not any(event.HasField("marker_recorded_event_attributes") for event in events)
+        await house.terminate("w")
+        polled = await house.poll(seconds=1)
+        assert polled is None
 
 
 @simulated

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from temporalio.api.enums.v1 import EventType, WorkflowIdReusePolicy
+from temporalio.api.enums.v1 import EventType, ParentClosePolicy, WorkflowIdReusePolicy
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 
@@ -199,7 +199,12 @@ def result_of_nobody(audit: Audit) -> bool:
 
 def lost_signal(audit: Audit) -> bool:
     audit.ledger.signals["lost"] = Signal(
-        audit.runs[0].workflow_id, "", "client", 1, is_acknowledged=True
+        audit.runs[0].workflow_id,
+        "",
+        "client",
+        1,
+        is_acknowledged=True,
+        found_in=[audit.runs[0].run_id],
     )
     return True
 
@@ -315,6 +320,86 @@ def buffer_of_the_closed(audit: Audit) -> bool:
     return not audit.runs[0].run.is_open
 
 
+def child_started_twice(audit: Audit) -> bool:
+    for stored in audit.runs:
+        if stored.run.recorded.parent_run_id and not stored.run.recorded.continued_run_id:
+            audit.runs.append(msgspec.structs.replace(stored, run_id="twin"))
+            return True
+    return False
+
+
+def parent_told_twice(audit: Audit) -> bool:
+    found = find(audit, EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED)
+    if found is not None:
+        found[0].events.append(found[1])
+    return found is not None
+
+
+def lost_child(audit: Audit) -> bool:
+    found = find(audit, EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED)
+    if found is not None:
+        attributes = found[1].child_workflow_execution_started_event_attributes
+        attributes.workflow_execution.run_id = "nowhere"
+    return found is not None
+
+
+def orphaned_child(audit: Audit) -> bool:
+    for stored in audit.runs:
+        recorded = stored.run.recorded
+        parent = audit.run_named(recorded.parent_run_id)
+        if parent is None or recorded.status != Status.TERMINATED or stored.base_run_id:
+            continue
+        initiated = parent.events[recorded.parent_initiated_event_id - 1]
+        attributes = initiated.start_child_workflow_execution_initiated_event_attributes
+        if attributes.parent_close_policy != ParentClosePolicy.PARENT_CLOSE_POLICY_TERMINATE:
+            continue
+        recorded.status = Status.COMPLETED
+        recorded.close_time_ns = parent.run.recorded.close_time_ns + (1 << 40)
+        return list(CHECKERS["C1"](audit)) != []
+    return False
+
+
+def told_of_a_request_twice(audit: Audit) -> bool:
+    found = find(audit, EventType.EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_SIGNALED)
+    if found is not None:
+        found[0].events.append(found[1])
+    return found is not None
+
+
+def lost_external_signal(audit: Audit) -> bool:
+    found = find(audit, EventType.EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_SIGNALED)
+    if found is None or audit.ledger.deleted or found[0].is_base or found[0].base_run_id:
+        return False
+    for stored in audit.runs:
+        for event in stored.events:
+            event.ClearField("workflow_execution_signaled_event_attributes")
+    return True
+
+
+def run_that_no_list_shows(audit: Audit) -> bool:
+    for listing in audit.listings.values():
+        listing.numbers.clear()
+    return True
+
+
+def wrong_count(audit: Audit) -> bool:
+    audit.listings["ExecutionStatus = 'Completed'"].count += 1
+    return True
+
+
+def undead_run(audit: Audit) -> bool:
+    audit.ledger.deleted[audit.runs[0].run_id] = True
+    return True
+
+
+def reset_made_twice(audit: Audit) -> bool:
+    for index, stored in enumerate(audit.runs):
+        if stored.run.pending.reset_request_id:
+            audit.runs.insert(index, msgspec.structs.replace(stored, run_id="twin"))
+            return True
+    return False
+
+
 def endless_run(audit: Audit) -> bool:
     audit.runs[0].run.recorded.status = Status.RUNNING
     return audit.is_final
@@ -361,6 +446,16 @@ def endless_run(audit: Audit) -> bool:
         ("U1", lost_update),
         ("U2", recorded_rejection),
         ("Q1", forgetful_answer),
+        ("C1", child_started_twice),
+        ("C1", parent_told_twice),
+        ("C1", lost_child),
+        ("C1", orphaned_child),
+        ("C2", told_of_a_request_twice),
+        ("C2", lost_external_signal),
+        ("V1", run_that_no_list_shows),
+        ("V1", wrong_count),
+        ("V1", undead_run),
+        ("W3", reset_made_twice),
         ("F1", late_commit),
         ("F3", orphan),
         ("L1", endless_run),

@@ -11,8 +11,8 @@ import msgspec
 from perdure.server.engine.engine import Engine
 from perdure.server.store.faulty import FaultOdds
 from perdure.server.store.ports import Commit, CommitResult
+from sim.namespace import NAMESPACE
 from sim.plan import Plan
-from sim.workload.service import NAMESPACE
 from sim.world import Broken, World
 
 QUIET = Plan(

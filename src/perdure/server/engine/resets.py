@@ -238,6 +238,8 @@ class Resets:
         run, number, first = base.run, base.number, cut
         for _ in range(CHAIN_MAX):
             if run is None:
+                if base.run is None and execution.current_run != base.number:
+                    raise Moved("another run has become the current one")
                 found, seen = await self._later_of_current(execution, first, is_base=first == cut)
                 return later + found, seen
             is_base = run is base.run
