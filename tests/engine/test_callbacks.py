@@ -9,6 +9,7 @@ from collections.abc import Callable
 from perdure.server.engine.callbacks import problem_of
 from perdure.server.engine.completions import CompletionRequest
 from perdure.server.engine.posting import PostFailed, PostResponse
+from perdure.server.machines.ports import Address, Kind
 from perdure.server.machines.workflow.state import Callback, CallbackState
 from tests.engine.house import NAMESPACE, House, simulated, turns
 
@@ -162,7 +163,7 @@ async def test_a_run_that_is_deleted_meanwhile_is_not_told_of(house: House) -> N
     first = await close(house, request="first")
     await listener.hears(1)
     await house.start("w", request="second")
-    await house.engine.delete(NAMESPACE, "w", first)
+    await house.engine.delete(NAMESPACE, Address(Kind.WORKFLOW, "w"), first)
     await asyncio.sleep(100)
     assert len(listener.heard) == 1
 

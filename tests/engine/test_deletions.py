@@ -8,6 +8,7 @@ import pytest
 
 from perdure.server.engine.api import EngineUnavailable
 from perdure.server.machines.errors import NotFound
+from perdure.server.machines.ports import Address, Kind
 from perdure.server.store.faulty import Fault
 from tests.engine.house import NAMESPACE, House, simulated, spawn, turns
 from tests.engine.test_resets import begin, reset
@@ -15,7 +16,7 @@ from tests.engine.test_resets import begin, reset
 
 async def delete(house: House, run_id: str = "") -> None:
     """Delete a run of "w"."""
-    await house.engine.delete(NAMESPACE, "w", run_id)
+    await house.engine.delete(NAMESPACE, Address(Kind.WORKFLOW, "w"), run_id)
 
 
 async def check_gone(house: House, run_id: str = "") -> None:

@@ -13,6 +13,7 @@ from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from perdure.server.engine.api import EngineUnavailable, UpdateAnswer
 from perdure.server.engine.history import TAIL_BYTES_MAX
 from perdure.server.machines.errors import InvalidArgument, NotFound
+from perdure.server.machines.ports import Address, Kind
 from perdure.server.machines.workflow import inputs
 from perdure.server.machines.workflow.inputs import PollUpdate, UpdateStage
 from tests.engine.house import NAMESPACE, House, simulated, spawn, turns
@@ -233,7 +234,7 @@ async def test_a_reset_whose_caller_goes_away_keeps_its_history(house: House) ->
 async def test_a_deletion_whose_caller_goes_away_leaves_no_rows(house: House) -> None:
     await begin(house)
     house.wire.hold()
-    deleting = spawn(house.engine.delete(NAMESPACE, "w", ""))
+    deleting = spawn(house.engine.delete(NAMESPACE, Address(Kind.WORKFLOW, "w"), ""))
     await turns()
     deleting.cancel()
     await turns()
@@ -249,7 +250,9 @@ async def test_a_run_is_deleted_once_however_many_ask(house: House) -> None:
     run_id = await begin(house, "done bye")
     await house.start("w", request="another")
     house.wire.hold()
-    deleting = [spawn(house.engine.delete(NAMESPACE, "w", run_id)) for _ in range(3)]
+    deleting = [
+        spawn(house.engine.delete(NAMESPACE, Address(Kind.WORKFLOW, "w"), run_id)) for _ in range(3)
+    ]
     await turns()
     house.wire.release()
     outcomes = await asyncio.gather(*deleting, return_exceptions=True)

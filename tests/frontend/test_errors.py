@@ -7,6 +7,7 @@ import logging
 import pytest
 from google.protobuf.message import DecodeError, Message
 from temporalio.api.errordetails.v1 import (
+    ActivityExecutionAlreadyStartedFailure,
     ClientVersionNotSupportedFailure,
     NamespaceAlreadyExistsFailure,
     NamespaceInvalidStateFailure,
@@ -56,6 +57,11 @@ EXPECTED: list[tuple[Exception, Code, type[Message] | None]] = [
         errors.AlreadyStarted("m", start_request_id="q", run_id="r", first_execution_run_id="f"),
         Code.ALREADY_EXISTS,
         WorkflowExecutionAlreadyStartedFailure,
+    ),
+    (
+        errors.ActivityAlreadyStarted("m", start_request_id="q", run_id="r"),
+        Code.ALREADY_EXISTS,
+        ActivityExecutionAlreadyStartedFailure,
     ),
     (errors.DeploymentLimitReached("m"), Code.RESOURCE_EXHAUSTED, ResourceExhaustedFailure),
     (errors.AlreadyExists("m"), Code.ALREADY_EXISTS, None),

@@ -97,7 +97,7 @@ async def test_a_registered_namespace_can_be_used_and_described_at_once(client: 
     assert info.data == {"key": "value"}
     assert info.capabilities.eager_workflow_start
     assert info.capabilities.sync_update
-    assert not info.capabilities.standalone_activities
+    assert info.capabilities.standalone_activities
     assert info.limits.blob_size_limit_error == 2 * 1024 * 1024
     assert by_name.config.workflow_execution_retention_ttl == DAY
     by_id = await client.call(DescribeNamespaceRequest(id=info.id), DescribeNamespaceResponse)

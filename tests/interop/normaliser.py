@@ -78,12 +78,19 @@ MEASURED_FIELDS = frozenset(
         "temporal.api.history.v1.WorkflowTaskStartedEventAttributes.history_size_bytes",
         "temporal.api.workflow.v1.WorkflowExecutionInfo.history_size_bytes",
         "temporal.api.workflow.v1.WorkflowExecutionInfo.execution_duration",
+        "temporal.api.activity.v1.ActivityExecutionInfo.execution_duration",
+        "temporal.api.activity.v1.ActivityExecutionInfo.state_size_bytes",
     }
 )
 
 # The real server subtracts the end of the last attempt from the time of the next; the two were
 # computed from two readings of the clock, some microseconds apart.
-ROUNDED_FIELDS = frozenset({"temporal.api.workflow.v1.PendingActivityInfo.current_retry_interval"})
+ROUNDED_FIELDS = frozenset(
+    {
+        "temporal.api.workflow.v1.PendingActivityInfo.current_retry_interval",
+        "temporal.api.activity.v1.ActivityExecutionInfo.current_retry_interval",
+    }
+)
 
 # The SDK's core keeps these in a hash set with a random seed: two runs against one server differ in
 # their order.
@@ -95,7 +102,9 @@ SET_FIELDS = frozenset(
 )
 
 # Encoded by one server for itself.
-TOKEN_FIELDS = frozenset({"task_token", "next_page_token", "page_token", "conflict_token"})
+TOKEN_FIELDS = frozenset(
+    {"task_token", "next_page_token", "page_token", "conflict_token", "long_poll_token"}
+)
 
 NONCE_PLACEHOLDER = "<nonce>"
 

@@ -235,7 +235,7 @@ class EngineApi(Protocol):
         id. Raises Rejected, EngineUnavailable."""
         ...
 
-    async def delete(self, namespace: NamespaceRef, workflow_id: str, run_id: str) -> None:
+    async def delete(self, namespace: NamespaceRef, whom: Address, run_id: str) -> None:
         """Forget a run ("" names the current one), which ends first if it is open. Raises Rejected,
         EngineUnavailable."""
         ...

@@ -26,7 +26,7 @@ from perdure.server.engine.pipeline import Pipeline
 from perdure.server.engine.sealing import PendingRun, PendingWrite
 from perdure.server.machines.deployment.names import VersionName
 from perdure.server.machines.errors import InvariantViolation, Rejected
-from perdure.server.machines.ports import SECOND_NS, Ids
+from perdure.server.machines.ports import SECOND_NS, Ids, Kind
 from perdure.server.machines.queue.queue import Task
 from perdure.server.machines.queue.routing import NO_ROUTING
 from perdure.server.machines.queue.statistics import Poller
@@ -252,7 +252,7 @@ class Dispatcher:
                 return self._wait_on(key, waiting)
             workflow_id, run_id = found.id, found.run_id
             namespace = self._namespace_of(key.namespace)
-            execution = await self._pipeline.execution(namespace, workflow_id)
+            execution = await self._pipeline.execution(namespace, workflow_id, found.kind)
             message = self._start_message(key, run_id, execution, task, waiting.poll)
             reply, write = self._pipeline.decide(execution, namespace, message)
         except Rejected:
@@ -314,8 +314,10 @@ class Dispatcher:
 
     def _target(self, execution: Execution) -> Target:
         """Where the queue of a workflow's tasks sends new work."""
+        if execution.key[2] is not Kind.WORKFLOW or not self._queues.deployments.are_any:
+            return NO_TARGET
         run = execution.workflow.run
-        if run is None or not self._queues.deployments.are_any:
+        if run is None:
             return NO_TARGET
         key = QueueKey(execution.key[0], run.recorded.task_queue, TaskKind.WORKFLOW)
         routing = self._queues.deployments.routing(key)
@@ -381,7 +383,7 @@ class Dispatcher:
             message = ActivityTaskUndelivered(token.run_id, token.scheduled_event_id, token.stamp)
         while True:
             try:
-                await self._pipeline.submit(namespace, workflow_id, message)
+                await self._pipeline.submit(namespace, workflow_id, message, Kind(token.kind))
             except (Rejected, EngineStopped):
                 # It was completed, timed out or closed meanwhile: nothing is owed to anybody.
                 return

@@ -57,13 +57,12 @@ from perdure.server.engine.waiters import Waiters
 from perdure.server.engine.wakeups import Wakeups
 from perdure.server.machines.deployment.names import VersionName
 from perdure.server.machines.errors import InvariantViolation, NotFound, Rejected
-from perdure.server.machines.ports import Address, Ids, Limits
+from perdure.server.machines.ports import Address, Ids, Kind, Limits
 from perdure.server.machines.workflow.codec import copy_run
 from perdure.server.machines.workflow.decide import not_found_text
 from perdure.server.machines.workflow.effects import InvokeCallback, LookAgain, OfferTask, TaskKind
 from perdure.server.machines.workflow.inputs import (
     Input,
-    LoseActivityTask,
     NotCurrent,
     PollUpdate,
     QueryWorkflow,
@@ -74,9 +73,8 @@ from perdure.server.machines.workflow.inputs import (
     UpdateWorkflow,
     WorkflowStarted,
     WorkflowTaskCompleted,
-    WorkflowTaskUndelivered,
 )
-from perdure.server.machines.workflow.state import AttemptState, Run
+from perdure.server.machines.workflow.state import Run
 from perdure.server.machines.workflow.workflow_task import unrecorded_events
 from perdure.server.matching.query import QueryTask
 from perdure.server.matching.queues import Queues
@@ -97,8 +95,6 @@ WAKE_RETRY_SECONDS = 0.2
 ASKED_ID_LENGTH_MAX = 4_000
 """Longer workflow ids than this (or than ids may be, if that is more) are not looked up: what does
 not exist is remembered too, and must not fill the memory."""
-NEWS_SECONDS = 0.05
-"""News that comes between a question and the wait for it is found out so much later."""
 HISTORY_TASK_EVENTS_MAX = 256
 """Events that travel with a workflow task; a worker asks for the rest."""
 
@@ -238,21 +234,12 @@ class Engine:
         if names is None:
             return
         namespace = self._namespace_of(names.namespace)
-        workflow_id, run_id = names.id, names.run_id
-        execution = await self.pipeline.execution(namespace, workflow_id)
-        run = execution.workflow.run
-        if run is None or execution.current_run != number:
+        execution = await self.pipeline.execution(namespace, names.id, names.kind)
+        if execution.run is None or execution.current_run != number:
             return
-        lost: list[Input] = [
-            LoseActivityTask(run_id, event_id, pending.attempt.stamp)
-            for event_id, pending in run.activities.items()
-            if pending.attempt.state == AttemptState.STARTED
-        ]
-        if run.is_task_started:
-            lost.append(WorkflowTaskUndelivered(run_id, run.pending.task_stamp))
-        for message in lost:
+        for message in execution.machine.lost_tasks(execution.run):
             with suppress(Rejected):  # It was completed a moment ago, by its id.
-                await self.pipeline.submit(namespace, workflow_id, message)
+                await self.pipeline.submit(namespace, names.id, message, names.kind)
 
     async def close(self) -> None:
         """Stop deciding, write what was decided, and wake whoever waits."""
@@ -295,12 +282,17 @@ class Engine:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds
         while True:
-            reply = await self.ask(namespace, whom, message)
-            left = deadline - loop.time()
-            if is_settled(reply) or left <= 0:
-                return reply
+            left = max(0.0, deadline - loop.time())
             execution = await self.pipeline.execution(namespace, whom.id, whom.kind)
-            await self.waiters.wait(execution, min(left, NEWS_SECONDS))
+            news = loop.create_task(self.waiters.wait(execution, left))
+            await asyncio.sleep(0)  # It listens before the question, so that it misses nothing.
+            try:
+                reply = await self.ask(namespace, whom, message)
+                if is_settled(reply) or not left:
+                    return reply
+                await news
+            finally:
+                news.cancel()
 
     async def reset(
         self, namespace: NamespaceRef, workflow_id: str, request: ResetWorkflowExecutionRequest
@@ -309,10 +301,10 @@ class Engine:
         self._check_id(workflow_id)
         return await self.resets.reset(namespace, workflow_id, request)
 
-    async def delete(self, namespace: NamespaceRef, workflow_id: str, run_id: str) -> None:
+    async def delete(self, namespace: NamespaceRef, whom: Address, run_id: str) -> None:
         """Forget a run, which ends first if it is open."""
-        self._check_id(workflow_id)
-        await self.resets.delete(namespace, workflow_id, run_id)
+        self._check_id(whom.id)
+        await self.resets.delete(namespace, whom, run_id)
 
     async def poll_workflow_task(
         self, poll: Poll, timeout_seconds: float
@@ -378,6 +370,8 @@ class Engine:
         self, namespace: NamespaceRef, workflow_id: str, task: StartedActivityTask
     ) -> ActivityTaskWithInput:
         """The input that goes with a started activity attempt."""
+        if task.start:
+            return ActivityTaskWithInput(task, b"")
         number, tail = await self._place(namespace, workflow_id, task.token.run_id)
         event_id = task.token.scheduled_event_id
         return ActivityTaskWithInput(task, await self.reader.read_event(number, tail, event_id))
@@ -619,12 +613,14 @@ class Engine:
 
     # ---- inside
 
-    async def _settled(self, namespace: NamespaceRef, workflow_id: str) -> Execution:
+    async def _settled(
+        self, namespace: NamespaceRef, workflow_id: str, kind: Kind = Kind.WORKFLOW
+    ) -> Execution:
         """The workflow in memory, with nothing newly lost: everything decided when this was called
         is durable."""
         self._check_id(workflow_id)
         while True:
-            execution = await self.pipeline.execution(namespace, workflow_id)
+            execution = await self.pipeline.execution(namespace, workflow_id, kind)
             await self.committer.settle(execution)
             if not execution.is_dropped:
                 return execution

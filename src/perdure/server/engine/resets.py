@@ -28,11 +28,11 @@ from perdure.server.engine.execution import Execution, ExecutionKey
 from perdure.server.engine.pipeline import NOWHERE, Pipeline, Place
 from perdure.server.engine.reader import HistoryReader
 from perdure.server.machines.errors import Moved, NotFound
-from perdure.server.machines.ports import Ids, Kind
+from perdure.server.machines.ports import Address, Ids, Kind
 from perdure.server.machines.wire import entries_of, event_of
 from perdure.server.machines.workflow import resetting
 from perdure.server.machines.workflow.decide import not_found_text
-from perdure.server.machines.workflow.inputs import DeleteWorkflow, Done, ResetWorkflow
+from perdure.server.machines.workflow.inputs import Done, ResetWorkflow
 from perdure.server.machines.workflow.state import Run
 from perdure.server.machines.workflow.turn import Batch
 from perdure.server.store.ports import RunNumber, Store, StoreError
@@ -103,11 +103,11 @@ class Resets:
             lambda: self._reset_once(namespace, workflow_id, request),
         )
 
-    async def delete(self, namespace: NamespaceRef, workflow_id: str, run_id: str) -> None:
+    async def delete(self, namespace: NamespaceRef, whom: Address, run_id: str) -> None:
         """Delete a run, "" for the current one. Raises Rejected, EngineUnavailable."""
         await self._alone(
-            (namespace.number, workflow_id, Kind.WORKFLOW),
-            lambda: self._delete_once(namespace, workflow_id, run_id),
+            (namespace.number, whom.id, whom.kind),
+            lambda: self._delete_once(namespace, whom, run_id),
         )
 
     async def _alone(self, key: ExecutionKey, attempt: Callable[[], Awaitable[str]]) -> str:
@@ -122,29 +122,29 @@ class Resets:
                     await asyncio.sleep(0)
         raise EngineUnavailable(f"workflow {key[1]!r} changes too fast")
 
-    async def _delete_once(self, namespace: NamespaceRef, workflow_id: str, run_id: str) -> str:
-        execution = await self._settled(namespace, workflow_id)
-        current = execution.workflow.run
+    async def _delete_once(self, namespace: NamespaceRef, whom: Address, run_id: str) -> str:
+        execution = await self._settled(namespace, whom.id, whom.kind)
+        machine, current = execution.machine, execution.run
         number, other = execution.current_run, None
         places: Mapping[str, Place] = NOWHERE
-        if current is None or run_id not in ("", current.recorded.run_id):
+        if current is None or run_id not in ("", current.run_id):
             found = None
             if run_id:
-                found = await self._pipeline.load_other_run(namespace, workflow_id, run_id)
+                found = await self._pipeline.load_other_run(namespace, whom.id, run_id, whom.kind)
             if found is None:
-                raise NotFound(not_found_text(workflow_id, run_id))
+                raise NotFound(machine.no_such_run(whom.id, run_id))
             number, other = found
             places = {run_id: Place(number)}
         run = other or current
         assert run is not None, "one of the two was found"
         if execution.is_dropped or (other is not None and other.is_open):
             raise Moved("the workflow must be looked at again")
-        message = DeleteWorkflow(run.recorded.run_id, other)
+        message = machine.delete(run.run_id, other)
         reply, write = self._pipeline.decide(execution, namespace, message, places)
         assert write is not None, "a deletion changes its workflow"
         write.when_durable(lambda error: None if error else self._spawn(self.clear(number)))
         await self._pipeline.when_durable(write, reply)
-        return run.recorded.run_id
+        return run.run_id
 
     async def _reset_once(
         self, namespace: NamespaceRef, workflow_id: str, request: ResetWorkflowExecutionRequest
@@ -193,9 +193,11 @@ class Resets:
             if write is None:
                 self._spawn(self.clear(number))
 
-    async def _settled(self, namespace: NamespaceRef, workflow_id: str) -> Execution:
+    async def _settled(
+        self, namespace: NamespaceRef, workflow_id: str, kind: Kind = Kind.WORKFLOW
+    ) -> Execution:
         while True:
-            execution = await self._pipeline.execution(namespace, workflow_id)
+            execution = await self._pipeline.execution(namespace, workflow_id, kind)
             await self._committer.settle(execution)
             if not execution.is_dropped:
                 return execution

@@ -7,6 +7,8 @@ limits are applied once.
 
 from __future__ import annotations
 
+from typing import Any
+
 from temporalio.api.common.v1 import Payloads
 from temporalio.api.failure.v1 import Failure, ServerFailureInfo
 from temporalio.api.workflowservice.v1 import (
@@ -42,8 +44,8 @@ from perdure.server.frontend.validation import (
 )
 from perdure.server.machines import durations
 from perdure.server.machines.activity.failures import cut_causes
-from perdure.server.machines.errors import InvalidArgument, InvariantViolation, NotFound
-from perdure.server.machines.ports import SECOND_NS
+from perdure.server.machines.errors import InvalidArgument, InvariantViolation
+from perdure.server.machines.ports import SECOND_NS, Address, Kind
 from perdure.server.machines.workflow.inputs import (
     CancelActivity,
     CompleteActivity,
@@ -58,6 +60,7 @@ RESULT_TOO_LARGE = "Complete result exceeds size limit."
 CANCEL_DETAILS_TOO_LARGE = "Cancel details exceed size limit."
 HEARTBEAT_TOO_LARGE = "Heartbeat details exceed size limit."
 
+Answer = CompleteActivity | FailActivity | CancelActivity | HeartbeatActivity
 ById = (
     RecordActivityTaskHeartbeatByIdRequest
     | RespondActivityTaskCompletedByIdRequest
@@ -188,19 +191,17 @@ def _bind_by_id(services: Services, request: ById) -> tuple[NamespaceRef, TaskTo
     if not request.activity_id:
         raise InvalidArgument("ActivityId is not set on request.")
     check_identity(request.identity, services.limits)
-    if not request.workflow_id:
-        # It would be a standalone activity, of which there are none.
-        raise NotFound(f"activity not found for ID: {request.activity_id}")
     if request.run_id and not is_uuid(request.run_id):
         raise InvalidArgument("RunId is not valid UUID.")
     token = TaskToken(
         namespace_id=namespace.id,
-        workflow_id=request.workflow_id,
+        workflow_id=request.workflow_id or request.activity_id,
         run_id=request.run_id,
         scheduled_event_id=0,
         attempt=0,
         stamp=0,
         activity_id=request.activity_id,
+        kind=Kind.WORKFLOW if request.workflow_id else Kind.ACTIVITY,
     )
     return namespace, token
 
@@ -215,9 +216,9 @@ async def _complete(
     if _is_too_large(services, result):
         await _give_up(services, namespace, token, RESULT_TOO_LARGE, request.identity)
         return
-    await services.engine.submit(
+    await _tell(
+        services,
         namespace,
-        token.workflow_id,
         CompleteActivity(token, result, request.identity, _version_of(request)),
     )
 
@@ -241,9 +242,9 @@ async def _fail(
     if failure.ByteSize() > services.limits.blob_size_bytes_max:
         failure = workflow_tasks.too_large(failure, services.limits)
         cut.append(failure)
-    await services.engine.submit(
+    await _tell(
+        services,
         namespace,
-        token.workflow_id,
         FailActivity(token, failure, request.identity, details, _version_of(request)),
     )
     return cut
@@ -259,9 +260,7 @@ async def _cancel(
     if _is_too_large(services, details):
         await _give_up(services, namespace, token, CANCEL_DETAILS_TOO_LARGE, request.identity)
         return
-    await services.engine.submit(
-        namespace, token.workflow_id, CancelActivity(token, details, request.identity)
-    )
+    await _tell(services, namespace, CancelActivity(token, details, request.identity))
 
 
 async def _heartbeat(
@@ -275,9 +274,8 @@ async def _heartbeat(
     if _is_too_large(services, details):
         await _give_up(services, namespace, token, HEARTBEAT_TOO_LARGE, request.identity)
         return Heartbeat(cancel_requested=True)
-    reply = await services.engine.submit(
-        namespace, token.workflow_id, HeartbeatActivity(token, details, request.identity)
-    )
+    message = HeartbeatActivity(token, details, request.identity)
+    reply = await _tell(services, namespace, message)
     if not isinstance(reply, Heartbeat):
         raise InvariantViolation(f"a heartbeat was answered by {type(reply).__name__}")
     return reply
@@ -287,9 +285,16 @@ async def _give_up(
     services: Services, namespace: NamespaceRef, token: TaskToken, reason: str, identity: str
 ) -> None:
     """What an activity reports is too large to be kept: it has failed, for good."""
-    await services.engine.submit(
-        namespace, token.workflow_id, FailActivity(token, _server_failure(reason), identity)
-    )
+    await _tell(services, namespace, FailActivity(token, _server_failure(reason), identity))
+
+
+async def _tell(services: Services, namespace: NamespaceRef, message: Answer) -> Any:
+    """What the activity's machine makes of an answer: its workflow's, or its own."""
+    token = message.token
+    if token.kind:
+        whom = Address(Kind(token.kind), token.workflow_id)
+        return await services.engine.ask(namespace, whom, message)
+    return await services.engine.submit(namespace, token.workflow_id, message)
 
 
 def _version_of(request: object) -> bytes:

@@ -21,6 +21,8 @@ from perdure.server.frontend.switched_off import REFUSALS
 from perdure.server.frontend.versions import TEMPORAL_VERSION
 
 PARTIAL: dict[str, str] = {
+    "StartActivityExecution": "no callbacks; never given to the caller's own worker at once",
+    "DescribeActivityExecution": "not which SDK its last worker used, no deployments, no callbacks",
     "RegisterNamespace": "one cluster, no archival",
     "StartWorkflowExecution": "no versioning overrides or time skipping; callbacks to"
     " `temporal://system` are refused",

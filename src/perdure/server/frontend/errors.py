@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc.status_pb2 import Status as StatusMessage  # type: ignore[import-untyped]
 from temporalio.api.enums.v1 import NamespaceState, ResourceExhaustedCause, ResourceExhaustedScope
 from temporalio.api.errordetails.v1 import (
+    ActivityExecutionAlreadyStartedFailure,
     ClientVersionNotSupportedFailure,
     NamespaceAlreadyExistsFailure,
     NamespaceInvalidStateFailure,
@@ -82,6 +83,12 @@ class Row(msgspec.Struct, frozen=True):
     detail: Callable[[Any], Message] | None = None
     message: str | None = None
     """In place of the exception's own, which may name what a client has no use for."""
+
+
+def _activity_already_started(error: errors.ActivityAlreadyStarted) -> Message:
+    return ActivityExecutionAlreadyStartedFailure(
+        start_request_id=error.start_request_id, run_id=error.run_id
+    )
 
 
 def _already_started(error: errors.AlreadyStarted) -> Message:
@@ -154,6 +161,7 @@ TABLE: dict[type[Exception], Row] = {
     errors.DeploymentLimitReached: Row(Code.RESOURCE_EXHAUSTED, _deployment_limit),
     errors.AlreadyExists: Row(Code.ALREADY_EXISTS),
     errors.AlreadyStarted: Row(Code.ALREADY_EXISTS, _already_started),
+    errors.ActivityAlreadyStarted: Row(Code.ALREADY_EXISTS, _activity_already_started),
     errors.WorkflowNotReady: Row(Code.FAILED_PRECONDITION, lambda error: WorkflowNotReadyFailure()),
     errors.QueryFailed: Row(Code.INVALID_ARGUMENT, _query_failed),
     NamespaceNotFound: Row(

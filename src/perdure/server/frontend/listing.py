@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -37,6 +38,7 @@ from perdure.server.store.ports import (
 )
 from perdure.server.visibility.execution_info import execution_info
 from perdure.server.visibility.query.binding import (
+    NO_NAMES,
     STATUSES,
     QueryError,
     system_attribute,
@@ -78,7 +80,7 @@ async def list_workflow_executions(
     """A page of the runs that a query is true of: open ones first, newest first, unless it says
     otherwise."""
     namespace = services.bind(request.namespace)
-    query = _query(namespace, request.query)
+    query = understood(namespace, request.query)
     return await _page(services, namespace, query, request.page_size, request.next_page_token)
 
 
@@ -87,7 +89,7 @@ async def scan_workflow_executions(
 ) -> bytes:
     """The same list: this old call promises no order."""
     namespace = services.bind(request.namespace)
-    query = _query(namespace, request.query)
+    query = understood(namespace, request.query)
     return await _page(services, namespace, query, request.page_size, request.next_page_token)
 
 
@@ -96,7 +98,7 @@ async def count_workflow_executions(
 ) -> bytes:
     """How many runs a query is true of, and of each group how many, if it makes groups."""
     namespace = services.bind(request.namespace)
-    query = _query(namespace, request.query, is_count=True)
+    query = understood(namespace, request.query, is_count=True)
     try:
         counts = await services.store.count_executions(namespace.number, query)
     except TooManyGroups as error:
@@ -164,9 +166,16 @@ _STATUS, _START_TIME, _CLOSE_TIME, _TYPE, _ID = (
 )
 
 
-def _query(namespace: NamespaceRef, text: str, *, is_count: bool = False) -> Query:
+def understood(
+    namespace: NamespaceRef,
+    text: str,
+    *,
+    is_count: bool = False,
+    names: Mapping[str, str] = NO_NAMES,
+) -> Query:
+    """A query as it is typed. Raises InvalidArgument."""
     try:
-        return understand(text, namespace.search_attributes, is_count=is_count)
+        return understand(text, namespace.search_attributes, is_count=is_count, names=names)
     except QueryError as error:
         raise InvalidArgument(f"invalid query: {error}") from error
 
@@ -211,7 +220,7 @@ async def _page(
     services: Services, namespace: NamespaceRef, query: Query, size: int, token: bytes
 ) -> bytes:
     """A serialised ListWorkflowExecutionsResponse; its relatives have the same fields."""
-    after = _checked(query, decode_list_token(token)) if token else None
+    after = checked_cursor(query, decode_list_token(token)) if token else None
     size_max = services.limits.list_page_max
     limit = size if 0 < size <= size_max else size_max
     parts: list[bytes] = []
@@ -237,7 +246,7 @@ async def _page(
     return b"".join(parts)
 
 
-def _checked(query: Query, cursor: VisibilityCursor) -> VisibilityCursor:
+def checked_cursor(query: Query, cursor: VisibilityCursor) -> VisibilityCursor:
     """A cursor that goes with the order of a query. Raises InvalidArgument."""
     order = query.order
     is_right = len(cursor.keys) == len(order) and all(

@@ -40,6 +40,9 @@ CAPABILITIES = NamespaceInfo.Capabilities(
     poller_autoscaling=True,
     sync_update=True,
     async_update=True,
+    standalone_activities=True,
+    standalone_activity_start_delay=True,
+    standalone_activity_operator_commands=True,
 )
 """Exactly what is honoured in every namespace."""
 

@@ -13,6 +13,7 @@ from perdure.server.frontend.options import check_operations
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.validation import check_execution, is_too_long
 from perdure.server.machines.errors import InvalidArgument
+from perdure.server.machines.ports import Address, Kind
 from perdure.transport import Caller
 
 
@@ -41,5 +42,7 @@ async def delete_workflow_execution(
     namespace = services.bind(request.namespace)
     target = request.workflow_execution
     check_execution(request.HasField("workflow_execution"), target)
-    await services.engine.delete(namespace, target.workflow_id, target.run_id)
+    await services.engine.delete(
+        namespace, Address(Kind.WORKFLOW, target.workflow_id), target.run_id
+    )
     return DeleteWorkflowExecutionResponse().SerializeToString()

@@ -8,11 +8,12 @@ without its history, and the history is appended as one length-delimited field.
 from __future__ import annotations
 
 from temporalio.api.enums.v1 import task_queue_pb2
-from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.history.v1 import ActivityTaskScheduledEventAttributes, HistoryEvent
 from temporalio.api.query.v1 import WorkflowQuery
 from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueResponse,
     PollWorkflowTaskQueueResponse,
+    StartActivityExecutionRequest,
 )
 
 from perdure.server.engine.api import (
@@ -109,8 +110,12 @@ def activity_task(namespace: NamespaceRef, ready: ActivityTaskWithInput) -> byte
     """The serialised PollActivityTaskQueueResponse of a started activity attempt."""
     task = ready.task
     token = task.token
-    event = HistoryEvent.FromString(ready.scheduled_event)
-    scheduled = event.activity_task_scheduled_event_attributes
+    scheduled: ActivityTaskScheduledEventAttributes | StartActivityExecutionRequest
+    if task.start:
+        scheduled = StartActivityExecutionRequest.FromString(task.start)
+    else:
+        event = HistoryEvent.FromString(ready.scheduled_event)
+        scheduled = event.activity_task_scheduled_event_attributes
     response = PollActivityTaskQueueResponse()
     response.task_token = encode_task_token(token)
     response.workflow_namespace = namespace.name
@@ -126,10 +131,14 @@ def activity_task(namespace: NamespaceRef, ready: ActivityTaskWithInput) -> byte
         response.header.CopyFrom(scheduled.header)
     if scheduled.HasField("input"):
         response.input.CopyFrom(scheduled.input)
-    response.workflow_type.name = task.workflow_type
     execution = response.workflow_execution
-    execution.workflow_id = token.workflow_id
-    execution.run_id = token.run_id
+    execution.SetInParent()
+    if task.start:
+        response.activity_run_id = token.run_id
+    else:
+        response.workflow_type.name = task.workflow_type
+        execution.workflow_id = token.workflow_id
+        execution.run_id = token.run_id
     response.activity_type.name = task.activity_type
     if task.heartbeat_details:
         response.heartbeat_details.ParseFromString(task.heartbeat_details)

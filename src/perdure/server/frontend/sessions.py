@@ -16,6 +16,7 @@ import logging
 from perdure.server.engine.api import EngineStopped, EngineUnavailable, NamespaceRef
 from perdure.server.frontend.services import Services
 from perdure.server.machines.errors import Rejected
+from perdure.server.machines.ports import Address, Kind
 from perdure.server.machines.workflow.inputs import (
     Input,
     LoseActivityTask,
@@ -100,7 +101,8 @@ class HeldTasks:
 
     async def _lose(self, namespace: NamespaceRef, token: TaskToken, message: Input) -> None:
         try:
-            await self._services.engine.submit(namespace, token.workflow_id, message)
+            whom = Address(Kind(token.kind), token.workflow_id)
+            await self._services.engine.ask(namespace, whom, message)
         except Rejected:
             return  # The task was answered, or timed out, by another way.
         except (EngineUnavailable, EngineStopped) as error:

@@ -48,12 +48,20 @@ class ListToken(msgspec.Struct, array_like=True, frozen=True):
     """Its values of what the list is ordered by."""
 
 
+class ActivityToken(msgspec.Struct, array_like=True, frozen=True):
+    """How a standalone activity stood when it was described."""
+
+    run_id: str
+    transitions: _EventId
+
+
 TokenT = TypeVar("TokenT")
 
 _encode = msgspec.msgpack.Encoder().encode
 _task_tokens = msgspec.msgpack.Decoder(TaskToken)
 _query_tokens = msgspec.msgpack.Decoder(QueryToken)
 _history_tokens = msgspec.msgpack.Decoder(HistoryToken)
+_activity_tokens = msgspec.msgpack.Decoder(ActivityToken)
 _list_tokens = msgspec.msgpack.Decoder(ListToken)
 
 
@@ -116,3 +124,16 @@ def decode_list_token(token: bytes) -> VisibilityCursor:
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise InvalidArgument("Invalid NextPageToken.") from None
     return VisibilityCursor(decoded.close_time_ns, decoded.start_time_ns, decoded.run, decoded.keys)
+
+
+def encode_activity_token(token: ActivityToken) -> bytes:
+    """The token as a client gets it."""
+    return _encode(token)
+
+
+def decode_activity_token(token: bytes) -> ActivityToken:
+    """What a description waits for. Raises InvalidArgument."""
+    try:
+        return _activity_tokens.decode(token)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise InvalidArgument("invalid long poll token") from None

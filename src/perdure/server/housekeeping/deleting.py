@@ -7,6 +7,7 @@ import uuid
 
 from perdure.server.engine.api import EngineApi, NamespaceRef
 from perdure.server.machines.errors import InvariantViolation, NotFound
+from perdure.server.machines.ports import Address, Kind
 from perdure.server.store.ports import CorruptBlob, RunIdentity, RunNumber
 
 logger = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ async def delete_run(
     on. Raises EngineUnavailable, EngineStopped."""
     run_id = str(uuid.UUID(bytes=identity.run_id))
     try:
-        await engine.delete(namespace, identity.workflow_id, run_id)
+        await engine.delete(namespace, Address(Kind(identity.kind), identity.workflow_id), run_id)
     except NotFound:
         pass  # Somebody else has deleted it.
     except (InvariantViolation, CorruptBlob):

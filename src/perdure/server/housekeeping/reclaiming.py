@@ -14,7 +14,7 @@ import logging
 from perdure.server.engine.api import EngineApi, EngineUnavailable, NamespaceRef
 from perdure.server.engine.clock import Clock
 from perdure.server.housekeeping.deleting import delete_run
-from perdure.server.machines.ports import SECOND_NS
+from perdure.server.machines.ports import SECOND_NS, Kind
 from perdure.server.namespaces.registry import Namespace, NamespaceRegistry
 from perdure.server.store.ports import Store, StoreError
 
@@ -57,9 +57,19 @@ async def reclaim(
 async def _delete_page(store: Store, engine: EngineApi, bound: NamespaceRef) -> tuple[int, bool]:
     """Delete some runs: how many, and whether any could not be. Raises EngineUnavailable,
     StoreError."""
+    deleted, has_failed = 0, False
+    for kind in Kind:
+        count, failed = await _delete_kind(store, engine, bound, kind)
+        deleted, has_failed = deleted + count, has_failed or failed
+    return deleted, has_failed
+
+
+async def _delete_kind(
+    store: Store, engine: EngineApi, bound: NamespaceRef, kind: Kind
+) -> tuple[int, bool]:
     after, deleted, has_failed = None, 0, False
     for _ in itertools.count():
-        page = await store.list_executions(bound.number, after, PAGE)
+        page = await store.list_executions(bound.number, after, PAGE, kind=kind)
         for begin in range(0, len(page.runs), GROUP):
             group = page.runs[begin : begin + GROUP]
             done = await asyncio.gather(

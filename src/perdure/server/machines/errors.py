@@ -73,6 +73,15 @@ class AlreadyStarted(Rejected):
         self.first_execution_run_id = first_execution_run_id
 
 
+class ActivityAlreadyStarted(Rejected):
+    """The id of a standalone activity is taken, as the policies of the request see it."""
+
+    def __init__(self, message: str, *, start_request_id: str, run_id: str) -> None:
+        super().__init__(message)
+        self.start_request_id = start_request_id
+        self.run_id = run_id
+
+
 class StartDeduplicated(Rejected):
     """The request has started a run before, which is over: it does not start another."""
 

@@ -93,6 +93,8 @@ class Kind(enum.IntEnum):
 
     WORKFLOW = 0
     SCHEDULE = 1
+    ACTIVITY = 2
+    """One of its own, without a workflow."""
 
 
 class Names(NamedTuple):
@@ -222,6 +224,13 @@ class Machine(NamedTuple):
     decode_run: Callable[[bytes, Iterable[tuple[int, bytes, bytes]]], Any]
     may_hold_tasks: Callable[[Any], bool]
     """Whether workers may hold tasks of a run."""
+    delete: Callable[[str, Any], Any]
+    """The input that deletes a run, by its id; with the run itself when it is not the current
+    one."""
+    no_such_run: Callable[[str, str], str]
+    """What those are told who name an id, or a run of it, that does not exist."""
+    lost_tasks: Callable[[Any], list[Any]]
+    """The inputs that tell a run that whatever workers hold its tasks are dead."""
     is_crowded: Callable[[Any, Limits], bool]
     """Whether a run (or None) cannot hear more for now."""
     sender_that_must_wait: Callable[[Any], Address | None]

@@ -10,11 +10,12 @@ import msgspec
 from perdure.server.machines.ports import Kind, Machine
 from perdure.server.machines.schedule.machine import SCHEDULE_MACHINE
 from perdure.server.machines.schedule.messages import Message as ScheduleMessage
+from perdure.server.machines.standalone.machine import ACTIVITY_MACHINE
 from perdure.server.machines.workflow.machine import WORKFLOW_MACHINE
 from perdure.server.machines.workflow.messages import Message as WorkflowMessage
 
 MACHINES: Mapping[Kind, Machine] = {
-    machine.kind: machine for machine in (WORKFLOW_MACHINE, SCHEDULE_MACHINE)
+    machine.kind: machine for machine in (WORKFLOW_MACHINE, SCHEDULE_MACHINE, ACTIVITY_MACHINE)
 }
 
 Message = WorkflowMessage | ScheduleMessage

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from temporalio.api.common.v1 import SearchAttributes
@@ -10,25 +10,24 @@ from temporalio.api.common.v1 import SearchAttributes
 from perdure.server.machines.schedule.state import Blob
 from perdure.server.machines.schedule.state import Run as ScheduleRun
 from perdure.server.machines.search_attributes import (
-    KEYWORD_LIST,
     NO_CUSTOM,
-    PREDEFINED_ATTRIBUTES,
-    TEXT,
     CustomAttributes,
-    Scalar,
-    read_value,
 )
+from perdure.server.machines.standalone.state import ActivityRun
 from perdure.server.machines.workflow.state import Run, Status
 from perdure.server.store.ports import VisibilityRow
+from perdure.server.visibility.activity_info import activity_row
 from perdure.server.visibility.execution_info import shown_search_attributes
-from perdure.server.visibility.query.words import words_of
+from perdure.server.visibility.values import values_of
 
 BUILD_IDS = "BuildIds"
 PAUSED = "TemporalSchedulePaused"
 SCHEDULER = "temporal-sys-scheduler-workflow"
 
 
-def visibility_row(run: Run | ScheduleRun, custom: CustomAttributes = NO_CUSTOM) -> VisibilityRow:
+def visibility_row(
+    run: Run | ScheduleRun | ActivityRun, custom: CustomAttributes = NO_CUSTOM
+) -> VisibilityRow:
     """The row of a run; `custom` are the search attributes of its namespace."""
     return _PROJECTIONS[type(run)](run, custom)
 
@@ -36,7 +35,7 @@ def visibility_row(run: Run | ScheduleRun, custom: CustomAttributes = NO_CUSTOM)
 def _schedule_row(run: ScheduleRun, custom: CustomAttributes) -> VisibilityRow:
     state = run.state
     attributes = SearchAttributes.FromString(run.blobs.get(Blob.SEARCH_ATTRIBUTES, b""))
-    values = [pair for pair in _values(attributes, custom) if pair[0] != PAUSED]
+    values = [pair for pair in values_of(attributes, custom) if pair[0] != PAUSED]
     return VisibilityRow(
         workflow_type=SCHEDULER,
         status=Status.RUNNING,
@@ -48,7 +47,7 @@ def _schedule_row(run: ScheduleRun, custom: CustomAttributes) -> VisibilityRow:
 
 def _workflow_row(run: Run, custom: CustomAttributes) -> VisibilityRow:
     recorded = run.recorded
-    values = list(_values(shown_search_attributes(run), custom))
+    values = list(values_of(shown_search_attributes(run), custom))
     is_open = run.is_open
     return VisibilityRow(
         workflow_type=recorded.workflow_type,
@@ -73,30 +72,8 @@ def _workflow_row(run: Run, custom: CustomAttributes) -> VisibilityRow:
     )
 
 
-def _values(attributes: SearchAttributes, custom: CustomAttributes) -> Iterator[tuple[str, Scalar]]:
-    """Each field and value of search attributes; what a list shows is found by it too."""
-    for name, payload in attributes.indexed_fields.items():
-        known = custom.get(name)
-        kind = known.type if known is not None else PREDEFINED_ATTRIBUTES.get(name)
-        if kind is None:
-            continue  # It was removed from the namespace.
-        field = known.field if known is not None else name
-        try:
-            value = read_value(payload, kind)
-        except ValueError:
-            continue  # It was removed, and added again with another type.
-        if kind == KEYWORD_LIST:
-            assert isinstance(value, list)
-            yield from ((field, one) for one in dict.fromkeys(value))
-        elif kind == TEXT:
-            # A text without words is there all the same.
-            yield from ((field, word) for word in words_of(str(value)) or ("",))
-        else:
-            assert not isinstance(value, list)
-            yield field, value
-
-
 _PROJECTIONS: dict[type, Callable[[Any, CustomAttributes], VisibilityRow]] = {
     Run: _workflow_row,
     ScheduleRun: _schedule_row,
+    ActivityRun: activity_row,
 }

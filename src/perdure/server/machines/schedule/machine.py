@@ -12,7 +12,7 @@ from perdure.server.machines.schedule.codec import (
     record_key,
 )
 from perdure.server.machines.schedule.decide import decide
-from perdure.server.machines.schedule.inputs import WakeUp
+from perdure.server.machines.schedule.inputs import DeleteSchedule, WakeUp
 from perdure.server.machines.schedule.state import Run, Schedule
 
 
@@ -28,6 +28,18 @@ def _run_named_by(message: Any) -> str:
 def _never(run: Run) -> bool:
     """Workers know nothing of schedules."""
     return False
+
+
+def _no_tasks(run: Run) -> list[Any]:
+    return []
+
+
+def _delete(run_id: str, other: Run | None) -> DeleteSchedule:
+    return DeleteSchedule()
+
+
+def _no_such_run(schedule_id: str, run_id: str) -> str:
+    return f"schedule not found for ID: {schedule_id}"
 
 
 def _never_crowded(run: Run | None, limits: Limits) -> bool:
@@ -58,6 +70,9 @@ SCHEDULE_MACHINE = Machine(
     record_key=record_key,
     decode_run=decode_run,
     may_hold_tasks=_never,
+    delete=_delete,
+    no_such_run=_no_such_run,
+    lost_tasks=_no_tasks,
     is_crowded=_never_crowded,
     sender_that_must_wait=_nobody,
     is_wanted=_always_wanted,

@@ -52,6 +52,8 @@ class TaskToken(msgspec.Struct, array_like=True, frozen=True):
     """Set, with `scheduled_event_id` 0, when an activity is named by its id instead."""
     start_id: str = ""
     """Of a workflow task, which start of it this was: after a loss, ids and stamps come again."""
+    kind: int = 0
+    """Of what `workflow_id` is the id: 0 of a workflow, and else as in `machines.ports.Kind`."""
 
 
 # ---- from clients
@@ -450,6 +452,8 @@ class StartedActivityTask(msgspec.Struct):
     heartbeat_details: bytes
     retry_policy: bytes
     priority: bytes | None
+    start: bytes = b""
+    """Of a standalone activity: the serialised StartActivityExecutionRequest, which has them."""
 
 
 class UpdatedWorkflowOptions(msgspec.Struct):

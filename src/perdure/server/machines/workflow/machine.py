@@ -12,11 +12,16 @@ from perdure.server.machines.workflow.codec import (
     record_key,
 )
 from perdure.server.machines.workflow.deadlines import may_hold_tasks
-from perdure.server.machines.workflow.decide import decide, run_named_by
+from perdure.server.machines.workflow.decide import decide, not_found_text, run_named_by
 from perdure.server.machines.workflow.from_workflows.answers import answer_to, is_wanted
-from perdure.server.machines.workflow.inputs import WakeUp
+from perdure.server.machines.workflow.inputs import (
+    DeleteWorkflow,
+    LoseActivityTask,
+    WakeUp,
+    WorkflowTaskUndelivered,
+)
 from perdure.server.machines.workflow.messages import Command
-from perdure.server.machines.workflow.state import Run, Workflow
+from perdure.server.machines.workflow.state import AttemptState, Run, Workflow
 
 
 def _subject(names: Names, run: Run | None) -> Workflow:
@@ -33,6 +38,17 @@ def _is_crowded(run: Run | None, limits: Limits) -> bool:
             or run.pending.buffered_bytes >= limits.buffered_bytes_max // 2
         )
     )
+
+
+def _lost_tasks(run: Run) -> list[Any]:
+    lost: list[Any] = [
+        LoseActivityTask(run.run_id, event_id, pending.attempt.stamp)
+        for event_id, pending in run.activities.items()
+        if pending.attempt.state == AttemptState.STARTED
+    ]
+    if run.is_task_started:
+        lost.append(WorkflowTaskUndelivered(run.run_id, run.pending.task_stamp))
+    return lost
 
 
 def _sender_that_must_wait(message: Any) -> Address | None:
@@ -52,6 +68,9 @@ WORKFLOW_MACHINE = Machine(
     record_key=record_key,
     decode_run=decode_run,
     may_hold_tasks=may_hold_tasks,
+    delete=DeleteWorkflow,
+    no_such_run=not_found_text,
+    lost_tasks=_lost_tasks,
     is_crowded=_is_crowded,
     sender_that_must_wait=_sender_that_must_wait,
     is_wanted=is_wanted,

@@ -141,7 +141,7 @@ INSERT OR REPLACE INTO perdure_batch (namespace, job_id, state) VALUES (?, ?, ?)
 DELETE FROM perdure_batch WHERE namespace = ? AND job_id = ?;
 
 -- name: closed_runs
-SELECT close_time_ns, run, namespace, workflow_id, run_id FROM perdure_run
+SELECT close_time_ns, run, namespace, workflow_id, run_id, kind FROM perdure_run
 WHERE namespace = ? AND close_time_ns > 0 AND close_time_ns >= ? AND close_time_ns < ? AND (close_time_ns, run) > (?, ?)
 ORDER BY close_time_ns, run LIMIT ?;
 

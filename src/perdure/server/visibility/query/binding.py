@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from perdure.server.machines.search_attributes import (
     BOOL,
@@ -80,6 +81,9 @@ STATUSES: dict[str, int] = {
 """Each status as queries name it."""
 
 
+NO_NAMES: Mapping[str, str] = MappingProxyType({})
+
+
 class QueryError(Exception):
     """A query that makes no sense; the message says what is wrong."""
 
@@ -116,17 +120,19 @@ def understand(
     *,
     is_count: bool = False,
     is_of_schedules: bool = False,
+    names: Mapping[str, str] = NO_NAMES,
 ) -> Query:
     """The typed tree of a query. Raises QueryError.
 
     Runs of a namespace division are left out unless the query speaks of it. Only a count makes
-    groups; a list of them is a list of runs, as on the real server.
+    groups; a list of them is a list of runs, as on the real server. `names`: what attributes are
+    also called, of runs that are not workflows.
     """
     try:
         statement = parse(text)
     except QuerySyntaxError as error:
         raise QueryError(f"malformed SQL query: {error}") from error
-    binder = _Binder(custom, is_of_schedules=is_of_schedules)
+    binder = _Binder(custom, names, is_of_schedules=is_of_schedules)
     condition = None if statement.condition is None else binder.filter(statement.condition)
     if len(statement.groups) > 1:
         raise QueryError(f"{_UNSUPPORTED}'GROUP BY' clause supports only a single field")
@@ -159,8 +165,11 @@ def system_attribute(name: str) -> Attribute:
 
 
 class _Binder:
-    def __init__(self, custom: CustomAttributes, *, is_of_schedules: bool) -> None:
+    def __init__(
+        self, custom: CustomAttributes, names: Mapping[str, str], *, is_of_schedules: bool
+    ) -> None:
         self._custom = custom
+        self._names = names
         self._is_of_schedules = is_of_schedules
         self.speaks_of_division = False
 
@@ -168,7 +177,7 @@ class _Binder:
         """What a name names."""
         if not isinstance(expression, Column):
             raise QueryError(f"{_INVALID}must be a column name but was {_kind(expression)}")
-        name = expression.name
+        name = self._names.get(expression.name, expression.name)
         if name == DIVISION:
             self.speaks_of_division = True
         if self._is_of_schedules and name == SCHEDULE_ID:
