@@ -16,12 +16,17 @@ from perdure.client.executions import (
 from perdure.client.handle import WorkflowHandle
 from perdure.client.inputs import (
     CountWorkflowsInput,
+    CreateScheduleInput,
+    ListSchedulesInput,
     ListWorkflowsInput,
     StartWorkflowInput,
     UpdateWithStartUpdateWorkflowInput,
 )
 from perdure.client.interceptor import Interceptor
 from perdure.client.outbound import intercepted
+from perdure.client.schedule_handle import ScheduleHandle
+from perdure.client.schedule_spec import ScheduleBackfill
+from perdure.client.schedules import Schedule, ScheduleAsyncIterator
 from perdure.client.starting import StartWorkflowOptions
 from perdure.client.status import WorkflowUpdateStage
 from perdure.client.updates import WorkflowUpdateHandle
@@ -541,3 +546,56 @@ class Client:
             workflow_id=workflow_id, run_id=run_id, activity_id=activity_id
         )
         return AsyncActivityHandle(self._connection, reference)
+
+    async def create_schedule(
+        self,
+        id: str,  # noqa: A002 -- the mirrored name
+        schedule: Schedule,
+        *,
+        trigger_immediately: bool = False,
+        backfill: Sequence[ScheduleBackfill] = (),
+        memo: Mapping[str, Any] | None = None,
+        search_attributes: TypedSearchAttributes | SearchAttributes | None = None,
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> ScheduleHandle:
+        """Make a schedule, perhaps have it act at once and for times that are past.
+
+        Raises ScheduleAlreadyRunningError when there is one of this id, RPCError otherwise.
+        """
+        return await self._connection.outbound.create_schedule(
+            CreateScheduleInput(
+                id=id,
+                schedule=schedule,
+                trigger_immediately=trigger_immediately,
+                backfill=backfill,
+                memo=memo,
+                search_attributes=search_attributes,
+                rpc_metadata=rpc_metadata or {},
+                rpc_timeout=rpc_timeout,
+            )
+        )
+
+    def get_schedule_handle(self, id: str) -> ScheduleHandle:  # noqa: A002 -- the mirrored name
+        """The handle of a schedule that may exist."""
+        return ScheduleHandle(self._connection, id)
+
+    async def list_schedules(
+        self,
+        query: str | None = None,
+        *,
+        page_size: int = 1000,
+        next_page_token: bytes | None = None,
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> ScheduleAsyncIterator:
+        """The schedules that a visibility query finds, for `async for`."""
+        return self._connection.outbound.list_schedules(
+            ListSchedulesInput(
+                page_size=page_size,
+                next_page_token=next_page_token,
+                rpc_metadata=rpc_metadata or {},
+                rpc_timeout=rpc_timeout,
+                query=query,
+            )
+        )

@@ -91,3 +91,10 @@ class AsyncActivityCancelledError(PerdureError):
     def __init__(self, details: ActivityCancellationDetails | None = None) -> None:
         super().__init__("Activity cancelled")
         self.details = details
+
+
+class ScheduleAlreadyRunningError(PerdureError):
+    """There is a schedule of this id."""
+
+    def __init__(self) -> None:
+        super().__init__("Schedule already running")

@@ -6,7 +6,7 @@ interceptor wants to tell the interceptors of the worker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,8 @@ from perdure.service import Metadata
 
 if TYPE_CHECKING:
     from perdure.client.async_activity import AsyncActivityIDReference
+    from perdure.client.schedule_spec import ScheduleBackfill, ScheduleOverlapPolicy
+    from perdure.client.schedules import Schedule, ScheduleUpdate, ScheduleUpdateInput
 
 Headers = Mapping[str, Payload]
 
@@ -276,3 +278,98 @@ class ReportCancellationAsyncActivityInput:
     rpc_metadata: Metadata
     rpc_timeout: timedelta | None
     data_converter_override: DataConverter | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class CreateScheduleInput:
+    """A schedule to make."""
+
+    id: str
+    schedule: Schedule
+    trigger_immediately: bool
+    backfill: Sequence[ScheduleBackfill]
+    memo: Mapping[str, Any] | None
+    search_attributes: TypedSearchAttributes | SearchAttributes | None
+    rpc_metadata: Metadata
+    rpc_timeout: timedelta | None
+
+
+@dataclass(slots=True, kw_only=True)
+class BackfillScheduleInput:
+    """Times for which a schedule is to act."""
+
+    id: str
+    backfills: Sequence[ScheduleBackfill]
+    rpc_metadata: Metadata
+    rpc_timeout: timedelta | None
+
+
+@dataclass(slots=True, kw_only=True)
+class DeleteScheduleInput:
+    """A schedule to forget."""
+
+    id: str
+    rpc_metadata: Metadata
+    rpc_timeout: timedelta | None
+
+
+@dataclass(slots=True, kw_only=True)
+class DescribeScheduleInput:
+    """A schedule to describe."""
+
+    id: str
+    rpc_metadata: Metadata
+    rpc_timeout: timedelta | None
+
+
+@dataclass(slots=True, kw_only=True)
+class PauseScheduleInput:
+    """A schedule to pause."""
+
+    id: str
+    note: str | None
+    rpc_metadata: Metadata
+    rpc_timeout: timedelta | None
+
+
+@dataclass(slots=True, kw_only=True)
+class TriggerScheduleInput:
+    """A schedule that is to act now."""
+
+    id: str
+    overlap: ScheduleOverlapPolicy | None
+    rpc_metadata: Metadata
+    rpc_timeout: timedelta | None
+
+
+@dataclass(slots=True, kw_only=True)
+class UnpauseScheduleInput:
+    """A schedule that is to act again."""
+
+    id: str
+    note: str | None
+    rpc_metadata: Metadata
+    rpc_timeout: timedelta | None
+
+
+@dataclass(slots=True, kw_only=True)
+class UpdateScheduleInput:
+    """A schedule to change."""
+
+    id: str
+    updater: Callable[
+        [ScheduleUpdateInput], ScheduleUpdate | Awaitable[ScheduleUpdate | None] | None
+    ]
+    rpc_metadata: Metadata
+    rpc_timeout: timedelta | None
+
+
+@dataclass(slots=True, kw_only=True)
+class ListSchedulesInput:
+    """The schedules that a visibility query finds."""
+
+    page_size: int
+    next_page_token: bytes | None
+    rpc_metadata: Metadata
+    rpc_timeout: timedelta | None
+    query: str | None = None

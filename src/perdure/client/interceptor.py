@@ -5,14 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from perdure.client.inputs import (
+    BackfillScheduleInput,
     CancelWorkflowInput,
     CompleteAsyncActivityInput,
     CountWorkflowsInput,
+    CreateScheduleInput,
+    DeleteScheduleInput,
+    DescribeScheduleInput,
     DescribeWorkflowInput,
     FailAsyncActivityInput,
     FetchWorkflowHistoryEventsInput,
     HeartbeatAsyncActivityInput,
+    ListSchedulesInput,
     ListWorkflowsInput,
+    PauseScheduleInput,
     QueryWorkflowInput,
     ReportCancellationAsyncActivityInput,
     SignalWorkflowInput,
@@ -20,6 +26,9 @@ from perdure.client.inputs import (
     StartWorkflowUpdateInput,
     StartWorkflowUpdateWithStartInput,
     TerminateWorkflowInput,
+    TriggerScheduleInput,
+    UnpauseScheduleInput,
+    UpdateScheduleInput,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +39,8 @@ if TYPE_CHECKING:
     )
     from perdure.client.handle import WorkflowHandle
     from perdure.client.history import WorkflowHistoryEventAsyncIterator
+    from perdure.client.schedule_handle import ScheduleHandle
+    from perdure.client.schedules import ScheduleAsyncIterator, ScheduleDescription
     from perdure.client.updates import WorkflowUpdateHandle
 
 
@@ -125,3 +136,39 @@ class OutboundInterceptor:
     ) -> None:
         """`AsyncActivityHandle.report_cancellation`"""
         await self.next.report_cancellation_async_activity(input)
+
+    async def create_schedule(self, input: CreateScheduleInput) -> ScheduleHandle:  # noqa: A002
+        """Make a schedule."""
+        return await self.next.create_schedule(input)
+
+    async def backfill_schedule(self, input: BackfillScheduleInput) -> None:  # noqa: A002
+        """Have a schedule act for times that are past."""
+        await self.next.backfill_schedule(input)
+
+    async def delete_schedule(self, input: DeleteScheduleInput) -> None:  # noqa: A002
+        """Forget a schedule."""
+        await self.next.delete_schedule(input)
+
+    async def describe_schedule(self, input: DescribeScheduleInput) -> ScheduleDescription:  # noqa: A002
+        """Describe a schedule."""
+        return await self.next.describe_schedule(input)
+
+    async def pause_schedule(self, input: PauseScheduleInput) -> None:  # noqa: A002
+        """Pause a schedule."""
+        await self.next.pause_schedule(input)
+
+    async def trigger_schedule(self, input: TriggerScheduleInput) -> None:  # noqa: A002
+        """Have a schedule act now."""
+        await self.next.trigger_schedule(input)
+
+    async def unpause_schedule(self, input: UnpauseScheduleInput) -> None:  # noqa: A002
+        """Have a schedule act again."""
+        await self.next.unpause_schedule(input)
+
+    async def update_schedule(self, input: UpdateScheduleInput) -> None:  # noqa: A002
+        """Change a schedule."""
+        await self.next.update_schedule(input)
+
+    def list_schedules(self, input: ListSchedulesInput) -> ScheduleAsyncIterator:  # noqa: A002
+        """List schedules."""
+        return self.next.list_schedules(input)

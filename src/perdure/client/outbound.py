@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from perdure.client import acting
+from perdure.client import acting, scheduling
 from perdure.client.async_activity import (
     complete_activity,
     fail_activity,
@@ -21,14 +21,20 @@ from perdure.client.executions import (
 from perdure.client.handle import WorkflowHandle
 from perdure.client.history import WorkflowHistoryEventAsyncIterator
 from perdure.client.inputs import (
+    BackfillScheduleInput,
     CancelWorkflowInput,
     CompleteAsyncActivityInput,
     CountWorkflowsInput,
+    CreateScheduleInput,
+    DeleteScheduleInput,
+    DescribeScheduleInput,
     DescribeWorkflowInput,
     FailAsyncActivityInput,
     FetchWorkflowHistoryEventsInput,
     HeartbeatAsyncActivityInput,
+    ListSchedulesInput,
     ListWorkflowsInput,
+    PauseScheduleInput,
     QueryWorkflowInput,
     ReportCancellationAsyncActivityInput,
     SignalWorkflowInput,
@@ -36,9 +42,14 @@ from perdure.client.inputs import (
     StartWorkflowUpdateInput,
     StartWorkflowUpdateWithStartInput,
     TerminateWorkflowInput,
+    TriggerScheduleInput,
+    UnpauseScheduleInput,
+    UpdateScheduleInput,
 )
 from perdure.client.interceptor import Interceptor, OutboundInterceptor
 from perdure.client.queries import ask
+from perdure.client.schedule_handle import ScheduleHandle
+from perdure.client.schedules import ScheduleAsyncIterator, ScheduleDescription
 from perdure.client.starting import send_start
 from perdure.client.updates import WorkflowUpdateHandle, send_update
 from perdure.client.with_start import send_update_with_start
@@ -133,3 +144,40 @@ class ToService:
     ) -> None:
         """Report a cancellation."""
         await report_cancellation_of_activity(self._connection, asked)
+
+    async def create_schedule(self, asked: CreateScheduleInput) -> ScheduleHandle:
+        """Make a schedule."""
+        await scheduling.create(self._connection, asked)
+        return ScheduleHandle(self._connection, asked.id)
+
+    async def backfill_schedule(self, asked: BackfillScheduleInput) -> None:
+        """Have a schedule act for times that are past."""
+        await scheduling.backfill(self._connection, asked)
+
+    async def delete_schedule(self, asked: DeleteScheduleInput) -> None:
+        """Forget a schedule."""
+        await scheduling.delete(self._connection, asked)
+
+    async def describe_schedule(self, asked: DescribeScheduleInput) -> ScheduleDescription:
+        """Describe a schedule."""
+        return await scheduling.describe(self._connection, asked)
+
+    async def pause_schedule(self, asked: PauseScheduleInput) -> None:
+        """Pause a schedule."""
+        await scheduling.pause(self._connection, asked)
+
+    async def trigger_schedule(self, asked: TriggerScheduleInput) -> None:
+        """Have a schedule act now."""
+        await scheduling.trigger(self._connection, asked)
+
+    async def unpause_schedule(self, asked: UnpauseScheduleInput) -> None:
+        """Have a schedule act again."""
+        await scheduling.unpause(self._connection, asked)
+
+    async def update_schedule(self, asked: UpdateScheduleInput) -> None:
+        """Change a schedule."""
+        await scheduling.update(self._connection, asked)
+
+    def list_schedules(self, asked: ListSchedulesInput) -> ScheduleAsyncIterator:
+        """List schedules."""
+        return ScheduleAsyncIterator(self._connection, asked)
