@@ -43,6 +43,7 @@ from perdure.server.engine.api import (
 )
 from perdure.server.engine.engine import Engine
 from perdure.server.machines.errors import AlreadyStarted
+from perdure.server.machines.ports import Address, Kind
 from perdure.server.machines.workflow.inputs import (
     CancelActivity,
     CancelWorkflow,
@@ -449,7 +450,9 @@ class Service:
         await self.insist(
             lambda: self._network.call(
                 f"delete {workflow_id} {run_id}",
-                lambda engine: engine.delete(NAMESPACE, workflow_id, run_id),
+                lambda engine: engine.delete(
+                    NAMESPACE, Address(Kind.WORKFLOW, workflow_id), run_id
+                ),
                 answered=lambda answer: self._witness.deleted(workflow_id, run_id),
             )
         )
