@@ -50,10 +50,13 @@ class Worker:
         *,
         task_queue: str,
         activities: Sequence[Callable[..., Any]] = (),
+        nexus_service_handlers: Sequence[Any] = (),
         workflows: Sequence[type] = (),
         activity_executor: Executor | None = None,
         workflow_task_executor: ThreadPoolExecutor | None = None,
+        nexus_task_executor: Executor | None = None,
         workflow_runner: WorkflowRunner = SandboxedWorkflowRunner(),  # noqa: B008 -- frozen
+        unsandboxed_workflow_runner: WorkflowRunner = UnsandboxedWorkflowRunner(),  # noqa: B008
         interceptors: Sequence[Interceptor] = (),
         build_id: str | None = None,
         identity: str | None = None,
@@ -61,6 +64,7 @@ class Worker:
         max_concurrent_workflow_tasks: int | None = None,
         max_concurrent_activities: int | None = None,
         max_concurrent_local_activities: int | None = None,
+        max_concurrent_nexus_tasks: int | None = None,
         max_concurrent_workflow_task_polls: int | None = None,
         nonsticky_to_sticky_poll_ratio: float = 0.2,
         max_concurrent_activity_task_polls: int | None = None,
@@ -77,15 +81,11 @@ class Worker:
         debug_mode: bool = False,
         disable_eager_activity_execution: bool = False,
         on_fatal_error: Callable[[BaseException], Awaitable[None]] | None = None,
+        disable_safe_workflow_eviction: bool = False,
         patch_activation_callback: Callable[[PatchActivationInput], bool] | None = None,
         workflow_task_poller_behavior: PollerBehavior = PollerBehaviorAutoscaling(),  # noqa: B008
         activity_task_poller_behavior: PollerBehavior = PollerBehaviorAutoscaling(),  # noqa: B008
-        unsandboxed_workflow_runner: WorkflowRunner = UnsandboxedWorkflowRunner(),  # noqa: B008
-        nexus_service_handlers: Sequence[Any] = (),
-        nexus_task_executor: Executor | None = None,
-        max_concurrent_nexus_tasks: int | None = None,
         nexus_task_poller_behavior: PollerBehavior = PollerBehaviorAutoscaling(),  # noqa: B008
-        disable_safe_workflow_eviction: bool = False,
         disable_payload_error_limit: bool = False,
     ) -> None:
         """Raises ValueError or TypeError for what cannot be run.
