@@ -56,6 +56,7 @@ BY_HAND = frozenset(
     if program.__module__.endswith(
         (
             ".refusals",
+            ".closed",
             ".commands",
             ".deployments",
             ".listing",

@@ -26,8 +26,7 @@ PARTIAL: dict[str, str] = {
     "RegisterNamespace": "one cluster, no archival",
     "StartWorkflowExecution": "no versioning overrides or time skipping; callbacks to"
     " `temporal://system` are refused",
-    "DescribeWorkflowExecution": "Nexus operations come with them; a closed run lists"
-    " nothing pending",
+    "DescribeWorkflowExecution": "Nexus operations come with them",
     "GetSearchAttributes": "those of every namespace; the custom ones are asked of OperatorService",
     "CreateWorkerDeploymentVersion": "no workers that the server starts",
     "RespondWorkflowTaskCompleted": "commands of Nexus are refused; no pages",

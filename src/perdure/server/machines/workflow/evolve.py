@@ -460,15 +460,11 @@ def _closed(
         recorded.close_time_ns = time_ns
         if attributes_name:
             recorded.successor_run_id = getattr(event, attributes_name).new_execution_run_id
-        touched.update((RecordKind.ACTIVITY, key) for key in run.activities)
+        # Activities and children stay as they were, to be described.
         touched.update((RecordKind.TIMER, key) for key in run.timers)
-        touched.update((RecordKind.CHILD, key) for key in run.children)
         touched.update((RecordKind.EXTERNAL_SIGNAL, key) for key in run.external_signals)
         touched.update((RecordKind.EXTERNAL_CANCEL, key) for key in run.external_cancels)
-        run.activities.clear()
-        run.activity_ids.clear()
         run.timers.clear()
-        run.children.clear()
         run.external_signals.clear()
         run.external_cancels.clear()
 

@@ -81,7 +81,7 @@ def is_wanted(run: Run | None, command: Command) -> bool:
     """Whether the source, whose current run is `run`, still waits for what its command will come
     to. What a run asked for and did not live to see asked never happens, as on the real server."""
     source = command.source
-    if run is None or run.recorded.run_id != source.run_id:
+    if run is None or not run.is_open or run.recorded.run_id != source.run_id:
         return False
     event_id = source.initiated_event_id
     match command:
