@@ -66,11 +66,11 @@ def test_a_cron_string_becomes_a_calendar(cron: str, expected: str) -> None:
 
 
 def test_comments_zones_and_intervals_come_out_of_cron_strings() -> None:
-    spec = normalise(
-        ScheduleSpec(cron_string=["CRON_TZ=Asia/Tokyo 0 12 * * * # a # b", "@every 1d/90m"])
-    )
+    spec = normalise(ScheduleSpec(cron_string=["CRON_TZ=Asia/Tokyo 0 12 * * * # a # b"]))
     assert spec.structured_calendar[0].comment == "a # b"
     assert spec.timezone_name == "Asia/Tokyo"
+    spec = normalise(ScheduleSpec(cron_string=["CRON_TZ=Asia/Tokyo @every 1d/90m"]))
+    assert not spec.timezone_name
     assert (spec.interval[0].interval.seconds, spec.interval[0].phase.seconds) == (86400, 5400)
     assert not spec.cron_string
 

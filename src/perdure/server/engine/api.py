@@ -208,10 +208,6 @@ class EngineApi(Protocol):
         EngineUnavailable."""
         ...
 
-    def now_ns(self) -> int:
-        """What time it is for the engine."""
-        ...
-
     async def ask(self, namespace: NamespaceRef, whom: Address, message: Any) -> Any:
         """The same for a subject of any kind: its machine's input, and its machine's reply."""
         ...

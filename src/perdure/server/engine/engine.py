@@ -261,10 +261,6 @@ class Engine:
         reply: Reply = await self.pipeline.submit(namespace, workflow_id, message)
         return reply
 
-    def now_ns(self) -> int:
-        """What time it is for the engine."""
-        return self._clock.now_ns()
-
     async def ask(self, namespace: NamespaceRef, whom: Address, message: Any) -> Any:
         """The same for a subject of any kind."""
         return await self.pipeline.submit(namespace, whom.id, message, whom.kind)

@@ -174,7 +174,7 @@ async def list_schedules(
         page = await services.store.list_executions(
             namespace.number, after, wanted, _SHOWN_RECORDS, query, Kind.SCHEDULE
         )
-        now_ns = services.engine.now_ns()
+        now_ns = services.clock.now_ns()
         parts += [
             embedded(_ENTRIES, schedule_views.entry(listed, namespace, now_ns))
             for listed in page.runs

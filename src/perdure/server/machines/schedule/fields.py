@@ -95,7 +95,7 @@ def parse_cron(text: str) -> CronString:
             raise BadSpec("CronString has time zone but missing fields")
         zone, schedule = setting.partition("=")[2], schedule.strip()
     if schedule.startswith("@every "):
-        return CronString(None, _interval(schedule.removeprefix("@every ").strip()), zone)
+        return CronString(None, _interval(schedule.removeprefix("@every ").strip()), "")
     words = _DESCRIPTORS.get(schedule, schedule).split()
     order = _ORDERS.get(len(words))
     if order is None:

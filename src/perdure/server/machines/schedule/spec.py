@@ -53,11 +53,11 @@ def normalise(spec: ScheduleSpec) -> ScheduleSpec:
     zones: set[str] = set()
     for text in spec.cron_string:
         cron = parse_cron(text)
+        zones.add(cron.zone)
         if cron.interval is not None:
             normal.interval.append(cron.interval)
         else:
             assert cron.calendar is not None, "a cron string is one or the other"
-            zones.add(cron.zone)
             normal.structured_calendar.append(cron.calendar)
     named = zones - {""}
     if len(zones) > 1 or (named and spec.timezone_name and named != {spec.timezone_name}):
