@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT: Final = timedelta(seconds=5)
 """A server that is up answers within milliseconds; nobody wants to wait for one that is not."""
 
+SCHEDULER: Final = "temporal-sys-scheduler:"
+"""What servers put before the id of a schedule."""
+
 _Result = TypeVar("_Result")
 
 
@@ -83,6 +86,12 @@ def _explained(error: RPCError, target: Target) -> str:
             return (
                 f"there is no namespace {target.namespace!r} at {target.address}: choose one with "
                 "--namespace, or start the server with it (`perdure dev --namespace ...`)"
+            )
+        _, is_schedule, schedule_id = error.message.partition(SCHEDULER)
+        if is_schedule:
+            return (
+                f"there is no schedule {schedule_id!r} in namespace {target.namespace!r} "
+                "(`perdure schedule list` shows what there is)"
             )
         if "already completed" in error.message:
             return f"{error.message} (`perdure workflow show` tells how)"

@@ -10,6 +10,7 @@ from perdure.cli.batch import batches
 from perdure.cli.cluster import clusters
 from perdure.cli.dev import dev, server
 from perdure.cli.namespace import namespaces
+from perdure.cli.schedule import schedules
 from perdure.cli.search_attribute import search_attributes
 from perdure.cli.task_queue import task_queues
 from perdure.cli.worker import worker
@@ -26,7 +27,16 @@ app = typer.Typer(
 app.command()(dev)
 app.command()(worker)
 app.add_typer(workflows)
-for group in (activities, batches, task_queues, namespaces, search_attributes, clusters, server):
+for group in (
+    schedules,
+    activities,
+    batches,
+    task_queues,
+    namespaces,
+    search_attributes,
+    clusters,
+    server,
+):
     app.add_typer(group)
 
 
