@@ -146,6 +146,7 @@ async def test_only_what_is_honoured_is_advertised(client: Client) -> None:
         "signal_and_query_header",
         "internal_error_differentiation",
         "activity_failure_include_heartbeat",
+        "supports_schedules",
         "build_id_based_versioning",
         "encoded_failure_attributes",
         "upsert_memo",
