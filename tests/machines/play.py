@@ -16,7 +16,7 @@ The inputs (`[...]` holds the commands of a completion, separated by semicolons)
                                      answer=ID:TEXT fail_query=ID:TEXT forgets
                                      say=VERB:UPDATE,...   see `updating.BODIES`
     pause request=NAME               unpause request=NAME
-    delete [run=#N]                  options priority=KEY
+    delete [run=#N]                  options priority=KEY|override=D:1
     reset EVENT [run=#N] [KEY=VALUE...]    to before this event; exclude=signal request=NAME
     fail_task cause=NAME             undelivered       sticky_unavailable      reset_sticky
     signal NAME                      cancel            terminate

@@ -49,7 +49,8 @@ from perdure.server.machines.deployment.names import VersionName
 from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.search_attributes import KEYWORD_LIST, PREDEFINED_ATTRIBUTES
 from perdure.server.machines.wire import duration
-from perdure.server.machines.workflow.state import Target
+from perdure.server.machines.workflow.state import Override, Target
+from perdure.server.machines.workflow.versioning import AUTO_UPGRADE, PINNED, override_message
 from tests.machines import updating
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
@@ -184,13 +185,29 @@ def terminate(options: Options) -> TerminateWorkflowExecutionRequest:
 
 
 def changed_options(options: Options) -> UpdateWorkflowExecutionOptionsRequest:
-    """Other options for a run: a priority key, "" for none."""
+    """Other options for a run: a priority key, "" for none; or where it goes: D:1, once:D:1,
+    upgrade or none."""
     request = UpdateWorkflowExecutionOptionsRequest(identity="client")
+    if "override" in options:
+        request.update_mask.paths.append("versioning_override")
+        request.workflow_execution_options.SetInParent()
+        override = _override(options["override"])
+        if override is not None:
+            message = override_message(override)
+            request.workflow_execution_options.versioning_override.CopyFrom(message)
+        return request
     request.update_mask.paths.append("priority")
     request.workflow_execution_options.SetInParent()
     if options["priority"]:
         request.workflow_execution_options.priority.priority_key = int(options["priority"])
     return request
+
+
+def _override(text: str) -> Override | None:
+    if text in ("none", "upgrade"):
+        return None if text == "none" else Override(AUTO_UPGRADE)
+    is_one_time = text.startswith("once:")
+    return Override(PINNED, version_named(text.removeprefix("once:")), is_one_time)
 
 
 def pause(options: Options) -> PauseWorkflowExecutionRequest:

@@ -296,10 +296,11 @@ def test_a_drained_version_drains_again_when_a_workflow_is_pinned_to_it() -> Non
     current(made, "1", 20)
     current(made, "2", 30)
     version = made.versions["1"]
-    assert not decide.reactivate(version, 40), "it drains"
+    decide.reactivate(made, "1", 40)
+    assert version.drainage_changed_ns == 30, "it drains"
     decide.finish_drainage(version, 50)
     assert (version.status, version.drainage) == (Status.DRAINED, Drainage.DRAINED)
-    assert decide.reactivate(version, 60)
+    decide.reactivate(made, "1", 60)
     assert (version.status, version.drainage_changed_ns) == (Status.DRAINING, 60)
 
 

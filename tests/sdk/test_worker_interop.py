@@ -64,6 +64,8 @@ BY_HAND = frozenset(
             ".update_with_start_by_hand",
             ".updates_by_hand",
             ".updates_refused",
+            ".versioning",
+            ".versioning_overrides",
         )
     )
 )

@@ -46,6 +46,7 @@ from tests.interop.programs import (
     updates_by_hand,
     updates_refused,
     versioning,
+    versioning_overrides,
     workflow_tasks,
 )
 from tests.interop.stage import Stage
@@ -56,6 +57,11 @@ PROGRAMS: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "deployment_deletion": deployments.deployment_deletion,
     "deployment_created": deployments.deployment_created,
     "refused_deployments": deployments.refused_deployments,
+    "override_at_start": versioning_overrides.override_at_start,
+    "override_changed": versioning_overrides.override_changed,
+    "override_once": versioning_overrides.override_once,
+    "override_refused": versioning_overrides.override_refused,
+    "override_inherited": versioning_overrides.override_inherited,
     "versioned_workflows": versioning.versioned_workflows,
     "versioned_activities": versioning.versioned_activities,
     "versioned_sticky": versioning.versioned_sticky,

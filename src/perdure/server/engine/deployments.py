@@ -4,7 +4,10 @@ and the store know of it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 
 from perdure.server.engine.api import EngineUnavailable, NamespaceRef
 from perdure.server.engine.clock import Clock
@@ -13,6 +16,8 @@ from perdure.server.machines.deployment.inputs import Change, PreviousVersion
 from perdure.server.machines.deployment.names import VersionName
 from perdure.server.machines.deployment.state import Deployment, TaskQueue
 from perdure.server.machines.errors import NotFound
+from perdure.server.machines.workflow.effects import TaskKind
+from perdure.server.machines.workflow.messages import StartChild
 from perdure.server.matching.queues import Queues
 from perdure.server.store.ports import QueueKey, Store, StoreUnavailable
 
@@ -35,6 +40,43 @@ class DeploymentOffice:
     async def all(self, namespace: NamespaceRef) -> list[Deployment]:
         """Those of a namespace: read them, never change them."""
         return self._registry.all(namespace.number)
+
+    def has(self, namespace: NamespaceRef, queue: str, version: VersionName) -> bool:
+        """Whether workers of a version poll a queue for workflow tasks."""
+        return self._registry.has(QueueKey(namespace.number, queue, TaskKind.WORKFLOW), version)
+
+    def versions_of(self, namespace: NamespaceRef, queue: str) -> frozenset[VersionName]:
+        """The versions whose workers poll a queue for workflow tasks."""
+        return self._registry.routing(QueueKey(namespace.number, queue, TaskKind.WORKFLOW)).versions
+
+    async def reactivate(self, namespace: NamespaceRef, name: VersionName) -> None:
+        """A workflow is pinned to a version: one that nothing needed any more drains again. Raises
+        EngineUnavailable."""
+        deployment = self._registry.find(namespace.number, name.deployment)
+        version = None if deployment is None else deployment.versions.get(name.build_id)
+        if deployment is None or version is None or not decide.needs_nothing(version):
+            return
+        await self.change(
+            namespace,
+            name.deployment,
+            lambda deployment, now_ns: decide.reactivate(deployment, name.build_id, now_ns),
+            missing=lambda: decide.new_deployment(name.deployment, 0, request_id="", identity=""),
+        )
+
+    def for_its_queue(self, namespace: int, message: Any) -> Any:
+        """What a workflow is sent, without the versions that do not poll its queue: a child does
+        not inherit those."""
+        if not isinstance(message, StartChild) or message.parent.inherited is None:
+            return message
+        queue = StartWorkflowExecutionRequest.FromString(message.request).task_queue.name
+        inherited = message.parent.inherited
+        version = inherited.version
+        if queue == inherited.queue or self._registry.has(
+            QueueKey(namespace, queue, TaskKind.WORKFLOW), version
+        ):
+            return message
+        parent = msgspec.structs.replace(message.parent, inherited=None)
+        return msgspec.structs.replace(message, parent=parent)
 
     async def change(
         self,

@@ -167,6 +167,7 @@ class Engine:
         self.outbox = Outbox(
             store, self.pipeline, self.committer, self.waiters, limits, self._spawn, namespace_of
         )
+        self.outbox.prepare = self.deployments.for_its_queue
         self.resets = Resets(
             store,
             fence.shard,

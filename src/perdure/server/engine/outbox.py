@@ -112,6 +112,8 @@ class Outbox:
         self._committer = committer
         self._waiters = waiters
         self._limits = limits
+        self.prepare: Callable[[int, Any], Any] = lambda namespace, message: message
+        """Adds to a message what only the shell knows; set by whoever wires us."""
         self._spawn = spawn
         self._namespace_of = namespace_of
         self._lanes: dict[ExecutionKey, _Lane] = {}
@@ -208,7 +210,8 @@ class Outbox:
 
     async def _deliver(self, outgoing: Outgoing) -> None:
         namespace = self._namespace_of(outgoing.namespace)
-        message, target = outgoing.message, Address(outgoing.kind, outgoing.workflow_id)
+        message = self.prepare(outgoing.namespace, outgoing.message)
+        target = Address(outgoing.kind, outgoing.workflow_id)
         machine = self._pipeline.machines[target.kind]
         sender = machine.sender_that_must_wait(message)
         if sender is not None and not await self._is_wanted(namespace, sender, message):

@@ -24,13 +24,11 @@ PARTIAL: dict[str, str] = {
     "StartActivityExecution": "no callbacks; never given to the caller's own worker at once",
     "DescribeActivityExecution": "not which SDK its last worker used, no deployments, no callbacks",
     "RegisterNamespace": "one cluster, no archival",
-    "StartWorkflowExecution": "no versioning overrides or time skipping; callbacks to"
-    " `temporal://system` are refused",
+    "StartWorkflowExecution": "no time skipping; callbacks to `temporal://system` are refused",
     "DescribeWorkflowExecution": "Nexus operations come with them",
     "GetSearchAttributes": "those of every namespace; the custom ones are asked of OperatorService",
     "CreateWorkerDeploymentVersion": "no workers that the server starts",
     "RespondWorkflowTaskCompleted": "commands of Nexus are refused; no pages",
-    "UpdateWorkflowExecutionOptions": "no versioning overrides",
     "ResetWorkflowExecution": "a repeated request id gets the same run, where Temporal resets once"
     " more",
     "StartBatchOperation": "of workflows and their activities; activities without a workflow are"

@@ -22,7 +22,12 @@ from perdure.server.frontend import starting, updating
 from perdure.server.frontend.errors import TYPE_URL, failure_of, status_of
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.validation import check_execution
-from perdure.server.machines.errors import InvalidArgument, Rejected, UpdateRefused
+from perdure.server.machines.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    Rejected,
+    UpdateRefused,
+)
 from perdure.server.machines.timeouts import default_times
 from perdure.server.machines.wire import duration_ns
 from perdure.server.machines.workflow.inputs import (
@@ -60,6 +65,10 @@ async def execute_multi_operation(
     default_times(start, services.limits)
     if not start.request_id:
         start.request_id = services.ids.uuid()
+    try:
+        await starting.settle_versions(services, namespace, start)
+    except FailedPrecondition as refusal:
+        raise _failed(refusal, None) from None
     try:
         started, answer = await services.engine.update_with_start(
             namespace,

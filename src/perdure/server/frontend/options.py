@@ -5,24 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.workflow.v1 import (
-    PostResetOperation,
-    VersioningOverride,
-    WorkflowExecutionOptions,
-)
+from temporalio.api.workflow.v1 import PostResetOperation, WorkflowExecutionOptions
 from temporalio.api.workflowservice.v1 import (
     UpdateWorkflowExecutionOptionsRequest,
     UpdateWorkflowExecutionOptionsResponse,
 )
 
+from perdure.server.engine.api import NamespaceRef
 from perdure.server.frontend.errors import Unimplemented
+from perdure.server.frontend.overrides import (
+    check_override,
+    check_version,
+    reactivate,
+    to_new_form,
+)
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.validation import check_priority, is_uuid
 from perdure.server.machines.errors import FailedPrecondition, InvalidArgument, InvariantViolation
 from perdure.server.machines.workflow.inputs import UpdatedWorkflowOptions, UpdateWorkflowOptions
 from perdure.server.machines.workflow.options import bad_path
+from perdure.server.machines.workflow.versioning import (
+    PINNED,
+    behavior_of,
+    version_message,
+    version_of,
+)
 from perdure.transport import Caller
 
+_BEHAVIORS = {0: "Unspecified", 1: "Pinned", 2: "AutoUpgrade"}
+"""As the real server writes a VersioningBehavior."""
 _OPERATION_NAMES = {
     "signal_workflow": "*workflow.PostResetOperation_SignalWorkflow_",
     None: "<nil>",
@@ -47,13 +58,14 @@ async def update_workflow_execution_options(
     if (problem := bad_path(request.update_mask)) is not None:
         raise InvalidArgument(f"error parsing UpdateMask: {problem}")
     check_priority(options.priority)
-    if options.HasField("versioning_override"):
-        _check_override(options.versioning_override, target)
+    await _settle_override(services, namespace, target, request)
     reply = await services.engine.submit(
         namespace, target.workflow_id, UpdateWorkflowOptions(target.run_id, request)
     )
     if not isinstance(reply, UpdatedWorkflowOptions):
         raise InvariantViolation(f"an update of options was answered by {type(reply).__name__}")
+    if options.HasField("versioning_override"):
+        await reactivate(services, namespace, options.versioning_override)
     return UpdateWorkflowExecutionOptionsResponse(
         workflow_execution_options=WorkflowExecutionOptions.FromString(reply.options)
     ).SerializeToString()
@@ -71,7 +83,9 @@ def check_operations(operations: Iterable[PostResetOperation]) -> None:
         if (problem := bad_path(update.update_mask)) is not None:
             raise InvalidArgument(f"error applying update_options: {problem}")
         if update.workflow_execution_options.HasField("versioning_override"):
-            raise Unimplemented("Versioning overrides are not built yet.")
+            override = update.workflow_execution_options.versioning_override
+            check_override(override)
+            to_new_form(override)
 
 
 def _check_target(target: WorkflowExecution) -> None:
@@ -81,18 +95,29 @@ def _check_target(target: WorkflowExecution) -> None:
         raise InvalidArgument("RunId is not valid UUID.")
 
 
-def _check_override(override: VersioningOverride, target: WorkflowExecution) -> None:
-    """Nothing can be overridden here; that the version to pin to does not exist is told later."""
-    if override.HasField("pinned"):
-        if not override.pinned.behavior:
-            raise InvalidArgument("must specify pinned override behavior if override is pinned.")
-        if not override.pinned.HasField("version"):
+async def _settle_override(
+    services: Services,
+    namespace: NamespaceRef,
+    target: WorkflowExecution,
+    request: UpdateWorkflowExecutionOptionsRequest,
+) -> None:
+    """An override must name a version that the workflow's queue has; one that names none means the
+    version that the workflow is pinned to."""
+    if not request.workflow_execution_options.HasField("versioning_override"):
+        return
+    override = request.workflow_execution_options.versioning_override
+    view = await services.engine.describe(namespace, target.workflow_id, target.run_id)
+    if not view.run.is_open:
+        return  # It is refused as such.
+    if override.pinned.behavior and not override.pinned.HasField("version"):
+        behavior, version = behavior_of(view.run), version_of(view.run)
+        if behavior != PINNED or version is None:
             raise FailedPrecondition(
                 "must specify a specific pinned override version because workflow with id"
-                f" {target.workflow_id} has behavior Unspecified and is not yet pinned to any"
-                " version"
+                f" {target.workflow_id} has behavior {_BEHAVIORS[behavior]} and is not yet pinned"
+                " to any version"
             )
-        return
-    if override.WhichOneof("override") is None and not override.behavior:
-        raise InvalidArgument("override behavior is required")
-    raise Unimplemented("Versioning overrides are not built yet.")
+        override.pinned.version.CopyFrom(version_message(version))
+    check_override(override)
+    to_new_form(override)
+    await check_version(services, namespace, view.run.recorded.task_queue, override)

@@ -53,6 +53,7 @@ async def signal_with_start_workflow_execution(
         header=request.header if request.HasField("header") else None,
         links=request.links,
     )
+    await starting.settle_versions(services, namespace, start)
     reply = await services.engine.submit(
         namespace, start.workflow_id, SignalWithStart(StartWorkflow(start), signal)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from temporalio.api.enums.v1 import event_type_pb2, workflow_pb2
+from temporalio.api.enums.v1 import deployment_pb2, event_type_pb2, workflow_pb2
 from temporalio.api.workflowservice.v1 import (
     StartWorkflowExecutionRequest,
     StartWorkflowExecutionResponse,
@@ -12,6 +12,12 @@ from perdure.server.engine.api import NamespaceRef
 from perdure.server.frontend import responses
 from perdure.server.frontend.callbacks import check_callbacks
 from perdure.server.frontend.errors import Unimplemented
+from perdure.server.frontend.overrides import (
+    check_override,
+    check_version,
+    reactivate,
+    to_new_form,
+)
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.validation import (
     check_duration,
@@ -31,6 +37,7 @@ from perdure.server.machines.workflow.inputs import StartWorkflow, WorkflowStart
 from perdure.transport import Caller
 
 _EAGER_TASK = StartWorkflowExecutionResponse.EAGER_WORKFLOW_TASK_FIELD_NUMBER
+VERSIONED = deployment_pb2.WORKER_VERSIONING_MODE_VERSIONED
 _REUSE_TERMINATE = workflow_pb2.WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING
 _ATTACHED = event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED
 _CONFLICT_TERMINATE = workflow_pb2.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
@@ -47,10 +54,28 @@ async def start_workflow_execution(
     default_times(request, services.limits)
     if not request.request_id:
         request.request_id = services.ids.uuid()
+    await settle_versions(services, namespace, request)
     reply = await services.engine.submit(namespace, request.workflow_id, StartWorkflow(request))
     if not isinstance(reply, WorkflowStarted):
         raise InvariantViolation(f"a start was answered by {type(reply).__name__}")
+    if request.HasField("versioning_override"):
+        await reactivate(services, namespace, request.versioning_override)
     return await _respond(services, namespace, request.workflow_id, request.request_id, reply)
+
+
+async def settle_versions(
+    services: Services, namespace: NamespaceRef, request: StartWorkflowExecutionRequest
+) -> None:
+    """An override must name a version that there is; and a worker gets its task with the answer
+    only where no other version could be meant. Raises FailedPrecondition."""
+    queue = request.task_queue.name
+    if request.HasField("versioning_override"):
+        await check_version(services, namespace, queue, request.versioning_override)
+    if request.request_eager_execution:
+        options = request.eager_worker_deployment_options
+        is_versioned = options.worker_versioning_mode == VERSIONED
+        if is_versioned or services.engine.deployments.versions_of(namespace, queue):
+            request.request_eager_execution = False
 
 
 def default_policies(request: StartWorkflowExecutionRequest) -> None:
@@ -155,11 +180,12 @@ def check_policies(request: StartWorkflowExecutionRequest) -> None:
 
 
 def check_unbuilt(request: StartWorkflowExecutionRequest) -> None:
-    """What would silently not happen is refused."""
+    """What would silently not happen is refused, and so is an override that says nothing."""
     if request.HasField("time_skipping_config"):
         raise Unimplemented("The Time-Skipping feature is not enabled for namespace.")
     if request.HasField("versioning_override"):
-        raise Unimplemented("Versioning overrides are not built yet.")
+        check_override(request.versioning_override)
+        to_new_form(request.versioning_override)
 
 
 async def _respond(

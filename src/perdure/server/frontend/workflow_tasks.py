@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from temporalio.api.common.v1 import WorkerVersionStamp
 from temporalio.api.deployment.v1 import WorkerDeploymentOptions
-from temporalio.api.enums.v1 import deployment_pb2, task_queue_pb2
+from temporalio.api.enums.v1 import command_type_pb2, deployment_pb2, task_queue_pb2
 from temporalio.api.failure.v1 import Failure, ServerFailureInfo
 from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueRequest,
@@ -37,6 +37,7 @@ from perdure.server.machines.workflow.inputs import (
 )
 from perdure.transport import Caller
 
+CONTINUE_AS_NEW = command_type_pb2.COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION
 FAILURE_TOO_LARGE = "Failure exceeds size limit."
 
 _WORKFLOW_TASK = RespondWorkflowTaskCompletedResponse.WORKFLOW_TASK_FIELD_NUMBER
@@ -132,7 +133,9 @@ async def respond_workflow_task_completed(
     reply = await services.engine.submit(
         namespace,
         token.workflow_id,
-        CompleteWorkflowTask(token, request, namespace.search_attributes),
+        CompleteWorkflowTask(
+            token, request, namespace.search_attributes, _served(services, namespace, request)
+        ),
     )
     held = held_by(caller.session)
     if held is not None:
@@ -160,6 +163,19 @@ async def respond_workflow_task_completed(
                 responses.embedded(_ACTIVITY_TASKS, responses.activity_task(namespace, activity))
             )
     return b"".join(parts)
+
+
+def _served(
+    services: Services, namespace: NamespaceRef, request: RespondWorkflowTaskCompletedRequest
+) -> dict[str, frozenset[VersionName]]:
+    """Which versions have workers on the queue that a successor is to have."""
+    if not request.commands or request.commands[-1].command_type != CONTINUE_AS_NEW:
+        return {}
+    command = request.commands[-1].continue_as_new_workflow_execution_command_attributes
+    queue = command.task_queue.name
+    if not queue:
+        return {}
+    return {queue: services.engine.deployments.versions_of(namespace, queue)}
 
 
 async def respond_workflow_task_failed(

@@ -239,14 +239,17 @@ def version_not_found(name: VersionName) -> NotFound:
     return NotFound(f"workflow not found for ID: {VERSION_WORKFLOW_ID_PREFIX}:{name.text}")
 
 
-def reactivate(version: Version, now_ns: int) -> bool:
-    """Somebody pins a workflow to a version: one that needed nothing any more drains again. Whether
-    that changed it."""
-    if version.status not in (Status.DRAINED, Status.INACTIVE):
-        return False
-    version.status, version.drainage = Status.DRAINING, Drainage.DRAINING
-    version.drainage_changed_ns = version.drainage_checked_ns = now_ns
-    return True
+def needs_nothing(version: Version) -> bool:
+    """Whether no work goes to a version, and none is known to be left there."""
+    return version.status in (Status.DRAINED, Status.INACTIVE)
+
+
+def reactivate(deployment: Deployment, build_id: str, now_ns: int) -> None:
+    """Somebody pins a workflow to a version: one that needed nothing any more drains again."""
+    version = deployment.versions.get(build_id)
+    if version is not None and needs_nothing(version):
+        version.status, version.drainage = Status.DRAINING, Drainage.DRAINING
+        version.drainage_changed_ns = version.drainage_checked_ns = now_ns
 
 
 def finish_drainage(version: Version, now_ns: int) -> None:

@@ -26,6 +26,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from perdure.server.machines.activity.retry import next_retry
+from perdure.server.machines.deployment.names import VersionName
 from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.schedule.cron import cron_backoff_ns
 from perdure.server.machines.wire import duration, duration_ns, set_duration, timestamp
@@ -99,6 +100,8 @@ def first_run(
     )
     if parent is not None:
         _set_parent(attributes, parent)
+        if parent.inherited is not None:
+            versioning.inherit_from_parent(attributes, parent.inherited)
     if request.cron_schedule:
         attributes.initiator = workflow_pb2.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE
     execution_timeout_ns = duration_ns(request.workflow_execution_timeout)
@@ -176,9 +179,13 @@ def terminate(turn: Turn, reason: str) -> None:
 
 
 def continue_as_new(
-    turn: Turn, completed_event_id: int, command: ContinueAsNewWorkflowExecutionCommandAttributes
+    turn: Turn,
+    completed_event_id: int,
+    command: ContinueAsNewWorkflowExecutionCommandAttributes,
+    served: frozenset[VersionName] = frozenset(),
 ) -> None:
-    """Close the run as continued, and begin its successor with what the command says."""
+    """Close the run as continued, and begin its successor with what the command says. `served`: the
+    versions whose workers poll the successor's queue, if that is another than the run's."""
     previous = turn.run
     recorded = previous.recorded
     run_id = turn.ids.uuid()
@@ -215,7 +222,7 @@ def continue_as_new(
     backoff_ns = _unhurried_ns(previous, wanted_ns, turn.now_ns)
     if backoff_ns or command.HasField("backoff_start_interval"):
         attributes.first_workflow_task_backoff.CopyFrom(duration(backoff_ns))
-    versioning.inherit(attributes, previous, command.initial_versioning_behavior)
+    versioning.inherit(attributes, previous, command.initial_versioning_behavior, served)
     _succeed(turn, previous, attributes, run_id)
 
 
@@ -293,6 +300,7 @@ def go_on(
         attributes.last_completion_result.CopyFrom(result)
     elif old.HasField("last_completion_result") and (is_retry or failure is not None):
         attributes.last_completion_result.CopyFrom(old.last_completion_result)
+    versioning.inherit_on_retry(attributes, previous, old, is_retry=is_retry)
     _succeed(turn, previous, attributes, run_id)
 
 

@@ -113,6 +113,10 @@ class StickyUnavailable(msgspec.Struct, frozen=True):
     """The outstanding task left its sticky queue for the normal one."""
 
 
+class TaskOfferedAnew(msgspec.Struct, frozen=True):
+    """The scheduled task is for other workers: older offers of it are stale."""
+
+
 class EventBuffered(msgspec.Struct, frozen=True):
     """An event waits for the workflow task to close."""
 
@@ -220,6 +224,7 @@ Change = (
     | TaskRedelivered
     | StickySet
     | StickyUnavailable
+    | TaskOfferedAnew
     | EventBuffered
     | BufferedDropped
     | BufferTaken

@@ -405,6 +405,9 @@ def execution_options_updated(options: WorkflowExecutionOptions, identity: str) 
     return HistoryEvent(
         event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED,
         workflow_execution_options_updated_event_attributes=WorkflowExecutionOptionsUpdatedEventAttributes(
+            versioning_override=(
+                options.versioning_override if options.HasField("versioning_override") else None
+            ),
             unset_versioning_override=not options.HasField("versioning_override"),
             identity=identity,
             priority=options.priority if options.HasField("priority") else None,

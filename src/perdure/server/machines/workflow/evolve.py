@@ -679,6 +679,10 @@ def _sticky_unavailable(run: Run, change: changes.StickyUnavailable, touched: To
     run.pending.task_stamp += 1
 
 
+def _offered_anew(run: Run, change: changes.TaskOfferedAnew, touched: Touched) -> None:
+    run.pending.task_stamp += 1
+
+
 def _event_buffered(run: Run, change: changes.EventBuffered, touched: Touched) -> None:
     pending = run.pending
     run.buffered[pending.buffered_next] = BufferedEvent(change.event_type, change.event)
@@ -772,6 +776,7 @@ _PENDING: dict[type, Callable[[Run, Any, Touched], None]] = {
     changes.TaskRedelivered: _redelivered,
     changes.StickySet: _sticky_set,
     changes.StickyUnavailable: _sticky_unavailable,
+    changes.TaskOfferedAnew: _offered_anew,
     changes.EventBuffered: _event_buffered,
     changes.BufferedDropped: _buffered_dropped,
     changes.BufferTaken: _buffer_taken,

@@ -258,6 +258,9 @@ class CompleteWorkflowTask(msgspec.Struct):
     request: RespondWorkflowTaskCompletedRequest
     search_attributes: CustomAttributes = msgspec.field(default_factory=dict)
     """The custom ones of the namespace, which commands may set."""
+    served: dict[str, frozenset[VersionName]] = {}
+    """By the task queue that a successor is to have, if that is not the run's: which versions have
+    workers there, of those that the run may be on."""
 
 
 class FailWorkflowTask(msgspec.Struct):

@@ -14,6 +14,9 @@ import hashlib
 
 import msgspec
 
+from perdure.server.machines.deployment.names import VersionName
+from perdure.server.machines.workflow.state import Override
+
 
 class Source(msgspec.Struct, array_like=True, frozen=True):
     """The run, and the event of it, that a message came from and its answer goes to."""
@@ -21,6 +24,18 @@ class Source(msgspec.Struct, array_like=True, frozen=True):
     workflow_id: str
     run_id: str
     initiated_event_id: int
+
+
+class Inherited(msgspec.Struct, array_like=True, frozen=True):
+    """On which version of a worker deployment a parent is, which its child inherits."""
+
+    queue: str
+    """The parent's: a child on another one inherits only versions whose workers poll that."""
+    version: VersionName
+    is_pinned: bool
+    revision: int = 0
+    """Of a parent that is not pinned: 0 when it is not to be inherited."""
+    override: Override | None = None
 
 
 class Parent(msgspec.Struct, array_like=True, frozen=True):
@@ -33,6 +48,8 @@ class Parent(msgspec.Struct, array_like=True, frozen=True):
     initiated_event_id: int
     root_workflow_id: str
     root_run_id: str
+    inherited: Inherited | None = None
+    """What the child is on, if its queue has workers of that version."""
 
 
 # ---- commands of a source

@@ -10,6 +10,7 @@ from temporalio.api.workflow.v1 import WorkflowExecutionOptions
 from perdure.server.machines.workflow import events
 from perdure.server.machines.workflow.state import Run
 from perdure.server.machines.workflow.turn import Turn
+from perdure.server.machines.workflow.versioning import override_message
 
 
 def options_of(run: Run) -> WorkflowExecutionOptions:
@@ -17,6 +18,9 @@ def options_of(run: Run) -> WorkflowExecutionOptions:
     options = WorkflowExecutionOptions()
     if run.recorded.priority:
         options.priority.CopyFrom(Priority.FromString(run.recorded.priority))
+    versioning = run.recorded.versioning
+    if versioning is not None and versioning.override is not None:
+        options.versioning_override.CopyFrom(override_message(versioning.override))
     return options
 
 

@@ -15,6 +15,7 @@ from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedReques
 from perdure.server.machines.deployment.names import VersionName
 from perdure.server.machines.errors import InvalidArgument
 from perdure.server.machines.workflow import activity_task, changes
+from perdure.server.machines.workflow.outstanding_task import offer_of
 from perdure.server.machines.workflow.state import AttemptState, PendingVersioning, Run, Target
 from perdure.server.machines.workflow.turn import Turn
 from perdure.server.machines.workflow.versioning import (
@@ -118,6 +119,26 @@ def completed(turn: Turn, before: tuple[int, VersionName | None]) -> None:
             _change(turn, msgspec.structs.replace(pending, is_in_transition=False, transition=None))
     if is_over or (behavior_of(run), version_of(run)) != before:
         offer_activities_anew(turn)
+
+
+def override_changed(turn: Turn, before: tuple[int, VersionName | None]) -> None:
+    """An operator has said where the run goes: a transition is over, and what waits for a worker is
+    on offer anew if it was for others."""
+    run = turn.run
+    if (behavior_of(run), version_of(run)) == before:
+        return
+    turn.segment.visibility_changed = True
+    pending = run.pending.versioning
+    if pending is not None and pending.is_in_transition:
+        over = msgspec.structs.replace(pending, is_in_transition=False, transition=None)
+        _change(turn, over)
+    if run.pending.sticky_queue:
+        turn.change(changes.StickySet("", 0))
+    task = run.workflow_task
+    if task is not None and not task.started_event_id and run.speculative is None:
+        turn.change(changes.TaskOfferedAnew())
+        turn.effects.append(offer_of(run, turn.now_ns))
+    offer_activities_anew(turn)
 
 
 def offer_activities_anew(turn: Turn) -> None:

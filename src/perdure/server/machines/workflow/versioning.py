@@ -21,6 +21,7 @@ from temporalio.api.workflow.v1 import VersioningOverride
 
 from perdure.server.machines.deployment.names import VersionName
 from perdure.server.machines.queue.routing import Directive, encode
+from perdure.server.machines.workflow.messages import Inherited
 from perdure.server.machines.workflow.state import (
     Override,
     PendingVersioning,
@@ -238,30 +239,111 @@ def version_message(version: VersionName) -> WorkerDeploymentVersion:
 
 
 def inherit(
-    attributes: WorkflowExecutionStartedEventAttributes, previous: Run, initial_behavior: int
+    attributes: WorkflowExecutionStartedEventAttributes,
+    previous: Run,
+    initial_behavior: int,
+    served: frozenset[VersionName],
 ) -> None:
     """What the successor of a run that continues as new begins with: a pinned one stays on its
-    version, unless it asks not to; others remember where they come from."""
+    version, unless it asks not to; others remember where they come from. `served`: the versions
+    whose workers poll its queue, where that is another."""
+    keeps_queue = attributes.task_queue.name == previous.recorded.task_queue
     versioning = previous.recorded.versioning
     if versioning is None and not is_versioned(previous):
         return
     behavior, version = behavior_of(previous), version_of(previous)
     is_pinned = behavior == PINNED and not initial_behavior
-    if is_pinned and version is not None:
+    is_served = keeps_queue or (version is not None and version in served)
+    if is_pinned and version is not None and is_served:
         attributes.inherited_pinned_version.CopyFrom(version_message(version))
         _decline(attributes, previous)
+    if is_served:
+        _pass_override(attributes, versioning)
+    revision = revision_of(previous)
+    if behavior != UNSPECIFIED and not is_pinned and version is not None and revision and is_served:
+        _pass_upgrade(attributes, version, revision, initial_behavior)
+
+
+def inherit_on_retry(
+    attributes: WorkflowExecutionStartedEventAttributes,
+    previous: Run,
+    begun: WorkflowExecutionStartedEventAttributes,
+    *,
+    is_retry: bool,
+) -> None:
+    """What a run that the server begins anew has of the one before: the override it is pinned by;
+    and on a retry the version, if that one had inherited it too. `begun`: how that one began."""
+    versioning = previous.recorded.versioning
+    if versioning is None and not is_versioned(previous):
+        return
+    _pass_override(attributes, versioning)
+    if not is_retry:
+        return
+    behavior, version, revision = behavior_of(previous), version_of(previous), revision_of(previous)
+    if begun.HasField("declined_target_version_upgrade"):
+        attributes.declined_target_version_upgrade.CopyFrom(begun.declined_target_version_upgrade)
+    if version is None:
+        return
+    if behavior == PINNED and begun.HasField("inherited_pinned_version"):
+        attributes.inherited_pinned_version.CopyFrom(version_message(version))
+    elif behavior == AUTO_UPGRADE and revision:
+        initial = NOTHING if versioning is None else versioning
+        _pass_upgrade(attributes, version, revision, initial.initial_behavior)
+
+
+def passed_to_child(run: Run) -> Inherited | None:
+    """What a child of a run inherits."""
+    if not is_versioned(run):
+        return None
+    behavior, version = behavior_of(run), version_of(run)
+    if version is None or behavior == UNSPECIFIED:
+        return None
+    is_pinned = behavior == PINNED
+    override = None if run.recorded.versioning is None else run.recorded.versioning.override
+    return Inherited(
+        queue=run.recorded.task_queue,
+        version=version,
+        is_pinned=is_pinned,
+        revision=0 if is_pinned else revision_of(run),
+        override=override if override is not None and override.version is not None else None,
+    )
+
+
+def inherit_from_parent(
+    attributes: WorkflowExecutionStartedEventAttributes, inherited: Inherited
+) -> None:
+    """What a child begins with, unless its parent has said whereto."""
+    if attributes.HasField("versioning_override"):
+        return
+    if inherited.is_pinned:
+        attributes.inherited_pinned_version.CopyFrom(version_message(inherited.version))
+    elif inherited.revision:
+        _pass_upgrade(attributes, inherited.version, inherited.revision, 0)
+    if inherited.override is not None:
+        attributes.versioning_override.CopyFrom(override_message(inherited.override))
+
+
+def _pass_override(
+    attributes: WorkflowExecutionStartedEventAttributes, versioning: Versioning | None
+) -> None:
     override = None if versioning is None else versioning.override
     if override is not None and override.behavior == PINNED and not override.is_one_time:
         attributes.versioning_override.CopyFrom(override_message(override))
-    revision = revision_of(previous)
-    if behavior != UNSPECIFIED and not is_pinned and version is not None and revision:
-        attributes.inherited_auto_upgrade_info.CopyFrom(
-            InheritedAutoUpgradeInfo(
-                source_deployment_version=version_message(version),
-                source_deployment_revision_number=revision,
-                continue_as_new_initial_versioning_behavior=initial_behavior,  # type: ignore[arg-type]
-            )
+
+
+def _pass_upgrade(
+    attributes: WorkflowExecutionStartedEventAttributes,
+    version: VersionName,
+    revision: int,
+    initial_behavior: int,
+) -> None:
+    attributes.inherited_auto_upgrade_info.CopyFrom(
+        InheritedAutoUpgradeInfo(
+            source_deployment_version=version_message(version),
+            source_deployment_revision_number=revision,
+            continue_as_new_initial_versioning_behavior=initial_behavior,  # type: ignore[arg-type]
         )
+    )
 
 
 def _decline(attributes: WorkflowExecutionStartedEventAttributes, previous: Run) -> None:

@@ -26,6 +26,7 @@ from perdure.server.machines.workflow import (
     problems,
     queries,
     speculative,
+    transitions,
     updates,
 )
 from perdure.server.machines.workflow.effects import WithdrawTask
@@ -39,7 +40,7 @@ from perdure.server.machines.workflow.outstanding_task import (
 )
 from perdure.server.machines.workflow.state import Run, Workflow, WorkflowTask
 from perdure.server.machines.workflow.turn import Turn
-from perdure.server.machines.workflow.versioning import has_target_changed
+from perdure.server.machines.workflow.versioning import behavior_of, has_target_changed, version_of
 
 RETRY_FREE_ATTEMPTS = 3
 RETRY_INITIAL_NS = 5 * SECOND_NS
@@ -303,6 +304,7 @@ def flush_buffer(turn: Turn) -> None:
     """Record the buffered events, in order of arrival, but outcomes of activities and children last
     (as the real server does)."""
     arrived = arrived_events(turn.run)
+    before = behavior_of(turn.run), version_of(turn.run)
     turn.change(changes.BufferTaken())
     started_ids: dict[int, int] = {}
     for event in arrived:
@@ -315,6 +317,7 @@ def flush_buffer(turn: Turn) -> None:
         event_id = turn.record(event, time_ns)
         if event.event_type in _STARTS:
             started_ids[getattr(attributes, _STARTS[event.event_type])] = event_id
+    transitions.override_changed(turn, before)
 
 
 def arrived_events(run: Run) -> list[HistoryEvent]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from temporalio.api.command.v1 import Command
@@ -20,6 +20,7 @@ from temporalio.api.update.v1 import Rejection
 from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest
 
 from perdure.server.machines import search_attributes
+from perdure.server.machines.deployment.names import VersionName
 from perdure.server.machines.ports import Limits
 from perdure.server.machines.search_attributes import CustomAttributes
 from perdure.server.machines.workflow.state import Run, Workflow
@@ -147,3 +148,5 @@ class ApplyContext(msgspec.Struct):
     """What the worker says of updates where its commands say so, in their order."""
     rest: list[tuple[str, Body]] = []
     """What it says of updates after all commands."""
+    served: Mapping[str, frozenset[VersionName]] = {}
+    """See `CompleteWorkflowTask`."""

@@ -97,7 +97,8 @@ def check(context: CheckContext, command: Command) -> None:
 def apply(turn: Turn, context: ApplyContext, command: Command) -> None:
     """Close as continued; the successor begins in the same turn."""
     attributes = command.continue_as_new_workflow_execution_command_attributes
-    chain.continue_as_new(turn, context.completed_event_id, attributes)
+    served = context.served.get(attributes.task_queue.name, frozenset())
+    chain.continue_as_new(turn, context.completed_event_id, attributes, served)
 
 
 def _refused(

@@ -38,6 +38,7 @@ from perdure.server.machines.workflow.commands.schedule_activity import (
 )
 from perdure.server.machines.workflow.messages import Parent, StartChild, child_request_id
 from perdure.server.machines.workflow.turn import Turn
+from perdure.server.machines.workflow.versioning import passed_to_child
 
 _BAD = failed_cause_pb2.WORKFLOW_TASK_FAILED_CAUSE_BAD_START_CHILD_EXECUTION_ATTRIBUTES
 _BAD_SEARCH_ATTRIBUTES = failed_cause_pb2.WORKFLOW_TASK_FAILED_CAUSE_BAD_SEARCH_ATTRIBUTES
@@ -112,6 +113,7 @@ def send(turn: Turn, event_id: int, event: HistoryEvent, initiator_run_id: str) 
         initiated_event_id=event_id,
         root_workflow_id=recorded.root_workflow_id or workflow.workflow_id,
         root_run_id=recorded.root_run_id or recorded.run_id,
+        inherited=passed_to_child(turn.run),
     )
     turn.send(
         attributes.workflow_id,

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from perdure.server.machines.errors import FailedPrecondition, NotFound
-from perdure.server.machines.workflow import options
+from perdure.server.machines.errors import NotFound
+from perdure.server.machines.workflow import options, transitions
 from perdure.server.machines.workflow.from_clients.signal import WORKFLOW_COMPLETED
 from perdure.server.machines.workflow.inputs import UpdatedWorkflowOptions, UpdateWorkflowOptions
 from perdure.server.machines.workflow.turn import Turn
+from perdure.server.machines.workflow.versioning import behavior_of, version_of
 
 
 def running(turn: Turn, message: UpdateWorkflowOptions) -> UpdatedWorkflowOptions:
     """Record (or buffer) the new options."""
     request = message.request
-    override = request.workflow_execution_options.versioning_override
-    if override.HasField("pinned"):
-        version = override.pinned.version
-        raise FailedPrecondition(
-            f"Pinned version '{version.deployment_name}:{version.build_id}' is not present in task"
-            f" queue '{turn.run.recorded.task_queue}' of type 'Workflow'"
-        )
+    before = behavior_of(turn.run), version_of(turn.run)
     merged = options.change(
         turn, request.workflow_execution_options, request.update_mask, request.identity
     )
+    transitions.override_changed(turn, before)
     return UpdatedWorkflowOptions(merged.SerializeToString())
 
 

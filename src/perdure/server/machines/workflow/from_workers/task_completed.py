@@ -85,7 +85,7 @@ def running(
         return _refuse(turn, task, request, refusal)
     if speculative.may_be_dropped(turn, request) and checked.only_rejects:
         return _drop(turn, request, checked)
-    return _complete(turn, request, checked, is_heartbeat=is_heartbeat)
+    return _complete(turn, message, checked, is_heartbeat=is_heartbeat)
 
 
 def _history_limit(turn: Turn, request: RespondWorkflowTaskCompletedRequest) -> str:
@@ -225,13 +225,9 @@ def _drop(
 
 
 def _complete(
-    turn: Turn,
-    request: RespondWorkflowTaskCompletedRequest,
-    checked: CheckContext,
-    *,
-    is_heartbeat: bool,
+    turn: Turn, message: CompleteWorkflowTask, checked: CheckContext, *, is_heartbeat: bool
 ) -> WorkflowTaskCompleted:
-    run = turn.run
+    run, request = turn.run, message.request
     heartbeat_since_ns = run.pending.heartbeat_since_ns if is_heartbeat else 0
     turn.make_normal(request.identity)
     workflow_task.record_transient(turn)
@@ -250,7 +246,7 @@ def _complete(
             turn.segment.visibility_changed = True
     _set_sticky(turn, request)
     queries.settle(turn, request.query_results)
-    context = ApplyContext(completed_event_id, request.identity, request)
+    context = ApplyContext(completed_event_id, request.identity, request, served=message.served)
     context.placed = _said(request, checked.placed)
     context.rest = _said(request, checked.rest)
     for command in request.commands:
