@@ -24,6 +24,7 @@ from sim.workload.facts import MILLISECOND_NS, QUEUE, STEP, Facts, Stage, encode
 from sim.workload.timers import cancel_timer, run_timer
 
 CHILD_TASK_TIMEOUT_MS = 2_000
+PATIENCE_MS = 40_000
 
 
 def upsert(name: str, stage: Stage, found: Facts, wanted: list[Command], signals: int) -> bool:
@@ -46,23 +47,29 @@ def upsert(name: str, stage: Stage, found: Facts, wanted: list[Command], signals
 
 
 def child(name: str, stage: Stage, found: Facts, wanted: list[Command], signals: int) -> bool:
-    """Start a child, and wait for its start or its end; or, in a race, cancel it after a while."""
-    workflow_id = f"{found.workflow_id}/{name}"
+    """Start a child, and wait for its start or its end; or, in a race, cancel it after a while.
+
+    Patience ends, since nobody may be left to tell: a run that is made by resetting one that was
+    over waits for children which have ended long ago.
+    """
+    workflow_id, patience = f"{found.workflow_id}/{name}", f"{name}/patience"
     initiated = found.children.get(workflow_id)
     if initiated is None:
         wanted.append(_start(workflow_id, stage))
     is_over = initiated in found.children_over
     is_started = initiated in found.children_started
-    if stage.wait == "start":
-        return is_over or is_started
-    if stage.wait == "end":
-        return is_over
-    is_timer_over = run_timer(name, stage.timer_ms, found, wanted)
-    if is_over and not is_timer_over:
-        cancel_timer(name, found, wanted)
-    if is_timer_over and is_started and not is_over and name not in found.externals:
-        wanted.append(_cancel(name, workflow_id, child_only=True))
-    return is_over
+    is_done = is_over or (stage.wait == "start" and is_started)
+    if run_timer(patience, PATIENCE_MS, found, wanted):
+        return True
+    if stage.wait == "race":
+        is_timer_over = run_timer(name, stage.timer_ms, found, wanted)
+        if is_over and not is_timer_over:
+            cancel_timer(name, found, wanted)
+        if is_timer_over and is_started and not is_over and name not in found.externals:
+            wanted.append(_cancel(name, workflow_id, child_only=True))
+    if is_done:
+        cancel_timer(patience, found, wanted)
+    return is_done
 
 
 def external(name: str, stage: Stage, found: Facts, wanted: list[Command], signals: int) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from perdure.server.machines.errors import NotFound
 from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.workflow import inputs
+from perdure.server.store.ports import OutboxRow, StoreUnavailable
 from tests.engine.house import NAMESPACE, House, simulated, spawn, turns
 from tests.machines import requests
 
@@ -165,3 +166,28 @@ async def test_a_chain_goes_on_after_a_crash(house: House) -> None:
     await house.complete(task, "done bye")
     old = await house.engine.describe(NAMESPACE, "w", first.run_id)
     assert old.run.recorded.successor_run_id == run.recorded.run_id
+
+
+@simulated
+async def test_an_engine_that_cannot_be_opened_leaves_nothing_running(house: House) -> None:
+    """Whoever tries again must not find another one at work."""
+    await house.start("w")
+    house.wire.cut()
+    leftovers, outbox = house.faults.leftovers, house.faults.outbox
+
+    async def fail() -> list[int]:
+        await asyncio.sleep(0)
+        raise StoreUnavailable("on purpose")
+
+    async def take_long(after: int, limit: int) -> list[OutboxRow]:
+        await asyncio.sleep(600)
+        return []
+
+    others = asyncio.all_tasks()
+    house.faults.leftovers, house.faults.outbox = fail, take_long  # type: ignore[method-assign]
+    with pytest.raises(StoreUnavailable):
+        await house.open()
+    house.faults.leftovers, house.faults.outbox = leftovers, outbox  # type: ignore[method-assign]
+    assert asyncio.all_tasks() == others
+    await house.open()
+    assert (await house.take()).task.started_event_id == 3

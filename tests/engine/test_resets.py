@@ -289,3 +289,16 @@ async def test_an_update_that_a_reset_admits_can_be_rejected_for_good(house: Hou
     await house.crash()
     with pytest.raises(NotFound):
         await house.engine.update(NAMESPACE, "w", PollUpdate("", "u"), stage=0, timeout_seconds=0)
+
+
+@simulated
+async def test_a_task_whose_run_is_deleted_on_the_way_is_no_task(house: House) -> None:
+    for pause in range(20):
+        run_id = await begin(house, f"marker m{pause}")
+        await house.signal("w", request=f"news {pause}")
+        house.engine.cache.drop_all()  # Its history has to be read.
+        polled = spawn(house.poll(seconds=1))
+        await turns(pause)
+        await house.engine.delete(NAMESPACE, "w", run_id)
+        found = await polled
+        assert found is None or found.task.token.run_id == run_id

@@ -215,14 +215,21 @@ class Engine:
             executions_max=executions_max,
             post=post,
         )
-        await engine.queues.recover()
-        engine.outbox.recover()
-        await engine.resets.recover()
+        try:
+            await engine._recover(workers_are_dead=workers_are_dead)
+        except BaseException:
+            await engine.close()  # Whoever tries again must be the only one.
+            raise
+        return engine
+
+    async def _recover(self, *, workers_are_dead: bool) -> None:
+        await self.queues.recover()
+        self.outbox.recover()
+        await self.resets.recover()
         if workers_are_dead:
             # First of all: what was held when its time ran out was lost, and has not timed out.
-            await engine._lose_held_tasks()
-        engine.wakeups.start()
-        return engine
+            await self._lose_held_tasks()
+        self.wakeups.start()
 
     async def _lose_held_tasks(self) -> None:
         after: RunNumber = 0
@@ -321,6 +328,8 @@ class Engine:
         assert isinstance(task, StartedWorkflowTask)
         try:
             ready = await self.with_history(poll.namespace, workflow_id, task)
+        except NotFound:
+            return None  # Its run has been deleted, and the task with it.
         except UNDELIVERED:
             self.dispatcher.take_back(poll.namespace, workflow_id, task)
             raise
@@ -341,6 +350,8 @@ class Engine:
         assert isinstance(task, StartedActivityTask)
         try:
             ready = await self.with_input(poll.namespace, workflow_id, task)
+        except NotFound:
+            return None  # Its run has been deleted, and the task with it.
         except UNDELIVERED:
             self.dispatcher.take_back(poll.namespace, workflow_id, task)
             raise

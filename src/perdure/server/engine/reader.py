@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from perdure.server.engine.api import EngineUnavailable
 from perdure.server.engine.history import HistoryTail, cut
-from perdure.server.machines.errors import InvariantViolation
+from perdure.server.machines.errors import InvariantViolation, NotFound
 from perdure.server.machines.wire import event_of
 from perdure.server.store.codec import unseal
 from perdure.server.store.ports import RunNumber, Store, StoreUnavailable
@@ -12,6 +12,7 @@ from perdure.server.store.ports import RunNumber, Store, StoreUnavailable
 PAGE_BYTES_MAX = 4 * 1024 * 1024
 """What one page may have at most, beyond its first batch: an answer must not become as large as a
 history."""
+DELETED = "the workflow execution was deleted while it was read"
 
 
 class HistoryReader:
@@ -51,9 +52,12 @@ class HistoryReader:
             batches = await self._store.read_history(
                 run, first_event_id, last_event_id, PAGE_BYTES_MAX
             )
+            is_missing = not batches or batches[0].first_event_id > first_event_id
+            if is_missing and not await self._store.run_versions([run]):
+                raise NotFound(DELETED)
         except StoreUnavailable as error:
             raise EngineUnavailable(str(error)) from error
-        if not batches or batches[0].first_event_id > first_event_id:
+        if is_missing:
             raise InvariantViolation(f"event {first_event_id} of run {run} is not stored")
         parts = [
             cut(unseal(batch.blob), batch.first_event_id, first_event_id, last_event_id)
