@@ -299,6 +299,6 @@ async def test_a_task_whose_run_is_deleted_on_the_way_is_no_task(house: House) -
         house.engine.cache.drop_all()  # Its history has to be read.
         polled = spawn(house.poll(seconds=1))
         await turns(pause)
-        await house.engine.delete(NAMESPACE, "w", run_id)
+        await house.engine.delete(NAMESPACE, Address(Kind.WORKFLOW, "w"), run_id)
         found = await polled
         assert found is None or found.task.token.run_id == run_id
