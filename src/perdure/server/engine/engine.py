@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from msgspec import MsgspecError
@@ -215,11 +215,11 @@ class Engine:
             executions_max=executions_max,
             post=post,
         )
-        try:
+        async with AsyncExitStack() as when_it_fails:
+            # Whoever tries again must be the only one.
+            when_it_fails.push_async_callback(engine.close)
             await engine._recover(workers_are_dead=workers_are_dead)
-        except BaseException:
-            await engine.close()  # Whoever tries again must be the only one.
-            raise
+            when_it_fails.pop_all()
         return engine
 
     async def _recover(self, *, workers_are_dead: bool) -> None:
