@@ -188,6 +188,7 @@ PROGRAMS: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "refused_requests": refusals.refused_requests,
     "refused_fields": refusals.refused_fields,
     "refused_elsewhere": refusals.refused_elsewhere,
+    "completion_in_pages": refusals.completion_in_pages,
     "refused_answers": refusals.refused_answers,
     "update_accepted": updates_by_hand.update_accepted,
     "update_rejected": updates_by_hand.update_rejected,

@@ -351,6 +351,19 @@ async def _by_id(stage: Stage) -> None:
     await stage.history("history", execution)
 
 
+async def completion_in_pages(stage: Stage) -> None:
+    """It is switched off, and the task stays as it is."""
+    worker = HandWorker(stage)
+    execution = await worker.start()
+    task = await worker.poll()
+    for number, is_intermediate in ((0, True), (1, False), (1, True)):
+        fields = {"page_number": number, "intermediate_page": is_intermediate}
+        label = f"page {number}, {'one of many' if is_intermediate else 'the last'}"
+        await stage.outcome(label, worker.complete(task, **fields))
+    await stage.outcome("no page", worker.complete(task, page_number=-1))
+    await stage.history("history", execution)
+
+
 async def stale_answers(stage: Stage) -> None:
     """Answers to tasks that were already answered, timed out, or belong to a closed run."""
     service, namespace = stage.service, stage.namespace

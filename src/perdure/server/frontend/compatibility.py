@@ -28,7 +28,7 @@ PARTIAL: dict[str, str] = {
     "DescribeWorkflowExecution": "Nexus operations come with them",
     "GetSearchAttributes": "those of every namespace; the custom ones are asked of OperatorService",
     "CreateWorkerDeploymentVersion": "no workers that the server starts",
-    "RespondWorkflowTaskCompleted": "commands of Nexus are refused; no pages",
+    "RespondWorkflowTaskCompleted": "commands of Nexus are refused",
     "ResetWorkflowExecution": "a repeated request id gets the same run, where Temporal resets once"
     " more",
     "StartBatchOperation": "of workflows and their activities; activities without a workflow are"

@@ -27,7 +27,12 @@ from perdure.server.frontend.validation import (
 )
 from perdure.server.machines.activity import failures
 from perdure.server.machines.deployment.names import VersionName
-from perdure.server.machines.errors import InvalidArgument, InvariantViolation, NotFound
+from perdure.server.machines.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    InvariantViolation,
+    NotFound,
+)
 from perdure.server.machines.ports import SECOND_NS, Limits
 from perdure.server.machines.workflow.inputs import (
     CompleteWorkflowTask,
@@ -121,6 +126,9 @@ def _wanted_rate(
     return metadata.max_tasks_per_second.value
 
 
+PAGES_ARE_OFF = "workflow task completion pagination is disabled for this namespace {}"
+
+
 async def respond_workflow_task_completed(
     services: Services, request: RespondWorkflowTaskCompletedRequest, caller: Caller
 ) -> bytes:
@@ -130,6 +138,9 @@ async def respond_workflow_task_completed(
     check_worker_version(request, request.sticky_attributes.worker_task_queue, services.limits)
     if request.sticky_attributes.worker_task_queue.name:
         check_queue(True, request.sticky_attributes.worker_task_queue, services.limits)
+    if request.page_number > 0 or request.intermediate_page:
+        # Temporal's history.enableWorkflowTaskCompletionPagination, which its stock server has off.
+        raise FailedPrecondition(PAGES_ARE_OFF.format(namespace.name))
     reply = await services.engine.submit(
         namespace,
         token.workflow_id,
