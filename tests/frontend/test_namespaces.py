@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from temporalio.api.common.v1 import WorkflowType
 from temporalio.api.enums.v1 import ArchivalState, NamespaceState
 from temporalio.api.errordetails.v1 import (
     NamespaceAlreadyExistsFailure,
@@ -22,9 +23,14 @@ from temporalio.api.namespace.v1 import (
 )
 from temporalio.api.operatorservice.v1 import DeleteNamespaceRequest, DeleteNamespaceResponse
 from temporalio.api.replication.v1 import NamespaceReplicationConfig
+from temporalio.api.schedule.v1 import IntervalSpec, Schedule, ScheduleAction, ScheduleSpec
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflow.v1 import NewWorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import (
     CountWorkflowExecutionsRequest,
     CountWorkflowExecutionsResponse,
+    CreateScheduleRequest,
+    CreateScheduleResponse,
     DeprecateNamespaceRequest,
     DeprecateNamespaceResponse,
     DescribeNamespaceRequest,
@@ -40,6 +46,7 @@ from temporalio.api.workflowservice.v1 import (
 from perdure.server.app import Service
 from perdure.server.config import Settings
 from perdure.server.frontend.services import Services
+from perdure.server.machines.ports import Kind
 from perdure.server.namespaces.registry import NamespaceRegistry
 from perdure.server.store.codec import seal
 from perdure.transport import Code
@@ -389,3 +396,28 @@ async def test_settings_of_older_versions_are_read(services: Services) -> None:
     again = NamespaceRegistry(services.store, services.ids, time.time_ns)
     await again.load(())
     assert again.by_name("default") == known
+
+
+async def test_schedules_go_with_their_namespace(client: Client, services: Services) -> None:
+    await register(client, "n")
+    number = services.namespaces.by_name("n").number
+    schedule = Schedule(
+        spec=ScheduleSpec(interval=[IntervalSpec(interval=DAY)]),
+        action=ScheduleAction(
+            start_workflow=NewWorkflowExecutionInfo(
+                workflow_id="w",
+                workflow_type=WorkflowType(name="T"),
+                task_queue=TaskQueue(name="q"),
+            )
+        ),
+    )
+    for name in ("a", "b"):
+        create = CreateScheduleRequest(
+            namespace="n", schedule_id=name, schedule=schedule, request_id=name
+        )
+        await client.call(create, CreateScheduleResponse)
+    await deleted(client, namespace="n")
+    async with asyncio.timeout(20):
+        await asyncio.gather(*services.background())
+    left = await services.store.list_executions(number, None, 9, kind=Kind.SCHEDULE)
+    assert left.runs == []
