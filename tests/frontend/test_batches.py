@@ -7,25 +7,44 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.field_mask_pb2 import FieldMask
 from temporalio.api.batch.v1 import (
+    BatchOperationCancelActivities,
     BatchOperationCancellation,
+    BatchOperationDeleteActivities,
     BatchOperationDeletion,
     BatchOperationReset,
     BatchOperationResetActivities,
     BatchOperationSignal,
+    BatchOperationTerminateActivities,
     BatchOperationTermination,
     BatchOperationUnpauseActivities,
     BatchOperationUpdateActivityOptions,
     BatchOperationUpdateWorkflowExecutionOptions,
 )
-from temporalio.api.common.v1 import Execution, Priority, ResetOptions, WorkflowExecution
-from temporalio.api.enums.v1 import BatchOperationState, BatchOperationType, WorkflowExecutionStatus
+from temporalio.api.common.v1 import (
+    ActivityType,
+    Execution,
+    Priority,
+    ResetOptions,
+    WorkflowExecution,
+)
+from temporalio.api.enums.v1 import (
+    ActivityExecutionStatus,
+    BatchOperationState,
+    BatchOperationType,
+    ExecutionType,
+    WorkflowExecutionStatus,
+)
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.operatorservice.v1 import DeleteNamespaceRequest, DeleteNamespaceResponse
+from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import WorkflowExecutionOptions
 from temporalio.api.workflowservice.v1 import (
+    DescribeActivityExecutionRequest,
+    DescribeActivityExecutionResponse,
     DescribeBatchOperationRequest,
     DescribeBatchOperationResponse,
     DescribeWorkflowExecutionRequest,
@@ -36,6 +55,8 @@ from temporalio.api.workflowservice.v1 import (
     ListBatchOperationsResponse,
     RespondWorkflowTaskCompletedRequest,
     RespondWorkflowTaskCompletedResponse,
+    StartActivityExecutionRequest,
+    StartActivityExecutionResponse,
     StartBatchOperationRequest,
     StartBatchOperationResponse,
     StopBatchOperationRequest,
@@ -466,3 +487,66 @@ async def test_a_job_goes_on_after_a_restart(tmp_path: Path) -> None:
         assert {await status(client, f"w{number}") for number in range(150)} == {terminated}
     finally:
         await service.close()
+
+
+async def started_activity(client: Client, activity_id: str) -> None:
+    """An activity without a workflow."""
+    request = StartActivityExecutionRequest(
+        namespace=NAMESPACE,
+        activity_id=activity_id,
+        activity_type=ActivityType(name="a"),
+        task_queue=TaskQueue(name="q"),
+        start_to_close_timeout=Duration(seconds=60),
+        request_id=activity_id,
+    )
+    await client.call(request, StartActivityExecutionResponse)
+
+
+async def activity_status(client: Client, activity_id: str) -> int:
+    """How an activity stands."""
+    request = DescribeActivityExecutionRequest(namespace=NAMESPACE, activity_id=activity_id)
+    response = await client.call(request, DescribeActivityExecutionResponse)
+    return response.info.status
+
+
+async def test_activities_without_a_workflow_are_operated_on(
+    client: Client, services: Services
+) -> None:
+    for name in ("a0", "a1", "a2"):
+        await started_activity(client, name)
+    await workflows(client, 1)
+    query = {"visibility_query": "ActivityType = 'a'", "max_operations_per_second": 10_000.0}
+    targets = [Execution(type=ExecutionType.EXECUTION_TYPE_ACTIVITY, business_id="a0")]
+    operation = BatchOperationTerminateActivities(identity="me", reason="enough")
+    found = await counts(
+        client, services, target_executions=targets, terminate_activities_operation=operation
+    )
+    assert found == (COMPLETED, 1, 1, 0)
+    terminated = ActivityExecutionStatus.ACTIVITY_EXECUTION_STATUS_TERMINATED
+    assert await activity_status(client, "a0") == terminated
+    assert await activity_status(client, "a1") != terminated
+    cancellation = BatchOperationCancelActivities(identity="me")
+    await client.call(
+        batch(**query, job_id="second", cancel_activities_operation=cancellation),
+        StartBatchOperationResponse,
+    )
+    await services.batches.wait()
+    job = await described(client, "second")
+    assert (job.total_operation_count, job.complete_operation_count) == (2, 2)
+    await client.call(
+        batch(
+            **query, job_id="third", delete_activities_operation=BatchOperationDeleteActivities()
+        ),
+        StartBatchOperationResponse,
+    )
+    await services.batches.wait()
+    job = await described(client, "third")
+    assert (job.total_operation_count, job.complete_operation_count) == (3, 3), "closed ones too"
+    gone = DescribeActivityExecutionRequest(namespace=NAMESPACE, activity_id="a0")
+    assert (await client.refusal(gone)).code == Code.NOT_FOUND
+    wrong = batch(
+        target_executions=[Execution(type=ExecutionType.EXECUTION_TYPE_WORKFLOW, business_id="w0")],
+        job_id="fourth",
+        cancel_activities_operation=cancellation,
+    )
+    assert (await client.refusal(wrong)).message.endswith("requires Activity")

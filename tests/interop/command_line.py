@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from temporalio import activity, workflow
 from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from tests.interop.servers import executable, server
@@ -74,7 +75,7 @@ class Greeter:
     def add(self, word: str) -> int:
         """Say something, and hear how much it is."""
         if word == "bad":
-            raise ValueError("bad word")
+            raise ApplicationError("bad word")
         self.words.append(word)
         return len(self.words)
 
@@ -138,6 +139,7 @@ REPLACED: list[tuple[str, str]] = [
     (r"127\.0\.0\.1:\d+", "<address>"),
     (r"(a few|a|an|\d+|less than a) (milli)?(second|minute|hour)s?( ago| from now)?|now", "<when>"),
     (r"\b\d+(\.\d+)?(ms|µs|s)\b", "<length>"),
+    (r'"(core|lang)UsedFlags": *\[[^\]]*\]', r'"\1UsedFlags": <flags>'),
     (r'"(taskId|historySizeBytes|ScheduleToStartMs)": *"?\d+"?', r'"\1": <number>'),
     (r"HistorySize +\d+", "HistorySize <number>"),
     (r'"(nextPageToken|data|binaryChecksum|buildId|build_id)": *"[^"]*"', r'"\1": <bytes>'),

@@ -14,7 +14,6 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from perdure.server.engine.api import NamespaceRef
-from perdure.server.frontend.errors import Unimplemented
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.validation import is_too_long
 from perdure.server.housekeeping.batches.job import Job, described, listed
@@ -63,7 +62,7 @@ async def _start(
         run_id=services.ids.uuid(),
         request=request.SerializeToString(),
         type=OPERATIONS[operation].type,
-        identity=getattr(request, operation).identity,
+        identity=getattr(getattr(request, operation), "identity", ""),
         start_ns=services.clock.now_ns(),
     )
     try:
@@ -122,7 +121,7 @@ async def list_batch_operations(
 
 
 def _check(services: Services, request: StartBatchOperationRequest) -> None:
-    """Raises InvalidArgument, Unimplemented."""
+    """Raises InvalidArgument."""
     operation = request.WhichOneof("operation")
     ways = (request.visibility_query, request.executions, request.target_executions)
     if operation is None or not request.reason or not any(ways):
@@ -136,8 +135,6 @@ def _check(services: Services, request: StartBatchOperationRequest) -> None:
         raise InvalidArgument(
             "visibility query, executions, and target executions are mutually exclusive"
         )
-    if operation not in OPERATIONS:
-        raise Unimplemented(f"{operation} is not built yet in this server")
     if is_too_long(request.job_id, services.limits.id_length_max):
         raise InvalidArgument("WorkflowId exceeds length limit.")
     OPERATIONS[operation].check(getattr(request, operation))
@@ -147,14 +144,25 @@ def _check(services: Services, request: StartBatchOperationRequest) -> None:
 
 
 def _check_targets(request: StartBatchOperationRequest, operation: str) -> None:
+    is_on_activities = OPERATIONS[operation].is_on_activities
+    wanted = (
+        ExecutionType.EXECUTION_TYPE_ACTIVITY
+        if is_on_activities
+        else ExecutionType.EXECUTION_TYPE_WORKFLOW
+    )
+    if request.executions and is_on_activities:
+        raise InvalidArgument("executions are workflows: name activities by target executions")
     for place, execution in enumerate(request.target_executions):
-        if execution.type != ExecutionType.EXECUTION_TYPE_WORKFLOW:
-            name = ExecutionType.Name(execution.type).removeprefix("EXECUTION_TYPE_").title()
+        if execution.type != wanted:
             raise InvalidArgument(
-                f"target_executions[{place}] has type {name}, but operation"
+                f"target_executions[{place}] has type {_type_name(execution.type)}, but operation"
                 f" *workflowservice.StartBatchOperationRequest_{GO_NAMES[operation]}"
-                " requires Workflow"
+                f" requires {_type_name(wanted)}"
             )
+
+
+def _type_name(kind: ExecutionType.ValueType) -> str:
+    return ExecutionType.Name(kind).removeprefix("EXECUTION_TYPE_").title()
 
 
 def _find(services: Services, namespace: NamespaceRef, job_id: str) -> Job:

@@ -31,8 +31,6 @@ PARTIAL: dict[str, str] = {
     "RespondWorkflowTaskCompleted": "commands of Nexus are refused",
     "ResetWorkflowExecution": "a repeated request id gets the same run, where Temporal resets once"
     " more",
-    "StartBatchOperation": "of workflows and their activities; activities without a workflow are"
-    " not built",
     "DescribeTaskQueue": "versions are not selected; a queue without a limit is shown with one of"
     " 100,000 tasks a second",
     "ListTaskQueuePartitions": "each queue has one",

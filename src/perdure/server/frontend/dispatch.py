@@ -20,6 +20,7 @@ from perdure.server.frontend import (
     activity_control,
     activity_tasks,
     batches,
+    clusters,
     controlling,
     deployments,
     descriptions,
@@ -157,6 +158,8 @@ RPCS: dict[str, Rpc] = {
 
 OPERATOR_RPCS: dict[str, Rpc] = {
     "DeleteNamespace": namespaces.delete_namespace,
+    "ListClusters": clusters.list_clusters,
+    "RemoveRemoteCluster": clusters.remove_remote_cluster,
     "AddSearchAttributes": search_attributes.add_search_attributes,
     "RemoveSearchAttributes": search_attributes.remove_search_attributes,
     "ListSearchAttributes": search_attributes.list_search_attributes,

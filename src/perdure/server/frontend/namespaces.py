@@ -43,6 +43,7 @@ CAPABILITIES = NamespaceInfo.Capabilities(
     standalone_activities=True,
     standalone_activity_start_delay=True,
     standalone_activity_operator_commands=True,
+    standalone_activity_batch_operations=True,
 )
 """Exactly what is honoured in every namespace."""
 
@@ -197,6 +198,7 @@ def _described(namespace: Namespace, limits: Limits) -> DescribeNamespaceRespons
     described = DescribeNamespaceResponse.FromString(namespace.settings)
     aliases.hide_removed(described.config)
     described.namespace_info.capabilities.CopyFrom(CAPABILITIES)
+    described.namespace_info.supports_schedules = True
     described.namespace_info.capabilities.workflow_pause = limits.is_workflow_pause_enabled
     described.namespace_info.limits.CopyFrom(
         NamespaceInfo.Limits(

@@ -13,13 +13,18 @@ import asyncio
 import logging
 from collections.abc import Collection
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 from google.protobuf.message import Message
-from temporalio.api.common.v1 import Execution, WorkflowExecution
+from temporalio.api.common.v1 import Execution
 from temporalio.api.workflowservice.v1 import (
+    CountActivityExecutionsRequest,
+    CountActivityExecutionsResponse,
     CountWorkflowExecutionsRequest,
     CountWorkflowExecutionsResponse,
+    ListActivityExecutionsRequest,
+    ListActivityExecutionsResponse,
     ListWorkflowExecutionsRequest,
     ListWorkflowExecutionsResponse,
     StartBatchOperationRequest,
@@ -33,7 +38,7 @@ from perdure.server.housekeeping.batches.job import (
     executions_of,
     job_of,
 )
-from perdure.server.housekeeping.batches.operations import OPERATIONS, Response, Target
+from perdure.server.housekeeping.batches.operations import OPERATIONS, Operation, Response, Target
 from perdure.server.housekeeping.batches.resetting import reset
 from perdure.server.machines.errors import InvalidArgument
 from perdure.server.machines.ports import SECOND_NS
@@ -186,37 +191,35 @@ class Batches:
     ) -> bool:
         """Carry out the next page; whether there are more."""
         if listed:
-            page = listed[job.done_executions : job.done_executions + PAGE]
-            executions = [
-                WorkflowExecution(workflow_id=execution.business_id, run_id=execution.run_id)
-                for execution in page
-            ]
-            token = b""
+            page, token = listed[job.done_executions : job.done_executions + PAGE], b""
         else:
-            found = await self._list(job, request)
-            executions, token = [info.execution for info in found.executions], found.next_page_token
+            page, token = await self._list(job, request)
         gate = asyncio.Semaphore(CALLS_AT_ONCE)
 
-        async def carry_out(execution: WorkflowExecution) -> None:
+        async def carry_out(execution: Execution) -> None:
             async with gate:
                 await pace.wait()
                 is_done = await self._carry_out(request, execution)
             job.complete += is_done
             job.failed += not is_done
 
-        await asyncio.gather(*map(carry_out, executions))
-        job.done_executions += len(executions) if listed else 0
+        await asyncio.gather(*map(carry_out, page))
+        job.done_executions += len(page) if listed else 0
         job.page_token = token
         return bool(token) or job.done_executions < len(listed)
 
-    async def _carry_out(
-        self, request: StartBatchOperationRequest, execution: WorkflowExecution
-    ) -> bool:
-        """Do it to one workflow; whether that went well. It did if the workflow is over or gone:
-        there is nothing left to do."""
+    async def _carry_out(self, request: StartBatchOperationRequest, execution: Execution) -> bool:
+        """Do it to one of them; whether that went well. It did if there is nothing left to do it
+        to."""
         name = request.WhichOneof("operation") or ""
         message = getattr(request, name)
-        target = Target(request.namespace, request.job_id, request.reason, execution)
+        target = Target(
+            request.namespace,
+            request.job_id,
+            request.reason,
+            execution.business_id,
+            execution.run_id,
+        )
         make = OPERATIONS[name].make
         try:
             if make is None:
@@ -251,26 +254,40 @@ class Batches:
         return await self._transport.call(method, content, None, CALL_SECONDS)
 
     async def _count(self, job: Job, request: StartBatchOperationRequest) -> int:
-        counted = await self._call(
-            CountWorkflowExecutionsRequest(
-                namespace=request.namespace, query=_query(job, request, is_count=True)
-            ),
-            CountWorkflowExecutionsResponse,
-        )
-        return counted.count
+        query = _query(job, request, is_count=True)
+        if _operation(request).is_on_activities:
+            activities = CountActivityExecutionsRequest(namespace=request.namespace, query=query)
+            return (await self._call(activities, CountActivityExecutionsResponse)).count
+        workflows = CountWorkflowExecutionsRequest(namespace=request.namespace, query=query)
+        return (await self._call(workflows, CountWorkflowExecutionsResponse)).count
 
     async def _list(
         self, job: Job, request: StartBatchOperationRequest
-    ) -> ListWorkflowExecutionsResponse:
-        return await self._call(
-            ListWorkflowExecutionsRequest(
-                namespace=request.namespace,
-                page_size=PAGE,
-                next_page_token=job.page_token,
-                query=_query(job, request, is_count=False),
-            ),
-            ListWorkflowExecutionsResponse,
+    ) -> tuple[list[Execution], bytes]:
+        """The next page of what the query finds, and where it goes on."""
+        place: dict[str, Any] = {
+            "namespace": request.namespace,
+            "page_size": PAGE,
+            "next_page_token": job.page_token,
+            "query": _query(job, request, is_count=False),
+        }
+        if _operation(request).is_on_activities:
+            activities = await self._call(
+                ListActivityExecutionsRequest(**place), ListActivityExecutionsResponse
+            )
+            found = [
+                Execution(business_id=info.activity_id, run_id=info.run_id)
+                for info in activities.executions
+            ]
+            return found, activities.next_page_token
+        workflows = await self._call(
+            ListWorkflowExecutionsRequest(**place), ListWorkflowExecutionsResponse
         )
+        found = [
+            Execution(business_id=info.execution.workflow_id, run_id=info.execution.run_id)
+            for info in workflows.executions
+        ]
+        return found, workflows.next_page_token
 
     async def _save(self, job: Job) -> None:
         while True:
@@ -298,12 +315,19 @@ class _Pace:
             await asyncio.sleep(at - now)
 
 
+def _operation(request: StartBatchOperationRequest) -> Operation:
+    return OPERATIONS[request.WhichOneof("operation") or ""]
+
+
 def _query(job: Job, request: StartBatchOperationRequest, *, is_count: bool) -> str:
     """What finds the workflows of a job: those that it does not make by itself (a reset begins runs
     and ends others), in an order that it does not change."""
     query = f"({request.visibility_query})"
-    if OPERATIONS[request.WhichOneof("operation") or ""].is_for_running:
+    operation = _operation(request)
+    if operation.is_for_running:
         return f"{query} AND ExecutionStatus = 'Running'"
+    if operation.is_on_activities:
+        return query
     started = datetime.fromtimestamp(job.start_ns / SECOND_NS, UTC).isoformat()
     query = f"{query} AND StartTime <= '{started}'"
     return query if is_count else f"{query} ORDER BY StartTime DESC"

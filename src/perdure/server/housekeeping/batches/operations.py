@@ -14,11 +14,14 @@ from typing import Any, TypeVar
 import msgspec
 from google.protobuf.message import Message
 from temporalio.api.batch.v1 import (
+    BatchOperationCancelActivities,
     BatchOperationCancellation,
+    BatchOperationDeleteActivities,
     BatchOperationDeletion,
     BatchOperationReset,
     BatchOperationResetActivities,
     BatchOperationSignal,
+    BatchOperationTerminateActivities,
     BatchOperationTermination,
     BatchOperationUnpauseActivities,
     BatchOperationUpdateActivityOptions,
@@ -27,10 +30,13 @@ from temporalio.api.batch.v1 import (
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import BatchOperationType, ResetType
 from temporalio.api.workflowservice.v1 import (
+    DeleteActivityExecutionRequest,
     DeleteWorkflowExecutionRequest,
+    RequestCancelActivityExecutionRequest,
     RequestCancelWorkflowExecutionRequest,
     ResetActivityRequest,
     SignalWorkflowExecutionRequest,
+    TerminateActivityExecutionRequest,
     TerminateWorkflowExecutionRequest,
     UnpauseActivityRequest,
     UpdateActivityOptionsRequest,
@@ -43,17 +49,22 @@ Response = TypeVar("Response", bound=Message)
 
 
 class Target(msgspec.Struct, frozen=True):
-    """One workflow that a batch is carried out on."""
+    """One workflow, or one activity without a workflow, that a batch is carried out on."""
 
     namespace: str
     job_id: str
     reason: str
-    execution: WorkflowExecution
+    id: str
+    run_id: str
+
+    @property
+    def execution(self) -> WorkflowExecution:
+        """The workflow."""
+        return WorkflowExecution(workflow_id=self.id, run_id=self.run_id)
 
     def request_id(self) -> str:
         """The same whenever the job comes to the same run."""
-        execution = self.execution
-        name = f"{self.job_id} {execution.workflow_id} {execution.run_id}"
+        name = f"{self.job_id} {self.id} {self.run_id}"
         return str(uuid.uuid5(uuid.NAMESPACE_OID, name))
 
 
@@ -68,7 +79,9 @@ class Operation(msgspec.Struct, frozen=True):
     check: Callable[[Any], None]
     make: Make | None
     is_for_running: bool = True
-    """Whether a query finds only workflows that are running."""
+    """Whether a query finds only what is running."""
+    is_on_activities: bool = False
+    """Whether it is done to activities without a workflow."""
 
 
 def _fine(operation: Message) -> None:
@@ -219,6 +232,34 @@ def _update_activities(operation: BatchOperationUpdateActivityOptions, target: T
     return request
 
 
+def _cancel_activity(operation: BatchOperationCancelActivities, target: Target) -> Message:
+    return RequestCancelActivityExecutionRequest(
+        namespace=target.namespace,
+        activity_id=target.id,
+        run_id=target.run_id,
+        identity=operation.identity,
+        request_id=target.request_id(),
+        reason=operation.reason or target.reason,
+    )
+
+
+def _terminate_activity(operation: BatchOperationTerminateActivities, target: Target) -> Message:
+    return TerminateActivityExecutionRequest(
+        namespace=target.namespace,
+        activity_id=target.id,
+        run_id=target.run_id,
+        identity=operation.identity,
+        request_id=target.request_id(),
+        reason=operation.reason or target.reason,
+    )
+
+
+def _delete_activity(operation: BatchOperationDeleteActivities, target: Target) -> Message:
+    return DeleteActivityExecutionRequest(
+        namespace=target.namespace, activity_id=target.id, run_id=target.run_id
+    )
+
+
 OPERATIONS: dict[str, Operation] = {
     "termination_operation": Operation(
         BatchOperationType.BATCH_OPERATION_TYPE_TERMINATE_WORKFLOW, _fine, _terminate
@@ -253,8 +294,27 @@ OPERATIONS: dict[str, Operation] = {
         _check_update_activities,
         _update_activities,
     ),
+    "cancel_activities_operation": Operation(
+        BatchOperationType.BATCH_OPERATION_TYPE_CANCEL_ACTIVITY,
+        _fine,
+        _cancel_activity,
+        is_on_activities=True,
+    ),
+    "terminate_activities_operation": Operation(
+        BatchOperationType.BATCH_OPERATION_TYPE_TERMINATE_ACTIVITY,
+        _fine,
+        _terminate_activity,
+        is_on_activities=True,
+    ),
+    "delete_activities_operation": Operation(
+        BatchOperationType.BATCH_OPERATION_TYPE_DELETE_ACTIVITY,
+        _fine,
+        _delete_activity,
+        is_for_running=False,
+        is_on_activities=True,
+    ),
 }
-"""By the field of the request. Those on activities without a workflow are not built."""
+"""By the field of the request."""
 
 Call = Callable[[Message, type[Any]], Awaitable[Any]]
 """One RPC: its request, and the class of its response. Raises CallFailed."""
