@@ -6,7 +6,22 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Concatenate, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
 
-from perdure._definitions import update_name_and_result_type, workflow_name_and_result_type
+from perdure._definitions import (
+    activity_name_and_result_type,
+    update_name_and_result_type,
+    workflow_name_and_result_type,
+)
+from perdure.client.activity_executions import (
+    ActivityExecutionAsyncIterator,
+    ActivityExecutionCount,
+)
+from perdure.client.activity_handle import ActivityHandle
+from perdure.client.activity_inputs import (
+    CountActivitiesInput,
+    ListActivitiesInput,
+    StartActivityOptions,
+    start_of,
+)
 from perdure.client.async_activity import AsyncActivityHandle, AsyncActivityIDReference
 from perdure.client.connection import UNSET, Connection, arguments_of
 from perdure.client.executions import (
@@ -546,6 +561,144 @@ class Client:
             workflow_id=workflow_id, run_id=run_id, activity_id=activity_id
         )
         return AsyncActivityHandle(self._connection, reference)
+
+    @overload
+    async def start_activity(
+        self,
+        activity: Callable[..., Awaitable[ReturnType]],
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        **options: Unpack[StartActivityOptions],
+    ) -> ActivityHandle[ReturnType]: ...
+
+    @overload
+    async def start_activity(
+        self,
+        activity: Callable[..., ReturnType],
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        **options: Unpack[StartActivityOptions],
+    ) -> ActivityHandle[ReturnType]: ...
+
+    @overload
+    async def start_activity(
+        self,
+        activity: str,
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        **options: Unpack[StartActivityOptions],
+    ) -> ActivityHandle[Any]: ...
+
+    async def start_activity(
+        self,
+        activity: Any,
+        arg: Any = UNSET,
+        *,
+        args: Sequence[Any] = (),
+        **options: Unpack[StartActivityOptions],
+    ) -> ActivityHandle[Any]:
+        """Start an activity of its own, without a workflow; its handle.
+
+        Raises ActivityAlreadyStartedError when the policies do not allow it, RPCError otherwise.
+        """
+        name, known_type = activity_name_and_result_type(activity)
+        asked = start_of(name, arguments_of(arg, args), known_type, options)
+        return await self._connection.outbound.start_activity(asked)
+
+    @overload
+    async def execute_activity(
+        self,
+        activity: Callable[..., Awaitable[ReturnType]],
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        **options: Unpack[StartActivityOptions],
+    ) -> ReturnType: ...
+
+    @overload
+    async def execute_activity(
+        self,
+        activity: Callable[..., ReturnType],
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        **options: Unpack[StartActivityOptions],
+    ) -> ReturnType: ...
+
+    @overload
+    async def execute_activity(
+        self,
+        activity: str,
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        **options: Unpack[StartActivityOptions],
+    ) -> Any: ...
+
+    async def execute_activity(
+        self,
+        activity: Any,
+        arg: Any = UNSET,
+        *,
+        args: Sequence[Any] = (),
+        **options: Unpack[StartActivityOptions],
+    ) -> Any:
+        """Start an activity of its own and wait for its result: see `start_activity`.
+
+        Raises ActivityFailureError when it did not complete.
+        """
+        handle = await self.start_activity(activity, arg, args=args, **options)
+        return await handle.result()
+
+    start_activity_class = start_activity
+    execute_activity_class = execute_activity
+    start_activity_method = start_activity
+    execute_activity_method = execute_activity
+
+    def get_activity_handle(
+        self, activity_id: str, *, run_id: str | None = None, result_type: type | None = None
+    ) -> ActivityHandle[Any]:
+        """The handle of an activity that may exist."""
+        return ActivityHandle(self._connection, activity_id, run_id=run_id, result_type=result_type)
+
+    def list_activities(
+        self,
+        query: str,
+        *,
+        limit: int | None = None,
+        page_size: int = 1000,
+        next_page_token: bytes | None = None,
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> ActivityExecutionAsyncIterator:
+        """The activities that a visibility query finds, for `async for`."""
+        return self._connection.outbound.list_activities(
+            ListActivitiesInput(
+                query=query,
+                page_size=page_size,
+                next_page_token=next_page_token,
+                rpc_metadata=rpc_metadata or {},
+                rpc_timeout=rpc_timeout,
+                limit=limit,
+            )
+        )
+
+    async def count_activities(
+        self,
+        query: str | None = None,
+        *,
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> ActivityExecutionCount:
+        """How many activities a visibility query finds."""
+        return await self._connection.outbound.count_activities(
+            CountActivitiesInput(
+                query=query, rpc_metadata=rpc_metadata or {}, rpc_timeout=rpc_timeout
+            )
+        )
 
     async def create_schedule(
         self,

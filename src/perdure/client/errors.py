@@ -21,6 +21,21 @@ class WorkflowFailureError(PerdureError):
         return self.__cause__
 
 
+class ActivityFailureError(PerdureError):
+    """An activity without a workflow failed, was cancelled or terminated, or timed out. `cause`
+    says which."""
+
+    def __init__(self, *, cause: BaseException) -> None:
+        super().__init__("Activity execution failed")
+        self.__cause__ = cause
+
+    @property
+    def cause(self) -> BaseException:
+        """What ended the activity."""
+        assert self.__cause__ is not None
+        return self.__cause__
+
+
 class WorkflowContinuedAsNewError(PerdureError):
     """The run continued as new, and its successors were not to be followed."""
 

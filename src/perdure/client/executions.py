@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.common.v1 import Payload
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
@@ -65,8 +66,8 @@ class WorkflowExecution:
         root = info.root_execution if info.HasField("root_execution") else None
         known = info.status in WorkflowExecutionStatus._value2member_map_
         return cls(
-            close_time=_time(info, "close_time"),
-            execution_time=_time(info, "execution_time"),
+            close_time=time_of(info, "close_time"),
+            execution_time=time_of(info, "execution_time"),
             history_length=info.history_length,
             id=info.execution.workflow_id,
             namespace=connection.namespace,
@@ -258,10 +259,9 @@ class WorkflowExecutionCount:
         return WorkflowExecutionCount(count=response.count, groups=groups)
 
 
-def _time(info: WorkflowExecutionInfo, name: str) -> datetime | None:
-    # mypy knows the field names as literals only
-    present: bool = info.HasField(name)  # type: ignore[arg-type]
-    return _utc(getattr(info, name)) if present else None
+def time_of(info: Message, name: str) -> datetime | None:
+    """A time that a message may have."""
+    return _utc(getattr(info, name)) if info.HasField(name) else None
 
 
 def _utc(time: Timestamp) -> datetime:

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from perdure.client.activity_inputs import (
+    CancelActivityInput,
+    CountActivitiesInput,
+    DescribeActivityInput,
+    ListActivitiesInput,
+    PauseActivityInput,
+    StartActivityInput,
+    TerminateActivityInput,
+    UnpauseActivityInput,
+    UpdateActivityOptionsInput,
+)
 from perdure.client.inputs import (
     BackfillScheduleInput,
     CancelWorkflowInput,
@@ -32,6 +43,13 @@ from perdure.client.inputs import (
 )
 
 if TYPE_CHECKING:
+    from perdure.client.activity_executions import (
+        ActivityExecutionAsyncIterator,
+        ActivityExecutionCount,
+        ActivityExecutionDescription,
+    )
+    from perdure.client.activity_handle import ActivityHandle
+    from perdure.client.activity_options import ActivityExecutionOptions
     from perdure.client.executions import (
         WorkflowExecutionAsyncIterator,
         WorkflowExecutionCount,
@@ -172,3 +190,44 @@ class OutboundInterceptor:
     def list_schedules(self, input: ListSchedulesInput) -> ScheduleAsyncIterator:  # noqa: A002
         """List schedules."""
         return self.next.list_schedules(input)
+
+    # Activities without a workflow
+
+    async def start_activity(self, input: StartActivityInput) -> ActivityHandle[Any]:  # noqa: A002
+        """`Client.start_activity`"""
+        return await self.next.start_activity(input)
+
+    async def cancel_activity(self, input: CancelActivityInput) -> None:  # noqa: A002
+        """`ActivityHandle.cancel`"""
+        await self.next.cancel_activity(input)
+
+    async def terminate_activity(self, input: TerminateActivityInput) -> None:  # noqa: A002
+        """`ActivityHandle.terminate`"""
+        await self.next.terminate_activity(input)
+
+    async def pause_activity(self, input: PauseActivityInput) -> None:  # noqa: A002
+        """`ActivityHandle.pause`"""
+        await self.next.pause_activity(input)
+
+    async def unpause_activity(self, input: UnpauseActivityInput) -> None:  # noqa: A002
+        """`ActivityHandle.unpause`"""
+        await self.next.unpause_activity(input)
+
+    async def update_activity_options(
+        self,
+        input: UpdateActivityOptionsInput,  # noqa: A002 -- the mirrored name
+    ) -> ActivityExecutionOptions:
+        """`ActivityHandle.update_options`"""
+        return await self.next.update_activity_options(input)
+
+    async def describe_activity(self, input: DescribeActivityInput) -> ActivityExecutionDescription:  # noqa: A002
+        """`ActivityHandle.describe`"""
+        return await self.next.describe_activity(input)
+
+    async def count_activities(self, input: CountActivitiesInput) -> ActivityExecutionCount:  # noqa: A002
+        """`Client.count_activities`"""
+        return await self.next.count_activities(input)
+
+    def list_activities(self, input: ListActivitiesInput) -> ActivityExecutionAsyncIterator:  # noqa: A002
+        """`Client.list_activities`"""
+        return self.next.list_activities(input)

@@ -5,7 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from perdure.client import acting, scheduling
+from perdure.client import acting, acting_on_activities, scheduling
+from perdure.client.activity_executions import (
+    ActivityExecutionAsyncIterator,
+    ActivityExecutionCount,
+    ActivityExecutionDescription,
+)
+from perdure.client.activity_handle import ActivityHandle
+from perdure.client.activity_inputs import (
+    CancelActivityInput,
+    CountActivitiesInput,
+    DescribeActivityInput,
+    ListActivitiesInput,
+    PauseActivityInput,
+    StartActivityInput,
+    TerminateActivityInput,
+    UnpauseActivityInput,
+    UpdateActivityOptionsInput,
+)
+from perdure.client.activity_options import ActivityExecutionOptions
 from perdure.client.async_activity import (
     complete_activity,
     fail_activity,
@@ -181,3 +199,46 @@ class ToService:
     def list_schedules(self, asked: ListSchedulesInput) -> ScheduleAsyncIterator:
         """List schedules."""
         return ScheduleAsyncIterator(self._connection, asked)
+
+    # Activities without a workflow
+
+    async def start_activity(self, asked: StartActivityInput) -> ActivityHandle[Any]:
+        """Start an activity."""
+        run_id = await acting_on_activities.start(self._connection, asked)
+        return ActivityHandle(
+            self._connection, asked.id, run_id=run_id, result_type=asked.result_type
+        )
+
+    async def cancel_activity(self, asked: CancelActivityInput) -> None:
+        """Ask an activity to stop."""
+        await acting_on_activities.cancel(self._connection, asked)
+
+    async def terminate_activity(self, asked: TerminateActivityInput) -> None:
+        """End an activity."""
+        await acting_on_activities.terminate(self._connection, asked)
+
+    async def pause_activity(self, asked: PauseActivityInput) -> None:
+        """Have an activity not be started, or not again."""
+        await acting_on_activities.pause(self._connection, asked)
+
+    async def unpause_activity(self, asked: UnpauseActivityInput) -> None:
+        """Have a paused activity go on."""
+        await acting_on_activities.unpause(self._connection, asked)
+
+    async def update_activity_options(
+        self, asked: UpdateActivityOptionsInput
+    ) -> ActivityExecutionOptions:
+        """Give an activity other options."""
+        return await acting_on_activities.set_options(self._connection, asked)
+
+    async def describe_activity(self, asked: DescribeActivityInput) -> ActivityExecutionDescription:
+        """Describe an activity."""
+        return await acting_on_activities.describe(self._connection, asked)
+
+    async def count_activities(self, asked: CountActivitiesInput) -> ActivityExecutionCount:
+        """Count activities."""
+        return await acting_on_activities.count(self._connection, asked)
+
+    def list_activities(self, asked: ListActivitiesInput) -> ActivityExecutionAsyncIterator:
+        """List activities."""
+        return ActivityExecutionAsyncIterator(self._connection, asked)
