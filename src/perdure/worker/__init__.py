@@ -18,12 +18,14 @@ from perdure._replay.interceptors import (
     WorkflowInterceptorClassInput,
     WorkflowOutboundInterceptor,
 )
+from perdure.common import WorkerDeploymentVersion
 from perdure.worker.config import (
     PollerBehavior,
     PollerBehaviorAutoscaling,
     PollerBehaviorSimpleMaximum,
     WorkerConfig,
 )
+from perdure.worker.deployment import WorkerDeploymentConfig
 from perdure.worker.interceptor import (
     ActivityInboundInterceptor,
     ActivityOutboundInterceptor,
@@ -69,6 +71,8 @@ __all__ = [
     "UnsandboxedWorkflowRunner",
     "Worker",
     "WorkerConfig",
+    "WorkerDeploymentConfig",
+    "WorkerDeploymentVersion",
     "WorkflowInboundInterceptor",
     "WorkflowInterceptorClassInput",
     "WorkflowOutboundInterceptor",

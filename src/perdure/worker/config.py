@@ -11,6 +11,8 @@ from typing import Any, Final, TypeAlias, TypedDict
 
 from perdure._replay.api import PatchActivationInput
 from perdure.client import Client
+from perdure.common import VersioningBehavior
+from perdure.worker.deployment import WorkerDeploymentConfig
 from perdure.worker.interceptor import Interceptor
 from perdure.worker.runners import WorkflowRunner
 from perdure.worker.shared_state import SharedStateManager
@@ -54,6 +56,7 @@ class WorkerConfig(TypedDict, total=False):
     workflow_runner: WorkflowRunner
     interceptors: Sequence[Interceptor]
     build_id: str | None
+    deployment_config: WorkerDeploymentConfig | None
     identity: str | None
     max_cached_workflows: int
     max_concurrent_workflow_tasks: int | None
@@ -102,7 +105,16 @@ def warn(config: WorkerConfig) -> None:
 def check(config: WorkerConfig) -> None:
     """Raises ValueError when the parts do not fit together."""
     keeps_runs = config["max_cached_workflows"] > 0
+    deployment = config["deployment_config"]
     wrong = {
+        "deployment_config cannot be used with build_id or use_worker_versioning": (
+            deployment is not None and bool(config["build_id"])
+        ),
+        "default_versioning_behavior must be UNSPECIFIED when use_worker_versioning is False": (
+            deployment is not None
+            and not deployment.use_worker_versioning
+            and deployment.default_versioning_behavior != VersioningBehavior.UNSPECIFIED
+        ),
         "Nexus is not built yet: nexus_service_handlers must be empty": bool(
             config["nexus_service_handlers"]
         ),

@@ -20,6 +20,7 @@ from perdure.worker.activity_definitions import ActivityDefinitions
 from perdure.worker.activity_worker import ActivityWorker
 from perdure.worker.config import TASKS_MAX, WorkerConfig, activity_polls, workflow_polls
 from perdure.worker.deadlock import DeadlockWatch
+from perdure.worker.deployment import default_behavior_of, options_of
 from perdure.worker.interceptor import interceptors_of, workflow_interceptors
 from perdure.worker.polling import Pollers, Rate
 from perdure.worker.port import PayloadLimits, TaskSource
@@ -157,6 +158,8 @@ class RunningWorker:
             task_queue=config["task_queue"],
             identity=identity,
             build_id=self._build_id,
+            deployment=options_of(config["deployment_config"]),
+            default_behavior=default_behavior_of(config["deployment_config"]),
             instance_key=str(uuid.uuid4()),
             sticky_queue=f"{identity}-{uuid.uuid4().hex}" if keeps_runs else None,
             sticky_schedule_to_start_timeout=config["sticky_queue_schedule_to_start_timeout"],
@@ -198,6 +201,7 @@ class RunningWorker:
             or config["no_remote_activities"]
             or config["max_activities_per_second"] is not None
         )
+        deployment = config["deployment_config"]
         interceptor_classes, extern_functions = workflow_interceptors(self._interceptors)
         return WorkflowWorker(
             source=self._source,
@@ -212,6 +216,7 @@ class RunningWorker:
                 failure_exception_types=config["workflow_failure_exception_types"],
                 disable_eager_activity_execution=config["disable_eager_activity_execution"],
                 build_id=self._build_id,
+                deployment_name=deployment.version.deployment_name if deployment else "",
                 patch_activation_callback=config["patch_activation_callback"],
                 check_local_activity=activities.check_local,
                 metric_sink=runtime._sink,

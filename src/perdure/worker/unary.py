@@ -14,6 +14,7 @@ from temporalio.api.common.v1 import (
     WorkerVersionCapabilities,
     WorkerVersionStamp,
 )
+from temporalio.api.deployment.v1 import WorkerDeploymentOptions
 from temporalio.api.enums.v1 import TaskQueueKind, TaskQueueType
 from temporalio.api.taskqueue.v1 import StickyExecutionAttributes, TaskQueue, TaskQueueMetadata
 from temporalio.api.workflowservice.v1 import (
@@ -66,6 +67,10 @@ class WorkerIdentity:
     task_queue: str
     identity: str
     build_id: str
+    deployment: WorkerDeploymentOptions | None
+    """The version of a worker deployment that it belongs to."""
+    default_behavior: int | None
+    """Of workflows that do not say how they behave; None when the worker is not versioned."""
     instance_key: str
     """Tells this worker from all others, past and present."""
     sticky_queue: str | None
@@ -104,6 +109,7 @@ class UnaryTaskSource:
             "identity": worker.identity,
             "worker_version_capabilities": capabilities,
             "worker_instance_key": worker.instance_key,
+            "deployment_options": worker.deployment,
         }
         self._poll_normal = PollWorkflowTaskQueueRequest(task_queue=normal, **common)
         self._poll_sticky = PollWorkflowTaskQueueRequest(task_queue=sticky, **common)
@@ -126,6 +132,7 @@ class UnaryTaskSource:
         self._completed = RespondWorkflowTaskCompletedRequest(
             **names,
             worker_version_stamp=stamp,
+            deployment_options=worker.deployment,
             worker_instance_key=worker.instance_key,
             return_new_workflow_task=True,
         )
@@ -224,6 +231,11 @@ class UnaryTaskSource:
     ) -> RespondWorkflowTaskCompletedResponse:
         """Commands."""
         request.MergeFrom(self._completed)
+        default = self._worker.default_behavior
+        if default is None:
+            request.ClearField("versioning_behavior")
+        elif not request.versioning_behavior:
+            request.versioning_behavior = default  # type: ignore[assignment]
         request.return_new_workflow_task = takes_another
         if sticky:
             request.sticky_attributes.CopyFrom(self._sticky_attributes)

@@ -22,6 +22,7 @@ from perdure.worker.config import (
     check,
     warn,
 )
+from perdure.worker.deployment import WorkerDeploymentConfig
 from perdure.worker.interceptor import Interceptor
 from perdure.worker.runners import (
     SandboxedWorkflowRunner,
@@ -59,6 +60,7 @@ class Worker:
         unsandboxed_workflow_runner: WorkflowRunner = UnsandboxedWorkflowRunner(),  # noqa: B008
         interceptors: Sequence[Interceptor] = (),
         build_id: str | None = None,
+        deployment_config: WorkerDeploymentConfig | None = None,
         identity: str | None = None,
         max_cached_workflows: int = 1000,
         max_concurrent_workflow_tasks: int | None = None,
@@ -93,6 +95,7 @@ class Worker:
         - `activity_executor` runs the activities that are not async: threads, or processes, whose
           functions must be picklable. Without one, the worker makes as many threads as needed.
         - `workflow_task_executor` is accepted and not used: workflow code runs on the event loop.
+        - `deployment_config` makes the worker one of a version of a worker deployment.
         - `max_cached_workflows` runs are kept between two tasks, within a budget of memory.
         - `debug_mode` (or PERDURE_DEBUG in the environment) lets workflow code block, as a debugger
           does.
@@ -105,9 +108,12 @@ class Worker:
         self._config = _config_of(given)
         check(self._config)
         warn(self._config)
-        self._workflows = WorkflowDefinitions(workflows)
+        self._workflows = WorkflowDefinitions(workflows, deployment_config)
         self._activities = ActivityDefinitions(activities, activity_executor)
-        self._build_id = build_id or default_build_id([*workflows, *activities])
+        if deployment_config is not None:
+            self._build_id = deployment_config.version.build_id
+        else:
+            self._build_id = build_id or default_build_id([*workflows, *activities])
         self._started = False
         self._opened = asyncio.Event()
         self._shutdown = asyncio.Event()

@@ -268,6 +268,7 @@ class WorkflowWorker:
             sdk_metadata=completion.sdk_metadata,
             query_results=completion.query_results,
             messages=completion.messages,
+            versioning_behavior=completion.versioning_behavior,  # type: ignore[arg-type]
             force_create_new_workflow_task=completion.force_new_task,
         )
         leaves = completion.force_new_task and self._stopping.is_set()

@@ -290,13 +290,15 @@ class Dispatcher:
         poll: Poll,
     ) -> Input:
         target = self._target(execution)
+        # Of a version no stamp is recorded: that was how builds were told apart before.
+        worker_version = poll.worker_version if poll.version is None else b""
         if key.kind == TaskKind.WORKFLOW:
             return StartWorkflowTask(
                 run_id=run_id,
                 stamp=offer.stamp,
                 request_id=self._ids.uuid(),
                 identity=poll.identity,
-                worker_version=poll.worker_version,
+                worker_version=worker_version,
                 version=poll.version,
                 target=target,
             )
@@ -307,7 +309,7 @@ class Dispatcher:
             stamp=offer.stamp,
             request_id=self._ids.uuid(),
             identity=poll.identity,
-            worker_version=poll.worker_version,
+            worker_version=worker_version,
             version=poll.version,
             target=target,
         )

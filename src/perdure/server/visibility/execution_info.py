@@ -16,9 +16,9 @@ from perdure.server.machines.wire import duration, timestamp
 from perdure.server.machines.workflow.state import BlobName, Run
 from perdure.server.visibility.versioning_info import (
     add_search_attributes,
-    is_completed_by_version,
     leading_build_ids,
     set_keywords,
+    stamp_of,
     versioning_info,
 )
 
@@ -44,8 +44,8 @@ def described_execution_info(
         info.versioning_info.CopyFrom(versioning)
         if run.recorded.versioning is not None:
             info.worker_deployment_name = run.recorded.versioning.deployment
-    if run.recorded.build_id and not is_completed_by_version(run):
-        info.most_recent_worker_version_stamp.build_id = run.recorded.build_id
+    if stamp := stamp_of(run):
+        info.most_recent_worker_version_stamp.build_id = stamp
     return info
 
 
@@ -113,6 +113,7 @@ def build_ids(run: Run) -> list[str]:
         for point in points
         if point.build_id and not point.is_versioned and point.run_id == recorded.run_id
     ]
+    named += [f"unversioned:{build}" for build in recorded.versioning.stamps]
     return [*leading_build_ids(run), *dict.fromkeys(named)]
 
 

@@ -86,9 +86,12 @@ def leading_build_ids(run: Run) -> list[str]:
     return [] if behavior else ["unversioned"]
 
 
-def is_completed_by_version(run: Run) -> bool:
-    """Whether the worker that completed the newest task is of a version: it has no stamp."""
-    return run.recorded.versioning is not None and run.recorded.versioning.completed_by is not None
+def stamp_of(run: Run) -> str:
+    """The build that the worker of the newest task has named in the old way."""
+    versioning = run.recorded.versioning
+    if versioning is not None and versioning.completed_by is not None:
+        return versioning.stamp
+    return run.recorded.build_id
 
 
 def set_keywords(attributes: SearchAttributes, name: str, values: list[str]) -> None:

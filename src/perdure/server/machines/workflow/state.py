@@ -131,6 +131,10 @@ class Versioning(msgspec.Struct, array_like=True, frozen=True):
     """The version of the worker that completed the newest task."""
     used: tuple[VersionName, ...] = ()
     """The versions of all workers that completed one, the oldest first."""
+    stamps: tuple[str, ...] = ()
+    """The builds that workers of versions have named in the old way too, the oldest first."""
+    stamp: str = ""
+    """Of the newest task, if a worker of a version completed it."""
 
 
 class Target(msgspec.Struct, array_like=True, frozen=True):

@@ -9,6 +9,8 @@ for none of it. How a run gets from one version to another is in `transitions.py
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 from temporalio.api.deployment.v1 import InheritedAutoUpgradeInfo, WorkerDeploymentVersion
 from temporalio.api.enums.v1 import workflow_pb2
@@ -34,6 +36,7 @@ UNSPECIFIED = workflow_pb2.VERSIONING_BEHAVIOR_UNSPECIFIED
 PINNED = workflow_pb2.VERSIONING_BEHAVIOR_PINNED
 AUTO_UPGRADE = workflow_pb2.VERSIONING_BEHAVIOR_AUTO_UPGRADE
 USE_RAMPING = workflow_pb2.CONTINUE_AS_NEW_VERSIONING_BEHAVIOR_USE_RAMPING_VERSION
+ItemT = TypeVar("ItemT")
 NOTHING = Versioning()
 NOTHING_PENDING = PendingVersioning()
 
@@ -161,7 +164,7 @@ def after_completion(
     completed_by = None
     if attributes.HasField("deployment_version"):
         completed_by = name_of(attributes.deployment_version)
-    before = versioning or NOTHING
+    before, stamp = versioning or NOTHING, attributes.worker_version.build_id
     override = before.override
     if override is not None and override.is_one_time and override.version == completed_by:
         override = None
@@ -172,10 +175,14 @@ def after_completion(
         override=override,
         deployment=deployment,
         completed_by=completed_by,
-        used=before.used
-        if completed_by is None or completed_by in before.used
-        else (*before.used, completed_by),
+        used=_with(before.used, completed_by),
+        stamps=before.stamps if completed_by is None else _with(before.stamps, stamp or None),
+        stamp=stamp if completed_by is not None else "",
     )
+
+
+def _with(known: tuple[ItemT, ...], item: ItemT | None) -> tuple[ItemT, ...]:
+    return known if item is None or item in known else (*known, item)
 
 
 def after_options(
