@@ -139,3 +139,11 @@ async def test_an_id_that_is_taken_is_refused_after_a_crash(house: House) -> Non
     settings, blobs = settings_of(schedule(), NAMESPACE, DEFAULT_LIMITS)
     with pytest.raises(AlreadyStarted):
         await house.engine.ask(NAMESPACE, WHOM, inputs.CreateSchedule("other", settings, blobs))
+
+
+@simulated
+async def test_nothing_is_left_of_a_deleted_schedule(house: House) -> None:
+    await create(house, schedule())
+    await house.engine.ask(NAMESPACE, WHOM, inputs.DeleteSchedule())
+    await asyncio.sleep(1)
+    assert await house.faults.inner.leftovers() == []

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 import perdure
+from examples.bonus_cron.__main__ import USERS
+from examples.bonus_cron.__main__ import main as give_bonus
+from examples.bonus_cron.database import Database
 from examples.connecting import keep_quiet
 from examples.greeting.__main__ import main as greet
 from examples.reminders.__main__ import main as remind
@@ -56,6 +59,12 @@ def bank(tmp_path: Path) -> Bank:
 
 async def test_somebody_is_greeted(place: Namespace) -> None:
     assert await greet(options(place, name="Ada")) == "Hello, Ada!"
+
+
+async def test_everybody_gets_what_the_schedules_give(place: Namespace, tmp_path: Path) -> None:
+    database = Database(tmp_path / "users.db")
+    database.add_users(USERS)
+    assert await give_bonus(place, database) == {"Ada": 301, "Bob": 1}
 
 
 async def test_mails_are_sent_in_order_once_the_service_works(place: Namespace) -> None:

@@ -15,6 +15,7 @@ PAGES = [
     "docs/embedded.md",
     "docs/cli.md",
     "examples/README.md",
+    "examples/bonus_cron/README.md",
     "examples/greeting/README.md",
     "examples/reminders/README.md",
     "examples/ride_payment/README.md",

@@ -598,12 +598,14 @@ class Engine:
 
     def durable(self, execution: Execution, pending: PendingRun) -> None:
         """What a group did to a run is durable: arm its wake-up, publish its tasks, wake its
-        readers."""
+        readers, and clear what is left of one that is gone."""
         run = pending.run
         if self.wakeups.arm(pending.number, run.wake_at_ns):
             self.directory.remember(pending.number, *execution.key, run.run_id)
         if pending.offers:
             self.dispatcher.durable(execution, pending)
+        if pending.is_deleted:
+            self._spawn(self.resets.clear(pending.number))
         self.waiters.notify(execution.key, is_closed=not run.is_open)
 
     def sent(self, messages: list[Outgoing]) -> None:

@@ -142,7 +142,6 @@ class Resets:
         message = machine.delete(run.run_id, other)
         reply, write = self._pipeline.decide(execution, namespace, message, places)
         assert write is not None, "a deletion changes its workflow"
-        write.when_durable(lambda error: None if error else self._spawn(self.clear(number)))
         await self._pipeline.when_durable(write, reply)
         return run.run_id
 

@@ -1,0 +1,1 @@
+"""A bonus for users, every hour and every year: schedules, and a database."""
