@@ -232,6 +232,7 @@ PROGRAMS: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "reset_child": reset_families.reset_child,
     "reset_hears_again": reset_families.reset_hears_again,
     "reset_updates": reset_updates.reset_updates,
+    "reset_options": reset_updates.reset_options,
     "reset_updates_chain": reset_updates.reset_updates_chain,
     "reset_updates_of_a_worker": reset_updates.reset_updates_of_a_worker,
     "search_attributes": searching.search_attributes,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from temporalio.api.common.v1 import WorkflowExecution
+from google.protobuf.field_mask_pb2 import FieldMask
+from temporalio.api.common.v1 import Link, Priority, WorkflowExecution
 from temporalio.api.enums.v1 import EventType, ResetReapplyExcludeType, ResetReapplyType
 from temporalio.api.protocol.v1 import Message
 from temporalio.api.update.v1 import Acceptance, Input, Meta, Rejection, Request
+from temporalio.api.workflow.v1 import OnConflictOptions, WorkflowExecutionOptions
+from temporalio.api.workflowservice.v1 import UpdateWorkflowExecutionOptionsRequest
 
+from tests.interop.programs.identifiers import CONFLICTS
 from tests.interop.programs.resets import reset
 from tests.interop.programs.update_with_start_by_hand import continue_as_new
 from tests.interop.programs.updates import Account, double
@@ -176,3 +180,34 @@ async def reset_updates_of_a_worker(stage: Stage) -> None:
         await new.signal(Account.close)
         stage.observe("result", await new.result())
         await stage.chain("history", new)
+
+
+async def reset_options(stage: Stage) -> None:
+    """What changed of the options, or was attached, after the cut holds for the new run too."""
+    worker = HandWorker(stage)
+    execution = await idle(stage)
+    await stage.service.update_workflow_execution_options(
+        UpdateWorkflowExecutionOptionsRequest(
+            namespace=stage.namespace,
+            workflow_execution=execution,
+            workflow_execution_options=WorkflowExecutionOptions(priority=Priority(priority_key=2)),
+            update_mask=FieldMask(paths=["priority"]),
+            identity="operator",
+        )
+    )
+    for name, options in (
+        ("request", OnConflictOptions(attach_request_id=True, attach_links=True)),
+        ("links", OnConflictOptions(attach_links=True)),
+    ):
+        await stage.service.start_workflow_execution(
+            worker.start_request(
+                request_id=f"{name} {stage.nonce}",
+                workflow_id_conflict_policy=CONFLICTS["use existing"],
+                on_conflict_options=options,
+                links=[Link(batch_job=Link.BatchJob(job_id=name))],
+            )
+        )
+    new = await reset(stage, execution, 4)
+    await stage.history("new", new)
+    await stage.describe("described", new)
+    await worker.finish()

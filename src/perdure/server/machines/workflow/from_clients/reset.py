@@ -149,7 +149,7 @@ def _do_again(turn: Turn, later: list[HistoryEvent], excluded: frozenset[int]) -
                 turn.record(event)
         elif event.event_type == resetting.OPTIONS_UPDATED:
             attached = event.workflow_execution_options_updated_event_attributes
-            if attached.attached_request_id or attached.attached_completion_callbacks:
+            if attached.attached_request_id not in run.requests:
                 turn.record(event)
         elif event.event_type in resetting.OF_CHILDREN:
             attributes = getattr(event, str(event.WhichOneof("attributes")))
