@@ -162,7 +162,7 @@ def unfinished_warnings(
     cut_off = _to_be_told(updates)
     if cut_off:
         listed = json.dumps([{"name": one.name, "id": one.update_id} for one in cut_off])
-        text = _text("updates", "whoever sent them gets an error instead of a result", listed)
+        text = _text("update", "whoever sent them gets an error instead of a result", listed)
         found.append(UnfinishedUpdateHandlersWarning(text))
     cut_off = _to_be_told(signals)
     if cut_off:
@@ -170,7 +170,7 @@ def unfinished_warnings(
         for one in cut_off:
             counts[one.name] = counts.get(one.name, 0) + 1
         listed = json.dumps([{"name": name, "count": count} for name, count in counts.items()])
-        text = _text("signals", "what they began may be left half done", listed)
+        text = _text("signal", "what they began may be left half done", listed)
         found.append(UnfinishedSignalHandlersWarning(text))
     return found
 
@@ -181,7 +181,7 @@ def _to_be_told(running: Iterable[RunningHandler]) -> Sequence[RunningHandler]:
 
 def _text(kind: str, consequence: str, listed: str) -> str:
     return (
-        f"[{_CODE}] The workflow ended while handlers of these {kind} had not: {listed}; "
+        f"[{_CODE}] Workflow finished while {kind} handlers are still running: {listed}; "
         f"{consequence}. Wait for workflow.all_handlers_finished before the end, or declare the "
         "handler with unfinished_policy=HandlerUnfinishedPolicy.ABANDON"
     )

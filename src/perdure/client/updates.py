@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from datetime import timedelta
 from typing import Any, Generic, TypeVar, cast
@@ -102,7 +103,7 @@ class WorkflowUpdateHandle(Generic[Result]):
                 timeout,
                 long_poll=True,
             )
-        except RPCError as error:
+        except (RPCError, asyncio.CancelledError) as error:
             raise _update_error(error) from error
         return response.outcome if response.HasField("outcome") else None
 
@@ -171,7 +172,7 @@ async def _sent(
                 update.rpc_timeout,
                 long_poll=True,
             )
-        except RPCError as error:
+        except (RPCError, asyncio.CancelledError) as error:
             raise _update_error(error) from error
         if response.stage >= wanted:
             return response
@@ -183,5 +184,7 @@ def _until(stage: WorkflowUpdateStage) -> WaitPolicy:
     )
 
 
-def _update_error(error: RPCError) -> Exception:
-    return WorkflowUpdateRPCTimeoutOrCancelledError() if error.status in GAVE_UP else error
+def _update_error(error: RPCError | asyncio.CancelledError) -> Exception:
+    if isinstance(error, RPCError) and error.status not in GAVE_UP:
+        return error
+    return WorkflowUpdateRPCTimeoutOrCancelledError()
