@@ -407,7 +407,6 @@ NOT_YET = frozenset(
         "tuner",
         "plugin_shutdown_timeout",
         "use_worker_versioning",
-        "deployment_config",
         "max_workflow_task_external_storage_concurrency",
     }
 )

@@ -60,7 +60,6 @@ class Worker:
         unsandboxed_workflow_runner: WorkflowRunner = UnsandboxedWorkflowRunner(),  # noqa: B008
         interceptors: Sequence[Interceptor] = (),
         build_id: str | None = None,
-        deployment_config: WorkerDeploymentConfig | None = None,
         identity: str | None = None,
         max_cached_workflows: int = 1000,
         max_concurrent_workflow_tasks: int | None = None,
@@ -84,6 +83,7 @@ class Worker:
         disable_eager_activity_execution: bool = False,
         on_fatal_error: Callable[[BaseException], Awaitable[None]] | None = None,
         disable_safe_workflow_eviction: bool = False,
+        deployment_config: WorkerDeploymentConfig | None = None,
         patch_activation_callback: Callable[[PatchActivationInput], bool] | None = None,
         workflow_task_poller_behavior: PollerBehavior = PollerBehaviorAutoscaling(),  # noqa: B008
         activity_task_poller_behavior: PollerBehavior = PollerBehaviorAutoscaling(),  # noqa: B008
