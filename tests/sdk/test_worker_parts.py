@@ -403,7 +403,6 @@ def test_a_cancellation_that_comes_after_the_function_raises_nothing() -> None:
 
 NOT_YET = frozenset(
     {
-        "plugins",
         "tuner",
         "plugin_shutdown_timeout",
         "use_worker_versioning",

@@ -83,6 +83,7 @@ from perdure.client.inputs import (
     UpdateWithStartUpdateWorkflowInput,
 )
 from perdure.client.interceptor import Interceptor, OutboundInterceptor
+from perdure.client.plugin import Plugin
 from perdure.client.schedule_action import (
     ScheduleAction,
     ScheduleActionStartWorkflow,
@@ -188,6 +189,7 @@ __all__ = [
     "PauseActivityInput",
     "PauseScheduleInput",
     "PendingActivityState",
+    "Plugin",
     "QueryWorkflowInput",
     "RPCError",
     "RPCStatusCode",

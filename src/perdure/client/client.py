@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
 
 from perdure._definitions import (
@@ -39,6 +40,7 @@ from perdure.client.inputs import (
 )
 from perdure.client.interceptor import Interceptor
 from perdure.client.outbound import intercepted
+from perdure.client.plugin import Plugin
 from perdure.client.schedule_handle import ScheduleHandle
 from perdure.client.schedule_spec import ScheduleBackfill
 from perdure.client.schedules import Schedule, ScheduleAsyncIterator
@@ -83,6 +85,7 @@ class ClientConfig(TypedDict):
     data_converter: DataConverter
     interceptors: Sequence[Interceptor]
     default_workflow_query_reject_condition: QueryRejectCondition | None
+    plugins: Sequence[Plugin]
 
 
 class Client:
@@ -96,12 +99,27 @@ class Client:
         data_converter: DataConverter = DataConverter.default,
         interceptors: Sequence[Interceptor] = (),
         default_workflow_query_reject_condition: QueryRejectCondition | None = None,
+        plugins: Sequence[Plugin] = (),
     ) -> None:
-        self._connection = Connection(
-            service_client, namespace, data_converter, default_workflow_query_reject_condition
+        self._initial_config = ClientConfig(
+            service_client=service_client,
+            namespace=namespace,
+            data_converter=data_converter,
+            interceptors=interceptors,
+            default_workflow_query_reject_condition=default_workflow_query_reject_condition,
+            plugins=plugins,
         )
-        self._interceptors = interceptors
-        self._connection.outbound = intercepted(self._connection, interceptors)
+        config = self._initial_config.copy()
+        for plugin in plugins:
+            config = plugin.configure_client(config)
+        self._active_config = config
+        self._connection = Connection(
+            config["service_client"],
+            config["namespace"],
+            config["data_converter"],
+            config["default_workflow_query_reject_condition"],
+        )
+        self._connection.outbound = intercepted(self._connection, config["interceptors"])
 
     @classmethod
     async def connect(
@@ -121,13 +139,17 @@ class Client:
         identity: str | None = None,
         lazy: bool = False,
         runtime: Runtime | None = None,
+        plugins: Sequence[Plugin] = (),
     ) -> Self:
         """A client of the service at `host:port`. Raises RuntimeError when it cannot be reached.
 
         With `lazy`, it connects with the first call instead. TLS is used when it is asked for, or
         when there is an API key and nothing is said of TLS.
         """
-        service_client = await ServiceClient.connect(
+        connect: Callable[[ConnectConfig], Awaitable[ServiceClient]] = ServiceClient.connect
+        for plugin in reversed(plugins):
+            connect = partial(plugin.connect_service_client, next=connect)
+        service_client = await connect(
             ConnectConfig(
                 target_host=target_host,
                 api_key=api_key,
@@ -147,6 +169,7 @@ class Client:
             data_converter=data_converter,
             interceptors=interceptors,
             default_workflow_query_reject_condition=default_workflow_query_reject_condition,
+            plugins=plugins,
         )
 
     @classmethod
@@ -165,17 +188,12 @@ class Client:
             ServiceClient(config, transport), namespace=namespace, data_converter=data_converter
         )
 
-    def config(self) -> ClientConfig:
-        """What makes another client like this one: `Client(**client.config())`."""
-        return ClientConfig(
-            service_client=self._connection.service_client,
-            namespace=self._connection.namespace,
-            data_converter=self._connection.data_converter,
-            interceptors=self._interceptors,
-            default_workflow_query_reject_condition=(
-                self._connection.default_workflow_query_reject_condition
-            ),
-        )
+    def config(self, *, active_config: bool = False) -> ClientConfig:
+        """What makes another client like this one: `Client(**client.config())`.
+
+        With `active_config`, what the plugins have made of it.
+        """
+        return (self._active_config if active_config else self._initial_config).copy()
 
     @property
     def service_client(self) -> ServiceClient:

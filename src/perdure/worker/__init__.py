@@ -32,8 +32,10 @@ from perdure.worker.interceptor import (
     ExecuteActivityInput,
     Interceptor,
 )
+from perdure.worker.plugin import Plugin
 from perdure.worker.replayer import (
     Replayer,
+    ReplayerConfig,
     WorkflowReplayResult,
     WorkflowReplayResults,
 )
@@ -56,10 +58,12 @@ __all__ = [
     "HandleUpdateInput",
     "Interceptor",
     "PatchActivationInput",
+    "Plugin",
     "PollerBehavior",
     "PollerBehaviorAutoscaling",
     "PollerBehaviorSimpleMaximum",
     "Replayer",
+    "ReplayerConfig",
     "SandboxedWorkflowRunner",
     "SharedHeartbeatSender",
     "SharedStateManager",

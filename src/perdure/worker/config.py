@@ -14,6 +14,7 @@ from perdure.client import Client
 from perdure.common import VersioningBehavior
 from perdure.worker.deployment import WorkerDeploymentConfig
 from perdure.worker.interceptor import Interceptor
+from perdure.worker.plugin import Plugin
 from perdure.worker.runners import WorkflowRunner
 from perdure.worker.shared_state import SharedStateManager
 
@@ -55,6 +56,7 @@ class WorkerConfig(TypedDict, total=False):
     workflow_task_executor: ThreadPoolExecutor | None
     workflow_runner: WorkflowRunner
     interceptors: Sequence[Interceptor]
+    plugins: Sequence[Plugin]
     build_id: str | None
     deployment_config: WorkerDeploymentConfig | None
     identity: str | None

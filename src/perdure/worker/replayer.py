@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypedDict
 
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.api.history.v1 import HistoryEvent
@@ -17,6 +18,7 @@ from perdure.client import WorkflowHistory
 from perdure.converter import DataConverter, WorkflowSerializationContext
 from perdure.worker.codec import transform_all
 from perdure.worker.interceptor import Interceptor, workflow_interceptors
+from perdure.worker.plugin import Plugin
 from perdure.worker.runners import SandboxedWorkflowRunner
 from perdure.worker.runners import WorkflowRunner as WayToRun
 from perdure.worker.workflow_definitions import WorkflowDefinitions
@@ -41,6 +43,19 @@ class WorkflowReplayResults:
     replay_failures: Mapping[str, Exception]
 
 
+class ReplayerConfig(TypedDict, total=False):
+    """What `Replayer(**config)` takes."""
+
+    workflows: Sequence[type]
+    workflow_runner: WayToRun
+    namespace: str
+    data_converter: DataConverter
+    interceptors: Sequence[Interceptor]
+    plugins: Sequence[Plugin]
+    build_id: str | None
+    workflow_failure_exception_types: Sequence[type[BaseException]]
+
+
 class Replayer:
     """Replays histories of some workflows. Nothing is sent anywhere."""
 
@@ -52,37 +67,45 @@ class Replayer:
         namespace: str = "ReplayNamespace",
         data_converter: DataConverter = DataConverter.default,
         interceptors: Sequence[Interceptor] = (),
+        plugins: Sequence[Plugin] = (),
         build_id: str | None = None,
         workflow_failure_exception_types: Sequence[type[BaseException]] = (),
     ) -> None:
         """Takes what the worker that ran the workflows was given."""
-        if not workflows:
-            raise ValueError("At least one workflow must be specified")
-        definitions = WorkflowDefinitions(workflows)
-        self._data_converter = data_converter
-        interceptor_classes, extern_functions = workflow_interceptors(interceptors)
-        self._options = RunnerOptions(
-            definitions=definitions.find,
-            registered=definitions.names,
-            payload_converter=data_converter.payload_converter,
-            failure_converter=data_converter.failure_converter,
+        self._initial_config = ReplayerConfig(
+            workflows=workflows,
+            workflow_runner=workflow_runner,
             namespace=namespace,
-            task_queue=f"replay-{build_id}",
-            failure_exception_types=workflow_failure_exception_types,
-            build_id=build_id or "",
-            interceptor_classes=interceptor_classes,
-            extern_functions=extern_functions,
-            guard=workflow_runner.guarded,
+            data_converter=data_converter,
+            interceptors=interceptors,
+            plugins=plugins,
+            build_id=build_id,
+            workflow_failure_exception_types=workflow_failure_exception_types,
         )
+        config = self._initial_config.copy()
+        for plugin in plugins:
+            config = plugin.configure_replayer(config)
+        self._config = config
+        self._plugins = plugins
+        self._data_converter = config["data_converter"]
+        self._options = _options_of(config)
+
+    def config(self, *, active_config: bool = False) -> ReplayerConfig:
+        """What makes another replayer like this one: `Replayer(**replayer.config())`.
+
+        With `active_config`, what the plugins have made of it.
+        """
+        return (self._config if active_config else self._initial_config).copy()
 
     async def replay_workflow(
         self, history: WorkflowHistory, *, raise_on_replay_failure: bool = True
     ) -> WorkflowReplayResult:
         """Replays one history. Raises NondeterminismError when the code does something else."""
-        failure = await self._replay(history)
-        if failure is not None and raise_on_replay_failure:
-            raise failure
-        return WorkflowReplayResult(history, failure)
+        async with self.workflow_replay_iterator(_only(history)) as results:
+            result = await anext(results)
+        if result.replay_failure is not None and raise_on_replay_failure:
+            raise result.replay_failure
+        return result
 
     async def replay_workflows(
         self, histories: AsyncIterator[WorkflowHistory], *, raise_on_replay_failure: bool = True
@@ -103,6 +126,19 @@ class Replayer:
         self, histories: AsyncIterator[WorkflowHistory]
     ) -> AsyncIterator[AsyncIterator[WorkflowReplayResult]]:
         """The results one by one, for `async with` and then `async for`."""
+        replay: Callable[
+            [Replayer, AsyncIterator[WorkflowHistory]],
+            AbstractAsyncContextManager[AsyncIterator[WorkflowReplayResult]],
+        ] = Replayer._replayed
+        for plugin in reversed(self._plugins):
+            replay = partial(plugin.run_replayer, next=replay)
+        async with replay(self, histories) as results:
+            yield results
+
+    @asynccontextmanager
+    async def _replayed(
+        self, histories: AsyncIterator[WorkflowHistory]
+    ) -> AsyncIterator[AsyncIterator[WorkflowReplayResult]]:
         async with aclosing(self._results(histories)) as results:
             yield results
 
@@ -141,6 +177,32 @@ class Replayer:
         copies = [HistoryEvent.FromString(event.SerializeToString()) for event in history.events]
         await transform_all(copies, codec.decode)
         return copies
+
+
+def _options_of(config: ReplayerConfig) -> RunnerOptions:
+    """Raises ValueError when there is nothing to replay with."""
+    if not config["workflows"]:
+        raise ValueError("At least one workflow must be specified")
+    definitions = WorkflowDefinitions(config["workflows"])
+    data_converter = config["data_converter"]
+    interceptor_classes, extern_functions = workflow_interceptors(config["interceptors"])
+    return RunnerOptions(
+        definitions=definitions.find,
+        registered=definitions.names,
+        payload_converter=data_converter.payload_converter,
+        failure_converter=data_converter.failure_converter,
+        namespace=config["namespace"],
+        task_queue=f"replay-{config['build_id']}",
+        failure_exception_types=config["workflow_failure_exception_types"],
+        build_id=config["build_id"] or "",
+        interceptor_classes=interceptor_classes,
+        extern_functions=extern_functions,
+        guard=config["workflow_runner"].guarded,
+    )
+
+
+async def _only(history: WorkflowHistory) -> AsyncIterator[WorkflowHistory]:
+    yield history
 
 
 def _task_of(history: WorkflowHistory, events: Sequence[HistoryEvent]) -> WorkflowActivation:

@@ -57,7 +57,7 @@ class RunningWorker:
             config["client"].service_client, self._identity()
         )
         self._interceptors = interceptors_of(
-            config["client"].config()["interceptors"], config["interceptors"]
+            config["client"].config(active_config=True)["interceptors"], config["interceptors"]
         )
         self._workflow_slots = Slots(config["max_concurrent_workflow_tasks"] or TASKS_MAX)
         self._activity_slots = Slots(config["max_concurrent_activities"] or TASKS_MAX)

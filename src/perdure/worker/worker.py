@@ -8,6 +8,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -24,6 +25,7 @@ from perdure.worker.config import (
 )
 from perdure.worker.deployment import WorkerDeploymentConfig
 from perdure.worker.interceptor import Interceptor
+from perdure.worker.plugin import Plugin, plugins_of
 from perdure.worker.runners import (
     SandboxedWorkflowRunner,
     UnsandboxedWorkflowRunner,
@@ -58,6 +60,7 @@ class Worker:
         nexus_task_executor: Executor | None = None,
         workflow_runner: WorkflowRunner = SandboxedWorkflowRunner(),  # noqa: B008 -- frozen
         unsandboxed_workflow_runner: WorkflowRunner = UnsandboxedWorkflowRunner(),  # noqa: B008
+        plugins: Sequence[Plugin] = (),
         interceptors: Sequence[Interceptor] = (),
         build_id: str | None = None,
         identity: str | None = None,
@@ -105,15 +108,14 @@ class Worker:
         - `on_fatal_error` is awaited before a worker that cannot go on shuts down.
         """
         given = dict(locals())  # the parameters, before there is anything else
-        self._config = _config_of(given)
-        check(self._config)
-        warn(self._config)
-        self._workflows = WorkflowDefinitions(workflows, deployment_config)
-        self._activities = ActivityDefinitions(activities, activity_executor)
-        if deployment_config is not None:
-            self._build_id = deployment_config.version.build_id
-        else:
-            self._build_id = build_id or default_build_id([*workflows, *activities])
+        self._initial_config = _config_of(given)
+        self._plugins = plugins_of(client.config(active_config=True)["plugins"], plugins)
+        self._config = config = _configured(self._initial_config, self._plugins)
+        check(config)
+        warn(config)
+        self._workflows = WorkflowDefinitions(config["workflows"], config["deployment_config"])
+        self._activities = ActivityDefinitions(config["activities"], config["activity_executor"])
+        self._build_id = _build_id_of(config)
         self._started = False
         self._opened = asyncio.Event()
         self._shutdown = asyncio.Event()
@@ -123,9 +125,12 @@ class Worker:
         self._run_task: asyncio.Task[None] | None = None
         self._running: RunningWorker | None = None
 
-    def config(self) -> WorkerConfig:
-        """What makes another worker like this one: `Worker(**worker.config())`."""
-        return self._config.copy()
+    def config(self, *, active_config: bool = False) -> WorkerConfig:
+        """What makes another worker like this one: `Worker(**worker.config())`.
+
+        With `active_config`, what the plugins have made of it.
+        """
+        return (self._config if active_config else self._initial_config).copy()
 
     @property
     def task_queue(self) -> str:
@@ -144,7 +149,7 @@ class Worker:
     def client(self, value: Client) -> None:
         if value.service_client.config.runtime is not self.client.service_client.config.runtime:
             raise ValueError("New client is not on the same runtime as the existing client")
-        self._config["client"] = value
+        self._config["client"] = self._initial_config["client"] = value
         if self._running is not None:
             self._running.replace_client(value)
 
@@ -166,8 +171,11 @@ class Worker:
         if self._started:
             raise RuntimeError("Already started")
         self._started = True
+        run: Callable[[Worker], Awaitable[None]] = Worker._run_once
+        for plugin in reversed(self._plugins):
+            run = partial(plugin.run_worker, next=run)
         try:
-            await self._run_once()
+            await run(self)
         finally:
             self._ended.set()
 
@@ -268,6 +276,21 @@ def _config_of(given: Mapping[str, Any]) -> WorkerConfig:
     config: dict[str, Any] = {name: given[name] for name in WorkerConfig.__annotations__}
     config["debug_mode"] = config["debug_mode"] or bool(os.environ.get(_DEBUG_VARIABLE))
     return cast(WorkerConfig, config)
+
+
+def _configured(config: WorkerConfig, plugins: Sequence[Plugin]) -> WorkerConfig:
+    """What the plugins make of it."""
+    config = config.copy()
+    for plugin in plugins:
+        config = plugin.configure_worker(config)
+    return config
+
+
+def _build_id_of(config: WorkerConfig) -> str:
+    deployment = config["deployment_config"]
+    if deployment is not None:
+        return deployment.version.build_id
+    return config["build_id"] or default_build_id([*config["workflows"], *config["activities"]])
 
 
 def _error_of(run: asyncio.Task[None]) -> BaseException | None:
