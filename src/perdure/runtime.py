@@ -25,6 +25,7 @@ from perdure._metrics.buffer import (
     MetricBufferDurationFormat,
 )
 from perdure._metrics.meter import Sink, SinkMeter
+from perdure._metrics.requests import RequestMetrics
 from perdure.common.metrics import MetricAttributes, MetricMeter
 
 __all__ = [
@@ -153,7 +154,8 @@ class Runtime:
         )
         self._meter = SinkMeter(self._sink, self._attributes)
         prefix = telemetry.metric_prefix
-        self._metric_prefix = METRIC_PREFIX if prefix is None else prefix
+        prefix = METRIC_PREFIX if prefix is None else prefix
+        self._request_metrics = None if self._sink is None else RequestMetrics(self._meter, prefix)
 
     @classmethod
     def default(cls) -> Runtime:

@@ -215,6 +215,8 @@ class ServiceClient:
             tuple[str, str], Callable[[], EagerWorkflowSlot | None]
         ] = {}
         """By namespace and task queue: the workers of this connection that take eager starts."""
+        assert config.runtime is not None
+        self._metrics = config.runtime._request_metrics
         self._headers: dict[str, str | bytes] = {}
         self._headers_by_namespace: dict[str, dict[str, str | bytes]] = {}
         self.update_rpc_metadata(config.rpc_metadata)
@@ -308,12 +310,18 @@ class ServiceClient:
         encoded = request.SerializeToString()
         seconds = _seconds(timeout, long_poll)
         attempts = None
-        started = time.monotonic()
+        started = begun = time.monotonic()
+        metrics = self._metrics
         while True:
             try:
                 answer = await self.transport.call(method, encoded, headers, seconds)
+                if metrics is not None:
+                    metrics.note(method, namespace, begun, long_poll=long_poll)
                 return response_type.FromString(answer)
             except CallFailed as failed:
+                if metrics is not None:
+                    code = failed.code.name
+                    metrics.note(method, namespace, begun, long_poll=long_poll, failed=code)
                 if attempts is None:
                     retries = self.config.retry_config or RetryConfig()
                     attempts = _Attempts(retries, retry, timeout, long_poll, started)
@@ -321,6 +329,7 @@ class ServiceClient:
                     raise _error(failed) from None
             await asyncio.sleep(attempts.wait_seconds)
             seconds = attempts.time_left()
+            begun = time.monotonic()
 
     def _headers_of(self, namespace: str, metadata: Metadata | None) -> Metadata:
         headers = self._headers

@@ -22,6 +22,7 @@ from perdure.runtime import (
     TelemetryConfig,
     _RuntimeRef,
 )
+from perdure.service import RPCError
 from perdure.testing import WorkflowEnvironment
 from perdure.worker import Worker
 
@@ -190,6 +191,35 @@ async def test_workflows_count_once_although_they_are_replayed() -> None:
         ("activities", 1, {**common, "activity_type": "count_one"}),
         ("ends", 1, {**common, "workflow_type": "Counting"}),
     ]
+
+
+async def test_calls_to_the_service_are_counted_and_timed() -> None:
+    address = _free_address()
+    runtime = Runtime(
+        telemetry=TelemetryConfig(metrics=PrometheusConfig(address), metric_prefix="own_")
+    )
+    async with (
+        await WorkflowEnvironment.start_local(runtime=runtime) as environment,
+        Worker(
+            environment.client, task_queue="tests", workflows=[Counting], activities=[count_one]
+        ),
+    ):
+        await environment.client.execute_workflow(Counting.run, id="counting", task_queue="tests")
+        with pytest.raises(RPCError):
+            await environment.client.get_workflow_handle("nobody").describe()
+        text = await asyncio.to_thread(_scrape, address)
+    lines = text.splitlines()
+    labels = 'service_name="temporal-core-sdk",operation="StartWorkflowExecution"'
+    assert f'own_request{{{labels},namespace="default"}} 1' in lines
+    assert f'own_request_latency_count{{{labels},namespace="default"}} 1' in lines
+    assert any(
+        line.startswith("own_long_request{") and "PollWorkflowTaskQueue" in line for line in lines
+    )
+    described = 'operation="DescribeWorkflowExecution",namespace="default"'
+    assert (
+        f'own_request_failure{{service_name="temporal-core-sdk",{described},'
+        'status_code="NOT_FOUND"} 1'
+    ) in lines
 
 
 def _free_address() -> str:
