@@ -308,6 +308,34 @@ def test_memo_and_search_attributes_show_their_changes() -> None:
 
 
 @workflow.defn
+class ChangesUntyped:
+    """Changes its search attributes without telling their types."""
+
+    @workflow.run
+    async def run(self) -> list[Any]:
+        key = SearchAttributeKey.for_text("Text")
+        workflow.upsert_search_attributes([key.value_set("a")])
+        workflow.upsert_search_attributes(
+            {"Text": ["b"], "Flag": [True], "Number": [1], "Words": ["c", "d"], "Gone": [1.5]}
+        )
+        workflow.upsert_search_attributes({"Gone": []})
+        return [
+            [pair.key.name, pair.key.metadata_type, pair.value]
+            for pair in workflow.info().typed_search_attributes
+        ]
+
+
+def test_search_attributes_without_types_show_in_those_with_types() -> None:
+    completion = World(ChangesUntyped).task()
+    assert sorted(result(completion)) == [
+        ["Flag", "Bool", True],
+        ["Number", "Int", 1],
+        ["Text", "Text", "b"],
+        ["Words", "KeywordList", ["c", "d"]],
+    ]
+
+
+@workflow.defn
 class Groups:
     """Labels what it does."""
 

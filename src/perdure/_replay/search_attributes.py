@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from temporalio.api.command.v1 import Command, UpsertWorkflowSearchAttributesCommandAttributes
@@ -17,6 +18,7 @@ from perdure._replay.event_groups import EventGroup
 from perdure._replay.flags import UPSERT_ON_PATCH
 from perdure.common import (
     SearchAttributeIndexedValueType,
+    SearchAttributeKey,
     SearchAttributePair,
     SearchAttributes,
     SearchAttributeUpdate,
@@ -63,11 +65,12 @@ def _show_in_info(
     updates: SearchAttributes | Sequence[SearchAttributeUpdate[Any]],
 ) -> None:
     untyped: dict[str, Any] = context.info.search_attributes  # type: ignore[assignment]
-    if isinstance(updates, Mapping):
-        untyped.update(updates)
-        return
     typed = context.info.typed_search_attributes
     pairs = {pair.key.name: pair for pair in typed.search_attributes}
+    if isinstance(updates, Mapping):
+        untyped.update(updates)
+        _show_untyped(pairs, updates)
+        updates = ()
     for update in updates:
         name = update.key.name
         if update.value is None:
@@ -80,6 +83,35 @@ def _show_in_info(
         untyped[name] = list(update.value) if is_list else [update.value]
     # The info that the code holds must show the change, though it is frozen for everybody else.
     object.__setattr__(typed, "search_attributes", list(pairs.values()))
+
+
+def _show_untyped(pairs: dict[str, SearchAttributePair[Any]], updates: SearchAttributes) -> None:
+    """What has a type keeps it; that of others is guessed from their values."""
+    for name, values in updates.items():
+        known = pairs.pop(name, None)
+        key = known.key if known is not None else _guessed_key(name, values)
+        if not values or key is None:
+            continue
+        is_list = key.indexed_value_type == SearchAttributeIndexedValueType.KEYWORD_LIST
+        pairs[name] = SearchAttributePair(key, list(values) if is_list else values[0])
+
+
+def _guessed_key(name: str, values: Sequence[Any]) -> SearchAttributeKey[Any] | None:
+    if not values:
+        return None
+    if len(values) > 1:
+        return SearchAttributeKey.for_keyword_list(name) if isinstance(values[0], str) else None
+    return next((make(name) for kind, make in _GUESSES if isinstance(values[0], kind)), None)
+
+
+# A bool is an int too, so it comes first.
+_GUESSES: tuple[tuple[type, Callable[[str], SearchAttributeKey[Any]]], ...] = (
+    (str, SearchAttributeKey.for_keyword),
+    (bool, SearchAttributeKey.for_bool),
+    (int, SearchAttributeKey.for_int),
+    (float, SearchAttributeKey.for_float),
+    (datetime, SearchAttributeKey.for_datetime),
+)
 
 
 def encoded(attributes: SearchAttributes | TypedSearchAttributes) -> dict[str, Payload]:
