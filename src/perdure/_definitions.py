@@ -217,7 +217,7 @@ def update_name_and_result_type(reference: object) -> tuple[str, Any]:
 
 
 def types_of(fn: Callable[..., Any]) -> tuple[ArgumentTypes, Any]:
-    """The hints of the positional parameters, without an unannotated `self`, and of the result.
+    """The hints of the positional parameters, without `self`, and of the result.
 
     The parameters' hints are None as a whole when one is missing or one is not positional, since a
     value could then not be told which hint is its own. The result's is None when there is none; for
@@ -228,7 +228,7 @@ def types_of(fn: Callable[..., Any]) -> tuple[ArgumentTypes, Any]:
     result = hints.get("return")
     arguments: list[Any] = []
     for index, parameter in enumerate(inspect.signature(function).parameters.values()):
-        if index == 0 and parameter.name == "self" and parameter.name not in hints:
+        if index == 0 and parameter.name == "self":
             continue
         positional = parameter.kind in (
             inspect.Parameter.POSITIONAL_ONLY,

@@ -93,16 +93,18 @@ def _define(fn: Any, *, name: str | None, no_thread_cancel_exception: bool) -> A
         raise ValueError("Function already contains activity definition")
     if not callable(fn):
         raise TypeError("Activity is not callable")
-    for parameter in inspect.signature(fn).parameters.values():
+    # Of a class, the objects are activities.
+    call = fn.__call__ if inspect.isclass(fn) else type(fn).__call__
+    for parameter in inspect.signature(call if inspect.isclass(fn) else fn).parameters.values():
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
             raise TypeError("Activity cannot have keyword-only arguments")
-    arg_types, ret_type = types_of(fn)
+    arg_types, ret_type = types_of(call if inspect.isclass(fn) else fn)
     if name is None and arg_types != [Sequence[RawValue]]:
         raise TypeError("Dynamic activity must accept a single Sequence[RawValue]")
     return ActivityDefinition(
         name=name,
         fn=fn,
-        is_async=inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(type(fn).__call__),
+        is_async=inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(call),
         arg_types=arg_types,
         ret_type=ret_type,
         no_thread_cancel_exception=no_thread_cancel_exception,

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from pydantic import BaseModel
@@ -30,6 +30,11 @@ from perdure.worker.workflow_sandbox import (
     SandboxMatcher,
     SandboxRestrictions,
 )
+
+
+class Point(BaseModel):
+    x: int
+    y: int = 2
 
 
 @activity.defn
@@ -75,6 +80,44 @@ async def test_dynamic_handlers_may_take_their_arguments_the_old_way() -> None:
         assert await handle.result() == [["first", 1, "two"], ["second"]]
     with pytest.raises(RuntimeError, match="Dynamic updates do not support"):
         workflow.update(dynamic=True)(lambda self, name, *args: None)
+
+
+@activity.defn
+class Prefix:
+    """Its objects are activities."""
+
+    def __init__(self, prefix: str, *, times: int) -> None:
+        self.prefix = prefix * times
+
+    async def __call__(self, point: Point) -> str:
+        return f"{self.prefix}{point.x}"
+
+
+@workflow.defn
+class CallsAnObject:
+    @workflow.run
+    async def run(self: Self, point: Point) -> str:  # type: ignore[redundant-self]
+        return str(
+            await workflow.execute_activity_class(
+                Prefix, point, start_to_close_timeout=timedelta(seconds=5)
+            )
+        )
+
+
+async def test_the_objects_of_a_class_can_be_activities() -> None:
+    async with (
+        await WorkflowEnvironment.start_local() as environment,
+        Worker(
+            environment.client,
+            task_queue="tests",
+            workflows=[CallsAnObject],
+            activities=[Prefix(">", times=2)],
+        ),
+    ):
+        result = await environment.client.execute_workflow(
+            CallsAnObject.run, Point(x=7), id="calls", task_queue="tests"
+        )
+    assert result == ">>7"
 
 
 async def test_a_worker_can_be_given_another_client() -> None:
@@ -201,11 +244,6 @@ def test_what_is_said_to_the_sandbox_is_kept() -> None:
     assert runner.restrictions.passthrough_modules == {"one", "two"}
     assert runner.restrictions.passthrough_all_modules
     assert RestrictedWorkflowAccessError is workflow.NondeterministicCallError
-
-
-class Point(BaseModel):
-    x: int
-    y: int = 2
 
 
 async def test_pydantic_converts_both_ways() -> None:
