@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from perdure.server.store.codec import seal
@@ -346,6 +347,33 @@ async def test_runs_are_found_by_when_they_closed(store: Store, fence: Fence) ->
     assert await found(20, 100, after=4) == [5, 2, 6]
     assert await found(10, 30) == [3, 4, 5]
     assert await store.closed_runs(NAMESPACE + 1, 0, 100, 0, 9) == []
+
+
+async def test_what_is_no_workflow_is_found_by_when_it_ended_too(
+    store: Store, fence: Fence
+) -> None:
+    closes = {1: 0, 2: 30, 3: 10, 4: 20, 5: 20}
+    writes = []
+    for number, at in closes.items():
+        write = start(number, visibility=shown(1, at))
+        if number % 2 == 0:
+            write.kind = 2
+            [one] = write.runs
+            assert one.insert is not None
+            one.insert = msgspec.structs.replace(one.insert, kind=2)
+        writes.append(write)
+    await store.commit(group(fence, *writes))
+    found = await store.closed_runs(NAMESPACE, 0, 100, 0, 9)
+    assert [(row.close_time_ns, row.run, row.identity.kind) for row in found] == [
+        (10, 3, 0),
+        (20, 4, 2),
+        (20, 5, 0),
+        (30, 2, 2),
+    ]
+    later = await store.closed_runs(NAMESPACE, 20, 100, 4, 9)
+    assert [row.run for row in later] == [5, 2]
+    assert [row.run for row in await store.closed_runs(NAMESPACE, 0, 30, 0, 2)] == [3, 4]
+    assert await listed(store) == [1, 5, 3], "lists are of workflows"
 
 
 async def test_a_namespace_is_renamed_and_keeps_its_number(home: Home) -> None:

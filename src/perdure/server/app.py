@@ -67,7 +67,7 @@ class Service:
         handlers: dict[str, Handler],
         poster: HttpPoster,
     ) -> None:
-        self._store = store
+        self.store = store
         self._poster = poster
         self._services = services
         self.engine = engine
@@ -134,7 +134,7 @@ class Service:
 
     def gauges(self) -> dict[str, float]:
         """What metrics show besides calls."""
-        statistics = self._store.statistics()
+        statistics = self.store.statistics()
         return {
             'total_namespaces{service_name="frontend"}': len(self.namespaces.all()),
             "perdure_store_groups": statistics.groups,
@@ -167,7 +167,7 @@ class Service:
         await self._services.close()
         self._poster.close()
         await self.engine.close()
-        await self._store.close()
+        await self.store.close()
 
 
 class Server:

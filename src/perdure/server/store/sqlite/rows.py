@@ -186,7 +186,8 @@ def _visible(row: VisibilityRow | None, kind: int) -> Parameters:
     if row is None:
         return (None,) * 14
     return (
-        row.status, row.start_time_ns, None if kind else row.close_time_ns, row.workflow_type,
+        row.status, row.start_time_ns, -row.close_time_ns or None if kind else row.close_time_ns,
+        row.workflow_type,
         row.execution_time_ns or None, row.task_queue, row.history_length or None,
         row.history_size_bytes or None, row.state_transitions or None,
         row.parent_workflow_id or None, row.parent_run_id or None,

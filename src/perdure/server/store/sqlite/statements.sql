@@ -141,9 +141,21 @@ INSERT OR REPLACE INTO perdure_batch (namespace, job_id, state) VALUES (?, ?, ?)
 DELETE FROM perdure_batch WHERE namespace = ? AND job_id = ?;
 
 -- name: closed_runs
-SELECT close_time_ns, run, namespace, workflow_id, run_id, kind FROM perdure_run
-WHERE namespace = ? AND close_time_ns > 0 AND close_time_ns >= ? AND close_time_ns < ? AND (close_time_ns, run) > (?, ?)
-ORDER BY close_time_ns, run LIMIT ?;
+-- Of workflows, and of what is none: its time is negative.
+SELECT * FROM (
+    SELECT close_time_ns, run, namespace, workflow_id, run_id, kind FROM perdure_run
+    WHERE namespace = ?1 AND close_time_ns > 0 AND close_time_ns >= ?2 AND close_time_ns < ?3
+        AND (close_time_ns, run) > (?2, ?4)
+    ORDER BY close_time_ns, run LIMIT ?5
+)
+UNION ALL
+SELECT * FROM (
+    SELECT -close_time_ns, run, namespace, workflow_id, run_id, kind FROM perdure_run
+    WHERE namespace = ?1 AND close_time_ns < 0 AND close_time_ns <= -?2 AND close_time_ns > -?3
+        AND (-close_time_ns, run) > (?2, ?4)
+    ORDER BY close_time_ns DESC, run LIMIT ?5
+)
+ORDER BY 1, 2 LIMIT ?5;
 
 -- name: run_version
 SELECT version, turn FROM perdure_run WHERE run = ?;
@@ -240,14 +252,14 @@ WHERE {plus}r.namespace = ? AND {plus}r.close_time_ns > 0 AND r.close_time_ns <=
 ORDER BY r.close_time_ns DESC, r.start_time_ns DESC, r.run DESC LIMIT ?;
 
 -- name: list_kind
--- Of what is no workflow: these have no close_time_ns, and so are in no other list.
+-- Of what is no workflow: its close_time_ns is negative, or NULL while it is open, and so it is in no other list.
 SELECT 0, r.start_time_ns, r.run, r.namespace, r.workflow_id, r.run_id, r.head FROM perdure_run r
 WHERE r.namespace = ? AND r.kind = ? AND r.kind > 0 AND (r.start_time_ns, r.run) < (?, ?) AND {filter}
 ORDER BY r.start_time_ns DESC, r.run DESC LIMIT ?;
 
 -- name: list_ordered
 SELECT * FROM (
-    SELECT r.close_time_ns, r.start_time_ns, r.run, r.namespace, r.workflow_id, r.run_id, r.head, {keys}
+    SELECT abs(coalesce(r.close_time_ns, 0)), r.start_time_ns, r.run, r.namespace, r.workflow_id, r.run_id, r.head, {keys}
     FROM perdure_run r
     WHERE {plus}r.namespace = ? AND r.kind = ? AND r.status IS NOT NULL AND {filter}
 ) WHERE {after} ORDER BY {order} LIMIT ?;

@@ -332,7 +332,7 @@ class SqliteStore:
         self, namespace: int, from_ns: int, until_ns: int, after: RunNumber, limit: int
     ) -> list[ClosedRun]:
         """Runs that closed in a time, the earliest first."""
-        place = (namespace, from_ns, until_ns, from_ns, after, limit)
+        place = (namespace, from_ns, until_ns, after, limit)
         rows = await self._all("closed_runs", place)
         return [ClosedRun(row[0], row[1], RunIdentity(*row[2:])) for row in rows]
 

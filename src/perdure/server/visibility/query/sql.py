@@ -38,7 +38,9 @@ RUN_ID = (
     f" || '-' || substr({_RUN_ID}, 17, 4) || '-' || substr({_RUN_ID}, 21))"
 )
 _EXECUTION_TIME = "coalesce(r.execution_time_ns, r.start_time_ns)"
-_DURATION = f"iif(r.close_time_ns > 0, max(0, r.close_time_ns - {_EXECUTION_TIME}), NULL)"
+# It is negative for what is no workflow.
+_CLOSE_TIME = "nullif(abs(r.close_time_ns), 0)"
+_DURATION = f"iif({_CLOSE_TIME} > 0, max(0, {_CLOSE_TIME} - {_EXECUTION_TIME}), NULL)"
 
 COLUMNS: dict[str, str] = {
     "WorkflowId": "r.workflow_id",
@@ -46,7 +48,7 @@ COLUMNS: dict[str, str] = {
     "WorkflowType": "r.workflow_type",
     "StartTime": "r.start_time_ns",
     "ExecutionTime": _EXECUTION_TIME,
-    "CloseTime": "nullif(r.close_time_ns, 0)",
+    "CloseTime": _CLOSE_TIME,
     "ExecutionStatus": "r.status",
     "TaskQueue": "r.task_queue",
     "HistoryLength": "r.history_length",
