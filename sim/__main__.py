@@ -42,6 +42,8 @@ def _tell(outcome: Outcome, options: argparse.Namespace) -> bool:
     lines = []
     if outcome.broken or is_alone:
         lines += outcome.trace if options.verbose else outcome.trace[-TAIL:]
+    if outcome.broken and not is_alone:
+        lines.append(f"again: python -m sim --seed {outcome.seed} --verbose")
     lines += [
         f"seed {outcome.seed}: {broken.invariant}: {broken.text}" for broken in outcome.broken
     ]

@@ -24,6 +24,8 @@ class Plan(msgspec.Struct, frozen=True):
     crashes: tuple[float, ...]
     """Virtual times near which the engine crashes."""
     worker_deaths: tuple[float, ...]
+    poisonings: tuple[float, ...]
+    """When a workflow cannot be written for a while."""
     clock_shifts: tuple[tuple[float, float], ...]
     """(when, by how many seconds)."""
     executions_max: int
@@ -58,6 +60,9 @@ def plan_for(dice: random.Random) -> Plan:
         crashes=tuple(sorted(dice.random() * duration for _ in range(crashes))),
         worker_deaths=tuple(
             sorted(dice.random() * duration for _ in range(dice.choice((0, 0, 1, 2))))
+        ),
+        poisonings=tuple(
+            sorted(dice.random() * duration for _ in range(dice.choice((0, 0, 0, 1, 2))))
         ),
         clock_shifts=tuple(
             sorted(

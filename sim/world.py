@@ -41,6 +41,7 @@ CALM_SECONDS_MAX = 240.0
 """Virtual time in which everything must have come to its end, once the faults have stopped."""
 CRASH_STEPS_MAX = 150
 DOWN_SECONDS_MAX = 2.0
+POISONED_SECONDS_MAX = 1.0
 
 
 class Broken(msgspec.Struct, frozen=True):
@@ -144,6 +145,8 @@ class World:
             self.loop.call_later(at, self._plan_crash)
         for at in self.plan.worker_deaths:
             self.loop.call_later(at, self._kill_a_worker)
+        for at in self.plan.poisonings:
+            self.loop.call_later(at, self._poison)
         for at, seconds in self.plan.clock_shifts:
             self.loop.call_later(at, self._shift_clock, seconds)
         await asyncio.sleep(self.plan.duration_seconds)
@@ -307,6 +310,18 @@ class World:
         if self._workers:
             process, worker = next(iter(self._workers.values()))
             self.loop.spawn(process, _answer_all(worker, task), name="eager")
+
+    def _poison(self) -> None:
+        """One workflow cannot be written, for a while."""
+        disk, workflow_id = self._disk, f"workflow-{self.dice.randrange(self.plan.workflows)}"
+        if disk is None or self._is_calm:
+            return
+        self.trace.note("poison", workflow_id)
+        poisoned = disk.store.poisoned_workflow_ids
+        poisoned.add(workflow_id)
+        outside = self.loop.context_of(self.loop.outside)
+        seconds = self.dice.random() * POISONED_SECONDS_MAX
+        self.loop.call_later(seconds, poisoned.discard, workflow_id, context=outside)
 
     def _shift_clock(self, seconds: float) -> None:
         self.trace.note("clock", seconds)

@@ -288,7 +288,7 @@ def attempt_of_nobody(audit: Audit) -> bool:
     if found is None or audit.ledger.crashes:
         return False
     del found[1][0]
-    return True
+    return list(CHECKERS["A5"](audit)) != []
 
 
 def late_commit(audit: Audit) -> bool:

@@ -26,6 +26,7 @@ QUIET = Plan(
     odds=FaultOdds(),
     crashes=(),
     worker_deaths=(),
+    poisonings=(),
     clock_shifts=(),
     executions_max=100,
     group_writes_max=500,
