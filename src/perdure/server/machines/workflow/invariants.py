@@ -3,6 +3,8 @@ must not become durable."""
 
 from __future__ import annotations
 
+import itertools
+
 from perdure.server.machines.errors import InvariantViolation
 from perdure.server.machines.workflow import deadlines
 from perdure.server.machines.workflow.state import (
@@ -11,6 +13,7 @@ from perdure.server.machines.workflow.state import (
     RecordKind,
     Run,
     Status,
+    Update,
 )
 from perdure.server.machines.workflow.turn import Segment, Turn
 
@@ -25,10 +28,12 @@ def check_turn(turn: Turn) -> None:
     for index, segment in enumerate(segments):
         if segment.batches or segment.steps:
             check_segment(segment, is_last=index == len(segments) - 1)
+    if len(segments) > 1:
+        _check_successors(segments)
 
 
 def check_segment(segment: Segment, *, is_last: bool) -> None:
-    """H1, W1, W4, T1, T3, T4, S2 and A1 of one run."""
+    """H1, W1, W4, T1, T3, T4, S2, A1 and U1 of one run."""
     run = segment.run
     _check_batches(segment)
     if run.recorded.status == Status.RUNNING:
@@ -36,6 +41,18 @@ def check_segment(segment: Segment, *, is_last: bool) -> None:
         _check_open(segment)
     else:
         _check_closed(run)
+
+
+def _check_successors(segments: list[Segment]) -> None:
+    """W3: a run that continues another is the one that this names."""
+    for earlier, later in itertools.pairwise(segments):
+        continued = later.run.recorded.continued_run_id
+        _require(
+            not later.is_new
+            or continued != earlier.run.recorded.run_id
+            or earlier.run.recorded.successor_run_id == later.run.recorded.run_id,
+            "W3: a run continues one that names another successor",
+        )
 
 
 def _check_batches(segment: Segment) -> None:
@@ -70,6 +87,8 @@ def _check_open(segment: Segment) -> None:
     for kind, key in segment.touched:
         if kind is RecordKind.ACTIVITY and key in run.activities:
             _check_activity(run.activities[key])
+        elif kind is RecordKind.UPDATE and key in run.updates:
+            _check_update(run.updates[key])
 
 
 def _check_activity(pending: PendingActivity) -> None:
@@ -78,6 +97,13 @@ def _check_activity(pending: PendingActivity) -> None:
         _require(attempt.pause is not None, "an activity waits for an operator, and for none")
     elif attempt.state in (AttemptState.SCHEDULED, AttemptState.BACKING_OFF):
         _require(attempt.pause is None, "a paused activity is on offer")
+
+
+def _check_update(update: Update) -> None:
+    _require(
+        not update.completed_event_id or 0 < update.accepted_event_id < update.completed_event_id,
+        "U1: an update is completed that was not accepted before",
+    )
 
 
 def _check_closed(run: Run) -> None:
