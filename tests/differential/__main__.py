@@ -76,6 +76,7 @@ def _compare(console: Console, options: argparse.Namespace) -> list[Verdict]:
                 found = shrunk(pair, verdict) if is_shrinking else verdict.difference
                 report(progress.console, found)
             elif verdict.first and options.late:
+                progress.console.print("differed at first, but not among few others:")
                 report(progress.console, verdict.first)
     return verdicts
 

@@ -26,6 +26,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.update.v1 import Input, Meta, Request, UpdateRef, WaitPolicy
 from temporalio.api.workflowservice.v1 import (
     DescribeWorkflowExecutionRequest,
+    ExecuteMultiOperationRequest,
     GetWorkflowExecutionHistoryRequest,
     PollWorkflowExecutionUpdateRequest,
     QueryWorkflowRequest,
@@ -266,18 +267,36 @@ async def _query(place: Place, action: Action, board: Board) -> Message:
 
 async def update(place: Place, action: Action, board: Board) -> Message:
     """`how` says what its handler does and, behind a colon, which stage is waited for."""
+    request = _update_request(place, action)
+    return await place.client.workflow_service.update_workflow_execution(request)
+
+
+def _update_request(place: Place, action: Action) -> UpdateWorkflowExecutionRequest:
     kind, _, stage = action.how.partition(":")
-    return await place.client.workflow_service.update_workflow_execution(
-        UpdateWorkflowExecutionRequest(
+    return UpdateWorkflowExecutionRequest(
+        namespace=place.client.namespace,
+        workflow_execution=place.execution(action.target),
+        wait_policy=WaitPolicy(lifecycle_stage=_stage(stage or "COMPLETED")),
+        request=Request(
+            meta=Meta(update_id=action.name, identity=CLIENT_IDENTITY),
+            input=Input(
+                name="nothing" if kind == "absent" else "change",
+                args=payloads(kind, action.name),
+            ),
+        ),
+    )
+
+
+async def _update_with_start(place: Place, action: Action, board: Board) -> Message:
+    """Both in one step; `how` is that of the update."""
+    plan, options = action.plan or Plan(), action.options or Options()
+    operation = ExecuteMultiOperationRequest.Operation
+    return await place.client.workflow_service.execute_multi_operation(
+        ExecuteMultiOperationRequest(
             namespace=place.client.namespace,
-            workflow_execution=place.execution(action.target),
-            wait_policy=WaitPolicy(lifecycle_stage=_stage(stage or "COMPLETED")),
-            request=Request(
-                meta=Meta(update_id=action.name, identity=CLIENT_IDENTITY),
-                input=Input(
-                    name="nothing" if kind == "absent" else "change",
-                    args=payloads(kind, action.name),
-                ),
+            operations=(
+                operation(start_workflow=start_request(place, action.target, plan, options)),
+                operation(update_workflow=_update_request(place, action)),
             ),
         )
     )
@@ -343,6 +362,7 @@ ACTIONS: dict[str, Callable[[Place, Action, Board], Awaitable[Message]]] = {
     "update": update,
     "poll": poll_update,
     "reset": _reset,
+    "update-with-start": _update_with_start,
     "signal-with-start": lambda place, action, board: signal_with_start(place, action),
     "signal": lambda place, action, board: signal(place, action.target, "word", action.how),
     "cancel": lambda place, action, board: cancel(place, action.target, action.how),

@@ -15,6 +15,7 @@ from tests.differential.sides import Result, Side
 from tests.interop.runs import difference
 
 IN_FLIGHT_MAX = 256
+FEW = 6
 SHRINK_TRIES_MAX = 60
 SECONDS_MAX = 240.0
 
@@ -49,19 +50,31 @@ class Verdict:
 
 
 def compare(pair: Pair, programs: Iterable[Program]) -> Iterator[Verdict]:
-    """Each program's verdict, as they come. What differs is run once more, alone, before it counts:
-    programs live in real time, and a machine that stalls makes one side late."""
+    """Each program's verdict, as they come. What differs is run again among few others, and then
+    alone, before it counts: programs live in real time, and a machine that stalls makes one side
+    late."""
+    first: dict[int, Difference] = {}
+    for verdict in _compare(pair, programs, IN_FLIGHT_MAX):
+        if verdict.difference:
+            first[verdict.program.seed] = verdict.difference
+        else:
+            yield verdict
     again: list[Verdict] = []
-    for program, results in _in_flight(pair, programs):
-        verdict = _verdict(program, results)
+    for verdict in _compare(pair, [each.program for each in first.values()], FEW):
+        verdict.first = first[verdict.program.seed]
         if verdict.difference:
             again.append(verdict)
         else:
             yield verdict
     for verdict in again:
-        second = alone(pair, verdict.program)
-        second.first = verdict.difference
-        yield second
+        last = alone(pair, verdict.program)
+        last.first = verdict.first
+        yield last
+
+
+def _compare(pair: Pair, programs: Iterable[Program], in_flight_max: int) -> Iterator[Verdict]:
+    for program, results in _in_flight(pair, programs, in_flight_max):
+        yield _verdict(program, results)
 
 
 def alone(pair: Pair, program: Program) -> Verdict:
@@ -70,12 +83,14 @@ def alone(pair: Pair, program: Program) -> Verdict:
     return _verdict(program, [future.result(SECONDS_MAX) for future in futures])
 
 
-def _in_flight(pair: Pair, programs: Iterable[Program]) -> Iterator[tuple[Program, list[Result]]]:
+def _in_flight(
+    pair: Pair, programs: Iterable[Program], in_flight_max: int
+) -> Iterator[tuple[Program, list[Result]]]:
     """Submits ahead, but not without limit; yields what is done first."""
     waiting: list[tuple[Program, list[concurrent.futures.Future[Result]]]] = []
     source = iter(programs)
     while True:
-        for program in itertools.islice(source, IN_FLIGHT_MAX - len(waiting)):
+        for program in itertools.islice(source, in_flight_max - len(waiting)):
             waiting.append((program, [side.submit(program) for side in pair]))
         if not waiting:
             return

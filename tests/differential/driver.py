@@ -15,6 +15,7 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import (
     DescribeWorkflowExecutionRequest,
+    ExecuteMultiOperationResponse,
     GetWorkflowExecutionHistoryRequest,
 )
 from temporalio.client import Client
@@ -35,7 +36,7 @@ NEWS_SECONDS = 0.004
 ITEMS_MAX = 200
 LOOKING = frozenset({"describe", "query", "poll"})
 """Actions after which nothing has changed."""
-NEEDS_WORKER = frozenset({"query", "update"})
+NEEDS_WORKER = frozenset({"query", "update", "update-with-start"})
 _ORDER = {"task": 0, "gate": 1, "activity": 2}
 
 
@@ -210,12 +211,18 @@ class _Driver:
             await self._settle()
 
     async def _answer(self, label: str, call: Awaitable[Message]) -> None:
+        """Keeps the answer, in the order in which was asked."""
+        place = len(self.seen.answers)
+        self.seen.answers.append((label, RPCError("no answer", RPCStatusCode.UNKNOWN, b"")))
         try:
             answer: Message | RPCError = await call
         except RPCError as refusal:
             answer = refusal
-        self.seen.answers.append((label, answer))
-        run_id = getattr(answer, "run_id", "")
+        self.seen.answers[place] = (label, answer)
+        started = answer
+        if isinstance(answer, ExecuteMultiOperationResponse):
+            started = answer.responses[0].start_workflow
+        run_id = getattr(started, "run_id", "")
         if run_id:
             name = label.split()[-1]
             self._meet(self._place.workflow_id(name), str(run_id))

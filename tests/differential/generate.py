@@ -346,8 +346,9 @@ class _Author:
 
     def _between(self, inner: Activity | Timer | Child, depth: int) -> list[Step]:
         if isinstance(inner, Activity) and self._chance(0.5):
-            actions = self._actions(self._dice.randint(1, 2), activity=inner.name)
             kind = self._dice.choice((Gate, Hold))
+            count = self._dice.randint(1, 2)
+            actions = self._actions(count, activity=inner.name, is_held=kind is Hold)
             return [kind(self._name("g"), actions)]
         return self._step(DEPTH_MAX) if self._chance(0.4) else []
 
@@ -391,6 +392,7 @@ class _Author:
         if not is_held:
             kinds[self._query] = 2
             kinds[self._update] = 4
+            kinds[self._update_with_start] = 1
         if not self._is_racing:
             # What is done again would come in the order of the race.
             kinds[self._reset] = 0.9
@@ -433,6 +435,17 @@ class _Author:
         name = name or self._name("u")
         self._updates.append(name)
         return Action("update", target, f"{kind}:ACCEPTED" if is_early else kind, name=name)
+
+    def _update_with_start(self, target: str) -> Action:
+        update, start = self._update(target), self._signal_with_start(target)
+        return Action(
+            "update-with-start",
+            start.target,
+            update.how,
+            plan=start.plan,
+            options=start.options,
+            name=update.name,
+        )
 
     def _poll(self, target: str) -> Action:
         names = [*self._updates, "nothing"]

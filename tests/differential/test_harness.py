@@ -54,7 +54,7 @@ def test_every_kind_of_step_and_of_action_is_written() -> None:
     assert len(steps) == 15
     assert set(actions) == {
         *("signal", "cancel", "terminate", "describe", "start", "answer", "release"),
-        *("query", "update", "poll", "reset", "signal-with-start"),
+        *("query", "update", "poll", "reset", "signal-with-start", "update-with-start"),
     }
 
 

@@ -113,6 +113,25 @@ def test_signals_and_cancel_requests_without_an_answer_are_sent_again_and_count_
     assert other.types().count("WORKFLOW_EXECUTION_CANCEL_REQUESTED") == 1
 
 
+def test_a_signal_of_another_workflow_is_heard_again_without_its_sender() -> None:
+    both = Neighbours()
+    both.start("parent")
+    both.start("child")
+    both.complete("parent", signal("child"))
+    world = both.world("child")
+    both.complete("child", requests.command("timer t 1h"))
+    both.deliver()
+    old = world.run.recorded.run_id
+    sent = both.last("child", SIGNALED).workflow_execution_signaled_event_attributes
+    assert sent.external_workflow_execution.workflow_id == "parent"
+    world.decide(reset(world, 4))
+    assert world.run.recorded.run_id != old
+    again = both.last("child", SIGNALED).workflow_execution_signaled_event_attributes
+    assert not again.HasField("external_workflow_execution")
+    sent.ClearField("external_workflow_execution")
+    assert again == sent
+
+
 def test_a_cancel_request_before_the_cut_still_stands_and_one_after_it_does_not() -> None:
     world = World()
     world.decide(inputs.StartWorkflow(requests.start({})))

@@ -96,6 +96,11 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
         "`NOT_FOUND`, as of any rejected update; it is carried over once",
     ),
     (
+        "an update that waits while a workflow task is refused with `UNHANDLED_COMMAND`",
+        "may come too late for the next attempt: `NOT_FOUND` if that one ends the workflow",
+        "comes with the next attempt",
+    ),
+    (
         "callbacks whose address is often down",
         "wait for a while, also those of other workflows (a circuit breaker)",
         "are each tried again after 1 s, 2 s, 4 s and so on, up to an hour",

@@ -77,6 +77,13 @@ def schedule_if_needed(turn: Turn) -> None:
         schedule(turn)
 
 
+def schedule_without_delay(turn: Turn) -> None:
+    """Schedule a workflow task, if the run is open and has none: a request to cancel does not wait
+    for a start delay, a cron time, or a retry's backoff."""
+    if turn.run.is_open and turn.run.workflow_task is None:
+        schedule(turn)
+
+
 def schedule(turn: Turn, *, heartbeat_since_ns: int = 0, is_offered: bool = True) -> None:
     """Schedule a workflow task. Buffered events are recorded first, and make it a first attempt
     again. A paused run gets no task."""

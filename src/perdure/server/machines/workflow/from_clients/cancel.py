@@ -11,7 +11,7 @@ RUN_NOT_FOUND = "workflow execution not found"
 
 
 def running(turn: Turn, message: CancelWorkflow) -> Done:
-    """Record (or buffer) the request; a delayed first task stays delayed."""
+    """Record (or buffer) the request; a delayed first task comes at once."""
     run, request = turn.run, message.request
     first = request.first_execution_run_id
     if first and first != run.recorded.first_execution_run_id:
@@ -20,7 +20,7 @@ def running(turn: Turn, message: CancelWorkflow) -> Done:
         return Done()
     turn.record_or_buffer(events.workflow_cancel_requested(request))
     turn.change(changes.CancelNoted(request.request_id))
-    workflow_task.schedule_if_needed(turn)
+    workflow_task.schedule_without_delay(turn)
     return Done()
 
 

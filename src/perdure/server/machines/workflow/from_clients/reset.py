@@ -146,6 +146,9 @@ def _do_again(turn: Turn, later: list[HistoryEvent], excluded: frozenset[int]) -
                 turn.record(events.update_admitted(request))
         elif event.event_type == resetting.SIGNALED:
             if RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL not in excluded:
+                # Which workflow sent it is not told again.
+                signaled = event.workflow_execution_signaled_event_attributes
+                signaled.ClearField("external_workflow_execution")
                 turn.record(event)
         elif event.event_type == resetting.OPTIONS_UPDATED:
             attached = event.workflow_execution_options_updated_event_attributes

@@ -11,7 +11,7 @@ from perdure.server.machines.workflow.turn import Turn
 
 
 def running(turn: Turn, message: CancelFromWorkflow) -> Done:
-    """Record (or buffer) the request, once; a delayed first task stays delayed."""
+    """Record (or buffer) the request, once; a delayed first task comes at once."""
     run, source = turn.run, message.source
     _check_other(turn, message)
     if message.child_only and not family.is_child_of(run, source):
@@ -24,7 +24,7 @@ def running(turn: Turn, message: CancelFromWorkflow) -> Done:
         )
     )
     turn.change(changes.CancelNoted(message.request_id))
-    workflow_task.schedule_if_needed(turn)
+    workflow_task.schedule_without_delay(turn)
     turn.send(source.workflow_id, outcome(message, 0))
     return Done()
 

@@ -41,7 +41,7 @@ def cancel(turn: Turn, message: CancelFromParent) -> Done:
         )
     )
     turn.change(changes.CancelNoted(""))
-    workflow_task.schedule_if_needed(turn)
+    workflow_task.schedule_without_delay(turn)
     return Done()
 
 
