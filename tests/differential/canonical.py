@@ -33,6 +33,8 @@ from tests.interop.normaliser import Normaliser
 
 COUNTED = frozenset({"history_length", "state_transition_count"})
 """Fields of a description that depend on how many workflow tasks a race took."""
+MENTIONED = COUNTED | {"event_id", "initiated_id", "first_workflow_task_completed_id"}
+"""In descriptions and answers, also the numbers of events."""
 FOREIGN = frozenset(
     {
         "links",
@@ -82,7 +84,10 @@ def canonical(seen: Seen, *, has_races: bool, has_heartbeats: bool) -> Plain:
         {label: _answer(normaliser, answer)} for label, answer in _ordered(seen, has_races)
     ]
     if has_races:
-        plain = _blank(plain, COUNTED, "<counted>")
+        plain = {
+            key: _blank(value, COUNTED if key.startswith("history") else MENTIONED, "<counted>")
+            for key, value in plain.items()
+        }
         return dict(_without_placeholders(plain))
     return _blank(plain, {"state_transition_count"}, "<counted>") if has_heartbeats else plain
 
