@@ -298,7 +298,13 @@ def test_a_drained_version_drains_again_when_a_workflow_is_pinned_to_it() -> Non
     version = made.versions["1"]
     decide.reactivate(made, "1", 40)
     assert version.drainage_changed_ns == 30, "it drains"
-    decide.finish_drainage(version, 50)
+    lengths = {"grace_ns": 100, "refresh_ns": 10}
+    assert decide.drainage_due_ns(version, **lengths) == 130
+    decide.note_drainage(made, "1", 130, is_drained=False)
+    assert version.drainage == Drainage.DRAINING
+    assert decide.drainage_due_ns(version, **lengths) == 140
+    decide.note_drainage(made, "1", 140, is_drained=True)
+    assert decide.drainage_due_ns(version, **lengths) is None
     assert (version.status, version.drainage) == (Status.DRAINED, Drainage.DRAINED)
     decide.reactivate(made, "1", 60)
     assert (version.status, version.drainage_changed_ns) == (Status.DRAINING, 60)

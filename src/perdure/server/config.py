@@ -130,6 +130,8 @@ DURATIONS: dict[str, str] = {
     "history.workflowTaskHeartbeatTimeout": "workflow_task_heartbeat_ns_max",
     "history.workflowTaskRetryMaxInterval": "workflow_task_retry_ns_max",
     "matching.longPollExpirationInterval": "task_poll_ns_max",
+    "matching.wv.VersionDrainageStatusVisibilityGracePeriod": "drainage_grace_ns",
+    "matching.wv.VersionDrainageStatusRefreshInterval": "drainage_refresh_ns",
     "history.longPollExpirationInterval": "history_poll_ns_max",
     "callback.request.timeout": "callback_timeout_ns",
 }

@@ -32,6 +32,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from perdure.server.frontend import deployment_views as views
+from perdure.server.frontend.draining import looked_at
 from perdure.server.frontend.errors import Unimplemented
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.task_queues import stats_of
@@ -53,7 +54,7 @@ async def describe_worker_deployment(
     namespace = services.bind(request.namespace)
     name = request.deployment_name
     names.check_deployment(name, services.limits.id_length_max)
-    deployment = await services.engine.deployments.find(namespace, name)
+    deployment = await looked_at(services, namespace, name)
     if deployment is None:
         _no_deployment(name)
     return DescribeWorkerDeploymentResponse(
@@ -71,7 +72,7 @@ async def describe_worker_deployment_version(
         raise InvalidArgument("deployment version cannot be empty")
     name = _version(request.version or _old_text(request.deployment_version))
     _check_version(services, name)
-    deployment = await services.engine.deployments.find(namespace, name.deployment)
+    deployment = await looked_at(services, namespace, name.deployment)
     version = None if deployment is None else deployment.versions.get(name.build_id)
     if version is None:
         raise NotFound("Worker Deployment Version not found")
@@ -101,7 +102,10 @@ async def list_worker_deployments(
     if request.next_page_token:
         after = views.decode_page_token(request.next_page_token)
         found = [deployment for deployment in found if views.place_of(deployment) > after]
-    response = ListWorkerDeploymentsResponse(worker_deployments=map(views.summary_of, found[:size]))
+    page = [await looked_at(services, namespace, deployment.name) for deployment in found[:size]]
+    response = ListWorkerDeploymentsResponse(
+        worker_deployments=[views.summary_of(one) for one in page if one is not None]
+    )
     if len(found) > size:
         response.next_page_token = views.encode_page_token(found[size - 1])
     return response.SerializeToString()
@@ -260,6 +264,7 @@ async def delete_worker_deployment_version(
         text = _old_text(request.deployment_version)
     name = _version(text)
     names.check_deployment(name.deployment, services.limits.id_length_max)
+    await looked_at(services, namespace, name.deployment)
     await services.engine.deployments.delete_version(
         namespace,
         name,

@@ -80,6 +80,9 @@ class Limits(msgspec.Struct, frozen=True):
     callback_timeout_ns: int = 10 * SECOND_NS  # callback.request.timeout
     callback_addresses: tuple[tuple[str, bool], ...] = ()  # callback.allowedAddresses
     """Patterns of hosts that may be called, and whether without encryption."""
+    drainage_grace_ns: int = 3 * MINUTE_NS
+    # matching.wv.VersionDrainageStatusVisibilityGracePeriod
+    drainage_refresh_ns: int = 3 * MINUTE_NS  # matching.wv.VersionDrainageStatusRefreshInterval
     is_workflow_pause_enabled: bool = False  # frontend.WorkflowPauseEnabled
     batches_max: int = 1  # frontend.MaxConcurrentBatchOperationPerNamespace
     batch_rate_per_second: int = 50  # worker.batcherRPS

@@ -9,6 +9,7 @@ from temporalio.api.common.v1 import SearchAttributes
 from perdure.server.machines.search_attributes import (
     KEYWORD_LIST,
     PREDEFINED_ATTRIBUTES,
+    SYSTEM_ATTRIBUTES,
     TEXT,
     CustomAttributes,
     Scalar,
@@ -23,7 +24,7 @@ def values_of(
     """Each field and value of search attributes; what a list shows is found by it too."""
     for name, payload in attributes.indexed_fields.items():
         known = custom.get(name)
-        kind = known.type if known is not None else PREDEFINED_ATTRIBUTES.get(name)
+        kind = known.type if known is not None else _kind_of(name)
         if kind is None:
             continue  # It was removed from the namespace.
         field = known.field if known is not None else name
@@ -40,3 +41,7 @@ def values_of(
         else:
             assert not isinstance(value, list)
             yield field, value
+
+
+def _kind_of(name: str) -> int | None:
+    return PREDEFINED_ATTRIBUTES.get(name) or SYSTEM_ATTRIBUTES.get(name)

@@ -252,10 +252,24 @@ def reactivate(deployment: Deployment, build_id: str, now_ns: int) -> None:
         version.drainage_changed_ns = version.drainage_checked_ns = now_ns
 
 
-def finish_drainage(version: Version, now_ns: int) -> None:
-    """No open workflow is pinned to a draining version any more."""
-    version.status, version.drainage = Status.DRAINED, Drainage.DRAINED
-    version.drainage_changed_ns = version.drainage_checked_ns = now_ns
+def drainage_due_ns(version: Version, *, grace_ns: int, refresh_ns: int) -> int | None:
+    """When a version is to be looked at that gets no new work; None when it need not be. The first
+    time it gets a longer grace, as on the real server."""
+    if version.drainage != Drainage.DRAINING:
+        return None
+    is_first = version.drainage_checked_ns == version.drainage_changed_ns
+    return version.drainage_checked_ns + (grace_ns if is_first else refresh_ns)
+
+
+def note_drainage(deployment: Deployment, build_id: str, now_ns: int, *, is_drained: bool) -> None:
+    """A draining version was looked at: whether no open workflow is pinned to it any more."""
+    version = deployment.versions.get(build_id)
+    if version is None or version.drainage != Drainage.DRAINING:
+        return
+    version.drainage_checked_ns = now_ns
+    if is_drained:
+        version.status, version.drainage = Status.DRAINED, Drainage.DRAINED
+        version.drainage_changed_ns = now_ns
 
 
 # ---- the parts
