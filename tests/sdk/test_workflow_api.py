@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import enum
 import inspect
@@ -305,6 +306,25 @@ def test_memo_and_search_attributes_show_their_changes() -> None:
         "COMPLETE_WORKFLOW_EXECUTION",
     ]
     assert result(completion) == [{"kept": 1}, "default", ["a", "b"]]
+
+
+@workflow.defn
+class HoldsOn:
+    """Goes on waiting whatever is raised."""
+
+    @workflow.run
+    async def run(self) -> None:
+        while True:
+            with contextlib.suppress(BaseException):
+                await workflow.wait_condition(lambda: False)
+
+
+# Such code is left as it is; that it goes on is said when it is collected.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_code_that_swallows_everything_does_not_keep_the_thread_when_it_is_evicted() -> None:
+    world = World(HoldsOn)
+    assert kinds(world.task()) == []
+    world.evict()
 
 
 @workflow.defn

@@ -330,6 +330,9 @@ class WorkflowContext:
         groups: Sequence[EventGroup] | None,
     ) -> None:
         """Waits until the condition holds; it is looked at whenever the code has come to rest."""
+        if self.evicting:
+            # Code that goes on whatever is raised would never let go of the thread.
+            await self.loop.create_future()
         self.check_not_read_only("wait for a condition")
         cancelled_before = self.cancel_reason is not None
         future: asyncio.Future[None] = self.loop.create_future()

@@ -44,9 +44,11 @@ class ActivityDefinitions:
         """Raises ValueError when nothing serves a type, to the code that asks for it."""
         if self._by_name.get(activity_type, self._dynamic) is None:
             available = ", ".join(sorted(self._by_name))
+            listed = (
+                f"available activities: {available}" if available else "no available activities"
+            )
             raise ValueError(
-                f"Activity function {activity_type} is not registered on this worker, "
-                f"available activities: {available}"
+                f"Activity function {activity_type} is not registered on this worker, {listed}"
             )
 
     def _add(self, activity: Callable[..., Any], executor: Executor | None) -> None:
