@@ -19,11 +19,11 @@ import gc
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
-from perdure.client import Client
+from perdure.client import Client, Interceptor
 from perdure.converter import DataConverter
 from perdure.server.app import GARBAGE_THRESHOLDS, IN_MEMORY, Service, shorten_switch_interval
 from perdure.server.config import DEFAULT_NAMESPACE, Settings
@@ -49,6 +49,7 @@ async def embedded(
     *,
     namespace: str = DEFAULT_NAMESPACE,
     data_converter: DataConverter = DataConverter.default,
+    interceptors: Sequence[Interceptor] = (),
     identity: str = "",
     thread: bool = False,
 ) -> AsyncIterator[Client]:
@@ -64,7 +65,11 @@ async def embedded(
     home = _threaded(settings) if thread else _on_this_loop(settings)
     async with home as transport:
         yield Client._over(
-            transport, namespace=namespace, data_converter=data_converter, identity=identity
+            transport,
+            namespace=namespace,
+            data_converter=data_converter,
+            interceptors=interceptors,
+            identity=identity,
         )
 
 

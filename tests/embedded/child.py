@@ -47,7 +47,7 @@ async def work(client: Client, puzzled: programs.Puzzled, *, starts: bool) -> No
         task_queue=programs.QUEUE,
         workflows=programs.WORKFLOWS,
         activities=programs.ACTIVITIES,
-        activity_executor=ThreadPoolExecutor(2),
+        activity_executor=ThreadPoolExecutor(100),
         identity="the first",
     ):
         if starts:

@@ -34,7 +34,7 @@ def worker(client: Client, **options: Any) -> Worker:
             "task_queue": programs.QUEUE,
             "workflows": programs.WORKFLOWS,
             "activities": programs.ACTIVITIES,
-            "activity_executor": ThreadPoolExecutor(2),
+            "activity_executor": ThreadPoolExecutor(100),
             **options,
         },
     )

@@ -27,6 +27,7 @@ from perdure.client import (
     WorkflowUpdateHandle,
 )
 from perdure.common import WorkflowIDConflictPolicy
+from perdure.testing import WorkflowEnvironment
 from perdure.worker import Worker
 from tests.sdk.test_updates import Account, double
 
@@ -174,6 +175,18 @@ async def test_the_first_interceptor_sees_every_call_first(client: Client, queue
         "report_cancellation_async_activity",
     ]
     assert seen == [f"{name} {call}" for call in calls for name in ("a", "b")]
+
+
+async def test_an_engine_in_the_program_takes_interceptors() -> None:
+    seen: list[str] = []
+    async with perdure.embedded(interceptors=[Tells("embedded", seen)]) as client:  # type: ignore[list-item]
+        await client.count_workflows()
+    environment = await WorkflowEnvironment.start_local(
+        interceptors=[Tells("tested", seen)]  # type: ignore[list-item]
+    )
+    async with environment:
+        await environment.client.count_workflows()
+    assert seen == ["embedded count_workflows", "tested count_workflows"]
 
 
 def inputs() -> list[str]:

@@ -179,13 +179,17 @@ class Client:
         *,
         namespace: str = "default",
         data_converter: DataConverter = DataConverter.default,
+        interceptors: Sequence[Interceptor] = (),
         identity: str = "",
         retry_config: RetryConfig | None = None,
     ) -> Self:
         """A client of the service at the other end of a transport."""
         config = ConnectConfig(target_host="", identity=identity, retry_config=retry_config)
         return cls(
-            ServiceClient(config, transport), namespace=namespace, data_converter=data_converter
+            ServiceClient(config, transport),
+            namespace=namespace,
+            data_converter=data_converter,
+            interceptors=interceptors,
         )
 
     def config(self, *, active_config: bool = False) -> ClientConfig:

@@ -13,7 +13,7 @@ from typing import Any, Self
 import msgspec
 
 from perdure._embedded import opened_service
-from perdure.client import Client
+from perdure.client import Client, Interceptor
 from perdure.common import QueryRejectCondition, SearchAttributeKey
 from perdure.converter import DataConverter
 from perdure.runtime import Runtime
@@ -54,6 +54,7 @@ class WorkflowEnvironment:
         *,
         namespace: str = DEFAULT_NAMESPACE,
         data_converter: DataConverter = DataConverter.default,
+        interceptors: Sequence[Interceptor] = (),
         default_workflow_query_reject_condition: QueryRejectCondition | None = None,
         retry_config: RetryConfig | None = None,
         rpc_metadata: Mapping[str, str | bytes] | None = None,
@@ -92,9 +93,7 @@ class WorkflowEnvironment:
                 arguments = _arguments_of(
                     namespace, search_attributes, dev_server_database_filename, ui, ui_port
                 )
-                arguments += ["--log-format", dev_server_log_format]
-                if dev_server_log_level:
-                    arguments += ["--log-level", dev_server_log_level]
+                arguments += _log_arguments(dev_server_log_format, dev_server_log_level)
                 arguments += dev_server_extra_args
                 process = ServerProcess(
                     dev_server_existing_path, ip, port, arguments, dev_server_startup_timeout
@@ -117,6 +116,7 @@ class WorkflowEnvironment:
                 await _connected(config, transport),
                 namespace=namespace,
                 data_converter=data_converter,
+                interceptors=interceptors,
                 default_workflow_query_reject_condition=default_workflow_query_reject_condition,
             )
             return WorkflowEnvironment(client, resources.pop_all())
@@ -168,6 +168,10 @@ class WorkflowEnvironment:
     ) -> None:
         """Shuts down."""
         await self.shutdown()
+
+
+def _log_arguments(log_format: str, level: str | None) -> list[str]:
+    return ["--log-format", log_format, *(["--log-level", level] if level else [])]
 
 
 async def _start_here(
