@@ -14,7 +14,7 @@ import pytest
 
 from perdure.client import Client
 from perdure.server.frontend.sessions import ACTIVITY_GRACE_SECONDS
-from perdure.transport.grpc_session import GrpcSessionTransport
+from perdure.transport.per_loop import PerLoopTransport
 from tests.crash.server_process import ServerProcess, dev_command, fixed_port
 from tests.embedded import programs
 from tests.embedded.running import (
@@ -34,7 +34,7 @@ from tests.interop.servers import real_server
 def has_session(client: Client) -> bool:
     """Whether the calls of a client travel over a session."""
     transport = client.service_client.transport
-    assert isinstance(transport, GrpcSessionTransport)
+    assert isinstance(transport, PerLoopTransport)
     return transport.has_session
 
 
