@@ -78,7 +78,9 @@ def _check_parent(audit: Audit, stored: StoredRun) -> Iterator[str]:
         child_id = _child_of(stored.events[event_id - 1])
         if audit.run_named(run_id) is None and run_id not in audit.ledger.deleted:
             yield f"{stored.run_id}: child {run_id} is said to have started, and is not stored"
-        if audit.is_final and event_id in pending and not stored.reset_run_id:
+        # A run that a reset made is not the parent that such a child has recorded.
+        is_known = not stored.reset_run_id and not stored.base_run_id
+        if audit.is_final and event_id in pending and is_known:
             yield from _check_policy(audit, stored, child_id, event_id, run_id)
 
 
