@@ -183,6 +183,20 @@ def test_times_before_an_update_do_not_count() -> None:
     assert world.starts() == ["job-2026-01-01T07:00:00Z"]
 
 
+def test_what_happens_between_a_time_and_its_jitter_loses_nothing() -> None:
+    world = World()
+    jitter = duration(HOUR_NS)
+    world.create(schedule(Overlap.ALLOW_ALL, spec=hourly(jitter=jitter)))
+    due_ns = world.state.wake_at_ns
+    assert due_ns > at("2026-01-01T01:01:00"), "chance puts it off"
+    world.sleep_until("2026-01-01T01:00:30")
+    world.patch(trigger=Overlap.UNSPECIFIED)
+    assert world.starts() == ["job-2026-01-01T01:00:30Z"]
+    assert world.state.wake_at_ns == due_ns
+    world.sleep_until("2026-01-01T02:00:00")
+    assert world.starts() == ["job-2026-01-01T01:00:00Z"]
+
+
 def test_a_pause_lets_times_pass() -> None:
     world = World()
     world.create(schedule(Overlap.ALLOW_ALL))

@@ -34,8 +34,7 @@ OTHERS_END = frozenset((Overlap.CANCEL_OTHER, Overlap.TERMINATE_OTHER))
 
 def go_on(turn: Turn) -> None:
     """Do what is due."""
-    catch_up(turn)
-    has_more = turn.state.processed_ns < turn.now_ns
+    has_more = catch_up(turn)
     has_more |= _fill_from_backfills(turn)
     _take_turns(turn)
     _arm(turn, has_more=has_more)
@@ -46,14 +45,19 @@ def may_act(settings: Settings) -> bool:
     return not settings.is_paused and not (settings.is_limited and settings.remaining <= 0)
 
 
-def catch_up(turn: Turn) -> None:
-    """Look at the times that have come since the last look, or at the first of them."""
+def catch_up(turn: Turn) -> bool:
+    """Look at the times that have come since the last look, or at the first of them; whether there
+    may be more.
+
+    What was looked at ends with the last time that has come, and not with now: jitter may put the
+    next one off to later than now, though its nominal time has passed.
+    """
     state, now_ns = turn.state, turn.now_ns
     if state.processed_ns >= now_ns:
-        return
+        return False
     if not may_act(state.settings):
         turn.change(processed_ns=now_ns)
-        return
+        return False
     times = turn.schedule.times.between(state.processed_ns, now_ns, TIMES_PER_TURN)
     missed = 0
     for coming in times:
@@ -66,7 +70,9 @@ def catch_up(turn: Turn) -> None:
     if missed:
         so_far = state.counts.missed_catchup_window
         _count(turn, missed_catchup_window=so_far + missed)
-    turn.change(processed_ns=now_ns if len(times) < TIMES_PER_TURN else times[-1].due_ns)
+    if times:
+        turn.change(processed_ns=times[-1].due_ns)
+    return len(times) == TIMES_PER_TURN
 
 
 def add_start(turn: Turn, coming: ActionTime, overlap: Overlap, *, is_manual: bool) -> None:

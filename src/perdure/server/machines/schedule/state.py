@@ -111,7 +111,7 @@ class State(msgspec.Struct, array_like=True):
     conflict_token: int = 1
     updated_ns: int = 0
     processed_ns: int = 0
-    """Every time up to here was looked at."""
+    """Every time up to here was looked at: the last one that has come, or when none could."""
     wake_at_ns: int = 0
     next_number: int = 1
     counts: Counts = Counts()
