@@ -165,8 +165,8 @@ class Service:
     async def close(self) -> None:
         """Write what was decided, and let go of the store."""
         await self._services.close()
-        self._poster.close()
         await self.engine.close()
+        self._poster.close()
         await self.store.close()
 
 
