@@ -140,6 +140,7 @@ class Auditor:
         """Read everything."""
         last, _, _ = await self._store.last_numbers()
         runs = []
+        namespace = NAMESPACE.number
         for number in range(1, last + 1):
             loaded = await self._store.load_number(number)
             if loaded is None:
@@ -148,6 +149,7 @@ class Auditor:
             if known is None or known.version != loaded.version:
                 known = self._known[number] = await self._read(loaded)
             known.is_current = loaded.is_current
+            namespace = loaded.identity.namespace
             runs.append(known)
         return Audit(
             runs,
@@ -155,23 +157,21 @@ class Auditor:
             now_ns,
             dispatch=[row async for row in self._dispatch()],
             ranges=list(self._ranges),
-            listings={query: await self._list(query) for query in _QUERIES},
+            listings={query: await self._list(namespace, query) for query in _QUERIES},
             is_final=is_final,
         )
 
-    async def _list(self, text: str) -> Listing:
+    async def _list(self, namespace: int, text: str) -> Listing:
         query = understand(text, NAMESPACE.search_attributes)
         numbers: set[RunNumber] = set()
         cursor: VisibilityCursor | None = None
         while True:
-            page = await self._store.list_executions(
-                NAMESPACE.number, cursor, PAGE_RUNS, query=query
-            )
+            page = await self._store.list_executions(namespace, cursor, PAGE_RUNS, query=query)
             numbers.update(listed.run for listed in page.runs)
             cursor = page.next
             if cursor is None:
                 break
-        counts = await self._store.count_executions(NAMESPACE.number, query)
+        counts = await self._store.count_executions(namespace, query)
         return Listing(numbers, sum(counts.values()))
 
     async def _dispatch(self) -> AsyncIterator[DispatchRow]:
