@@ -321,8 +321,7 @@ def _succeed(
         )
     if recorded.priority is not None:
         attributes.priority.CopyFrom(Priority.FromString(recorded.priority))
-    if recorded.reset_points:
-        attributes.prev_auto_reset_points.CopyFrom(_expiring_points(turn, previous))
+    attributes.prev_auto_reset_points.CopyFrom(_expiring_points(turn, previous))
     if recorded.parent_workflow_id:
         _set_parent(attributes, family.parent_of(previous))
     links: tuple[Link, ...] = ()
