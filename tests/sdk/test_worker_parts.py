@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from datetime import timedelta
@@ -420,3 +422,17 @@ def test_a_worker_takes_what_the_official_one_takes_with_the_same_defaults() -> 
         theirs = official[name].default
         if isinstance(theirs, (int, float, timedelta, type(None))):
             assert parameter.default == theirs, name
+
+
+def test_code_that_has_no_source_file_has_a_build_id_all_the_same() -> None:
+    program = (
+        "from perdure import workflow\n"
+        "from perdure.worker.build_id import default_build_id\n"
+        "@workflow.defn\n"
+        "class Hello:\n"
+        "    @workflow.run\n"
+        "    async def run(self) -> None: ...\n"
+        "print(default_build_id([Hello]) == default_build_id([]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("True\n", "")

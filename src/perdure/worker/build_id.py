@@ -29,7 +29,7 @@ def _file_of(definition: Any) -> Path | None:
         target = type(target)
     try:
         file = inspect.getsourcefile(target)
-    except TypeError:
-        return None  # made in an interactive session
+    except (TypeError, OSError):
+        return None  # made in an interactive session, or by `python -c`
     path = Path(file) if file else None
     return path if path is not None and path.is_file() else None
