@@ -47,7 +47,7 @@ def test_a_list_has_open_runs_first_and_then_the_newest(terminal: Terminal) -> N
     closed = [terminal.started("Sleeping") for _ in range(2)]
     for workflow_id in closed:
         terminal.ok(f"workflow result {workflow_id}")
-    listed = [run["workflowId"] for run in terminal.ok("workflow list --json").json_lines]
+    listed = [run["workflowId"] for run in terminal.ok("workflow list --limit 0 --json").json_lines]
     places = [listed.index(workflow_id) for workflow_id in (opened, closed[1], closed[0])]
     assert places == sorted(places)
 
