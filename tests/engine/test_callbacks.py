@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from perdure.server.engine.callbacks import problem_of
 from perdure.server.engine.completions import CompletionRequest
-from perdure.server.engine.posting import PostFailed, PostResponse
+from perdure.server.engine.posting import RESPONSE_BYTES_MAX, PostFailed, PostResponse
 from perdure.server.machines.ports import Address, Kind
 from perdure.server.machines.workflow.state import Callback, CallbackState
 from tests.engine.house import NAMESPACE, House, simulated, turns
@@ -176,4 +176,5 @@ def test_what_responses_mean() -> None:
     assert problem_of(PostResponse(301, "", b"")) == (moved, True)
     odd = 'unexpected response status: "530 ": nope'
     assert problem_of(PostResponse(530, "", b'{"message":"nope"}')) == (odd, True)
-    assert problem_of(PostResponse(530, "", b"[1]"))[0].endswith('"530 "')
+    for body in (b"[1]", b"[" * RESPONSE_BYTES_MAX, b"\xff"):
+        assert problem_of(PostResponse(530, "", body))[0].endswith('"530 "')

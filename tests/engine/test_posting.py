@@ -100,6 +100,27 @@ async def test_who_says_nothing_is_not_waited_for() -> None:
     server.close()
 
 
+async def test_who_says_little_by_little_holds_no_thread() -> None:
+    gone = asyncio.Event()
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nx")
+        await reader.readuntil(b"body")
+        while not reader.at_eof():
+            writer.write(b"x")
+            await asyncio.sleep(0.02)  # The pace is what is tested: faster than a read gives up.
+        writer.transport.abort()
+        gone.set()
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
+    assert await failure_of(post(url), 0.1) == f'Post "{url}": context deadline exceeded'
+    async with asyncio.timeout(10):
+        await gone.wait()
+    server.close()
+    await server.wait_closed()
+
+
 async def test_a_header_that_cannot_be_sent_is_not() -> None:
     async with listening() as listener:
         request = post(f"{listener.base}/200/", Bad="line\r\nbreak")

@@ -323,6 +323,19 @@ REFUSALS: list[tuple[dict[str, Any], Code, str]] = [
         "unknown batch reset type Unspecified",
     ),
     (
+        {"executions": W0, "reset_operation": BatchOperationReset(reset_type=99)},  # type: ignore[arg-type]
+        Code.INVALID_ARGUMENT,
+        "unknown batch reset type 99",
+    ),
+    (
+        {
+            "target_executions": [Execution(type=99, business_id="w0")],  # type: ignore[arg-type]
+            "termination_operation": TERMINATION,
+        },
+        Code.INVALID_ARGUMENT,
+        "target_executions[0] has type 99, but operation",
+    ),
+    (
         {"executions": W0, "unpause_activities_operation": BatchOperationUnpauseActivities()},
         Code.INVALID_ARGUMENT,
         "activity filter must be set",
@@ -356,9 +369,18 @@ REFUSALS: list[tuple[dict[str, Any], Code, str]] = [
         "invalid visibility query: invalid search attribute: Foo",
     ),
     (
+        {
+            "executions": W0,
+            "max_operations_per_second": 1e-40,
+            "termination_operation": TERMINATION,
+        },
+        Code.INVALID_ARGUMENT,
+        "MaxOperationsPerSecond must be 0, or between 0.001 and 100000.",
+    ),
+    (
         {"executions": W0, "max_operations_per_second": -1, "termination_operation": TERMINATION},
         Code.INVALID_ARGUMENT,
-        "MaxOperationsPerSecond must be between 0 and 100000.",
+        "MaxOperationsPerSecond must be 0, or between 0.001 and 100000.",
     ),
 ]
 

@@ -119,6 +119,7 @@ REQUESTS: list[tuple[str, str, object, int, str]] = [
     ("POST", f"{WORKFLOWS}/w", b"{bad", 400, "invalid JSON"),
     ("POST", f"{WORKFLOWS}/w", b"[]", 400, "a request is a JSON object"),
     ("POST", f"{WORKFLOWS}/w", b"[" * 100_000, 400, "invalid JSON"),
+    ("POST", f"{WORKFLOWS}/w", b'{"input": [NaN]}', 400, "invalid JSON"),
     ("POST", f"{WORKFLOWS}/w", b'{"nope": 1}', 400, "Message type"),
     ("POST", f"{WORKFLOWS}/w", b'{"workflowType": 5}', 400, "Failed to parse workflowType"),
     ("POST", f"{WORKFLOWS}/w", b'{"workflowType": {"name": 5}}', 400, "Failed to parse"),
@@ -155,6 +156,19 @@ async def test_json_is_written_as_it_is_asked_for(home: Home) -> None:
         assert found == (value or {"payloads": [{**whole, "data": "Ingi"}]})
     response = await home.client.get(path, headers={"Accept": "application/json+pretty"})
     assert response.headers["content-type"] == "application/json+pretty"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request("GET", "//[", {"host": "localhost"}, b""),
+        Request("GET", "/metrics", {"host": "["}, b""),
+        Request("GET", "/metrics", {"host": "localhost", "origin": "http://["}, b""),
+    ],
+    ids=str,
+)
+async def test_an_address_that_is_none_is_refused(home: Home, request_: Request) -> None:
+    assert (await home.api.answer(request_)).status == HTTPStatus.BAD_REQUEST
 
 
 async def test_pages_of_other_sites_are_not_listened_to(home: Home) -> None:
@@ -247,7 +261,9 @@ def test_payloads_are_what_they_hold_and_back(payloads: list[Payload], expected:
     assert again == request
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"NaN", b"1e999", b"[" * 1000 + b"]" * 1000, b"\xff"])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"NaN", b"1e999", b"[" * 1000 + b"]" * 1000, b"\xff", b'"\\ud800"']
+)
 def test_a_payload_that_is_not_what_it_says_is_shown_whole(data: bytes) -> None:
     request = StartWorkflowExecutionRequest(input=Payloads(payloads=[payload("json/plain", data)]))
     value = json.loads(to_json(request, shorthand=True, pretty=False))
@@ -342,6 +358,23 @@ async def test_what_is_no_request_is_refused_and_the_connection_closed() -> None
     assert (await exchange(listener.port, b"\x00\x01\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
     long = b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n"
     assert (await exchange(listener.port, long)).split(b" ")[1] in (b"400", b"431")
+    await listener.stop()
+
+
+async def test_who_does_not_read_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perdure.server.http.listener.IDLE_SECONDS", 0.1)
+    size = 64 * 1024 * 1024
+
+    async def much(request: Request) -> Response:
+        return Response(200, bytes(size))
+
+    listener = await listening(much)
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port, limit=1024)
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    async with asyncio.timeout(10):
+        while listener.connections or not reader._buffer:  # type: ignore[attr-defined]  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    writer.close()
     await listener.stop()
 
 

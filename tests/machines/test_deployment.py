@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+from temporalio.api.common.v1 import Payload
 
 from perdure.server.machines.deployment import decide, state
 from perdure.server.machines.deployment.inputs import Change, DeploymentLimits, Registration
@@ -20,6 +21,7 @@ from perdure.server.machines.errors import (
     AlreadyExists,
     DeploymentLimitReached,
     FailedPrecondition,
+    InvalidArgument,
     InvariantViolation,
     NotFound,
     Rejected,
@@ -204,6 +206,13 @@ REFUSALS: dict[str, tuple[Callable[[], object], type[Rejected], str]] = {
         lambda: decide.update_metadata(deployment(), "1", {}, ["a"], identity=""),
         NotFound,
         "workflow not found for ID: temporal-sys-worker-deployment-version:d:1",
+    ),
+    "metadata without end": (
+        lambda: decide.update_metadata(
+            deployment("1"), "1", {"a": Payload(data=bytes(3 * 1024 * 1024))}, [], identity=""
+        ),
+        InvalidArgument,
+        "the metadata of a version may have 2097152 bytes, not 3145746",
     ),
     "too many queues": (
         lambda: deployment_with_queues("a", "b", "c"),

@@ -3,6 +3,7 @@ texts and times are those of the real server."""
 
 from __future__ import annotations
 
+import struct
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from zoneinfo import ZoneInfo
@@ -11,6 +12,7 @@ import pytest
 from croniter import croniter
 from dateutil import rrule
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from temporalio.api.schedule.v1 import (
@@ -24,7 +26,7 @@ from temporalio.api.schedule.v1 import (
 from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.schedule.fields import FIELDS, BadSpec
 from perdure.server.machines.schedule.spec import normalise, times_of
-from perdure.server.machines.wire import duration
+from perdure.server.machines.wire import TIMESTAMP_SECONDS_MAX, TIMESTAMP_SECONDS_MIN, duration
 from tests.machines.schedules.world import HOUR_NS, at, hourly
 
 SEED = ("01a20db5-c375-769e-8bba-d3530e372e96", "g123")
@@ -317,3 +319,80 @@ def test_days_are_those_of_dateutil(
                 expected.add(seconds)
     times = times_of(normalise(spec), *SEED).between(first * SECOND_NS, last * SECOND_NS, 10_000)
     assert [time.due_ns // SECOND_NS for time in times] == sorted(expected)
+
+
+def _berlin() -> bytes:
+    return (files("tzdata.zoneinfo.Europe") / "Berlin").read_bytes()
+
+
+BAD_ZONES = {
+    "no last newline": _berlin()[:-1],
+    "only a head": b"TZif2" + bytes(15),
+    "no second head": _berlin().replace(b"TZif", b"TZiX").replace(b"TZiX", b"TZif", 1),
+    "negative counts": b"TZif2" + bytes(15) + b"\xff" * 24,
+}
+
+
+@pytest.mark.parametrize("case", BAD_ZONES)
+def test_zones_that_are_cut_short_or_broken_are_refused(case: str) -> None:
+    with pytest.raises(BadSpec, match="malformed time zone information"):
+        normalise(hourly(timezone_data=BAD_ZONES[case]))
+
+
+def test_a_clock_that_is_set_back_by_days_keeps_no_search_going() -> None:
+    head = b"TZif2" + bytes(15)
+    old = head + struct.pack(">6llbb", 0, 0, 0, 0, 1, 4, 0, 0, 0) + b"UTC\0"
+    counts = struct.pack(">6lqb", 0, 0, 0, 1, 2, 8, at("2026-01-10T03:00:00") // SECOND_NS, 1)
+    types = struct.pack(">lbblbb", 23 * 3600, 0, 0, -23 * 3600, 0, 4) + b"AAA\0BBB\0"
+    data = old + head + counts + types + b"\n<-23>23\n"
+    calendar = CalendarSpec(day_of_month="11", hour="12")
+    spec = normalise(ScheduleSpec(calendar=[calendar], timezone_data=data))
+    coming = times_of(spec, *SEED).next_after(at("2026-01-02T00:00:00"))
+    assert coming is not None
+    assert coming.nominal_ns == at("2026-01-12T11:00:00")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        ScheduleSpec(interval=[IntervalSpec(interval=Duration(nanos=1_999_999_999))]),
+        ScheduleSpec(interval=[IntervalSpec(interval=Duration(seconds=2, nanos=-1))]),
+        ScheduleSpec(start_time=Timestamp(seconds=2**62)),
+        ScheduleSpec(end_time=Timestamp(nanos=-1)),
+        ScheduleSpec(cron_string=["@every " + "9" * 5000 + "d"]),
+    ],
+    ids=str,
+)
+def test_times_and_lengths_that_are_none_are_refused(spec: ScheduleSpec) -> None:
+    with pytest.raises(BadSpec):
+        normalise(spec)
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/New_York"])
+def test_the_first_and_the_last_day_of_all_are_searched(zone: str) -> None:
+    spec = ScheduleSpec(
+        calendar=[CalendarSpec(second="*")],
+        exclude_calendar=[CalendarSpec(second="5")],
+        interval=[IntervalSpec(interval=Duration(seconds=1))],
+        timezone_name=zone,
+    )
+    times = times_of(normalise(spec), *SEED)
+    for seconds in (TIMESTAMP_SECONDS_MIN, TIMESTAMP_SECONDS_MAX - 1):
+        coming = times.next_after(seconds * SECOND_NS)
+        assert coming is not None
+        assert coming.nominal_ns == (seconds + 1) * SECOND_NS
+
+
+def test_a_calendar_that_never_matches_is_searched_once() -> None:
+    never = CalendarSpec(day_of_month="30", month="2")
+    minutes = IntervalSpec(interval=Duration(seconds=60))
+    spec = normalise(ScheduleSpec(calendar=[never, CalendarSpec(hour="12")], interval=[minutes]))
+    times, begin = times_of(spec, *SEED), at("2026-01-02T00:00:00")
+    assert len(times.between(begin, begin + 2 * HOUR_NS, 99)) == 99
+    noon = at("2026-01-02T12:00:00")
+    assert times.known == {
+        0: (begin // SECOND_NS, None),
+        1: (begin // SECOND_NS, noon // SECOND_NS),
+    }
+    assert times.next_after(noon) is not None
+    assert times.known[1][0] == noon // SECOND_NS

@@ -179,7 +179,7 @@ def problem_of(response: PostResponse) -> tuple[str, bool]:
 def _message_in(body: bytes) -> str:
     try:
         failure = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):  # Brackets alone can fill a response.
         return ""
     message = failure.get("message") if isinstance(failure, dict) else None
     return message if isinstance(message, str) else ""

@@ -38,35 +38,63 @@ class HttpPoster:
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="perdure-post")
-        self._connections: set[HTTPConnection] = set()
+        self._exchanges: set[_Exchange] = set()
 
     async def post(self, request: CompletionRequest, timeout_seconds: float) -> PostResponse:
         """Send a request and read its response, all in this time. Raises PostFailed."""
         from http.client import HTTPException  # Few programs ever need it, and it takes its time.
 
         try:
-            connection = _connection(request.url, timeout_seconds)
+            exchange = _Exchange(request, timeout_seconds)
         except ValueError as error:
             raise PostFailed(f'Post "{request.url}": {error}') from error
-        self._connections.add(connection)
+        self._exchanges.add(exchange)
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await asyncio.get_running_loop().run_in_executor(
-                    self._threads, _exchange, connection, request
-                )
+                return await asyncio.get_running_loop().run_in_executor(self._threads, exchange.run)
         except TimeoutError as error:
             raise PostFailed(f'Post "{request.url}": context deadline exceeded') from error
         except (OSError, HTTPException, ValueError) as error:
-            raise PostFailed(f'Post "{request.url}": {_words(connection, error)}') from error
+            raise PostFailed(
+                f'Post "{request.url}": {_words(exchange.connection, error)}'
+            ) from error
         finally:
-            self._connections.discard(connection)
-            _cut_off(connection)
+            self._exchanges.discard(exchange)
+            exchange.cut_off()
 
     def close(self) -> None:
         """Give up what is under way."""
-        for connection in list(self._connections):
-            _cut_off(connection)
+        for exchange in list(self._exchanges):
+            exchange.cut_off()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class _Exchange:
+    """A request and its response, in a thread."""
+
+    def __init__(self, request: CompletionRequest, timeout_seconds: float) -> None:
+        self.connection = _connection(request.url, timeout_seconds)
+        self._request = request
+        self._socket: socket.socket | None = None
+        """The connection itself forgets it as soon as a response says that it is the last one, and
+        reads on."""
+
+    def run(self) -> PostResponse:
+        """Send and read. Raises OSError, HTTPException, ValueError."""
+        _send(self.connection, self._request)
+        self._socket = self.connection.sock
+        response = self.connection.getresponse()
+        return PostResponse(response.status, response.reason, response.read(RESPONSE_BYTES_MAX))
+
+    def cut_off(self) -> None:
+        """A thread that reads or writes is woken up by that."""
+        held = self._socket or self.connection.sock
+        if held is not None:
+            try:
+                held.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                return  # It was over already.
+            self.connection.close()
 
 
 def _connection(url: str, timeout_seconds: float) -> HTTPConnection:
@@ -81,7 +109,7 @@ def _connection(url: str, timeout_seconds: float) -> HTTPConnection:
     return HTTPConnection(host, parts.port or 80, timeout=timeout_seconds)
 
 
-def _exchange(connection: HTTPConnection, request: CompletionRequest) -> PostResponse:
+def _send(connection: HTTPConnection, request: CompletionRequest) -> None:
     parts = urlsplit(request.url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     connection.putrequest("POST", target, skip_host=True, skip_accept_encoding=True)
@@ -98,8 +126,6 @@ def _exchange(connection: HTTPConnection, request: CompletionRequest) -> PostRes
         connection.endheaders(_chunks(request.body), encode_chunked=True)
     else:
         connection.endheaders(request.body)
-    response = connection.getresponse()
-    return PostResponse(response.status, response.reason, response.read(RESPONSE_BYTES_MAX))
 
 
 def _chunks(body: bytes) -> Iterator[bytes]:
@@ -118,13 +144,3 @@ def _words(connection: HTTPConnection, error: Exception) -> str:
             return "EOF"
         case _:
             return str(error) or type(error).__name__
-
-
-def _cut_off(connection: HTTPConnection) -> None:
-    """A thread that reads or writes is woken up by that."""
-    if connection.sock is not None:
-        try:
-            connection.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return  # It was over already.
-        connection.close()

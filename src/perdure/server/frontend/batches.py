@@ -27,7 +27,7 @@ from perdure.server.machines.errors import (
 from perdure.transport import Caller, CallFailed, Code
 
 PAGE_SIZE = 100
-RATE_MAX = 100_000.0
+RATE_MIN, RATE_MAX = 0.001, 100_000.0
 """So that a wait between two operations is a number."""
 GO_NAMES = {name: "".join(part.title() for part in name.split("_")) for name in OPERATIONS}
 """Operations as Temporal's refusals call them."""
@@ -139,8 +139,11 @@ def _check(services: Services, request: StartBatchOperationRequest) -> None:
         raise InvalidArgument("WorkflowId exceeds length limit.")
     OPERATIONS[operation].check(getattr(request, operation))
     _check_targets(request, operation)
-    if not 0 <= request.max_operations_per_second <= RATE_MAX:
-        raise InvalidArgument(f"MaxOperationsPerSecond must be between 0 and {RATE_MAX:.0f}.")
+    rate = request.max_operations_per_second
+    if rate and not RATE_MIN <= rate <= RATE_MAX:  # 0: as fast as usual.
+        raise InvalidArgument(
+            f"MaxOperationsPerSecond must be 0, or between {RATE_MIN} and {RATE_MAX:.0f}."
+        )
 
 
 def _check_targets(request: StartBatchOperationRequest, operation: str) -> None:
@@ -162,6 +165,8 @@ def _check_targets(request: StartBatchOperationRequest, operation: str) -> None:
 
 
 def _type_name(kind: ExecutionType.ValueType) -> str:
+    if kind not in ExecutionType.values():
+        return str(kind)  # Senders of enumerations may be newer than we are.
     return ExecutionType.Name(kind).removeprefix("EXECUTION_TYPE_").title()
 
 

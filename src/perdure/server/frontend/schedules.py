@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.schedule.v1 import SchedulePatch
 from temporalio.api.workflowservice.v1 import (
     CountSchedulesRequest,
@@ -34,12 +35,13 @@ from perdure.server.machines.schedule import inputs
 from perdure.server.machines.schedule.codec import record_key
 from perdure.server.machines.schedule.decide import not_found_text
 from perdure.server.machines.schedule.state import BLOB_RECORD, Backfill, Blob, Overlap
-from perdure.server.machines.wire import timestamp, timestamp_ns
+from perdure.server.machines.wire import is_timestamp, timestamp, timestamp_ns
 from perdure.server.visibility.query.binding import CannotFilter, QueryError, understand
 from perdure.server.visibility.query.tree import Query
 from perdure.transport import Caller
 
 NO_ID = "Can't load workflow execution.  WorkflowId not set."
+STORED_NS_MAX = 2**63 - 1
 FUTURE_TIMES = 10
 """Times that a description tells."""
 MATCHING_TIMES_MAX = 1000
@@ -148,6 +150,8 @@ async def list_schedule_matching_times(
     namespace = _bind(services, request.namespace, request.schedule_id)
     if not (request.HasField("start_time") and request.HasField("end_time")):
         raise InvalidArgument("missing or invalid query")
+    for time in (request.start_time, request.end_time):
+        _check_time(time)
     message = inputs.ListTimes(
         timestamp_ns(request.start_time), timestamp_ns(request.end_time), MATCHING_TIMES_MAX
     )
@@ -236,9 +240,23 @@ def _query(namespace: NamespaceRef, text: str, *, is_count: bool = False) -> Que
         raise InvalidArgument(f"invalid query: {error}") from error
 
 
+def _check_time(time: Timestamp) -> None:
+    if not is_timestamp(time):
+        raise InvalidArgument("a time is not between the years 1 and 9999")
+
+
+def _check_stored_time(time: Timestamp) -> None:
+    if not (is_timestamp(time) and abs(timestamp_ns(time)) <= STORED_NS_MAX):
+        raise InvalidArgument("a time is not between the years 1678 and 2262")
+
+
 def _patch(patch: SchedulePatch) -> inputs.Patch:
     """What a patch asks for; a backfill has the time that it begins with."""
     trigger = patch.trigger_immediately
+    _check_stored_time(trigger.scheduled_time)
+    for backfill in patch.backfill_request:
+        _check_stored_time(backfill.start_time)
+        _check_stored_time(backfill.end_time)
     return inputs.Patch(
         trigger=(
             schedule_checks.overlap_of(trigger.overlap_policy)

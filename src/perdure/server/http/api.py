@@ -107,10 +107,15 @@ class Api:
 
     async def answer(self, request: Request) -> Response:
         """The answer to a request, which never fails."""
-        target = urlsplit(request.target)
+        try:
+            target = urlsplit(request.target)
+            is_trusted = self._is_trusted(request.headers)
+        except ValueError as error:  # Brackets that do not end are no host.
+            refusal = CallFailed(Code.INVALID_ARGUMENT, str(error))
+            return _Style(request.headers, {}).failure(refusal)
         query = parse_qs(target.query, keep_blank_values=True)
         style = _Style(request.headers, query)
-        if not self._is_trusted(request.headers):
+        if not is_trusted:
             return style.failure(CallFailed(Code.PERMISSION_DENIED, "origin or host not allowed"))
         if request.method in ("GET", "HEAD"):
             page = self._page(target.path)

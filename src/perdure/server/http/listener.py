@@ -53,6 +53,11 @@ class HttpListener:
             ) from error
         self.port = self._server.sockets[0].getsockname()[1]
 
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._connections)
+
     async def stop(self) -> None:
         """Listen no more, and end what is under way."""
         if self._server is not None:
@@ -193,7 +198,12 @@ class _Connection(asyncio.Protocol):
         if self._transport.is_closing():
             return
         self._respond(response, has_body=request.method != "HEAD")
-        await self._may_write.wait()
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                await self._may_write.wait()
+        except TimeoutError:
+            self._transport.abort()  # Who does not read would keep the answer in memory for ever.
+            return
         self._task = None
         if self._transport.is_closing():
             return

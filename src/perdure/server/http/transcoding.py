@@ -86,7 +86,11 @@ def _value_of(data: bytes) -> Any:
     again."""
     if data.count(b"[") + data.count(b"{") > NESTED_MAX:
         raise ValueError("it may be nested too deeply")
-    return json.loads(data, parse_constant=_refuse, parse_float=_finite)
+    value = json.loads(data, parse_constant=_refuse, parse_float=_finite)
+    if b"\\u" in data:
+        # Half of a pair may be escaped in JSON, but has no UTF-8 of its own.
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
 
 
 def _refuse(constant: str) -> float:
@@ -106,7 +110,7 @@ def _finite(text: str) -> float:
 def from_json(text: bytes, message: Message, *, shorthand: bool) -> None:
     """Fill a message from its text. Raises BadJson."""
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise BadJson(f"invalid JSON: {error}") from error
     if not isinstance(value, dict):

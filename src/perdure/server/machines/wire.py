@@ -11,6 +11,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from perdure.server.machines.errors import InvariantViolation
 
 SECOND_NS = 1_000_000_000
+TIMESTAMP_SECONDS_MIN = -62_135_596_800
+TIMESTAMP_SECONDS_MAX = 253_402_300_799
+"""From the beginning of the year 1 to the end of the year 9999."""
 
 
 def timestamp(time_ns: int) -> Timestamp:
@@ -31,6 +34,12 @@ def set_duration(target: Duration, length_ns: int) -> None:
 def timestamp_ns(value: Timestamp) -> int:
     """Nanoseconds since the epoch."""
     return value.seconds * SECOND_NS + value.nanos
+
+
+def is_timestamp(value: Timestamp) -> bool:
+    """Whether it is one of the years 1 to 9999, as protobuf demands."""
+    is_in_range = TIMESTAMP_SECONDS_MIN <= value.seconds <= TIMESTAMP_SECONDS_MAX
+    return is_in_range and 0 <= value.nanos < SECOND_NS
 
 
 def duration(length_ns: int) -> Duration:

@@ -139,8 +139,14 @@ def _check_reset(operation: BatchOperationReset) -> None:
         ResetType.RESET_TYPE_FIRST_WORKFLOW_TASK,
         ResetType.RESET_TYPE_LAST_WORKFLOW_TASK,
     ):
-        name = ResetType.Name(operation.reset_type).removeprefix("RESET_TYPE_").title()
-        raise InvalidArgument(f"unknown batch reset type {name.replace('_', '')}")
+        raise InvalidArgument(f"unknown batch reset type {_reset_name(operation.reset_type)}")
+
+
+def _reset_name(number: int) -> str:
+    if number not in ResetType.values():
+        return str(number)
+    name = ResetType.Name(ResetType.ValueType(number))
+    return name.removeprefix("RESET_TYPE_").title().replace("_", "")
 
 
 def _check_update_options(operation: BatchOperationUpdateWorkflowExecutionOptions) -> None:

@@ -34,9 +34,13 @@ from perdure.server.machines.errors import (
     AlreadyExists,
     DeploymentLimitReached,
     FailedPrecondition,
+    InvalidArgument,
     NotFound,
 )
 from perdure.server.machines.ports import SECOND_NS
+
+METADATA_BYTES_MAX = 2 * 1024 * 1024
+"""Of one version, serialised."""
 
 YEAR_ONE_SECONDS = 62_135_596_800
 """From the year 1, which the real server's times count from, to 1970."""
@@ -229,6 +233,11 @@ def update_metadata(
         metadata.entries[key].CopyFrom(payload)
     for key in remove:
         metadata.entries.pop(key, None)
+    if metadata.ByteSize() > METADATA_BYTES_MAX:
+        raise InvalidArgument(
+            f"the metadata of a version may have {METADATA_BYTES_MAX} bytes, not"
+            f" {metadata.ByteSize()}"
+        )
     version.metadata = metadata.SerializeToString(deterministic=True)
     version.last_modifier = identity
     return version.metadata

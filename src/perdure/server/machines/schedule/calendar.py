@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 Values = frozenset[int]
 SECONDS_OF_MINUTE, MINUTES_OF_HOUR, HOURS_OF_DAY = 60, 60, 24
+SECONDS_FIRST, SECONDS_LAST = -62_135_424_000, 253_402_128_000
+"""Times that all zones have in the years 1 to 9999, which are those that there are."""
 
 
 class Calendar(NamedTuple):
@@ -30,6 +32,8 @@ class Calendar(NamedTuple):
 
     def matches(self, seconds: int) -> bool:
         """Whether a time (in seconds since the epoch) does."""
+        if not SECONDS_FIRST <= seconds <= SECONDS_LAST:
+            return False
         here = _local(seconds, self.zone)
         return (
             here.second in self.second
@@ -40,7 +44,7 @@ class Calendar(NamedTuple):
             and (self.year is None or here.year in self.year)
         )
 
-    def matches_day(self, here: datetime) -> bool:
+    def matches_day(self, here: date) -> bool:
         """Whether its day and its weekday do."""
         is_day = here.day in self.day
         is_weekday = here.isoweekday() % 7 in self.weekday
@@ -54,22 +58,21 @@ def next_second(calendar: Calendar, after: int, year_max: int) -> int | None:
     The search goes from coarse to fine. A step into a new year, month, day or hour resets what is
     finer, and begins again.
     """
-    zone, years = calendar.zone, calendar.year
+    zone = calendar.zone
     if not (calendar.second and calendar.minute and calendar.hour and calendar.month):
         return None  # A field such as "," allows nothing.
-    at = after + 1
+    at = max(after + 1, SECONDS_FIRST)
+    if at > SECONDS_LAST:
+        return None
     while (here := _local(at, zone)).year <= year_max:
-        if years is not None and here.year not in years:
-            later = [year for year in years if here.year < year <= year_max]
-            if not later:
+        if not _is_day(calendar, here):
+            day = _next_day(calendar, here.date(), year_max)
+            if day is None:
                 return None
-            at = _midnight(date(min(later), 1, 1), zone)
-        elif here.month not in calendar.month:
-            at = _first_of_next_month(here, zone)
-        elif not calendar.matches_day(here):
-            at = _next_midnight(here, zone)
+            # Where a clock is set back by a day, a midnight that is to come has been already.
+            at = max(_midnight(day, zone), at + _to_next_hour(here))
         elif here.hour not in calendar.hour:
-            at += 3600 - here.minute * 60 - here.second
+            at += _to_next_hour(here)
         elif here.minute not in calendar.minute:
             at += 60 - here.second
         elif here.second not in calendar.second:
@@ -89,9 +92,34 @@ def _local(seconds: int, zone: tzinfo) -> datetime:
     return datetime.fromtimestamp(seconds, zone)
 
 
-def _first_of_next_month(here: datetime, zone: tzinfo) -> int:
-    year, month = divmod(here.year * 12 + here.month, 12)
-    return _midnight(date(year, month + 1, 1), zone)
+def _to_next_hour(here: datetime) -> int:
+    return 3600 - here.minute * 60 - here.second
+
+
+def _is_day(calendar: Calendar, day: date) -> bool:
+    is_year = calendar.year is None or day.year in calendar.year
+    return is_year and day.month in calendar.month and calendar.matches_day(day)
+
+
+def _next_day(calendar: Calendar, day: date, year_max: int) -> date | None:
+    """The first matching day after one. Zones are left out of this search: to look up local times
+    would make it thirty times as long, and a schedule may have a thousand calendars."""
+    years = calendar.year
+    day += timedelta(days=1)
+    while day.year <= year_max:
+        if years is not None and day.year not in years:
+            later = [year for year in years if day.year < year <= year_max]
+            if not later:
+                return None
+            day = date(min(later), 1, 1)
+        elif day.month not in calendar.month:
+            year, month = divmod(day.year * 12 + day.month, 12)
+            day = date(year, month + 1, 1)
+        elif calendar.matches_day(day):
+            return day
+        else:
+            day += timedelta(days=1)
+    return None
 
 
 def _next_midnight(here: datetime, zone: tzinfo) -> int:
@@ -113,5 +141,5 @@ def after_match(calendar: Calendar, seconds: int) -> int:
     if len(calendar.minute) < MINUTES_OF_HOUR:
         return seconds + 60 - here.second
     if len(calendar.hour) < HOURS_OF_DAY:
-        return seconds + 3600 - here.minute * 60 - here.second
-    return _next_midnight(here, calendar.zone)
+        return seconds + _to_next_hour(here)
+    return max(_next_midnight(here, calendar.zone), seconds + _to_next_hour(here))

@@ -141,8 +141,9 @@ def _interval(text: str) -> IntervalSpec:
 
 
 def _duration_ns(text: str) -> int:
-    hours = _DAYS.sub(lambda days: f"{int(days[1]) * 24}h", text)
     try:
+        # More digits than an integer may have are a ValueError too.
+        hours = _DAYS.sub(lambda days: f"{int(days[1]) * 24}h", text)
         length_ns = duration_ns_of(hours)
     except ValueError as error:
         raise BadSpec(f'time: invalid duration "{text}"') from error

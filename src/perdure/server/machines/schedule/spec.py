@@ -7,6 +7,7 @@ next. Times are whole seconds; jitter adds milliseconds.
 
 from __future__ import annotations
 
+import struct
 from datetime import UTC, tzinfo
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -25,9 +26,9 @@ from perdure.server.machines.schedule.fields import (
     check_calendar,
     parse_cron,
 )
-from perdure.server.machines.wire import duration_ns, timestamp_ns
+from perdure.server.machines.wire import duration_ns, is_timestamp, timestamp_ns
 
-PARTS_MAX = 1000
+PARTS_MAX = 250
 """Calendars and intervals of one schedule: finding the next time looks at each."""
 CANDIDATES_MAX = 5_000
 """Excluded times in a row after which a schedule counts as having no further one: a search must
@@ -84,6 +85,9 @@ def _check(spec: ScheduleSpec) -> None:
         except BadSpec as error:
             raise BadSpec(f"invalid calendar spec: {error}") from None
     for part in spec.interval:
+        for length in (part.interval, part.phase):
+            if not 0 <= length.nanos < SECOND_NS:
+                raise BadSpec("interval or phase is not a well-formed duration")
         interval_ns, phase_ns = duration_ns(part.interval), duration_ns(part.phase)
         if interval_ns < SECOND_NS:
             raise BadSpec("interval is too small")
@@ -91,6 +95,9 @@ def _check(spec: ScheduleSpec) -> None:
             raise BadSpec("phase is negative")
         if phase_ns >= interval_ns:
             raise BadSpec("phase cannot be greater than Interval")
+    for name in ("start_time", "end_time"):
+        if not is_timestamp(getattr(spec, name)):
+            raise BadSpec(f"{name} is not a well-formed time")
     zone_of(spec)
 
 
@@ -100,7 +107,7 @@ def zone_of(spec: ScheduleSpec) -> tzinfo:
     if spec.timezone_data:
         try:
             return ZoneInfo.from_file(_Bytes(spec.timezone_data), key=name or "custom")
-        except (ValueError, EOFError, LookupError, OverflowError) as error:
+        except _MALFORMED as error:
             raise BadSpec("malformed time zone information") from error
     if name in ("", "UTC", "Local"):  # The server's own zone is UTC.
         return UTC
@@ -108,6 +115,10 @@ def zone_of(spec: ScheduleSpec) -> tzinfo:
         return ZoneInfo(name)
     except (LookupError, ValueError, OSError) as error:
         raise BadSpec(f"unknown time zone {name}") from error
+
+
+_MALFORMED = (ValueError, EOFError, LookupError, OverflowError, AssertionError, struct.error)
+"""What zoneinfo raises, which trusts its files."""
 
 
 class _Bytes:
@@ -118,10 +129,12 @@ class _Bytes:
         self._at = 0
 
     def read(self, size: int = -1) -> bytes:
-        """The next so many."""
+        """The next so many, all of them. Raises EOFError."""
         end = len(self._content) if size < 0 else self._at + size
+        if end > len(self._content):
+            raise EOFError  # Whoever reads up to a newline would go on at the end for ever.
         found = self._content[self._at : end]
-        self._at += len(found)
+        self._at = end
         return found
 
     def readline(self) -> bytes:
@@ -165,6 +178,9 @@ class Times(msgspec.Struct, frozen=True):
     """0: none, as for the start."""
     jitter_ns: int
     seed: bytes
+    known: dict[int, tuple[int, int | None]] = {}
+    """By the place of a calendar, from when on it was searched last, and what was found: a calendar
+    that never matches costs milliseconds each time."""
 
     def next_after(self, after_ns: int) -> ActionTime | None:
         """The first one later than a time; None when there is none."""
@@ -194,12 +210,20 @@ class Times(msgspec.Struct, frozen=True):
 
     def _next_second(self, after: int) -> int | None:
         times = [interval.next_second(after) for interval in self.intervals]
-        for calendar in self.calendars:
-            found = next_second(calendar, after, YEAR_LAST)
+        for place in range(len(self.calendars)):
+            found = self._next_of(place, after)
             if found is not None:
                 times.append(found)
         earliest = min(times, default=None)
         return earliest if earliest is not None and earliest <= SECONDS_MAX else None
+
+    def _next_of(self, place: int, after: int) -> int | None:
+        searched_from, found = self.known.get(place, (after + 1, None))
+        if searched_from <= after and (found is None or after < found):
+            return found
+        found = next_second(self.calendars[place], after, YEAR_LAST)
+        self.known[place] = (after, found)
+        return found
 
     def _with_jitter(self, nominal: int) -> ActionTime:
         nominal_ns = nominal * SECOND_NS
