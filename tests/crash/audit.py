@@ -57,6 +57,8 @@ async def file_problems(database: Path, ledger: Ledger, *, is_final: bool) -> li
         return await store_problems(store, ledger, is_final=is_final)
     except (StoreError, apsw.Error) as error:
         return [f"the file cannot be read: {error}"]
+    except (TypeError, ValueError) as error:
+        return [f"a row is torn: {error}"]  # Without syncs, half of a page may be of another time.
     finally:
         await store.close()
 
