@@ -1,0 +1,1 @@
+"""Nexus: endpoints, calls to handlers, and the completions that come back."""
