@@ -29,6 +29,7 @@ from tests.interop.programs import (
     limits,
     listing,
     markers,
+    nexus_endpoints,
     options,
     pauses,
     queries,
@@ -53,6 +54,9 @@ from tests.interop.programs import (
 from tests.interop.stage import Stage
 
 PROGRAMS: dict[str, Callable[[Stage], Awaitable[None]]] = {
+    "endpoint_life": nexus_endpoints.endpoint_life,
+    "endpoint_pages": nexus_endpoints.endpoint_pages,
+    "refused_endpoints": nexus_endpoints.refused_endpoints,
     "deployment_grows": deployments.deployment_grows,
     "deployment_tokens": deployments.deployment_tokens,
     "deployment_deletion": deployments.deployment_deletion,

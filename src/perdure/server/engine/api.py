@@ -39,6 +39,7 @@ from perdure.server.machines.workflow.state import Run
 
 if TYPE_CHECKING:
     from perdure.server.engine.deployments import DeploymentOffice
+    from perdure.server.engine.nexus.nexus import Nexus
 
 
 class EngineUnavailable(Exception):
@@ -201,6 +202,11 @@ class EngineApi(Protocol):
     @property
     def deployments(self) -> DeploymentOffice:
         """The worker deployments."""
+        ...
+
+    @property
+    def nexus(self) -> Nexus:
+        """The endpoints of Nexus, and calls to its handlers."""
         ...
 
     async def submit(self, namespace: NamespaceRef, workflow_id: str, message: Input) -> Reply:

@@ -45,6 +45,7 @@ from perdure.server.engine.directory import RunDirectory
 from perdure.server.engine.dispatcher import Dispatcher
 from perdure.server.engine.execution import Execution
 from perdure.server.engine.flight_recorder import FlightRecorder
+from perdure.server.engine.nexus.nexus import Nexus
 from perdure.server.engine.outbox import Outbox
 from perdure.server.engine.pipeline import Pipeline
 from perdure.server.engine.queries import Queries
@@ -179,6 +180,7 @@ class Engine:
         )
         self.callbacks = Callbacks(self.pipeline, post, self._event, limits, self._spawn)
         self.wakeups = Wakeups(store, fence.shard, clock, self._wake)
+        self.nexus: Nexus = Nexus(store, ids, clock)
 
     @classmethod
     async def open(
@@ -223,6 +225,7 @@ class Engine:
         return engine
 
     async def _recover(self, *, workers_are_dead: bool) -> None:
+        await self.nexus.recover()
         await self.queues.recover()
         self.outbox.recover()
         await self.resets.recover()

@@ -75,9 +75,8 @@ def _check_url(url: str, limits: Limits) -> None:
         )
     if url == SYSTEM_URL:
         raise Unimplemented("Callbacks of Nexus operations are not built yet in this server.")
-    if problem := _problem_of(url):
-        quoted = json.dumps(url, ensure_ascii=False)
-        raise InvalidArgument(f"invalid callback url: parse {quoted}: {problem}")
+    if problem := problem_of_url(url):
+        raise InvalidArgument(f"invalid callback url: parse {quoted(url)}: {problem}")
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https"):
         raise InvalidArgument(f"invalid url: unknown scheme: {url}")
@@ -98,7 +97,13 @@ def _check_url(url: str, limits: Limits) -> None:
     )
 
 
-def _problem_of(url: str) -> str:
+def quoted(text: str) -> str:
+    """A text as Go quotes it."""
+    escaped = json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return re.sub(r"\\u00([0-9a-f]{2})", r"\\x\1", escaped)
+
+
+def problem_of_url(url: str) -> str:
     """Why it is no URL, as Go says it; "" when it is one."""
     if _CONTROL.search(url):
         return "net/url: invalid control character in URL"

@@ -105,6 +105,12 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
         "wait for a while, also those of other workflows (a circuit breaker)",
         "are each tried again after 1 s, 2 s, 4 s and so on, up to an hour",
     ),
+    (
+        "`UpdateNexusEndpoint` with the name of another endpoint",
+        "done; which of the two is called by that name is anybody's guess",
+        "refused: `ALREADY_EXISTS`",
+    ),
+    ("when a Nexus endpoint was created", "not shown any more once it is updated", "shown"),
     ("when a query finds a change", "a moment later", "as soon as it is answered"),
     ("a `Datetime` in a query", "compared by milliseconds", "compared by nanoseconds"),
     (

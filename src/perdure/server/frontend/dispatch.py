@@ -28,6 +28,7 @@ from perdure.server.frontend import (
     listing,
     multiple_operations,
     namespaces,
+    nexus_endpoints,
     options,
     pausing,
     queries,
@@ -163,6 +164,11 @@ OPERATOR_RPCS: dict[str, Rpc] = {
     "AddSearchAttributes": search_attributes.add_search_attributes,
     "RemoveSearchAttributes": search_attributes.remove_search_attributes,
     "ListSearchAttributes": search_attributes.list_search_attributes,
+    "CreateNexusEndpoint": nexus_endpoints.create_nexus_endpoint,
+    "GetNexusEndpoint": nexus_endpoints.get_nexus_endpoint,
+    "UpdateNexusEndpoint": nexus_endpoints.update_nexus_endpoint,
+    "DeleteNexusEndpoint": nexus_endpoints.delete_nexus_endpoint,
+    "ListNexusEndpoints": nexus_endpoints.list_nexus_endpoints,
 }
 """The methods of OperatorService that are built, by name."""
 

@@ -332,6 +332,8 @@ class NamedKind(enum.IntEnum):
     """What has a name in a namespace and no history. Stored: never reuse a number."""
 
     WORKER_DEPLOYMENT = 1
+    NEXUS_ENDPOINT = 2
+    """Of all namespaces: it is stored under the number 0, which none has."""
 
 
 class NamedRow(msgspec.Struct, frozen=True):
