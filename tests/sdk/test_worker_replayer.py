@@ -10,7 +10,6 @@ from temporalio.api.common.v1 import Payload
 import perdure
 from perdure.client import Client, WorkflowHistory
 from perdure.converter import DataConverter, PayloadCodec
-from perdure.exceptions import ApplicationError
 from perdure.worker import Replayer, Worker
 from perdure.workflow import NondeterminismError
 from tests.sdk import worker_programs as programs
@@ -88,7 +87,7 @@ async def test_a_run_that_goes_on_is_replayed_as_far_as_it_is(queue: str) -> Non
 async def test_an_unknown_workflow_cannot_be_replayed(queue: str) -> None:
     async with perdure.embedded() as client:
         history = await history_of(client, queue)
-    with pytest.raises(ApplicationError, match="Changes is not registered"):
+    with pytest.raises(RuntimeError, match="Changes is not registered"):
         await Replayer(workflows=[programs.Greeting]).replay_workflow(history)
 
 

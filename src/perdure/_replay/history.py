@@ -21,6 +21,7 @@ TASK_SCHEDULED = EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED
 TASK_STARTED = EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED
 TASK_COMPLETED = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
 MARKER_RECORDED = EventType.EVENT_TYPE_MARKER_RECORDED
+UPDATE_ACCEPTED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED
 
 # Events that mirror a command of the completed task before them.
 COMMAND_EVENTS = frozenset(
@@ -41,7 +42,7 @@ COMMAND_EVENTS = frozenset(
         EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
         EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW,
         EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
-        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED,
+        UPDATE_ACCEPTED,
         EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_REJECTED,
         EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED,
     }
@@ -121,6 +122,7 @@ def _end_of_sequence(
 ) -> tuple[int, bool]:
     """The index of the last event of the sequence that begins there, and whether it is whole."""
     saw_command = saw_anything = False
+    started: list[int] = []
     count = len(events)
     index = begin - 1
     for index in range(begin, count):
@@ -140,10 +142,24 @@ def _end_of_sequence(
             following = events[index + 1].event_type
             if following in _TASK_LOST:
                 continue
+            started.append(index)
             if following == TASK_COMPLETED and index + 2 < count:
-                if not saw_command and events[index + 2].event_type == TASK_SCHEDULED:
+                after = events[index + 2]
+                if not saw_command and after.event_type == TASK_SCHEDULED:
                     continue  # it only kept a local activity alive
-                return index, True
+                return _before_update(events, started, after), True
         if saw_anything:
             return index, True
     return index, False
+
+
+def _before_update(events: Sequence[HistoryEvent], started: list[int], after: HistoryEvent) -> int:
+    """The last of the started tasks; but when what follows is an update that came after an earlier
+    one of them, that one: the code was told of the update by itself."""
+    if after.event_type == UPDATE_ACCEPTED:
+        attributes = after.workflow_execution_update_accepted_event_attributes
+        asked_at = attributes.accepted_request_sequencing_event_id
+        for index in reversed(started):
+            if events[index].event_id < asked_at:
+                return index
+    return started[-1]

@@ -47,7 +47,12 @@ from perdure._replay.commands.patch import (
 from perdure._replay.commands.port import CommandMachine, Mismatch
 from perdure._replay.commands.simple import SimpleMachine
 from perdure._replay.commands.update import UpdateMachine, UpdateRequest
-from perdure._replay.flags import CHECK_IDS_AND_TYPES, UPSERT_ON_PATCH, Flags
+from perdure._replay.flags import (
+    CHECK_IDS_AND_TYPES,
+    TERMINAL_COMMANDS_LAST,
+    UPSERT_ON_PATCH,
+    Flags,
+)
 from perdure._replay.history import (
     COMMAND_EVENTS,
     FINAL_EVENTS,
@@ -279,6 +284,9 @@ class Machine:
             outlet = _Aside(self)
             SimpleMachine(outlet, command)
             self._terminal = outlet.issued
+            if self.replaying and TERMINAL_COMMANDS_LAST not in self.flags.core:
+                # Cores before that flag dropped what the code asked for after this.
+                self.end_activation()
 
     def patch(self, patch_id: str, *, deprecated: bool, groups: Sequence[EventGroupMarker]) -> None:
         """Records a patch, once."""

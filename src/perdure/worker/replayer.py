@@ -151,20 +151,18 @@ class Replayer:
         try:
             runner = WorkflowRunner(self._options, task)
         except UnknownWorkflowError as error:
-            return error
+            return _failed(error.message, error)
         try:
             outcome = runner.activate(task)
         except HistoryGap as error:
-            return error
+            return _failed(f"the history lacks events: {error}", error)
         finally:
             runner.evict()
         if not isinstance(outcome, TaskFailure):
             return None
         if outcome.cause == _NON_DETERMINISTIC:
             return NondeterminismError(outcome.failure.message)
-        failed = RuntimeError(f"The workflow's code failed: {outcome.failure.message}")
-        failed.__cause__ = outcome.exception
-        return failed
+        return _failed(f"The workflow's code failed: {outcome.failure.message}", outcome.exception)
 
     async def _decoded(self, history: WorkflowHistory) -> Sequence[HistoryEvent]:
         if self._data_converter.payload_codec is None:
@@ -199,6 +197,12 @@ def _options_of(config: ReplayerConfig) -> RunnerOptions:
         extern_functions=extern_functions,
         guard=config["workflow_runner"].guarded,
     )
+
+
+def _failed(message: str, cause: BaseException | None) -> RuntimeError:
+    failed = RuntimeError(message)
+    failed.__cause__ = cause
+    return failed
 
 
 async def _only(history: WorkflowHistory) -> AsyncIterator[WorkflowHistory]:
