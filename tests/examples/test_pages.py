@@ -14,6 +14,7 @@ PAGES = [
     "docs/getting-started.md",
     "docs/embedded.md",
     "docs/cli.md",
+    "docs/replay.md",
     "examples/README.md",
     "examples/bonus_cron/README.md",
     "examples/greeting/README.md",

@@ -20,9 +20,14 @@ class CallSite(NamedTuple):
     code: CodeType
     line: int
 
+    @property
+    def source(self) -> str:
+        """The line itself; empty when its file cannot be read."""
+        return linecache.getline(self.code.co_filename, self.line).strip()
+
     def __str__(self) -> str:
         place = f"{self.code.co_filename}:{self.line} in {self.code.co_qualname}"
-        source = linecache.getline(self.code.co_filename, self.line).strip()
+        source = self.source
         return f"{place}: {source}" if source else place
 
 
@@ -58,6 +63,18 @@ def lines_of_user(coroutine: Any) -> list[CallSite]:
         if not frame.f_code.co_filename.startswith(_NOT_THE_USERS):
             found.append(CallSite(frame.f_code, frame.f_lineno))
         coroutine = coroutine.cr_await
+    return found
+
+
+def line_that_raised(error: BaseException) -> CallSite | None:
+    """The user's innermost line in the traceback of an error."""
+    found: CallSite | None = None
+    traceback: TracebackType | None = error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if not code.co_filename.startswith(_NOT_THE_USERS):
+            found = CallSite(code, traceback.tb_lineno)
+        traceback = traceback.tb_next
     return found
 
 

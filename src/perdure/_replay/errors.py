@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from perdure.exceptions import PerdureError
+
+if TYPE_CHECKING:
+    from perdure._replay.nondeterminism import NondeterminismReport
 
 
 class NondeterminismError(PerdureError):
@@ -12,9 +17,10 @@ class NondeterminismError(PerdureError):
     instead of its task being tried again.
     """
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, report: NondeterminismReport | None = None) -> None:
         super().__init__(message)
         self.message = message
+        self.report = report
 
 
 class ReadOnlyContextError(PerdureError):

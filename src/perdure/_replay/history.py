@@ -108,6 +108,10 @@ class History:
                 return event.workflow_task_completed_event_attributes
         return None
 
+    def events_after(self, event_id: int) -> list[HistoryEvent]:
+        """All events after that one, taken or not."""
+        return [event for event in self._events if event.event_id > event_id]
+
     def _skip_to(self, after_event_id: int) -> None:
         events = self._events
         index = self._next

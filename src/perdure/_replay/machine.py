@@ -97,11 +97,22 @@ class IssuedCommand(NamedTuple):
 class Unmatched(Exception):
     """An event that the code's commands do not account for."""
 
-    def __init__(self, event: HistoryEvent, issued: IssuedCommand | None, reason: str) -> None:
+    def __init__(
+        self,
+        event: HistoryEvent,
+        issued: IssuedCommand | None,
+        reason: str,
+        *,
+        commands_after: Sequence[Command] = (),
+        events_after: Sequence[HistoryEvent] = (),
+    ) -> None:
+        """The commands and events after these tell what has changed."""
         super().__init__(reason)
         self.event = event
         self.issued = issued
         self.reason = reason
+        self.commands_after = commands_after
+        self.events_after = events_after
 
 
 class Unreadable(Exception):
@@ -423,7 +434,13 @@ class Machine:
         try:
             issued.machine.handle(event)
         except Mismatch as mismatch:
-            raise Unmatched(event, issued, str(mismatch)) from None
+            raise Unmatched(
+                event,
+                issued,
+                str(mismatch),
+                commands_after=self.take_commands(),
+                events_after=self._history.events_after(event.event_id),
+            ) from None
         if event.event_type == _TIMER_CANCELED:
             self._by_event_id.pop(event.timer_canceled_event_attributes.started_event_id, None)
         elif event.event_type not in _WITHOUT_SEQUEL and not issued.machine.resolved:

@@ -8,6 +8,8 @@ code issued none, the line at which it waits.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.message import Message
@@ -17,6 +19,7 @@ from temporalio.api.enums.v1 import CommandType, EventType
 from temporalio.api.history.v1 import HistoryEvent
 
 from perdure._replay.call_site import CallSite, lines_of_user
+from perdure._replay.changes import changes_of
 from perdure._replay.context import WorkflowContext
 from perdure._replay.machine import Unmatched
 
@@ -32,38 +35,72 @@ ADVICE = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class NondeterminismReport:
+    """What a mismatch is about; its text is what people are told."""
+
+    workflow_type: str
+    workflow_id: str
+    run_id: str
+    reason: str
+    event: HistoryEvent
+    command: Command | None
+    """What the code issued instead."""
+    call_site: CallSite | None
+    """The line that issued the command; without one, the line at which the code waits."""
+    changes: Sequence[str]
+    """What seems to have changed."""
+
+    def __str__(self) -> str:
+        subject = f"[{CODE}] Nondeterminism error: the code of workflow {self.workflow_type!r}"
+        lines = [
+            f"{subject} does not do what its history says: {self.reason}.",
+            f"  workflow: id {self.workflow_id!r}, run {self.run_id}",
+            f"  history:  {describe_event(self.event)}",
+        ]
+        if self.command is not None:
+            lines.append(f"  code:     {describe_command(self.command)}")
+            if self.call_site is not None:
+                lines.append(f"  at:       {self.call_site}")
+        else:
+            lines.append("  code:     no command")
+            if self.call_site is not None:
+                lines.append(f"  it waits: {self.call_site}")
+        lines += [f"  changed:  {change}" for change in self.changes]
+        lines.append(ADVICE)
+        return "\n".join(lines)
+
+
 def report(
     unmatched: Unmatched, context: WorkflowContext, primary: asyncio.Task[Any] | None
-) -> str:
+) -> NondeterminismReport:
     """What to tell the user."""
-    subject = f"[{CODE}] Nondeterminism error: the code of workflow {context.workflow_type!r}"
-    lines = [
-        f"{subject} does not do what its history says: {unmatched.reason}.",
-        f"  workflow: id {context.workflow_id!r}, run {context.run_id}",
-        f"  history:  {_describe_event(unmatched.event)}",
-    ]
     issued = unmatched.issued
-    if issued is not None:
-        lines.append(f"  code:     {_describe_command(issued.command)}")
-        if issued.call_site is not None:
-            lines.append(f"  at:       {issued.call_site}")
-    else:
-        lines.append("  code:     no command")
-        waiting = _where_it_waits(primary)
-        if waiting is not None:
-            lines.append(f"  it waits: {waiting}")
-    lines.append(ADVICE)
-    return "\n".join(lines)
+    command = None if issued is None else issued.command
+    return NondeterminismReport(
+        workflow_type=context.workflow_type,
+        workflow_id=context.workflow_id,
+        run_id=context.run_id,
+        reason=unmatched.reason,
+        event=unmatched.event,
+        command=command,
+        call_site=_where_it_waits(primary) if issued is None else issued.call_site,
+        changes=changes_of(
+            unmatched.event, command, unmatched.commands_after, unmatched.events_after
+        ),
+    )
 
 
-def _describe_event(event: HistoryEvent) -> str:
+def describe_event(event: HistoryEvent) -> str:
+    """Number, kind and attributes of an event, in a line."""
     name = EventType.Name(event.event_type).removeprefix("EVENT_TYPE_")
     which = event.WhichOneof("attributes")
     attributes = _short(getattr(event, which)) if which else ""
     return f"event {event.event_id} {_camel(name)} {attributes}".rstrip()
 
 
-def _describe_command(command: Command) -> str:
+def describe_command(command: Command) -> str:
+    """Kind and attributes of a command, in a line."""
     name = CommandType.Name(command.command_type).removeprefix("COMMAND_TYPE_")
     which = command.WhichOneof("attributes")
     attributes = _short(getattr(command, which)) if which else ""

@@ -63,6 +63,8 @@ class WorkflowRunner:
         self._handlers = Handlers(self._context)
         self._context.handlers = self._handlers
         self._queries: Mapping[str, WorkflowQuery] = {}
+        self.mismatch: NondeterminismError | None = None
+        """Where the code left its history, whether that fails the task or the workflow."""
         flags = Flags(options.sdk_name, options.sdk_version)
         self._machine = Machine(self, flags)
         self._context.machine = self._machine
@@ -198,8 +200,9 @@ class WorkflowRunner:
         )
 
     def _mismatched(self, unmatched: Unmatched) -> WorkflowCompletion | TaskFailure:
-        message = report(unmatched, self._context, self._handlers.primary)
-        error = NondeterminismError(message)
+        told = report(unmatched, self._context, self._handlers.primary)
+        message = str(told)
+        error = self.mismatch = NondeterminismError(message, told)
         if self._context.is_failure_exception(error):
             return self._fail_workflow(error)
         failure = Failure(message=message, application_failure_info=ApplicationFailureInfo())

@@ -10,6 +10,7 @@ from perdure.cli.batch import batches
 from perdure.cli.cluster import clusters
 from perdure.cli.dev import dev, server
 from perdure.cli.namespace import namespaces
+from perdure.cli.replay import replay
 from perdure.cli.schedule import schedules
 from perdure.cli.search_attribute import search_attributes
 from perdure.cli.task_queue import task_queues
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.command()(dev)
 app.command()(worker)
+app.command()(replay)
 app.add_typer(workflows)
 for group in (
     schedules,

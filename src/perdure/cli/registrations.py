@@ -62,12 +62,24 @@ def _definitions(reference: str) -> list[Any]:
                 f"@activity.defn; an object whose methods are activities is named as {name}:OBJECT"
             )
         return found
+    return list(_in_value(reference, _attribute(module, path)))
+
+
+def value_of(reference: str) -> Any:
+    """What `MODULE:ATTRIBUTE` stands for. Raises NothingToRegister."""
+    name, colon, path = reference.partition(":")
+    if not colon:
+        raise NothingToRegister(f"{reference!r} does not say which attribute of the module")
+    return _attribute(_imported(name), path)
+
+
+def _attribute(module: ModuleType, path: str) -> Any:
     value: Any = module
     for part in path.split("."):
         if not hasattr(value, part):
-            raise NothingToRegister(f"module {name} has no {path}")
+            raise NothingToRegister(f"module {module.__name__} has no {path}")
         value = getattr(value, part)
-    return list(_in_value(reference, value))
+    return value
 
 
 def _imported(name: str) -> ModuleType:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypedDict
 
-from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
+from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
 from perdure._replay.api import HistoryGap, RunnerOptions, TaskFailure, WorkflowActivation
-from perdure._replay.errors import NondeterminismError
 from perdure._replay.runner import UnknownWorkflowError, WorkflowRunner
 from perdure.client import WorkflowHistory
 from perdure.converter import DataConverter, WorkflowSerializationContext
@@ -25,7 +24,6 @@ from perdure.worker.workflow_definitions import WorkflowDefinitions
 
 _STARTED = EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED
 _COMPLETED = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
-_NON_DETERMINISTIC = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR
 
 
 @dataclass(frozen=True)
@@ -158,10 +156,10 @@ class Replayer:
             return _failed(f"the history lacks events: {error}", error)
         finally:
             runner.evict()
+        if runner.mismatch is not None:
+            return runner.mismatch
         if not isinstance(outcome, TaskFailure):
             return None
-        if outcome.cause == _NON_DETERMINISTIC:
-            return NondeterminismError(outcome.failure.message)
         return _failed(f"The workflow's code failed: {outcome.failure.message}", outcome.exception)
 
     async def _decoded(self, history: WorkflowHistory) -> Sequence[HistoryEvent]:

@@ -1,0 +1,119 @@
+"""`perdure replay`: do the workflows of these modules still do what histories say?"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from perdure.cli.calling import Target
+from perdure.cli.exits import MISUSED, REFUSED, fail
+from perdure.cli.parameters import (
+    DEFAULT_ADDRESS,
+    AddressOption,
+    JsonOption,
+    NamespaceOption,
+)
+
+LIMIT_DEFAULT = 1_000
+"""Histories of a server, unless said otherwise: enough to tell, and over within a minute."""
+
+
+def replay(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILES]...",
+            help="Histories as files, or directories of them: JSON as `temporal workflow show "
+            "--output json`, `perdure workflow show --json` and the web page write it, or binary.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    workflows: Annotated[
+        list[str],
+        typer.Option(
+            "--workflows",
+            "-W",
+            metavar="MODULE[:ATTR]",
+            help="Where the workflows are (may be repeated).",
+            show_default=False,
+        ),
+    ],
+    from_server: Annotated[
+        str | None,
+        typer.Option(
+            "--from-server",
+            metavar="QUERY",
+            help="Replay the runs that a server finds by this query, such as "
+            "\"ExecutionStatus = 'Running'\".",
+            show_default=False,
+        ),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, help="How many runs to take from the server at most.")
+    ] = LIMIT_DEFAULT,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", "-j", min=1, help="How many processes; one for each core, unless given."
+        ),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:ATTR",
+            help="More arguments for the Replayer, as a mapping: data_converter, interceptors...",
+            show_default=False,
+        ),
+    ] = None,
+    skip_unknown: Annotated[
+        bool, typer.Option(help="Pass over runs whose workflow the modules do not have.")
+    ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also list the histories that fit.")
+    ] = False,
+    address: AddressOption = DEFAULT_ADDRESS,
+    namespace: NamespaceOption = "default",
+    as_json: JsonOption = False,
+) -> None:
+    """Replay histories on the code at hand, and say where it no longer does what they say.
+
+    Ends with 0 when all fit, with 1 when one does not, and with 2 when there was nothing to try.
+    """
+    # As `python -m` does, whichever way this command was found.
+    sys.path.insert(0, os.getcwd())
+    if (from_server is None) == (not files):
+        raise typer.BadParameter("give either FILES or --from-server", param_hint="FILES")
+    from perdure.cli.replay.code import Code, UnusableCode
+    from perdure.cli.replay.running import Options, replay_all
+    from perdure.cli.replay.sources import NoHistories, from_files, from_query
+    from perdure.cli.replay.telling import teller
+
+    code = Code(references=tuple(workflows), config=config)
+    try:
+        code.replayer()
+    except UnusableCode as error:
+        fail(str(error), MISUSED)
+    options = Options(jobs=jobs or _cores(), skip_unknown=skip_unknown)
+    tell = teller(as_json=as_json, everything=everything)
+    try:
+        if from_server is None:
+            source = from_files(files or [])
+        else:
+            source = from_query(Target(address, namespace), from_server, limit)
+        tried = replay_all(source, code, options, tell)
+    except NoHistories as error:
+        fail(str(error), MISUSED)
+    tell.finish(tried)
+    if tried.bad:
+        raise typer.Exit(REFUSED)
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
