@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -17,65 +15,29 @@ from perdure.cli.parameters import (
     JsonOption,
     NamespaceOption,
 )
-
-LIMIT_DEFAULT = 1_000
-"""Histories of a server, unless said otherwise: enough to tell, and over within a minute."""
+from perdure.cli.replay.parameters import (
+    LIMIT_DEFAULT,
+    AllOption,
+    ConfigOption,
+    FilesArgument,
+    FromServerOption,
+    JobsOption,
+    LimitOption,
+    SkipUnknownOption,
+    WorkflowsOption,
+)
 
 
 def replay(
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="[FILES]...",
-            help="Histories as files, or directories of them: JSON as `temporal workflow show "
-            "--output json`, `perdure workflow show --json` and the web page write it, or binary.",
-            show_default=False,
-        ),
-    ] = None,
+    files: FilesArgument = None,
     *,
-    workflows: Annotated[
-        list[str],
-        typer.Option(
-            "--workflows",
-            "-W",
-            metavar="MODULE[:ATTR]",
-            help="Where the workflows are (may be repeated).",
-            show_default=False,
-        ),
-    ],
-    from_server: Annotated[
-        str | None,
-        typer.Option(
-            "--from-server",
-            metavar="QUERY",
-            help="Replay the runs that a server finds by this query, such as "
-            "\"ExecutionStatus = 'Running'\".",
-            show_default=False,
-        ),
-    ] = None,
-    limit: Annotated[
-        int, typer.Option(min=1, help="How many runs to take from the server at most.")
-    ] = LIMIT_DEFAULT,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            "--jobs", "-j", min=1, help="How many processes; one for each core, unless given."
-        ),
-    ] = None,
-    config: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODULE:ATTR",
-            help="More arguments for the Replayer, as a mapping: data_converter, interceptors...",
-            show_default=False,
-        ),
-    ] = None,
-    skip_unknown: Annotated[
-        bool, typer.Option(help="Pass over runs whose workflow the modules do not have.")
-    ] = False,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Also list the histories that fit.")
-    ] = False,
+    workflows: WorkflowsOption,
+    from_server: FromServerOption = None,
+    limit: LimitOption = LIMIT_DEFAULT,
+    jobs: JobsOption = None,
+    config: ConfigOption = None,
+    skip_unknown: SkipUnknownOption = False,
+    everything: AllOption = False,
     address: AddressOption = DEFAULT_ADDRESS,
     namespace: NamespaceOption = "default",
     as_json: JsonOption = False,
