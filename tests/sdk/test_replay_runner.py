@@ -162,7 +162,7 @@ def test_a_query_sees_what_was_done_and_changes_nothing() -> None:
     answer = world.query("so_far").result
     assert answer.answer.payloads[0].data == b'["early","run"]'
     refused = world.query("meddles").result
-    assert "may not change the memo" in refused.error_message
+    assert "read-only function, action attempted: add command" in refused.error_message
     unknown = world.query("what").result
     assert "known queries: [" in unknown.error_message
     assert "meddles so_far]" in unknown.error_message

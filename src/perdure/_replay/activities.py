@@ -93,7 +93,7 @@ class _ActivityTask(ActivityHandle[Any]):
     def cancel(self, msg: Any | None = None) -> bool:
         """Asks for the cancellation of the activity, also before anybody awaits it."""
         if not self._context.evicting:
-            self._context.check_not_read_only("cancel an activity")
+            self._context.check_not_read_only("cancel activity handle")
             if not self._running and not self.done():
                 self._ask_for_cancellation()
         return super().cancel(msg)
@@ -110,7 +110,7 @@ class _ActivityTask(ActivityHandle[Any]):
         self._ask_for_cancellation()
 
     def _ask_for_cancellation(self) -> None:
-        self._context.check_not_read_only("cancel an activity")
+        self._context.check_not_read_only("cancel activity handle")
         if self._machine is not None and not self._cancel_asked:
             self._cancel_asked = True
             self._machine.cancel()
@@ -157,7 +157,7 @@ def start_activity(context: WorkflowContext, request: ActivityRequest) -> Activi
 
 def schedule_activity(context: WorkflowContext, request: ActivityRequest) -> ActivityHandle[Any]:
     """Schedules an activity. Raises ValueError when it has neither of the two timeouts it needs."""
-    context.check_not_read_only("start an activity")
+    context.check_not_read_only("start activity")
     if not request.start_to_close_timeout and not request.schedule_to_close_timeout:
         raise ValueError("Activity must have start_to_close_timeout or schedule_to_close_timeout")
     return _ActivityTask(context, request)

@@ -160,7 +160,7 @@ class ChildTask(ChildWorkflowHandle[Any, Any]):
 
     def ask_for_cancellation(self, error: asyncio.CancelledError) -> None:
         """Asks for the cancellation of the child, with the message of the task's cancellation."""
-        self._context.check_not_read_only("cancel a child workflow")
+        self._context.check_not_read_only("cancel child handle")
         reason = error.args[0] if error.args and isinstance(error.args[0], str) else ""
         self._machine.cancel(reason)
 
@@ -233,7 +233,8 @@ async def start_child(
 
 async def schedule_child(context: WorkflowContext, request: ChildRequest) -> ChildTask:
     """Starts a child and waits until it was started."""
-    context.check_not_read_only("start a child workflow")
+    await context.hold_evicted()
+    context.check_not_read_only("start child workflow")
     child = ChildTask(context, request)
     await child.until_started()
     return child

@@ -174,7 +174,9 @@ class WorkflowContext:
         if self.evicting:
             raise EvictedError(f"the run is being evicted: cannot {action}")
         if self.read_only is not None:
-            raise ReadOnlyContextError(f"{self.read_only} may not {action}")
+            raise ReadOnlyContextError(
+                f"While in read-only function, action attempted: {action} (in {self.read_only})"
+            )
 
     @contextmanager
     def as_read_only(self, what: str, *, in_query: bool) -> Generator[None]:
@@ -185,6 +187,12 @@ class WorkflowContext:
             yield
         finally:
             self.read_only, self.in_query = before
+
+    async def hold_evicted(self) -> None:
+        """Never returns once the run is being evicted: code that goes on whatever is raised would
+        otherwise never let go of the thread."""
+        if self.evicting:
+            await self.loop.create_future()
 
     def is_failure_exception(self, error: BaseException) -> bool:
         """Whether the exception fails the workflow rather than its task."""
@@ -214,7 +222,7 @@ class WorkflowContext:
 
     def keep_task(self, task: asyncio.Task[Any]) -> None:
         """Holds a task until it is done: asyncio itself would let it be collected."""
-        self.check_not_read_only("create a task")
+        self.check_not_read_only("create task")
         self.tasks[task] = None
         task.add_done_callback(self._drop_task)
         task._log_destroy_pending = False  # type: ignore[attr-defined]
@@ -296,7 +304,7 @@ class WorkflowContext:
     @property
     def random(self) -> Random:
         """The run's own random numbers."""
-        self.check_not_read_only("draw a random number")
+        self.check_not_read_only("random")
         if self._random is None:
             self._random = Random(self.seed)
         return self._random
@@ -315,6 +323,7 @@ class WorkflowContext:
         self, seconds: float, *, summary: str | None, groups: Sequence[EventGroup] | None
     ) -> None:
         """Waits for a timer of its own."""
+        await self.hold_evicted()
         future: asyncio.Future[None] = self.loop.create_future()
         labels = TimerLabels(self.summary(summary), groups)
         handle = self.loop.start_timer(seconds, labels, _set_done, future)
@@ -330,10 +339,8 @@ class WorkflowContext:
         groups: Sequence[EventGroup] | None,
     ) -> None:
         """Waits until the condition holds; it is looked at whenever the code has come to rest."""
-        if self.evicting:
-            # Code that goes on whatever is raised would never let go of the thread.
-            await self.loop.create_future()
-        self.check_not_read_only("wait for a condition")
+        await self.hold_evicted()
+        self.check_not_read_only("wait condition")
         cancelled_before = self.cancel_reason is not None
         future: asyncio.Future[None] = self.loop.create_future()
         self.conditions.append((condition, future))
@@ -393,7 +400,7 @@ class WorkflowContext:
         self, patch_id: str, *, deprecated: bool, groups: Sequence[EventGroup] | None
     ) -> bool:
         """Whether the run is on the newer branch; always the same answer."""
-        self.check_not_read_only("ask about a patch")
+        self.check_not_read_only("patch")
         known = self._patches.get(patch_id)
         if known is not None:
             return known
@@ -403,6 +410,8 @@ class WorkflowContext:
         if is_new and callback is not None:
             with self.as_read_only("a patch activation callback", in_query=False):
                 use = callback(PatchActivationInput(workflow_info=self.info, patch_id=patch_id))
+                if not isinstance(use, bool):
+                    raise TypeError("Patch activation callback must return true or false")
         self._patches[patch_id] = use
         if use:
             self.machine.patch(patch_id, deprecated=deprecated, groups=markers(groups))
@@ -420,7 +429,7 @@ class WorkflowContext:
 
     def upsert_memo(self, updates: Mapping[str, Any], groups: Sequence[EventGroup] | None) -> None:
         """Changes the memo; None removes a field."""
-        self.check_not_read_only("change the memo")
+        self.check_not_read_only("add command")
         to_payload = self.payload_converter.to_payload
         changed = {key: to_payload(value) for key, value in updates.items() if value is not None}
         removed = [key for key, value in updates.items() if value is None]

@@ -66,7 +66,7 @@ async def signal_workflow(context: WorkflowContext, signal: ExternalSignal) -> N
 
 async def send_signal(context: WorkflowContext, signal: ExternalSignal) -> None:
     """Signals another workflow and waits until it was recorded there."""
-    context.check_not_read_only("signal another workflow")
+    context.check_not_read_only("signal external handle")
     namespace = signal.namespace or context.options.namespace
     converter = context.converter_for(WorkflowSerializationContext(namespace, signal.workflow_id))
     execution = WorkflowExecution(workflow_id=signal.workflow_id, run_id=signal.run_id)
@@ -99,7 +99,7 @@ async def cancel_workflow(
     groups: Sequence[EventGroup] | None,
 ) -> None:
     """Asks for the cancellation of another workflow and waits until it was recorded there."""
-    context.check_not_read_only("cancel another workflow")
+    context.check_not_read_only("cancel external handle")
     command = cancel_command(
         namespace=context.options.namespace,
         workflow_id=workflow_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import sys
 import warnings
@@ -293,8 +294,11 @@ class Handlers:
             arguments = self.arguments(name, definition, signal.input.payloads)
         except Exception:  # a named boundary: a signal nobody can read must not stop the workflow
             _log.exception(
-                "dropped the signal %r, which could not be decoded, in run %s",
+                "Failed deserializing signal input for %s, dropping the signal: workflow %s (%s), "
+                "run %s",
                 name,
+                context.workflow_id,
+                context.workflow_type,
                 context.run_id,
             )
             return
@@ -402,13 +406,22 @@ class Handlers:
         context = self._context
         context.evicting = True
         if context.tasks:
-            self._in_workflow(self._close, list(context.tasks))
+            left = self._in_workflow(self._close, list(context.tasks))
+            if left:
+                _log.error(
+                    "Timed out running eviction job for run ID %s: code that goes on whatever is "
+                    "raised is left where it waits: %s",
+                    context.run_id,
+                    ", ".join(left),
+                )
         context.tasks.clear()
         context.loop.ready.clear()
         context.conditions.clear()
         context.release()
 
-    def _close(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
+    def _close(self, tasks: Sequence[asyncio.Task[Any]]) -> Sequence[str]:
+        """Ends the tasks; the names of those that do not end."""
+        left = []
         for task in tasks:
             coroutine: Any = task.get_coro()
             for _ in range(_CLOSE_ATTEMPTS):
@@ -417,6 +430,11 @@ class Handlers:
                     break
                 except BaseException:  # a named boundary: a `finally` block's own error
                     continue
+            else:
+                # Were it ever collected, it would be closed again, and spin: it is never.
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(coroutine))
+                left.append(task.get_name())
+        return left
 
 
 # A coroutine that awaits in `finally` has to be closed again; one that never ends is left.

@@ -80,7 +80,7 @@ class _LocalActivityTask(ActivityHandle[Any]):
     def cancel(self, msg: Any | None = None) -> bool:
         """Asks for the cancellation of the activity, also before anybody awaits it."""
         if not self._context.evicting:
-            self._context.check_not_read_only("cancel an activity")
+            self._context.check_not_read_only("cancel activity handle")
             if not self._running and not self.done():
                 self._ask_for_cancellation()
         return super().cancel(msg)
@@ -123,7 +123,7 @@ class _LocalActivityTask(ActivityHandle[Any]):
         self._ask_for_cancellation()
 
     def _ask_for_cancellation(self) -> None:
-        self._context.check_not_read_only("cancel an activity")
+        self._context.check_not_read_only("cancel activity handle")
         if self._machine is not None and not self._cancel_asked:
             self._cancel_asked = True
             self._context.machine.local_activities.cancel(self._machine)
@@ -184,7 +184,7 @@ def schedule_local_activity(
 
     Raises ValueError when it has neither of the two timeouts it needs, or the worker lacks it.
     """
-    context.check_not_read_only("start an activity")
+    context.check_not_read_only("start activity")
     if not request.start_to_close_timeout and not request.schedule_to_close_timeout:
         raise ValueError("Activity must have start_to_close_timeout or schedule_to_close_timeout")
     if context.options.check_local_activity is not None:

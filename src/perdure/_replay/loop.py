@@ -86,7 +86,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
     ) -> asyncio.Handle:
         """Runs the callback after everything that is ready now."""
         if self.context.read_only is not None:
-            self.context.check_not_read_only("schedule a task")
+            self.context.check_not_read_only("schedule task")
         handle = asyncio.Handle(callback, args, self, context)
         self.ready.append(handle)
         return handle
@@ -121,16 +121,20 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         callback: Callable[..., object],
         *args: Any,
         context: Context | None = None,
-    ) -> TimerHandle:
+    ) -> asyncio.TimerHandle:
         """Starts a timer of the run, with its labels. Raises RuntimeError for a negative delay."""
-        self.context.check_not_read_only("start a timer")
+        if self.context.evicting:
+            # `asyncio.sleep` then waits for ever, and so lets go of the thread: code that goes on
+            # whatever is raised would not.
+            return asyncio.TimerHandle(0.0, callback, args, self, context)
+        self.context.check_not_read_only("schedule timer")
         if delay < 0:
             raise RuntimeError(f"a timer cannot fire in the past: {delay} s")
         return TimerHandle(self, delay, labels, callback, args, context)
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         if isinstance(handle, TimerHandle):
-            self.context.check_not_read_only("cancel a timer")
+            self.context.check_not_read_only("cancel timer")
             handle.machine.cancel()
 
     def time(self) -> float:
@@ -151,7 +155,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         """A task of this loop, which lives as long as the run."""
         if self.context.evicting:
             coro.close()
-        self.context.check_not_read_only("create a task")
+        self.context.check_not_read_only("create task")
         task = asyncio.Task(coro, loop=self, name=name, context=context)
         self.context.keep_task(task)
         return task

@@ -224,9 +224,9 @@ def task_failure(error: BaseException, context: WorkflowContext) -> TaskFailure:
     without_sdk_frames(error)
     try:
         failure = context.failure_of(error)
-    except Exception:  # a named boundary: the user's failure converter
+    except Exception as inner:  # a named boundary: the user's failure converter
         failure = Failure(
-            message=f"Failed converting activation exception: {error}",
+            message=f"Failed converting activation exception: {inner}",
             stack_trace="".join(traceback.format_exception(error)),
             application_failure_info=ApplicationFailureInfo(),
         )

@@ -33,7 +33,7 @@ def upsert_search_attributes(
     groups: Sequence[EventGroup] | None,
 ) -> None:
     """Changes the search attributes of the run, also as `info()` shows them."""
-    context.check_not_read_only("change the search attributes")
+    context.check_not_read_only("add command")
     if isinstance(updates, Mapping):
         fields = {key: encode_search_attribute_values(values) for key, values in updates.items()}
     else:

@@ -195,6 +195,7 @@ async def execute_activity(
     priority: Priority = _NO_PRIORITY,
 ) -> Any:
     """Schedules an activity and waits for its result; see `start_activity`."""
+    await current().hold_evicted()
     return await start_activity(
         activity,
         arg,
@@ -272,6 +273,7 @@ async def execute_activity_class(
     priority: Priority = _NO_PRIORITY,
 ) -> Any:
     """`execute_activity` for an activity that is a class with a `__call__`."""
+    await current().hold_evicted()
     return await start_activity_class(
         activity,
         arg,
@@ -348,6 +350,7 @@ async def execute_activity_method(
     priority: Priority = _NO_PRIORITY,
 ) -> Any:
     """`execute_activity` for a method named through its class, as `Mailer.send`."""
+    await current().hold_evicted()
     return await start_activity_method(
         activity,
         arg,

@@ -88,7 +88,7 @@ def random_seed() -> int:
 def register_random_seed_callback(callback: Callable[[int], None]) -> None:
     """Calls back with each new seed."""
     context = current()
-    context.check_not_read_only("register a seed callback")
+    context.check_not_read_only("register random seed callback")
     context.seed_callbacks.append(callback)
 
 
@@ -99,6 +99,7 @@ def new_random(name: str | None = None) -> Random:
         return seed if name is None else f"{seed}:{name}"
 
     context = current()
+    context.check_not_read_only("register random seed callback")
     generator = Random(seed_for(context.seed))
     register_random_seed_callback(lambda seed: generator.seed(seed_for(seed)))
     return generator

@@ -163,6 +163,7 @@ async def execute_local_activity(
     event_groups: Sequence[EventGroup] | None = None,
 ) -> Any:
     """Runs an activity here and waits for its result; see `start_local_activity`."""
+    await current().hold_evicted()
     return await start_local_activity(
         activity,
         arg,
@@ -228,6 +229,7 @@ async def execute_local_activity_class(
     event_groups: Sequence[EventGroup] | None = None,
 ) -> Any:
     """`execute_local_activity` for an activity that is a class with a `__call__`."""
+    await current().hold_evicted()
     return await start_local_activity(
         activity,
         arg,
@@ -292,6 +294,7 @@ async def execute_local_activity_method(
     event_groups: Sequence[EventGroup] | None = None,
 ) -> Any:
     """`execute_local_activity` for a method named through its class, as `Mailer.send`."""
+    await current().hold_evicted()
     return await start_local_activity(
         activity,
         arg,

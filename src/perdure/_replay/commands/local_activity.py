@@ -229,7 +229,9 @@ def _marker_command(
         "original_schedule_time": _parts(outcome.original_schedule_ns),
         "activation_index": activation_index,
     }
-    payload = Payload(metadata={"encoding": b"json/plain"}, data=json.dumps(data).encode())
+    payload = Payload(
+        metadata={"encoding": b"json/plain"}, data=json.dumps(data, separators=(",", ":")).encode()
+    )
     attributes = RecordMarkerCommandAttributes(marker_name=MARKER_NAME)
     attributes.details[DATA_KEY].payloads.append(payload)
     if outcome.failure is not None:
