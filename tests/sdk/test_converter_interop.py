@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import nexusrpc
 import pytest
 import temporalio.common
 import temporalio.converter
@@ -194,11 +195,7 @@ def test_both_read_the_same_error_from_a_failure(
     assert again == expected_again
 
 
-KINDS = [
-    field.name
-    for field in Failure.DESCRIPTOR.oneofs_by_name["failure_info"].fields
-    if field.name != "nexus_handler_failure_info"  # read as a class of another package there
-]
+KINDS = [field.name for field in Failure.DESCRIPTOR.oneofs_by_name["failure_info"].fields]
 
 
 @pytest.mark.parametrize("message", ["", "words"])
@@ -242,3 +239,56 @@ def test_both_encode_search_attributes_alike_and_read_each_others() -> None:
     assert read == _attributes(perdure.common)
     untyped = perdure.converter.decode_search_attributes(theirs)
     assert untyped == temporalio.converter.decode_search_attributes(ours)
+
+
+HANDLER_ERRORS = [
+    nexusrpc.HandlerError(f"{kind.name} {retryable}", type=kind, retryable_override=retryable)
+    for kind in nexusrpc.HandlerErrorType
+    for retryable in (None, True, False)
+]
+
+
+@pytest.mark.parametrize("encoded", [False, True], ids=["open", "encoded"])
+@pytest.mark.parametrize("error", HANDLER_ERRORS, ids=str)
+def test_the_error_of_a_nexus_handler_is_described_and_read_alike(
+    error: nexusrpc.HandlerError, encoded: bool
+) -> None:
+    raised = _raised(error)
+    expected = _failure(temporalio.converter, raised, THEIRS, encoded)
+    described = _failure(perdure.converter, raised, OURS, encoded)
+    assert described == expected
+    assert described.HasField("cause")
+    read: Any = perdure.converter.FailureConverter.default.from_failure(described, OURS)
+    theirs: Any = temporalio.converter.FailureConverter.default.from_failure(expected, THEIRS)
+    for name in ("message", "type", "retryable_override", "stack_trace", "original_failure"):
+        assert getattr(read, name) == getattr(theirs, name), name
+    again = Failure()
+    perdure.converter.FailureConverter.default.to_failure(read, OURS, again)
+    expected_again = Failure()
+    temporalio.converter.FailureConverter.default.to_failure(theirs, THEIRS, expected_again)
+    assert again == expected_again
+
+
+def test_the_failure_of_a_foreign_handler_is_kept_in_the_details() -> None:
+    foreign = nexusrpc.Failure("foreign", metadata={"k": "v"}, details={"a": 1})
+    error = nexusrpc.HandlerError(
+        "bad", type=nexusrpc.HandlerErrorType.NOT_FOUND, original_failure=foreign
+    )
+    failure = Failure()
+    perdure.converter.FailureConverter.default.to_failure(error, OURS, failure)
+    assert failure.message == "foreign"
+    assert failure.application_failure_info.type == "NexusFailure"
+    assert failure.application_failure_info.non_retryable
+    [details] = OURS.from_payloads(failure.application_failure_info.details.payloads)
+    assert details["metadata"] == {"k": "v"}
+    assert details["details"] == {"a": 1}
+
+
+def test_an_unknown_kind_of_handler_error_is_the_handlers_own_fault(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    failure = Failure(message="new")
+    failure.nexus_handler_failure_info.type = "NOT_INVENTED"
+    read: Any = perdure.converter.FailureConverter.default.from_failure(failure, OURS)
+    assert read.type is nexusrpc.HandlerErrorType.INTERNAL
+    assert "NOT_INVENTED" in caplog.text

@@ -9,6 +9,7 @@ import pytest
 from temporalio.api.command.v1 import (
     Command,
     ScheduleActivityTaskCommandAttributes,
+    ScheduleNexusOperationCommandAttributes,
     StartChildWorkflowExecutionCommandAttributes,
 )
 from temporalio.api.common.v1 import ActivityType
@@ -16,7 +17,16 @@ from temporalio.api.enums.v1 import CommandType, EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.update.v1 import Request
 
-from perdure._replay.commands import activity, child, external, patch, simple, timer, update
+from perdure._replay.commands import (
+    activity,
+    child,
+    external,
+    nexus,
+    patch,
+    simple,
+    timer,
+    update,
+)
 from perdure._replay.commands.port import CommandMachine, Mismatch
 
 
@@ -81,6 +91,22 @@ def _child(sink: Sink, cancellation_type: int = child.TRY_CANCEL) -> child.Child
     return child.ChildMachine(sink, command, cancellation_type=cancellation_type, listener=listener)
 
 
+def _nexus(sink: Sink, cancellation_type: int = nexus.TRY_CANCEL) -> nexus.NexusOperationMachine:
+    command = Command(
+        schedule_nexus_operation_command_attributes=ScheduleNexusOperationCommandAttributes(
+            endpoint="e", service="s", operation="o"
+        ),
+    )
+
+    def ignore(_: Any) -> None:
+        """Nobody waits."""
+
+    listener = nexus.OperationListener(ignore, ignore, ignore)
+    return nexus.NexusOperationMachine(
+        sink, command, cancellation_type=cancellation_type, listener=listener
+    )
+
+
 def _update(sink: Sink) -> update.UpdateMachine:
     asked = update.UpdateRequest("u", "u/request", 3, Request(), is_new=True)
     return update.UpdateMachine(sink, asked, sink.told.append)
@@ -91,13 +117,15 @@ TABLES: list[tuple[Callable[[Sink], Any], dict[Any, Any]]] = [
     (_timer, timer._EVENTS),
     (_external, external._EVENTS),
     (_child, child._EVENTS),
+    (_nexus, nexus._EVENTS),
     (_update, update._EVENTS),
 ]
-# An event without attributes is of another activity, timer, child or update.
+# An event without attributes is of another activity, timer, child, operation or update.
 CHECKS_IDS = {
     (activity.CREATED, EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED),
     (timer.STARTED, EventType.EVENT_TYPE_TIMER_FIRED),
     (child.CREATED, EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED),
+    (nexus.CREATED, EventType.EVENT_TYPE_NEXUS_OPERATION_SCHEDULED),
     *update._EVENTS,
 }
 PAIRS = [
@@ -161,7 +189,7 @@ def test_cancelling_a_scheduled_activity(cancellation_type: int, asks: bool, tel
 
 
 def test_cancelling_before_it_was_sent_withdraws_the_command() -> None:
-    for make in (_activity, _timer, _external, _child):
+    for make in (_activity, _timer, _external, _child, _nexus):
         sink = Sink()
         machine: Any = make(sink)
         if make is _child:
@@ -212,3 +240,76 @@ def test_a_patch_is_found_again_in_its_marker() -> None:
 def test_a_list_of_patches_that_is_too_long_is_not_sent() -> None:
     assert patch.change_version_command(["a"]) is not None
     assert patch.change_version_command(["a" * 3000]) is None
+
+
+OPERATION = _event("NEXUS_OPERATION_SCHEDULED", endpoint="e", service="s", operation="o")
+COMPLETED_REQUEST = "Nexus operation cancellation request completed"
+FAILED_REQUEST = "Nexus operation cancellation request failed"
+
+
+@pytest.mark.parametrize("is_started", [False, True])
+@pytest.mark.parametrize(
+    ("cancellation_type", "asks", "tells_at_once", "answer", "tells_of_answer"),
+    [
+        (nexus.ABANDON, False, True, None, None),
+        (nexus.TRY_CANCEL, True, True, "COMPLETED", None),
+        (nexus.WAIT_REQUESTED, True, False, "COMPLETED", COMPLETED_REQUEST),
+        (nexus.WAIT_REQUESTED, True, False, "FAILED", FAILED_REQUEST),
+        (nexus.WAIT_COMPLETED, True, False, "COMPLETED", None),
+        (nexus.WAIT_COMPLETED, True, False, "FAILED", None),
+    ],
+)
+def test_cancelling_a_nexus_operation(
+    cancellation_type: int,
+    asks: bool,
+    tells_at_once: bool,
+    answer: str | None,
+    tells_of_answer: str | None,
+    is_started: bool,
+) -> None:
+    sink = Sink()
+    machine = _nexus(sink, cancellation_type)
+    machine.handle(OPERATION)
+    if is_started:
+        machine.handle(_event("NEXUS_OPERATION_STARTED", operation_token="t"))
+        assert sink.told.pop() == "t"
+    machine.cancel()
+    machine.cancel()
+    cancels = [one.request_cancel_nexus_operation_command_attributes for one in sink.issued[1:]]
+    assert [one.scheduled_event_id for one in cancels] == ([9] if asks else [])
+    expected = ["Nexus operation cancelled after starting"] if tells_at_once else []
+    assert [one.message for one in sink.told] == expected
+    if answer is not None:
+        machine.handle(_event("NEXUS_OPERATION_CANCEL_REQUESTED", scheduled_event_id=9))
+        machine.handle(_event(f"NEXUS_OPERATION_CANCEL_REQUEST_{answer}", scheduled_event_id=9))
+        expected += [tells_of_answer] if tells_of_answer else []
+        assert [one.message for one in sink.told] == expected
+    assert not machine.resolved
+    machine.handle(_event("NEXUS_OPERATION_COMPLETED", scheduled_event_id=9))
+    waits_for_result = not expected
+    told_of_result = ([None] if is_started else [None, None]) if waits_for_result else []
+    assert sink.told[len(expected) :] == told_of_result
+    assert machine.resolved
+
+
+def test_a_closed_operation_waits_for_the_answer_to_its_cancellation() -> None:
+    machine = _nexus(Sink(), nexus.WAIT_COMPLETED)
+    machine.handle(OPERATION)
+    machine.cancel()
+    machine.handle(_event("NEXUS_OPERATION_COMPLETED", scheduled_event_id=9))
+    assert not machine.resolved
+    machine.handle(_event("NEXUS_OPERATION_CANCEL_REQUEST_FAILED", scheduled_event_id=9))
+    assert machine.resolved
+
+
+@pytest.mark.parametrize("what", ["service", "operation"])
+def test_another_service_or_operation_is_a_mismatch(what: str) -> None:
+    scheduled = {"endpoint": "e", "service": "s", "operation": "o", what: "another"}
+    with pytest.raises(Mismatch, match=f"the history has the Nexus {what} 'another'"):
+        _nexus(Sink()).handle(_event("NEXUS_OPERATION_SCHEDULED", **scheduled))
+
+
+def test_another_endpoint_is_none_as_an_endpoint_may_be_renamed() -> None:
+    machine = _nexus(Sink())
+    machine.handle(_event("NEXUS_OPERATION_SCHEDULED", endpoint="a", service="s", operation="o"))
+    assert machine.state is nexus.SCHEDULED

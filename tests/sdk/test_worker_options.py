@@ -182,7 +182,7 @@ async def test_few_threads_for_many_activities_are_worth_a_warning() -> None:
                 activities=[greet],
                 activity_executor=threads,
             )
-        with pytest.raises(ValueError, match="Nexus is not built yet"):
+        with pytest.raises(RuntimeError, match="does not have a service definition"):
             Worker(
                 environment.client,
                 task_queue="tests",

@@ -29,10 +29,6 @@ from tests.sdk.replay_world import World, kinds, result
 # Not part of this SDK yet, or helpers for the official SDK's own typing.
 NOT_YET = frozenset(
     {
-        "NexusClient",
-        "NexusOperationCancellationType",
-        "NexusOperationHandle",
-        "create_nexus_client",
         "signal_with_start_workflow",
     }
 )

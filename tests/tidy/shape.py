@@ -27,6 +27,8 @@ BROAD_EXCEPT_BOUNDARIES: dict[str, str] = {
     "src/perdure/_replay/updates.py": "the user's handlers: what they raise ends update or task",
     "src/perdure/worker/activity_worker.py": "the user's activities and converters",
     "src/perdure/worker/heartbeats.py": "the user's payload codec",
+    "src/perdure/worker/nexus_task.py": "the user's codec and converters",
+    "src/perdure/worker/nexus_worker.py": "the user's handlers and converters",
     "src/perdure/worker/worker.py": "the user's on_fatal_error",
     "src/perdure/server/app.py": "start-up: the store is let go of first",
     "src/perdure/server/engine/committer.py": "sealing: one bad write is lost alone",

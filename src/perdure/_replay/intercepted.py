@@ -22,10 +22,12 @@ from perdure._replay.interceptors import (
     StartActivityInput,
     StartChildWorkflowInput,
     StartLocalActivityInput,
+    StartNexusOperationInput,
     WorkflowInboundInterceptor,
     WorkflowOutboundInterceptor,
 )
 from perdure._replay.local_activities import LocalActivityRequest, schedule_local_activity
+from perdure._replay.nexus_operations import NexusOperationHandle, schedule_operation
 
 
 def make_interceptors(context: WorkflowContext) -> None:
@@ -195,3 +197,9 @@ class _ToMachine:
             headers=asked.headers,
         )
         return await schedule_child(self._context, request)
+
+    async def start_nexus_operation(
+        self, asked: StartNexusOperationInput[Any, Any]
+    ) -> NexusOperationHandle[Any]:
+        """Starts a Nexus operation."""
+        return await schedule_operation(self._context, asked)

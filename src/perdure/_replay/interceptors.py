@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from temporalio.api.common.v1 import Payload
 
@@ -27,6 +27,10 @@ from perdure.common import (
 if TYPE_CHECKING:
     from perdure._replay.activities import ActivityHandle
     from perdure._replay.children import ChildWorkflowHandle
+    from perdure._replay.nexus_operations import NexusOperationHandle
+
+_Input = TypeVar("_Input")
+_Output = TypeVar("_Output")
 
 Headers = Mapping[str, Payload]
 EventGroups = Sequence[EventGroup] | None
@@ -176,6 +180,58 @@ class StartChildWorkflowInput:
 
 
 @dataclass(kw_only=True)
+class StartNexusOperationInput(Generic[_Input, _Output]):
+    """The code starts a Nexus operation.
+
+    `operation` is its name, a `nexusrpc.Operation`, or the method of a handler. Raises ValueError
+    for anything else.
+    """
+
+    endpoint: str
+    service: str
+    operation: Any
+    input: _Input
+    schedule_to_close_timeout: timedelta | None
+    schedule_to_start_timeout: timedelta | None
+    start_to_close_timeout: timedelta | None
+    cancellation_type: Any
+    headers: Mapping[str, str] | None
+    summary: str | None
+    event_groups: EventGroups = None
+    output_type: Any = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.operation, str):
+            self.output_type = operation_definition(self.operation).output_type
+
+    @property
+    def operation_name(self) -> str:
+        """What the service calls the operation."""
+        if isinstance(self.operation, str):
+            return self.operation
+        return str(operation_definition(self.operation).name)
+
+
+def operation_definition(operation: Any) -> Any:
+    """The `nexusrpc.Operation` that something names which is not a string.
+
+    Raises ValueError when it names none.
+    """
+    # Whoever has such an operation has imported nexusrpc already.
+    from nexusrpc import Operation, get_operation
+
+    if isinstance(operation, Operation):
+        return operation
+    if not callable(operation):
+        raise ValueError(f"Operation is not a Nexus operation: {operation}")
+    factory = getattr(operation, "__nexus_operation_factory__", operation)
+    found = get_operation(operation) or get_operation(factory)
+    if not isinstance(found, Operation):
+        raise ValueError(f"Operation callable is not a Nexus operation: {operation}")
+    return found
+
+
+@dataclass(kw_only=True)
 class SignalChildWorkflowInput:
     """The code signals a child workflow."""
 
@@ -266,3 +322,10 @@ class WorkflowOutboundInterceptor:
     ) -> ChildWorkflowHandle[Any, Any]:
         """`workflow.start_child_workflow` and `execute_child_workflow`"""
         return await self.next.start_child_workflow(input)
+
+    async def start_nexus_operation(
+        self,
+        input: StartNexusOperationInput[Any, _Output],  # noqa: A002 -- the mirrored name
+    ) -> NexusOperationHandle[_Output]:
+        """`NexusClient.start_operation` and `execute_operation`"""
+        return await self.next.start_nexus_operation(input)

@@ -71,13 +71,11 @@ _UPSERTED = EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES
 _TIMER_CANCELED = EventType.EVENT_TYPE_TIMER_CANCELED
 
 # Events that no later event refers to.
-_WITHOUT_SEQUEL = frozenset({EventType.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED, UPDATE_ACCEPTED})
-
-
-_NOT_SUPPORTED = frozenset(
+_WITHOUT_SEQUEL = frozenset(
     {
-        EventType.EVENT_TYPE_NEXUS_OPERATION_SCHEDULED,
+        EventType.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED,
         EventType.EVENT_TYPE_NEXUS_OPERATION_CANCEL_REQUESTED,
+        UPDATE_ACCEPTED,
     }
 )
 
@@ -410,11 +408,6 @@ class Machine:
 
     def _apply_command_event(self, event: HistoryEvent, following: HistoryEvent | None) -> bool:
         """Gives the event to the command that it mirrors. True: the next event goes with it."""
-        if event.event_type in _NOT_SUPPORTED:
-            raise Unreadable(
-                f"event {event.event_id} is of a kind that this SDK cannot replay yet: "
-                f"{EventType.Name(event.event_type)}"
-            )
         marker = patch_of_marker(event) if event.event_type == MARKER_RECORDED else None
         while True:
             issued = self._commands.popleft() if self._commands else None
@@ -632,5 +625,33 @@ _ORIGINS: dict[int, tuple[str, str]] = {
     EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TERMINATED: (
         "child_workflow_execution_terminated_event_attributes",
         "initiated_event_id",
+    ),
+    EventType.EVENT_TYPE_NEXUS_OPERATION_STARTED: (
+        "nexus_operation_started_event_attributes",
+        "scheduled_event_id",
+    ),
+    EventType.EVENT_TYPE_NEXUS_OPERATION_COMPLETED: (
+        "nexus_operation_completed_event_attributes",
+        "scheduled_event_id",
+    ),
+    EventType.EVENT_TYPE_NEXUS_OPERATION_FAILED: (
+        "nexus_operation_failed_event_attributes",
+        "scheduled_event_id",
+    ),
+    EventType.EVENT_TYPE_NEXUS_OPERATION_CANCELED: (
+        "nexus_operation_canceled_event_attributes",
+        "scheduled_event_id",
+    ),
+    EventType.EVENT_TYPE_NEXUS_OPERATION_TIMED_OUT: (
+        "nexus_operation_timed_out_event_attributes",
+        "scheduled_event_id",
+    ),
+    EventType.EVENT_TYPE_NEXUS_OPERATION_CANCEL_REQUEST_COMPLETED: (
+        "nexus_operation_cancel_request_completed_event_attributes",
+        "scheduled_event_id",
+    ),
+    EventType.EVENT_TYPE_NEXUS_OPERATION_CANCEL_REQUEST_FAILED: (
+        "nexus_operation_cancel_request_failed_event_attributes",
+        "scheduled_event_id",
     ),
 }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Header, Payload, Payloads
 
+from perdure.client.operation_scope import STARTING, OperationScope
 from perdure.common import QueryRejectCondition
 from perdure.converter import DataConverter, WorkflowSerializationContext
 from perdure.service import Metadata, ServiceClient
@@ -66,7 +67,10 @@ class Connection:
         long_poll: bool = False,
     ) -> Coroutine[Any, Any, _Response]:
         """The answer of an RPC of the workflow service. Raises RPCError."""
-        return self.service_client.call(
+        scope = STARTING.get()
+        if scope is not None:
+            scope.prepare(request)
+        call = self.service_client.call(
             rpc,
             request,
             response_type,
@@ -75,6 +79,16 @@ class Connection:
             timeout=timeout,
             long_poll=long_poll,
         )
+        return call if scope is None else _noted(scope, request, call)
+
+
+async def _noted(
+    scope: OperationScope, request: Message, call: Coroutine[Any, Any, _Response]
+) -> _Response:
+    """The answer, of which the running operation has taken note."""
+    response = await call
+    scope.note(request, response)
+    return response
 
 
 def arguments_of(arg: Any, args: Sequence[Any]) -> Sequence[Any]:

@@ -17,6 +17,11 @@ from temporalio.api.enums.v1 import common_pb2, workflow_pb2
 from temporalio.api.failure.v1 import Failure
 
 from perdure import exceptions
+from perdure.converter.handler_errors import (
+    as_handler_error,
+    decode_handler_error,
+    describe_handler_error,
+)
 from perdure.converter.payload_converter import PayloadConverter
 
 _ENCODED_MESSAGE = "Encoded failure"
@@ -71,7 +76,8 @@ class DefaultFailureConverter(FailureConverter):
         kind = failure.WhichOneof("failure_info") or ""
         decode = _DECODERS.get(kind, _decode_other)
         error = decode(failure, payload_converter)
-        error._failure = failure
+        if isinstance(error, exceptions.FailureError):
+            error._failure = failure
         if failure.HasField("cause"):
             error.__cause__ = self.from_failure(failure.cause, payload_converter)
         return error
@@ -80,6 +86,14 @@ class DefaultFailureConverter(FailureConverter):
         self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure
     ) -> None:
         known = isinstance(exception, exceptions.FailureError)
+        handler_error = None if known else as_handler_error(exception)
+        if handler_error is not None:
+            describe_handler_error(
+                handler_error,
+                failure,
+                lambda cause, described: self.to_failure(cause, payload_converter, described),
+            )
+            return
         if isinstance(exception, exceptions.FailureError) and exception.failure is not None:
             failure.CopyFrom(exception.failure)
             return
@@ -331,8 +345,12 @@ def _decode_nexus_operation(
     )
 
 
+def _decode_nexus_handler(failure: Failure, payload_converter: PayloadConverter) -> Exception:
+    return decode_handler_error(failure)
+
+
 def _decode_other(failure: Failure, payload_converter: PayloadConverter) -> exceptions.FailureError:
-    """Kinds without a class of their own (a reset, a Nexus handler's error) keep their failure."""
+    """Kinds without a class of their own (a reset) keep their failure."""
     return exceptions.FailureError(failure.message or "Failure error")
 
 
@@ -341,7 +359,7 @@ def _known(kind: Any, value: int) -> Any:
     return kind(value) if value in kind._value2member_map_ else None
 
 
-_DECODERS: dict[str, Callable[[Failure, PayloadConverter], exceptions.FailureError]] = {
+_DECODERS: dict[str, Callable[[Failure, PayloadConverter], Exception]] = {
     "application_failure_info": _decode_application,
     "timeout_failure_info": _decode_timeout,
     "canceled_failure_info": _decode_cancelled,
@@ -350,5 +368,6 @@ _DECODERS: dict[str, Callable[[Failure, PayloadConverter], exceptions.FailureErr
     "activity_failure_info": _decode_activity,
     "child_workflow_execution_failure_info": _decode_child_workflow,
     "nexus_operation_execution_failure_info": _decode_nexus_operation,
+    "nexus_handler_failure_info": _decode_nexus_handler,
 }
 """What becomes of a failure, by the kind of its info."""

@@ -11,6 +11,11 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
+from temporalio.api.nexus.v1 import Endpoint, EndpointSpec, EndpointTarget
+from temporalio.api.operatorservice.v1 import (
+    CreateNexusEndpointRequest,
+    DeleteNexusEndpointRequest,
+)
 
 from perdure._embedded import opened_service
 from perdure.client import Client, Interceptor
@@ -136,6 +141,22 @@ class WorkflowEnvironment:
     async def shutdown(self) -> None:
         """Ends what `start_local` began."""
         await self._resources.aclose()
+
+    async def create_nexus_endpoint(self, endpoint_name: str, task_queue: str) -> Endpoint:
+        """Makes a Nexus endpoint that leads to a task queue of the client's namespace."""
+        worker = EndpointTarget.Worker(namespace=self._client.namespace, task_queue=task_queue)
+        spec = EndpointSpec(name=endpoint_name, target=EndpointTarget(worker=worker))
+        response = await self._client.operator_service.create_nexus_endpoint(
+            CreateNexusEndpointRequest(spec=spec)
+        )
+        endpoint: Endpoint = response.endpoint
+        return endpoint
+
+    async def delete_nexus_endpoint(self, endpoint: Endpoint) -> None:
+        """Deletes a Nexus endpoint."""
+        await self._client.operator_service.delete_nexus_endpoint(
+            DeleteNexusEndpointRequest(id=endpoint.id, version=endpoint.version)
+        )
 
     async def sleep(self, duration: timedelta | float) -> None:
         """Waits for so long, by the service's clock."""

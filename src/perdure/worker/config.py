@@ -117,11 +117,8 @@ def check(config: WorkerConfig) -> None:
             and not deployment.use_worker_versioning
             and deployment.default_versioning_behavior != VersioningBehavior.UNSPECIFIED
         ),
-        "Nexus is not built yet: nexus_service_handlers must be empty": bool(
-            config["nexus_service_handlers"]
-        ),
-        "At least one activity or workflow must be specified": (
-            not config["activities"] and not config["workflows"]
+        "At least one activity, Nexus service, or workflow must be specified": not (
+            config["activities"] or config["nexus_service_handlers"] or config["workflows"]
         ),
         "max_concurrent_workflow_tasks must be at least 2 if max_cached_workflows is nonzero": (
             keeps_runs and (config["max_concurrent_workflow_tasks"] or TASKS_MAX) < 2
@@ -159,6 +156,15 @@ def activity_polls(config: WorkerConfig) -> tuple[int, int]:
         config["max_concurrent_activity_task_polls"],
         config["activity_task_poller_behavior"],
         config["max_concurrent_activities"] or TASKS_MAX,
+    )
+
+
+def nexus_polls(config: WorkerConfig) -> tuple[int, int]:
+    """How many polls for Nexus tasks there are at first, and at most."""
+    return _counts(
+        None,
+        config["nexus_task_poller_behavior"],
+        config["max_concurrent_nexus_tasks"] or TASKS_MAX,
     )
 
 

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from temporalio.api.common.v1 import Payload
 
 from perdure._replay.interceptors import WorkflowInboundInterceptor, WorkflowInterceptorClassInput
 from perdure.activity import Info
+
+if TYPE_CHECKING:
+    from nexusrpc.handler import (
+        CancelOperationContext,
+        StartOperationContext,
+        StartOperationResultAsync,
+        StartOperationResultSync,
+    )
 
 
 @dataclass
@@ -22,6 +30,22 @@ class ExecuteActivityInput:
     executor: Executor | None
     """What runs a function that is not async."""
     headers: Mapping[str, Payload]
+
+
+@dataclass
+class ExecuteNexusOperationStartInput:
+    """A Nexus operation is started."""
+
+    ctx: StartOperationContext
+    input: Any
+
+
+@dataclass
+class ExecuteNexusOperationCancelInput:
+    """A Nexus operation is cancelled."""
+
+    ctx: CancelOperationContext
+    token: str
 
 
 class Interceptor:
@@ -42,6 +66,13 @@ class Interceptor:
         del input
         return None
 
+    def intercept_nexus_operation(
+        self,
+        next: NexusOperationInboundInterceptor,  # noqa: A002 -- the mirrored name
+    ) -> NexusOperationInboundInterceptor:
+        """What handles a Nexus operation, instead of `next`; asked for each task."""
+        return next
+
 
 class ActivityInboundInterceptor:
     """Hands on what an activity is told. Override what is to be seen or changed."""
@@ -56,6 +87,27 @@ class ActivityInboundInterceptor:
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
         """Runs the activity."""
         return await self.next.execute_activity(input)
+
+
+class NexusOperationInboundInterceptor:
+    """Hands on what the handler of a Nexus operation is told."""
+
+    def __init__(self, next: NexusOperationInboundInterceptor) -> None:  # noqa: A002 -- mirrored
+        self.next = next
+
+    async def execute_nexus_operation_start(
+        self,
+        input: ExecuteNexusOperationStartInput,  # noqa: A002 -- the mirrored name
+    ) -> StartOperationResultSync[Any] | StartOperationResultAsync:
+        """Starts the operation."""
+        return await self.next.execute_nexus_operation_start(input)
+
+    async def execute_nexus_operation_cancel(
+        self,
+        input: ExecuteNexusOperationCancelInput,  # noqa: A002 -- the mirrored name
+    ) -> None:
+        """Cancels the operation."""
+        await self.next.execute_nexus_operation_cancel(input)
 
 
 class ActivityOutboundInterceptor:

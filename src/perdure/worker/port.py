@@ -14,12 +14,15 @@ from temporalio.api.workflowservice.v1 import (
     GetWorkflowExecutionHistoryRequest,
     GetWorkflowExecutionHistoryResponse,
     PollActivityTaskQueueResponse,
+    PollNexusTaskQueueResponse,
     PollWorkflowTaskQueueResponse,
     RecordActivityTaskHeartbeatRequest,
     RecordActivityTaskHeartbeatResponse,
     RespondActivityTaskCanceledRequest,
     RespondActivityTaskCompletedRequest,
     RespondActivityTaskFailedRequest,
+    RespondNexusTaskCompletedRequest,
+    RespondNexusTaskFailedRequest,
     RespondQueryTaskCompletedRequest,
     RespondWorkflowTaskCompletedRequest,
     RespondWorkflowTaskCompletedResponse,
@@ -53,6 +56,10 @@ class TaskSource(Protocol):
 
     async def next_activity_task(self) -> PollActivityTaskQueueResponse | None:
         """The next activity; None when there was none in time."""
+        ...
+
+    async def next_nexus_task(self) -> PollNexusTaskQueueResponse | None:
+        """The next start or cancellation of an operation; None when there was none in time."""
         ...
 
     async def history_page(
@@ -90,6 +97,14 @@ class TaskSource(Protocol):
 
     async def cancel_activity(self, request: RespondActivityTaskCanceledRequest) -> None:
         """The activity has stopped, since it was asked to."""
+        ...
+
+    async def complete_nexus_task(self, request: RespondNexusTaskCompletedRequest) -> None:
+        """What a handler has said."""
+        ...
+
+    async def fail_nexus_task(self, request: RespondNexusTaskFailedRequest) -> None:
+        """No handler could say anything."""
         ...
 
     async def heartbeat(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import uuid
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueResponse,
+    PollNexusTaskQueueResponse,
     PollWorkflowTaskQueueResponse,
 )
 
@@ -18,7 +19,13 @@ from perdure.client import Client
 from perdure.service import RPCError
 from perdure.worker.activity_definitions import ActivityDefinitions
 from perdure.worker.activity_worker import ActivityWorker
-from perdure.worker.config import TASKS_MAX, WorkerConfig, activity_polls, workflow_polls
+from perdure.worker.config import (
+    TASKS_MAX,
+    WorkerConfig,
+    activity_polls,
+    nexus_polls,
+    workflow_polls,
+)
 from perdure.worker.deadlock import DeadlockWatch
 from perdure.worker.deployment import default_behavior_of, options_of
 from perdure.worker.interceptor import interceptors_of, workflow_interceptors
@@ -29,6 +36,11 @@ from perdure.worker.unary import UnaryTaskSource, WorkerIdentity
 from perdure.worker.workflow_definitions import WorkflowDefinitions
 from perdure.worker.workflow_worker import WorkflowWorker
 
+if TYPE_CHECKING:
+    from nexusrpc.handler import Handler
+
+    from perdure.worker.nexus_worker import NexusWorker
+
 LAST_TASKS_SECONDS: Final = 5.0
 """How long polls may take to end by themselves; answers come at once, so this is a network's
 worst case."""
@@ -38,6 +50,13 @@ DEADLOCK_SECONDS: Final = 2.0
 
 _WORKFLOW = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
 _ACTIVITY = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
+_NEXUS = TaskQueueType.TASK_QUEUE_TYPE_NEXUS
+
+_AnyPollers: TypeAlias = (
+    Pollers[PollWorkflowTaskQueueResponse]
+    | Pollers[PollActivityTaskQueueResponse]
+    | Pollers[PollNexusTaskQueueResponse]
+)
 
 
 class RunningWorker:
@@ -48,6 +67,7 @@ class RunningWorker:
         config: WorkerConfig,
         workflows: WorkflowDefinitions,
         activities: ActivityDefinitions,
+        nexus_handler: Handler | None,
         build_id: str,
     ) -> None:
         self._config = config
@@ -62,11 +82,14 @@ class RunningWorker:
         self._workflow_slots = Slots(config["max_concurrent_workflow_tasks"] or TASKS_MAX)
         self._activity_slots = Slots(config["max_concurrent_activities"] or TASKS_MAX)
         self._local_slots = Slots(config["max_concurrent_local_activities"] or TASKS_MAX)
+        self._nexus_slots = Slots(config["max_concurrent_nexus_tasks"] or TASKS_MAX)
         self._watch = None if config["debug_mode"] else DeadlockWatch(DEADLOCK_SECONDS)
         self._activity_worker = self._make_activity_worker(activities)
         self._workflow_worker = self._make_workflow_worker(workflows, activities)
         self._workflow_pollers: Pollers[PollWorkflowTaskQueueResponse] | None = None
         self._activity_pollers: Pollers[PollActivityTaskQueueResponse] | None = None
+        self._nexus_worker = self._make_nexus_worker(nexus_handler)
+        self._nexus_pollers: Pollers[PollNexusTaskQueueResponse] | None = None
 
     # Life
 
@@ -86,6 +109,8 @@ class RunningWorker:
             self._start_workflow_polls(self._workflow_worker)
         if self._activity_worker is not None and not self._config["no_remote_activities"]:
             self._start_activity_polls(self._activity_worker)
+        if self._nexus_worker is not None:
+            self._start_nexus_polls(self._nexus_worker)
 
     async def failed(self) -> None:
         """Waits until the worker cannot go on, and raises why."""
@@ -96,6 +121,10 @@ class RunningWorker:
             failures[self._activity_pollers.failure] = "Activity"
         if self._activity_worker is not None:
             failures[self._activity_worker.broken] = "Activity"
+        if self._nexus_pollers is not None:
+            failures[self._nexus_pollers.failure] = "Nexus"
+        if self._nexus_worker is not None:
+            failures[self._nexus_worker.broken] = "Nexus"
         done, _ = await asyncio.wait(failures, return_when=asyncio.FIRST_COMPLETED)
         for failure in done:
             error = failure.exception()
@@ -109,6 +138,8 @@ class RunningWorker:
         self._source.replace_service(client.service_client)
         if self._activity_worker is not None:
             self._activity_worker.replace_client(client)
+        if self._nexus_worker is not None:
+            self._nexus_worker.replace_client(client)
         if self._workflow_pollers is not None:
             self._offer_eager_starts(True)
 
@@ -117,6 +148,8 @@ class RunningWorker:
         self._offer_eager_starts(False)
         if self._activity_worker is not None:
             self._activity_worker.announce_shutdown()
+        if self._nexus_worker is not None:
+            self._nexus_worker.announce_shutdown()
         # A poll that the service ends must not be begun anew, as if the worker stayed.
         for pollers in self._pollers():
             pollers.stop_polling()
@@ -127,21 +160,21 @@ class RunningWorker:
         await asyncio.gather(
             *(pollers.close(polls_end_within_seconds=seconds) for pollers in self._pollers())
         )
+        left = timedelta(seconds=max(0.0, deadline - self._loop.time()))
         finishing = []
         if self._workflow_worker is not None:
             finishing.append(self._workflow_worker.finish())
         if self._activity_worker is not None:
-            left = timedelta(seconds=max(0.0, deadline - self._loop.time()))
             finishing.append(self._activity_worker.finish(left))
+        if self._nexus_worker is not None:
+            finishing.append(self._nexus_worker.finish(left))
         await asyncio.gather(*finishing)
         if self._watch is not None and self._workflow_worker is not None:
             self._watch.stop()
 
-    def _pollers(
-        self,
-    ) -> list[Pollers[PollWorkflowTaskQueueResponse] | Pollers[PollActivityTaskQueueResponse]]:
-        both = (self._workflow_pollers, self._activity_pollers)
-        return [pollers for pollers in both if pollers is not None]
+    def _pollers(self) -> list[_AnyPollers]:
+        kinds = (self._workflow_pollers, self._activity_pollers, self._nexus_pollers)
+        return [pollers for pollers in kinds if pollers is not None]
 
     # Parts
 
@@ -149,9 +182,12 @@ class RunningWorker:
         config = self._config
         client = config["client"]
         identity = config["identity"] or client.identity
-        types = ((_WORKFLOW,) if config["workflows"] else ()) + (
-            (_ACTIVITY,) if config["activities"] and not config["no_remote_activities"] else ()
+        taken = (
+            (_WORKFLOW, bool(config["workflows"])),
+            (_ACTIVITY, bool(config["activities"]) and not config["no_remote_activities"]),
+            (_NEXUS, bool(config["nexus_service_handlers"])),
         )
+        types = tuple(kind for kind, present in taken if present)
         keeps_runs = bool(config["workflows"]) and config["max_cached_workflows"] > 0
         return WorkerIdentity(
             namespace=client.namespace,
@@ -184,6 +220,19 @@ class RunningWorker:
             heartbeat_interval=config["default_heartbeat_throttle_interval"],
             heartbeat_interval_max=config["max_heartbeat_throttle_interval"],
             interceptors=self._interceptors,
+        )
+
+    def _make_nexus_worker(self, handler: Handler | None) -> NexusWorker | None:
+        if handler is None:
+            return None
+        from perdure.worker.nexus_worker import NexusWorker
+
+        return NexusWorker(
+            source=self._source,
+            client=self._config["client"],
+            slots=self._nexus_slots,
+            handler=handler,
+            task_queue=self._config["task_queue"],
         )
 
     def _make_workflow_worker(
@@ -264,6 +313,18 @@ class RunningWorker:
             permit=None if per_second is None else Rate(per_second).permit,
         )
         self._activity_pollers.start()
+
+    def _start_nexus_polls(self, worker: NexusWorker) -> None:
+        count, count_max = nexus_polls(self._config)
+        self._nexus_pollers = Pollers(
+            name="Nexus task",
+            count=count,
+            count_max=count_max,
+            slots=self._nexus_slots,
+            next_task=self._source.next_nexus_task,
+            accept=worker.accept,
+        )
+        self._nexus_pollers.start()
 
     # Eager starts
 

@@ -24,6 +24,8 @@ from temporalio.api.workflowservice.v1 import (
     GetWorkflowExecutionHistoryResponse,
     PollActivityTaskQueueRequest,
     PollActivityTaskQueueResponse,
+    PollNexusTaskQueueRequest,
+    PollNexusTaskQueueResponse,
     PollWorkflowTaskQueueRequest,
     PollWorkflowTaskQueueResponse,
     RecordActivityTaskHeartbeatRequest,
@@ -34,6 +36,10 @@ from temporalio.api.workflowservice.v1 import (
     RespondActivityTaskCompletedResponse,
     RespondActivityTaskFailedRequest,
     RespondActivityTaskFailedResponse,
+    RespondNexusTaskCompletedRequest,
+    RespondNexusTaskCompletedResponse,
+    RespondNexusTaskFailedRequest,
+    RespondNexusTaskFailedResponse,
     RespondQueryTaskCompletedRequest,
     RespondQueryTaskCompletedResponse,
     RespondWorkflowTaskCompletedRequest,
@@ -114,6 +120,7 @@ class UnaryTaskSource:
         self._poll_normal = PollWorkflowTaskQueueRequest(task_queue=normal, **common)
         self._poll_sticky = PollWorkflowTaskQueueRequest(task_queue=sticky, **common)
         self._poll_activity = PollActivityTaskQueueRequest(task_queue=normal, **common)
+        self._poll_nexus = PollNexusTaskQueueRequest(task_queue=normal, **common)
         if worker.activities_per_second_of_queue is not None:
             self._poll_activity.task_queue_metadata.CopyFrom(
                 TaskQueueMetadata(
@@ -144,6 +151,8 @@ class UnaryTaskSource:
         self._activity_failed = RespondActivityTaskFailedRequest(**names, worker_version=stamp)
         self._activity_canceled = RespondActivityTaskCanceledRequest(**names, worker_version=stamp)
         self._heartbeat = RecordActivityTaskHeartbeatRequest(**names)
+        self._nexus_completed = RespondNexusTaskCompletedRequest(**names)
+        self._nexus_failed = RespondNexusTaskFailedRequest(**names)
 
     def replace_service(self, service: ServiceClient) -> None:
         """Calls that begin from now on go to this service."""
@@ -184,6 +193,11 @@ class UnaryTaskSource:
         task = await self._poll(
             "PollActivityTaskQueue", self._poll_activity, PollActivityTaskQueueResponse
         )
+        return task if task.task_token else None
+
+    async def next_nexus_task(self) -> PollNexusTaskQueueResponse | None:
+        """Polls the task queue."""
+        task = await self._poll("PollNexusTaskQueue", self._poll_nexus, PollNexusTaskQueueResponse)
         return task if task.task_token else None
 
     async def history_page(
@@ -271,6 +285,16 @@ class UnaryTaskSource:
         await self._call(
             "RespondActivityTaskCanceled", request, RespondActivityTaskCanceledResponse
         )
+
+    async def complete_nexus_task(self, request: RespondNexusTaskCompletedRequest) -> None:
+        """What a handler has said."""
+        request.MergeFrom(self._nexus_completed)
+        await self._call("RespondNexusTaskCompleted", request, RespondNexusTaskCompletedResponse)
+
+    async def fail_nexus_task(self, request: RespondNexusTaskFailedRequest) -> None:
+        """No handler could say anything."""
+        request.MergeFrom(self._nexus_failed)
+        await self._call("RespondNexusTaskFailed", request, RespondNexusTaskFailedResponse)
 
     async def heartbeat(
         self, request: RecordActivityTaskHeartbeatRequest

@@ -10,7 +10,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from perdure._replay.api import PatchActivationInput
 from perdure.client import Client
@@ -24,7 +24,7 @@ from perdure.worker.config import (
     warn,
 )
 from perdure.worker.deployment import WorkerDeploymentConfig
-from perdure.worker.interceptor import Interceptor
+from perdure.worker.interceptor import Interceptor, interceptors_of
 from perdure.worker.plugin import Plugin, plugins_of
 from perdure.worker.runners import (
     SandboxedWorkflowRunner,
@@ -34,6 +34,9 @@ from perdure.worker.runners import (
 from perdure.worker.running import RunningWorker
 from perdure.worker.shared_state import SharedStateManager
 from perdure.worker.workflow_definitions import WorkflowDefinitions
+
+if TYPE_CHECKING:
+    from nexusrpc.handler import Handler
 
 _log = logging.getLogger("perdure.worker")
 
@@ -103,8 +106,10 @@ class Worker:
         - `debug_mode` (or PERDURE_DEBUG in the environment) lets workflow code block, as a debugger
           does.
         - `disable_payload_error_limit` leaves it to the service to refuse too large values.
-        - `unsandboxed_workflow_runner`, what is said of Nexus (there are no Nexus services yet) and
-          `disable_safe_workflow_eviction` are accepted and not used.
+        - `nexus_service_handlers` are instances of classes that `nexusrpc` decorates;
+          `nexus_task_executor` runs those of their methods that are not async.
+        - `unsandboxed_workflow_runner` and `disable_safe_workflow_eviction` are accepted and not
+          used.
         - `on_fatal_error` is awaited before a worker that cannot go on shuts down.
         """
         given = dict(locals())  # the parameters, before there is anything else
@@ -115,6 +120,7 @@ class Worker:
         warn(config)
         self._workflows = WorkflowDefinitions(config["workflows"], config["deployment_config"])
         self._activities = ActivityDefinitions(config["activities"], config["activity_executor"])
+        self._nexus_handler = _nexus_handler_of(config)
         self._build_id = _build_id_of(config)
         self._started = False
         self._opened = asyncio.Event()
@@ -240,7 +246,9 @@ class Worker:
             self._body.cancel("the worker has stopped")
 
     async def _run_once(self) -> None:
-        running = RunningWorker(self._config, self._workflows, self._activities, self._build_id)
+        running = RunningWorker(
+            self._config, self._workflows, self._activities, self._nexus_handler, self._build_id
+        )
         self._running = running
         stop = asyncio.create_task(self._shutdown.wait())
         failure: asyncio.Task[None] | None = None
@@ -290,7 +298,23 @@ def _build_id_of(config: WorkerConfig) -> str:
     deployment = config["deployment_config"]
     if deployment is not None:
         return deployment.version.build_id
-    return config["build_id"] or default_build_id([*config["workflows"], *config["activities"]])
+    handlers = [type(one) for one in config["nexus_service_handlers"]]
+    code = [*config["workflows"], *config["activities"], *handlers]
+    return config["build_id"] or default_build_id(code)
+
+
+def _nexus_handler_of(config: WorkerConfig) -> Handler | None:
+    """What finds the handlers of operations; a worker without any does not load what it needs."""
+    if not config["nexus_service_handlers"]:
+        return None
+    from perdure.worker.nexus_worker import make_handler
+
+    interceptors = interceptors_of(
+        config["client"].config(active_config=True)["interceptors"], config["interceptors"]
+    )
+    return make_handler(
+        config["nexus_service_handlers"], config["nexus_task_executor"], interceptors
+    )
 
 
 def _error_of(run: asyncio.Task[None]) -> BaseException | None:

@@ -17,6 +17,7 @@ from perdure._replay.errors import (
 )
 from perdure._replay.event_groups import EventGroup
 from perdure._replay.info import Info, ParentInfo, RootInfo, UpdateInfo
+from perdure._replay.nexus_operations import NexusOperationHandle
 from perdure._replay.updates import (
     UnfinishedSignalHandlersWarning,
     UnfinishedUpdateHandlersWarning,
@@ -97,6 +98,11 @@ from perdure.workflow._local_activities import (
     start_local_activity_method,
 )
 from perdure.workflow._logger import LoggerAdapter, logger
+from perdure.workflow._nexus import (
+    NexusClient,
+    NexusOperationCancellationType,
+    create_nexus_client,
+)
 from perdure.workflow._unsafe import SandboxImportNotificationPolicy, unsafe
 from perdure.workflow._versioning import ContinueAsNewVersioningBehavior, VersioningIntent
 from perdure.workflow._waiting import as_completed, wait
@@ -127,6 +133,9 @@ __all__ = [
     "Info",
     "LocalActivityConfig",
     "LoggerAdapter",
+    "NexusClient",
+    "NexusOperationCancellationType",
+    "NexusOperationHandle",
     "NondeterminismError",
     "NondeterministicCallError",
     "ParentClosePolicy",
@@ -144,6 +153,7 @@ __all__ = [
     "cancellation_reason",
     "continue_as_new",
     "create_event_group",
+    "create_nexus_client",
     "current_update_info",
     "defn",
     "deprecate_patch",
