@@ -202,6 +202,7 @@ class Calls:
     async def run(self, endpoint: str, what: str) -> list[Any]:
         """What was seen."""
         self.seen: list[Any] = []
+        self.endpoint = endpoint
         self.shop = workflow.create_nexus_client(service=Shop, endpoint=endpoint)
         name, _, how = what.partition(" ")
         try:
@@ -216,10 +217,10 @@ class Calls:
         self.seen.append(await self.shop.execute_operation(Shop.price, order))
         by_name = await self.shop.start_operation("price", order, output_type=int, summary="sum")
         self.seen += [by_name.operation_token, await by_name]
-        own = workflow.create_nexus_client(service=ShopHandler, endpoint=self.shop.endpoint)
+        own = workflow.create_nexus_client(service=ShopHandler, endpoint=self.endpoint)
         self.seen.append(await own.execute_operation(ShopHandler.price, order))
         self.seen.append(await own.execute_operation(ShopHandler.in_thread, "sync"))
-        named = workflow.create_nexus_client(service="Shop", endpoint=self.shop.endpoint)
+        named = workflow.create_nexus_client(service="Shop", endpoint=self.endpoint)
         self.seen.append(await named.execute_operation("check", "ok"))
 
     async def asks(self, _: str) -> None:
@@ -273,7 +274,7 @@ class Calls:
             handle = await self.shop.start_operation(
                 Shop.stubborn,
                 "mule",
-                cancellation_type=CANCELLATION[kind],
+                cancellation_type=CANCELLATION.__members__[kind],
                 schedule_to_close_timeout=PATIENCE,
             )
             handle.cancel()
@@ -281,7 +282,7 @@ class Calls:
             return
         if when == "started":
             handle = await self.shop.start_operation(
-                Shop.ship, Order("ice", 1), cancellation_type=CANCELLATION[kind]
+                Shop.ship, Order("ice", 1), cancellation_type=CANCELLATION.__members__[kind]
             )
             handle.cancel()
             self.seen.append(await handle)
@@ -290,13 +291,13 @@ class Calls:
             self.shop.start_operation(
                 Shop.slow,
                 "slow",
-                cancellation_type=CANCELLATION[kind],
+                cancellation_type=CANCELLATION.__members__[kind],
                 schedule_to_close_timeout=PATIENCE,
             )
         )
         await asyncio.sleep(0 if when == "before" else 0.1)
         starting.cancel()
-        await starting
+        self.seen.append(await (await starting))
 
 
 CALLS = [
