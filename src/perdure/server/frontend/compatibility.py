@@ -36,8 +36,6 @@ PARTIAL: dict[str, str] = {
     "ListTaskQueuePartitions": "each queue has one",
     "UpdateTaskQueueConfig": "limits of fairness keys and their weights are kept and shown, not"
     " honoured: fairness is off, as in the stock server",
-    "ShutdownWorker": "the last heartbeat that comes with it is not kept",
-    "RecordWorkerHeartbeat": "accepted, not kept",
 }
 """What is missing of an RPC that is built."""
 

@@ -154,6 +154,9 @@ RPCS: dict[str, Rpc] = {
     ),
     "ShutdownWorker": workers.shutdown_worker,
     "RecordWorkerHeartbeat": workers.record_worker_heartbeat,
+    "ListWorkers": workers.list_workers,
+    "CountWorkers": workers.count_workers,
+    "DescribeWorker": workers.describe_worker,
 }
 """The methods of WorkflowService that are built, by name."""
 

@@ -12,6 +12,7 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceResponse
 from perdure.server.engine.api import EngineApi, NamespaceRef
 from perdure.server.engine.clock import Clock
 from perdure.server.frontend.tokens import QueryToken, decode_query_token, decode_task_token
+from perdure.server.frontend.worker_registry import WorkerRegistry
 from perdure.server.housekeeping.batches.batches import Batches
 from perdure.server.housekeeping.reclaiming import reclaim
 from perdure.server.machines.errors import InvalidArgument
@@ -60,6 +61,7 @@ class Services:
         self.ids = ids
         self.clock = clock
         self.batches = Batches(store, clock, rate_per_second=limits.batch_rate_per_second)
+        self.workers = WorkerRegistry()
         self.limits = limits
         self.store_name = store_name
         # Remembered anew when they change; those that are deleted are forgotten.
