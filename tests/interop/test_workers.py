@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio import workflow
 from temporalio.api.deployment.v1 import WorkerDeploymentVersion
 from temporalio.api.enums.v1 import WorkerStatus
@@ -133,9 +135,9 @@ def heartbeat(key: str, **fields: Any) -> WorkerHeartbeat:
         deployment_version=WorkerDeploymentVersion(deployment_name="dep", build_id="b1"),
         plugins=[PluginInfo(name="plugin", version="1")],
         drivers=[StorageDriverInfo(type="store")],
-        elapsed_since_last_heartbeat={"seconds": 60},
-        start_time={"seconds": START_SECONDS},
-        heartbeat_time={"seconds": START_SECONDS + 60},
+        elapsed_since_last_heartbeat=Duration(seconds=60),
+        start_time=Timestamp(seconds=START_SECONDS),
+        heartbeat_time=Timestamp(seconds=START_SECONDS + 60),
     )
     told.MergeFrom(WorkerHeartbeat(**fields))
     return told
