@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import Callable
 
 from perdure.server.engine.callbacks import problem_of
-from perdure.server.engine.completions import CompletionRequest
-from perdure.server.engine.posting import RESPONSE_BYTES_MAX, PostFailed, PostResponse
+from perdure.server.engine.completions import RESPONSE_BYTES_MAX, CompletionRequest
+from perdure.server.engine.posting import PostFailed, PostResponse
 from perdure.server.machines.ports import Address, Kind
 from perdure.server.machines.workflow.state import Callback, CallbackState
 from tests.engine.house import NAMESPACE, House, simulated, turns

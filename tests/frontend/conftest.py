@@ -10,8 +10,9 @@ import pytest_asyncio
 from perdure.server.engine.clock import SystemClock
 from perdure.server.engine.engine import Engine
 from perdure.server.engine.ids import RandomIds
+from perdure.server.engine.posting import HttpPoster
 from perdure.server.frontend.dispatch import handlers_of
-from perdure.server.frontend.services import Services, namespace_ref
+from perdure.server.frontend.services import Services, UsableNamespaces, namespace_ref
 from perdure.server.machines.ports import DEFAULT_LIMITS
 from perdure.server.namespaces.registry import NamespaceRegistry
 from perdure.server.store.memory import MemoryStore
@@ -28,6 +29,7 @@ async def services() -> AsyncIterator[Services]:
     namespaces = NamespaceRegistry(store, ids, clock.now_ns)
     await namespaces.load(["default"])
 
+    poster = HttpPoster()
     engine = await Engine.open(
         store,
         shard=1,
@@ -39,9 +41,12 @@ async def services() -> AsyncIterator[Services]:
         ),
         namespace_of=lambda number: namespace_ref(namespaces.by_number(number)),
         on_lease_lost=lambda: None,
+        find_namespace=UsableNamespaces(namespaces),
+        post=poster.post,
     )
     yield Services(engine=engine, store=store, namespaces=namespaces, ids=ids, clock=clock)
     await engine.close()
+    poster.close()
     await store.close()
 
 

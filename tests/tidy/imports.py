@@ -38,6 +38,8 @@ NAMESPACES = "perdure.server.namespaces"
 CLUSTER = "perdure.server.cluster"
 HOUSEKEEPING = "perdure.server.housekeeping"
 HTTP = "perdure.server.http"
+HTTP_MESSAGES = "perdure.server.http.messages"
+"""Plain values, for what answers requests of HTTP but no RPC."""
 FRONTEND = "perdure.server.frontend"
 TELEMETRY = "perdure.server.telemetry"
 CONFIG = "perdure.server.config"
@@ -69,9 +71,11 @@ LAYERS: dict[str, frozenset[str]] = {
             CLUSTER,
             CONFIG,
             TELEMETRY,
+            HTTP_MESSAGES,
         }
     ),
-    HTTP: frozenset({CONFIG, TELEMETRY}),
+    HTTP_MESSAGES: frozenset(),
+    HTTP: frozenset({HTTP_MESSAGES, CONFIG, TELEMETRY}),
     "perdure.server": frozenset(),
     "perdure.ui": frozenset(),
     "perdure.transport": frozenset(),

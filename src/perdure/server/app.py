@@ -16,7 +16,8 @@ from perdure.server.engine.engine import Engine
 from perdure.server.engine.ids import RandomIds
 from perdure.server.engine.posting import HttpPoster
 from perdure.server.frontend.dispatch import handlers_of
-from perdure.server.frontend.services import Services, namespace_ref
+from perdure.server.frontend.nexus_http import NexusHttp
+from perdure.server.frontend.services import Services, UsableNamespaces, namespace_ref
 from perdure.server.frontend.sessions import HeldTasks
 from perdure.server.housekeeping.batches.batches import Batches
 from perdure.server.housekeeping.retention import Retention
@@ -72,6 +73,7 @@ class Service:
         self._services = services
         self.engine = engine
         self.handlers = handlers
+        self.nexus = NexusHttp(services)
 
     @classmethod
     async def open(
@@ -109,6 +111,7 @@ class Service:
                 on_lease_lost=on_lease_lost,
                 workers_are_dead=workers_are_dead,
                 post=poster.post,
+                find_namespace=UsableNamespaces(namespaces),
             )
         except BaseException:
             await store.close()
@@ -213,7 +216,9 @@ class Server:
         self, address: HttpAddress, handlers: dict[str, Handler], metrics: Metrics | None
     ) -> None:
         listener = HttpListener(
-            address.host, address.port, lambda: _http_answer(address.host, handlers, metrics)
+            address.host,
+            address.port,
+            lambda: _http_answer(address.host, handlers, metrics, self._service.nexus),
         )
         try:
             await listener.start()
@@ -223,6 +228,7 @@ class Server:
             logger.warning("HTTP is not spoken: %s", error)
         else:
             self.http.append(listener)
+            self._service.engine.nexus.completions_come_to(address.host, listener.port)
 
     async def _stop_http(self) -> None:
         for listener in self.http:
@@ -236,11 +242,13 @@ class Server:
         await closing
 
 
-def _http_answer(host: str, handlers: dict[str, Handler], metrics: Metrics | None) -> Answer:
+def _http_answer(
+    host: str, handlers: dict[str, Handler], metrics: Metrics | None, nexus: NexusHttp
+) -> Answer:
     # What it knows of messages takes longer to import than a server should to start.
     from perdure.server.http.api import Api
 
-    return Api(handlers, metrics, is_local=host in LOOPBACK).answer
+    return Api(handlers, metrics, is_local=host in LOOPBACK, nexus=nexus.answer).answer
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
+from temporalio.api.nexus.v1 import Request as NexusRequest
 from temporalio.api.query.v1 import WorkflowQueryResult
 from temporalio.api.taskqueue.v1 import TaskQueueConfig
 from temporalio.api.workflowservice.v1 import (
@@ -141,6 +142,16 @@ class QueryTaskWithHistory(msgspec.Struct):
     history: bytes
     last_event_id: int
     next_event_id: int
+    poller_advice: int = 0
+
+
+class NexusTask(msgspec.Struct):
+    """A Nexus request for a worker."""
+
+    task_id: str
+    namespace_id: str
+    queue: str
+    request: NexusRequest
     poller_advice: int = 0
 
 

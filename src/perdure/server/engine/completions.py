@@ -3,16 +3,12 @@ server posts it."""
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import Any
 from urllib.parse import quote
 
 import msgspec
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
-from temporalio.api.common.v1 import Callback, Payload
+from temporalio.api.common.v1 import Callback
 from temporalio.api.failure.v1 import (
     CanceledFailureInfo,
     Failure,
@@ -21,19 +17,19 @@ from temporalio.api.failure.v1 import (
 )
 from temporalio.api.history.v1 import HistoryEvent
 
+from perdure.server.engine.nexus.content import content_of
+from perdure.server.machines.nexus.failures import compact, plain_failure
 from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.wire import timestamp_ns
 from perdure.server.machines.workflow.state import Run, Status
 
-FAILURE_TYPE = Failure.DESCRIPTOR.full_name
 LINK_TYPE = "temporal.api.common.v1.Link.WorkflowEvent"
-PLAIN_TYPES = {"json/plain": "application/json", "binary/plain": "application/octet-stream"}
-PROTOBUF_TYPES = {
-    "json/protobuf": "application/json; format=protobuf",
-    "binary/protobuf": "application/x-protobuf",
-}
 OWN_HEADERS = frozenset(("Host", "Content-Length", "Transfer-Encoding", "Connection"))
 """What carries the request sets these."""
+
+
+RESPONSE_BYTES_MAX = 4096
+"""More of a response is not read where only what it says of itself is of interest."""
 
 
 class CompletionRequest(msgspec.Struct, frozen=True):
@@ -43,6 +39,8 @@ class CompletionRequest(msgspec.Struct, frozen=True):
     headers: list[tuple[str, str]]
     body: bytes
     is_chunked: bool
+    response_bytes_max: int = RESPONSE_BYTES_MAX
+    """More of the response is not read."""
 
 
 def completion_request(
@@ -75,7 +73,7 @@ def _content(status: Status, closing: HistoryEvent) -> tuple[str, bytes, bool]:
     match status:
         case Status.COMPLETED:
             payloads = closing.workflow_execution_completed_event_attributes.result.payloads
-            content_type, body = _payload(payloads[0]) if payloads else ("", b"")
+            content_type, body = content_of(payloads[0]) if payloads else ("", b"")
             return content_type, body, not body
         case Status.CANCELED:
             attributes = closing.workflow_execution_canceled_event_attributes
@@ -93,48 +91,7 @@ def _content(status: Status, closing: HistoryEvent) -> tuple[str, bytes, bool]:
             failure.timeout_failure_info.CopyFrom(TimeoutFailureInfo())
         case _:
             failure.CopyFrom(closing.workflow_execution_failed_event_attributes.failure)
-    return "application/json", _json(_nexus_failure(failure)), True
-
-
-def _payload(payload: Payload) -> tuple[str, bytes]:
-    """One that HTTP has a type for travels by itself, any other one as it is."""
-    metadata = {key: value.decode(errors="replace") for key, value in payload.metadata.items()}
-    encoding = metadata.pop("encoding", "")
-    message_type = metadata.pop("messageType", "") if encoding in PROTOBUF_TYPES else ""
-    if not metadata and encoding in PLAIN_TYPES:
-        return PLAIN_TYPES[encoding], payload.data
-    if not metadata and encoding == "binary/null":
-        return "", b""
-    if not metadata and message_type:
-        return f"{PROTOBUF_TYPES[encoding]}; message-type={json.dumps(message_type)}", payload.data
-    return "application/x-temporal-payload", payload.SerializeToString(deterministic=True)
-
-
-def _nexus_failure(failure: Failure) -> dict[str, Any]:
-    told: dict[str, Any] = {"message": failure.message} if failure.message else {}
-    if failure.stack_trace:
-        told["stackTrace"] = failure.stack_trace
-    details = Failure()
-    details.CopyFrom(failure)
-    details.ClearField("message")
-    details.ClearField("stack_trace")
-    told["metadata"] = {"type": FAILURE_TYPE}
-    told["details"] = _plain(details)
-    if failure.HasField("cause"):
-        told["cause"] = _nexus_failure(failure.cause)
-    return told
-
-
-def _plain(message: Message) -> dict[str, Any]:
-    plain: dict[str, Any] = MessageToDict(message)
-    return plain
-
-
-def _json(value: dict[str, Any]) -> bytes:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":  # As Go's encoder does.
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text.encode(errors="replace")
+    return "application/json", compact(plain_failure(failure)), True
 
 
 def _link(namespace: str, workflow_id: str, run_id: str) -> str:

@@ -191,6 +191,8 @@ class Dispatcher:
         query.is_taken = False
         query.key = self._queues.part_for(query.key.whole, query.directive, query.workflow_id)
         waiting = self._queues.add_query(query.key, query)
+        while waiting is not None and waiting.result.done():
+            waiting = self._queues.add_query(query.key, query)  # That poll went away just now.
         if waiting is not None:
             self._give(query, waiting)
 

@@ -45,7 +45,7 @@ from perdure.server.engine.directory import RunDirectory
 from perdure.server.engine.dispatcher import Dispatcher
 from perdure.server.engine.execution import Execution
 from perdure.server.engine.flight_recorder import FlightRecorder
-from perdure.server.engine.nexus.nexus import Nexus
+from perdure.server.engine.nexus.nexus import NO_NAMESPACES, FindNamespace, Nexus
 from perdure.server.engine.outbox import Outbox
 from perdure.server.engine.pipeline import Pipeline
 from perdure.server.engine.queries import Queries
@@ -127,6 +127,7 @@ class Engine:
         on_lease_lost: Callable[[], None],
         executions_max: int,
         post: Post,
+        find_namespace: FindNamespace,
     ) -> None:
         self._store = store
         self._shard = fence.shard
@@ -178,9 +179,9 @@ class Engine:
             ids,
             self._spawn,
         )
-        self.callbacks = Callbacks(self.pipeline, post, self._event, limits, self._spawn)
+        self.nexus: Nexus = Nexus(store, self.dispatcher, ids, clock, limits, post, find_namespace)
+        self.callbacks = Callbacks(self.pipeline, self.nexus.post, self._event, limits, self._spawn)
         self.wakeups = Wakeups(store, fence.shard, clock, self._wake)
-        self.nexus: Nexus = Nexus(store, ids, clock)
 
     @classmethod
     async def open(
@@ -197,11 +198,12 @@ class Engine:
         executions_max: int = 20_000,
         workers_are_dead: bool = False,
         post: Post = no_post,
+        find_namespace: FindNamespace = NO_NAMESPACES,
     ) -> Engine:
         """Take the shard over and go on where it stopped.
 
         `workers_are_dead`: the workers lived and died with the last engine of the shard, so the
-        tasks that they held go on at once.
+        tasks that they held go on at once. `find_namespace` finds it by its name or its id.
         """
         fence = await store.acquire(shard)
         engine = cls(
@@ -216,6 +218,7 @@ class Engine:
             on_lease_lost=on_lease_lost,
             executions_max=executions_max,
             post=post,
+            find_namespace=find_namespace,
         )
         async with AsyncExitStack() as when_it_fails:
             # Whoever tries again must be the only one.

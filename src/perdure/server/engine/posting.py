@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from http.client import HTTPConnection
 
 THREADS_MAX = 16
-RESPONSE_BYTES_MAX = 4096
-"""More of a response is not read: only what it says of itself is of interest."""
 
 
 class PostFailed(Exception):
@@ -31,6 +29,8 @@ class PostResponse(msgspec.Struct, frozen=True):
     status: int
     reason: str
     body: bytes
+    headers: dict[str, str] = {}
+    """Names in lower case."""
 
 
 class HttpPoster:
@@ -84,7 +84,12 @@ class _Exchange:
         _send(self.connection, self._request)
         self._socket = self.connection.sock
         response = self.connection.getresponse()
-        return PostResponse(response.status, response.reason, response.read(RESPONSE_BYTES_MAX))
+        headers: dict[str, str] = {}
+        for name, value in response.getheaders():
+            lowered = name.lower()
+            headers[lowered] = f"{headers[lowered]}, {value}" if lowered in headers else value
+        body = response.read(self._request.response_bytes_max)
+        return PostResponse(response.status, response.reason, body, headers)
 
     def cut_off(self) -> None:
         """A thread that reads or writes is woken up by that."""

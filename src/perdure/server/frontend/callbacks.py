@@ -12,6 +12,7 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.api.workflow.v1 import CallbackInfo
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 
+from perdure.server.engine.nexus.nexus import SYSTEM_URL
 from perdure.server.frontend.errors import Unimplemented
 from perdure.server.frontend.validation import check_links
 from perdure.server.machines.errors import InvalidArgument
@@ -19,7 +20,6 @@ from perdure.server.machines.ports import Limits
 from perdure.server.machines.wire import timestamp
 from perdure.server.machines.workflow import state
 
-SYSTEM_URL = "temporal://system"
 _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -74,7 +74,7 @@ def _check_url(url: str, limits: Limits) -> None:
             f" {limits.callback_url_bytes_max}"
         )
     if url == SYSTEM_URL:
-        raise Unimplemented("Callbacks of Nexus operations are not built yet in this server.")
+        return
     if problem := problem_of_url(url):
         raise InvalidArgument(f"invalid callback url: parse {quoted(url)}: {problem}")
     parts = urlsplit(url)

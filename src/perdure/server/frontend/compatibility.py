@@ -24,7 +24,7 @@ PARTIAL: dict[str, str] = {
     "StartActivityExecution": "no callbacks; never given to the caller's own worker at once",
     "DescribeActivityExecution": "not which SDK its last worker used, no deployments, no callbacks",
     "RegisterNamespace": "one cluster, no archival",
-    "StartWorkflowExecution": "no time skipping; callbacks to `temporal://system` are refused",
+    "StartWorkflowExecution": "no time skipping",
     "DescribeWorkflowExecution": "Nexus operations come with them",
     "GetSearchAttributes": "those of every namespace; the custom ones are asked of OperatorService",
     "CreateWorkerDeploymentVersion": "no workers that the server starts",

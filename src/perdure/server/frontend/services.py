@@ -18,7 +18,12 @@ from perdure.server.housekeeping.reclaiming import reclaim
 from perdure.server.machines.errors import InvalidArgument
 from perdure.server.machines.ports import DEFAULT_LIMITS, Ids, Limits
 from perdure.server.machines.workflow.inputs import TaskToken
-from perdure.server.namespaces.registry import Namespace, NamespaceRegistry
+from perdure.server.namespaces.registry import (
+    Namespace,
+    NamespaceInvalidState,
+    NamespaceNotFound,
+    NamespaceRegistry,
+)
 from perdure.server.store.ports import Store
 
 USABLE_STATES = (
@@ -39,6 +44,29 @@ def namespace_ref(namespace: Namespace) -> NamespaceRef:
         namespace.retention_ns,
         namespace.search_attributes,
     )
+
+
+class UsableNamespaces:
+    """The namespaces that can be used, as the engine looks for them: None where there is none."""
+
+    def __init__(self, registry: NamespaceRegistry) -> None:
+        self._registry = registry
+
+    def named(self, name: str) -> NamespaceRef | None:
+        """One by its name."""
+        return self._usable(self._registry.by_name, name)
+
+    def of_id(self, namespace_id: str) -> NamespaceRef | None:
+        """One by its id."""
+        return self._usable(self._registry.by_id, namespace_id)
+
+    def _usable(self, find: Callable[[str], Namespace], key: str) -> NamespaceRef | None:
+        try:
+            found = find(key)
+            found.require(*USABLE_STATES)
+        except (NamespaceNotFound, NamespaceInvalidState):
+            return None
+        return namespace_ref(found)
 
 
 class Services:

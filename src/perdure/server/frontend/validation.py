@@ -11,6 +11,7 @@ from temporalio.api.enums.v1 import deployment_pb2, event_type_pb2, task_queue_p
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueRequest,
+    PollNexusTaskQueueRequest,
     PollWorkflowTaskQueueRequest,
     RespondWorkflowTaskCompletedRequest,
 )
@@ -114,6 +115,7 @@ def check_user_queue(request_has_it: bool, queue: TaskQueue, limits: Limits) -> 
 def check_worker_version(
     request: PollWorkflowTaskQueueRequest
     | PollActivityTaskQueueRequest
+    | PollNexusTaskQueueRequest
     | RespondWorkflowTaskCompletedRequest,
     queue: TaskQueue,
     limits: Limits,

@@ -8,6 +8,7 @@ from temporalio.api.enums.v1 import command_type_pb2, deployment_pb2, task_queue
 from temporalio.api.failure.v1 import Failure, ServerFailureInfo
 from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueRequest,
+    PollNexusTaskQueueRequest,
     PollWorkflowTaskQueueRequest,
     RespondWorkflowTaskCompletedRequest,
     RespondWorkflowTaskCompletedResponse,
@@ -78,7 +79,9 @@ async def poll_workflow_task_queue(
 
 def poll_of(
     namespace: NamespaceRef,
-    request: PollWorkflowTaskQueueRequest | PollActivityTaskQueueRequest,
+    request: PollWorkflowTaskQueueRequest
+    | PollActivityTaskQueueRequest
+    | PollNexusTaskQueueRequest,
     *,
     takes_early: bool = False,
 ) -> Poll:
@@ -115,7 +118,9 @@ def version_of(options: WorkerDeploymentOptions) -> VersionName | None:
 
 
 def _wanted_rate(
-    request: PollWorkflowTaskQueueRequest | PollActivityTaskQueueRequest,
+    request: PollWorkflowTaskQueueRequest
+    | PollActivityTaskQueueRequest
+    | PollNexusTaskQueueRequest,
 ) -> float | None:
     """What a worker of activities wants their queue to be limited to."""
     if not isinstance(request, PollActivityTaskQueueRequest):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from ipaddress import ip_address
 from urllib.parse import parse_qs, urlsplit
@@ -29,6 +29,9 @@ SERVICES = (
     workflow_service.DESCRIPTOR.services_by_name["WorkflowService"],
     operator_service.DESCRIPTOR.services_by_name["OperatorService"],
 )
+
+Nexus = Callable[[Request], Awaitable[Response | None]]
+"""Answers requests of the Nexus protocol, and no others."""
 
 STATUSES: dict[Code, int] = {
     Code.OK: 200,
@@ -98,11 +101,17 @@ class Api:
     """What the server answers over HTTP. `is_local`: it listens on this machine only."""
 
     def __init__(
-        self, handlers: Mapping[str, Handler], metrics: Metrics | None, *, is_local: bool
+        self,
+        handlers: Mapping[str, Handler],
+        metrics: Metrics | None,
+        *,
+        is_local: bool,
+        nexus: Nexus | None = None,
     ) -> None:
         self._transport = InProcessTransport(handlers)
         self._metrics = metrics
         self._is_local = is_local
+        self._nexus = nexus
         self._routes = Routes(SERVICES)
 
     async def answer(self, request: Request) -> Response:
@@ -117,6 +126,8 @@ class Api:
         style = _Style(request.headers, query)
         if not is_trusted:
             return style.failure(CallFailed(Code.PERMISSION_DENIED, "origin or host not allowed"))
+        if self._nexus is not None and (answer := await self._nexus(request)) is not None:
+            return answer
         if request.method in ("GET", "HEAD"):
             page = self._page(target.path)
             if page is not None:

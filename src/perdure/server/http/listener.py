@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from perdure.server.http.messages import Request, Response
@@ -181,10 +181,7 @@ class _Connection(asyncio.Protocol):
             request = Request(
                 self._head.method.decode(),
                 self._head.target.decode(errors="replace"),
-                {
-                    name.decode(errors="replace"): value.decode(errors="replace")
-                    for name, value in self._head.headers
-                },
+                _headers(self._head.headers),
                 bytes(self._body),
             )
             self._task = asyncio.get_running_loop().create_task(self._serve(request))
@@ -219,9 +216,10 @@ class _Connection(asyncio.Protocol):
     def _respond(self, response: Response, *, has_body: bool) -> None:
         h11 = self._h11
         headers = [
-            ("Content-Type", response.content_type),
+            *([("Content-Type", response.content_type)] if response.content_type else []),
             ("Content-Length", str(len(response.body))),
             ("X-Content-Type-Options", "nosniff"),
+            *response.headers,
         ]
         self._send(h11.Response(status_code=response.status, headers=headers))
         if has_body:
@@ -240,3 +238,12 @@ class _Connection(asyncio.Protocol):
 
     def _send(self, event: Any) -> None:
         self._transport.write(self._protocol.send(event) or b"")
+
+
+def _headers(received: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers as text; one that came several times has all its values."""
+    headers: dict[str, str] = {}
+    for name_bytes, value_bytes in received:
+        name, value = name_bytes.decode(errors="replace"), value_bytes.decode(errors="replace")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers

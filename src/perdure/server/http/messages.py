@@ -21,3 +21,6 @@ class Response(msgspec.Struct, frozen=True):
     status: int
     body: bytes
     content_type: str = "application/json"
+    """"" for no content that has a type."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Further ones."""

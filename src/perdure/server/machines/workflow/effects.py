@@ -20,6 +20,8 @@ class TaskKind(enum.IntEnum):
 
     WORKFLOW = 1
     ACTIVITY = 2
+    NEXUS = 3
+    """Its tasks are stored nowhere: whoever sent one waits for the answer."""
 
 
 class OfferTask(msgspec.Struct, frozen=True):
