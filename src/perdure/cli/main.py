@@ -7,6 +7,7 @@ import typer
 from perdure import __version__
 from perdure.cli.activity import activities
 from perdure.cli.batch import batches
+from perdure.cli.check import check
 from perdure.cli.cluster import clusters
 from perdure.cli.dev import dev, server
 from perdure.cli.namespace import namespaces
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command()(dev)
 app.command()(worker)
 app.command()(replay)
+app.command()(check)
 app.add_typer(workflows)
 for group in (
     schedules,

@@ -16,6 +16,7 @@ from perdure._replay.api import PatchActivationInput
 from perdure.client import Client
 from perdure.worker.activity_definitions import ActivityDefinitions
 from perdure.worker.build_id import default_build_id
+from perdure.worker.checking import warn_of_findings
 from perdure.worker.config import (
     PollerBehavior,
     PollerBehaviorAutoscaling,
@@ -104,7 +105,7 @@ class Worker:
         - `deployment_config` makes the worker one of a version of a worker deployment.
         - `max_cached_workflows` runs are kept between two tasks, within a budget of memory.
         - `debug_mode` (or PERDURE_DEBUG in the environment) lets workflow code block, as a debugger
-          does.
+          does, and warns of what `perdure check` finds in the files of the workflows.
         - `disable_payload_error_limit` leaves it to the service to refuse too large values.
         - `nexus_service_handlers` are instances of classes that `nexusrpc` decorates;
           `nexus_task_executor` runs those of their methods that are not async.
@@ -118,6 +119,8 @@ class Worker:
         self._config = config = _configured(self._initial_config, self._plugins)
         check(config)
         warn(config)
+        if config["debug_mode"]:
+            warn_of_findings(config["workflows"])
         self._workflows = WorkflowDefinitions(config["workflows"], config["deployment_config"])
         self._activities = ActivityDefinitions(config["activities"], config["activity_executor"])
         self._nexus_handler = _nexus_handler_of(config)

@@ -3,7 +3,9 @@
 It follows names and attributes in the bytecode of the class's own functions as far as they can be
 resolved without running anything. It warns of what the run-time guard cannot see, too: what was
 imported by name before (`from time import time`), and methods of built-in types (`datetime.now`).
-A function that mentions `sandbox_unrestricted` knows what it does and is left alone.
+A function that mentions `sandbox_unrestricted` knows what it does and is left alone, and so is a
+line that suppresses a finding of the check of sources (`perdure check`), which sees more and takes
+longer.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import datetime as dt
 import dis
 import inspect
+import linecache
 import warnings
 from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
@@ -42,6 +45,11 @@ def warn_of_nondeterminism(cls: type) -> None:
         function = inspect.unwrap(getattr(member, "__func__", member))
         if isinstance(function, FunctionType):
             for line, mentioned, instead in mentions(function):
+                # Imported here, since most classes have no such mention.
+                from perdure._check.suppressing import is_suppressed
+
+                if is_suppressed(linecache.getline(function.__code__.co_filename, line)):
+                    continue
                 warnings.warn_explicit(
                     f"the workflow {cls.__qualname__} uses {mentioned} in {function.__name__}(), "
                     f"which would come out differently on replay. Use {instead} instead",
