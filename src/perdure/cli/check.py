@@ -10,7 +10,6 @@ import typer
 
 from perdure.cli.exits import MISUSED, REFUSED, fail
 from perdure.cli.parameters import JsonOption
-from perdure.cli.terminal import print_json
 
 
 def check(
@@ -34,6 +33,7 @@ def check(
     if missing:
         fail(f"there is no {missing[0]}", MISUSED)
     from perdure._check.checker import check as check_paths
+    from perdure.cli.terminal import print_json
 
     wanted, unwanted = _codes(select), _codes(ignore)
     found = [
