@@ -91,7 +91,7 @@ def test_prometheus_reads_sums_and_buckets() -> None:
     )
     meter = runtime.metric_meter
     for value in (1, 2):
-        meter.create_counter("eggs-laid", "Eggs.").add(value, {"fresh": True})
+        meter.create_counter("eggs-laid", "Eggs.").add(value, {"is-fresh": True})
         meter.create_histogram("sizes").record(value)
         meter.create_gauge("nests").set(value)
     meter.create_histogram_timedelta("brooding").record(timedelta(seconds=0.2))
@@ -110,7 +110,7 @@ def test_prometheus_reads_sums_and_buckets() -> None:
         f"brooding_seconds_count{{{tags}}} 1",
         "# HELP eggs_laid_total Eggs.",
         "# TYPE eggs_laid_total counter",
-        f'eggs_laid_total{{fresh="true",{tags}}} 3',
+        f'eggs_laid_total{{is_fresh="true",{tags}}} 3',
         "# HELP nests nests",
         "# TYPE nests gauge",
         f"nests{{{tags}}} 2",

@@ -93,7 +93,9 @@ class _Family:
         """What Prometheus reads."""
         lines = [f"# HELP {self.name} {self.help}", f"# TYPE {self.name} {self.kind.value}"]
         for labels, series in self.series.items():
-            text = ",".join(f'{key}="{_escaped(value)}"' for key, value in labels)
+            text = ",".join(
+                f'{_NOT_IN_NAMES.sub("_", key)}="{_escaped(value)}"' for key, value in labels
+            )
             if self.kind is not Kind.HISTOGRAM:
                 lines.append(f"{self.name}{{{text}}} {_number(series.total)}")
                 continue

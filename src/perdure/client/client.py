@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any, Concatenate, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    ParamSpec,
+    Self,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    overload,
+)
 
 from perdure._definitions import (
     activity_name_and_result_type,
@@ -39,6 +49,14 @@ from perdure.client.inputs import (
     UpdateWithStartUpdateWorkflowInput,
 )
 from perdure.client.interceptor import Interceptor
+from perdure.client.nexus_client import NexusClient
+from perdure.client.nexus_client import ServiceClient as ServiceClientOfNexus
+from perdure.client.nexus_executions import (
+    NexusOperationExecutionAsyncIterator,
+    NexusOperationExecutionCount,
+)
+from perdure.client.nexus_handle import NexusOperationHandle
+from perdure.client.nexus_inputs import CountNexusOperationsInput, ListNexusOperationsInput
 from perdure.client.outbound import intercepted
 from perdure.client.plugin import Plugin
 from perdure.client.schedule_handle import ScheduleHandle
@@ -70,6 +88,9 @@ from perdure.service import (
     TLSConfig,
 )
 from perdure.transport.port import Transport
+
+if TYPE_CHECKING:
+    from nexusrpc import Operation
 
 SelfType = TypeVar("SelfType")
 ParamType = TypeVar("ParamType")
@@ -718,6 +739,90 @@ class Client:
         """How many activities a visibility query finds."""
         return await self._connection.outbound.count_activities(
             CountActivitiesInput(
+                query=query, rpc_metadata=rpc_metadata or {}, rpc_timeout=rpc_timeout
+            )
+        )
+
+    @overload
+    def create_nexus_client(
+        self, service: type[SelfType], endpoint: str
+    ) -> NexusClient[SelfType]: ...
+
+    @overload
+    def create_nexus_client(self, service: str, endpoint: str) -> NexusClient[Any]: ...
+
+    def create_nexus_client(self, service: type | str, endpoint: str) -> NexusClient[Any]:
+        """A client of a Nexus service, which is named by its class or by a string."""
+        return ServiceClientOfNexus(self._connection, service, endpoint)
+
+    @overload
+    def get_nexus_operation_handle(
+        self, operation_id: str, *, run_id: str | None = ..., result_type: None = ...
+    ) -> NexusOperationHandle[Any]: ...
+
+    @overload
+    def get_nexus_operation_handle(
+        self, operation_id: str, *, run_id: str | None = ..., result_type: type[ReturnType]
+    ) -> NexusOperationHandle[ReturnType]: ...
+
+    @overload
+    def get_nexus_operation_handle(
+        self,
+        operation_id: str,
+        *,
+        operation: Operation[Any, ReturnType],
+        run_id: str | None = ...,
+    ) -> NexusOperationHandle[ReturnType]: ...
+
+    def get_nexus_operation_handle(
+        self,
+        operation_id: str,
+        *,
+        operation: Operation[Any, Any] | None = None,
+        run_id: str | None = None,
+        result_type: type | None = None,
+    ) -> NexusOperationHandle[Any]:
+        """A handle on a Nexus operation that exists or not; nobody is asked.
+
+        The type of its result is taken from `operation`, unless it is given.
+        """
+        declared = None if operation is None else operation.output_type
+        return NexusOperationHandle(
+            self._connection, operation_id, run_id=run_id, result_type=result_type or declared
+        )
+
+    def list_nexus_operations(
+        self,
+        query: str,
+        *,
+        limit: int | None = None,
+        page_size: int = 1000,
+        next_page_token: bytes | None = None,
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> NexusOperationExecutionAsyncIterator:
+        """The Nexus operations without a workflow that a query finds, for `async for`."""
+        return self._connection.outbound.list_nexus_operations(
+            ListNexusOperationsInput(
+                query=query,
+                page_size=page_size,
+                next_page_token=next_page_token,
+                rpc_metadata=rpc_metadata or {},
+                rpc_timeout=rpc_timeout,
+                limit=limit,
+            )
+        )
+
+    async def count_nexus_operations(
+        self,
+        query: str | None = None,
+        *,
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> NexusOperationExecutionCount:
+        """How many Nexus operations without a workflow a query finds."""
+        return await self._connection.outbound.count_nexus_operations(
+            CountNexusOperationsInput(
                 query=query, rpc_metadata=rpc_metadata or {}, rpc_timeout=rpc_timeout
             )
         )

@@ -21,6 +21,21 @@ class WorkflowFailureError(PerdureError):
         return self.__cause__
 
 
+class NexusOperationFailureError(PerdureError):
+    """A Nexus operation that no workflow calls failed, was cancelled or terminated, or timed out.
+    `cause` says which."""
+
+    def __init__(self, *, cause: BaseException) -> None:
+        super().__init__("Nexus operation execution failed")
+        self.__cause__ = cause
+
+    @property
+    def cause(self) -> BaseException:
+        """What ended the operation."""
+        assert self.__cause__ is not None
+        return self.__cause__
+
+
 class ActivityFailureError(PerdureError):
     """An activity without a workflow failed, was cancelled or terminated, or timed out. `cause`
     says which."""

@@ -41,6 +41,15 @@ from perdure.client.inputs import (
     UnpauseScheduleInput,
     UpdateScheduleInput,
 )
+from perdure.client.nexus_inputs import (
+    CancelNexusOperationInput,
+    CountNexusOperationsInput,
+    DescribeNexusOperationInput,
+    GetNexusOperationResultInput,
+    ListNexusOperationsInput,
+    StartNexusOperationInput,
+    TerminateNexusOperationInput,
+)
 
 if TYPE_CHECKING:
     from perdure.client.activity_executions import (
@@ -57,6 +66,12 @@ if TYPE_CHECKING:
     )
     from perdure.client.handle import WorkflowHandle
     from perdure.client.history import WorkflowHistoryEventAsyncIterator
+    from perdure.client.nexus_executions import (
+        NexusOperationExecutionAsyncIterator,
+        NexusOperationExecutionCount,
+        NexusOperationExecutionDescription,
+    )
+    from perdure.client.nexus_handle import NexusOperationHandle
     from perdure.client.schedule_handle import ScheduleHandle
     from perdure.client.schedules import ScheduleAsyncIterator, ScheduleDescription
     from perdure.client.updates import WorkflowUpdateHandle
@@ -231,3 +246,45 @@ class OutboundInterceptor:
     def list_activities(self, input: ListActivitiesInput) -> ActivityExecutionAsyncIterator:  # noqa: A002
         """`Client.list_activities`"""
         return self.next.list_activities(input)
+
+    # Nexus operations without a workflow
+
+    async def start_nexus_operation(
+        self,
+        input: StartNexusOperationInput,  # noqa: A002 -- the mirrored name
+    ) -> NexusOperationHandle[Any]:
+        """`NexusClient.start_operation`"""
+        return await self.next.start_nexus_operation(input)
+
+    async def describe_nexus_operation(
+        self,
+        input: DescribeNexusOperationInput,  # noqa: A002 -- the mirrored name
+    ) -> NexusOperationExecutionDescription:
+        """`NexusOperationHandle.describe`"""
+        return await self.next.describe_nexus_operation(input)
+
+    async def get_nexus_operation_result(self, input: GetNexusOperationResultInput) -> Any:  # noqa: A002
+        """`NexusOperationHandle.result`"""
+        return await self.next.get_nexus_operation_result(input)
+
+    async def cancel_nexus_operation(self, input: CancelNexusOperationInput) -> None:  # noqa: A002
+        """`NexusOperationHandle.cancel`"""
+        await self.next.cancel_nexus_operation(input)
+
+    async def terminate_nexus_operation(self, input: TerminateNexusOperationInput) -> None:  # noqa: A002
+        """`NexusOperationHandle.terminate`"""
+        await self.next.terminate_nexus_operation(input)
+
+    def list_nexus_operations(
+        self,
+        input: ListNexusOperationsInput,  # noqa: A002 -- the mirrored name
+    ) -> NexusOperationExecutionAsyncIterator:
+        """`Client.list_nexus_operations`"""
+        return self.next.list_nexus_operations(input)
+
+    async def count_nexus_operations(
+        self,
+        input: CountNexusOperationsInput,  # noqa: A002 -- the mirrored name
+    ) -> NexusOperationExecutionCount:
+        """`Client.count_nexus_operations`"""
+        return await self.next.count_nexus_operations(input)

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from perdure.client import acting, acting_on_activities, scheduling
+from perdure.client import (
+    acting,
+    acting_on_activities,
+    acting_on_nexus_operations,
+    scheduling,
+)
 from perdure.client.activity_executions import (
     ActivityExecutionAsyncIterator,
     ActivityExecutionCount,
@@ -65,6 +70,21 @@ from perdure.client.inputs import (
     UpdateScheduleInput,
 )
 from perdure.client.interceptor import Interceptor, OutboundInterceptor
+from perdure.client.nexus_executions import (
+    NexusOperationExecutionAsyncIterator,
+    NexusOperationExecutionCount,
+    NexusOperationExecutionDescription,
+)
+from perdure.client.nexus_handle import NexusOperationHandle
+from perdure.client.nexus_inputs import (
+    CancelNexusOperationInput,
+    CountNexusOperationsInput,
+    DescribeNexusOperationInput,
+    GetNexusOperationResultInput,
+    ListNexusOperationsInput,
+    StartNexusOperationInput,
+    TerminateNexusOperationInput,
+)
 from perdure.client.queries import ask
 from perdure.client.schedule_handle import ScheduleHandle
 from perdure.client.schedules import ScheduleAsyncIterator, ScheduleDescription
@@ -242,3 +262,50 @@ class ToService:
     def list_activities(self, asked: ListActivitiesInput) -> ActivityExecutionAsyncIterator:
         """List activities."""
         return ActivityExecutionAsyncIterator(self._connection, asked)
+
+    # Nexus operations without a workflow
+
+    async def start_nexus_operation(
+        self, asked: StartNexusOperationInput
+    ) -> NexusOperationHandle[Any]:
+        """Start an operation."""
+        run_id = await acting_on_nexus_operations.start(self._connection, asked)
+        return NexusOperationHandle(
+            self._connection,
+            asked.id,
+            run_id=run_id or None,
+            result_type=asked.result_type,
+            endpoint=asked.endpoint,
+            service=asked.service,
+            operation=asked.operation,
+        )
+
+    async def describe_nexus_operation(
+        self, asked: DescribeNexusOperationInput
+    ) -> NexusOperationExecutionDescription:
+        """Describe an operation."""
+        return await acting_on_nexus_operations.describe(self._connection, asked)
+
+    async def get_nexus_operation_result(self, asked: GetNexusOperationResultInput) -> Any:
+        """Wait for the result of an operation."""
+        return await acting_on_nexus_operations.result(self._connection, asked)
+
+    async def cancel_nexus_operation(self, asked: CancelNexusOperationInput) -> None:
+        """Ask an operation to stop."""
+        await acting_on_nexus_operations.cancel(self._connection, asked)
+
+    async def terminate_nexus_operation(self, asked: TerminateNexusOperationInput) -> None:
+        """End an operation."""
+        await acting_on_nexus_operations.terminate(self._connection, asked)
+
+    def list_nexus_operations(
+        self, asked: ListNexusOperationsInput
+    ) -> NexusOperationExecutionAsyncIterator:
+        """List operations."""
+        return NexusOperationExecutionAsyncIterator(self._connection, asked)
+
+    async def count_nexus_operations(
+        self, asked: CountNexusOperationsInput
+    ) -> NexusOperationExecutionCount:
+        """Count operations."""
+        return await acting_on_nexus_operations.count(self._connection, asked)

@@ -33,7 +33,10 @@ async def ask(connection: Connection, query: QueryWorkflowInput) -> Any:
             "QueryWorkflow", request, QueryWorkflowResponse, query.rpc_metadata, query.rpc_timeout
         )
     except RPCError as error:
-        raise _query_error(error) from error
+        raised = _query_error(error)
+        if raised is error:
+            raise
+        raise raised from error
     if response.HasField("query_rejected"):
         status = response.query_rejected.status
         known = status in WorkflowExecutionStatus._value2member_map_

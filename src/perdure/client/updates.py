@@ -104,7 +104,10 @@ class WorkflowUpdateHandle(Generic[Result]):
                 long_poll=True,
             )
         except (RPCError, asyncio.CancelledError) as error:
-            raise _update_error(error) from error
+            raised = _update_error(error)
+            if raised is error:
+                raise
+            raise raised from error
         return response.outcome if response.HasField("outcome") else None
 
 
@@ -173,7 +176,10 @@ async def _sent(
                 long_poll=True,
             )
         except (RPCError, asyncio.CancelledError) as error:
-            raise _update_error(error) from error
+            raised = _update_error(error)
+            if raised is error:
+                raise
+            raise raised from error
         if response.stage >= wanted:
             return response
 

@@ -13,6 +13,13 @@ from perdure.common.metrics import (
     MetricHistogramTimedelta,
     MetricMeter,
 )
+from perdure.common.nexus import (
+    NexusOperationCancellationState,
+    NexusOperationExecutionStatus,
+    NexusOperationIDConflictPolicy,
+    NexusOperationIDReusePolicy,
+    PendingNexusOperationExecutionState,
+)
 from perdure.common.policies import (
     ActivityIDConflictPolicy,
     ActivityIDReusePolicy,
@@ -58,7 +65,12 @@ __all__ = [
     "MetricHistogramFloat",
     "MetricHistogramTimedelta",
     "MetricMeter",
+    "NexusOperationCancellationState",
+    "NexusOperationExecutionStatus",
+    "NexusOperationIDConflictPolicy",
+    "NexusOperationIDReusePolicy",
     "OneTimeVersioningOverride",
+    "PendingNexusOperationExecutionState",
     "PinnedVersioningOverride",
     "Priority",
     "QueryRejectCondition",

@@ -34,7 +34,7 @@ class WorkflowRunOperationContext(StartOperationContext):
     """The context of an operation that is a workflow."""
 
     @classmethod
-    def _of(cls, context: StartOperationContext) -> Self:
+    def _from_start_operation_context(cls, context: StartOperationContext) -> Self:
         return cls(**vars(context))
 
     @property
@@ -120,7 +120,7 @@ class TemporalStartOperationContext(StartOperationContext):
     """The context of an operation that is started by way of a `TemporalNexusClient`."""
 
     @classmethod
-    def _of(cls, context: StartOperationContext) -> Self:
+    def _from_start_operation_context(cls, context: StartOperationContext) -> Self:
         return cls(**vars(context))
 
 
@@ -128,7 +128,7 @@ class TemporalCancelOperationContext(CancelOperationContext):
     """The context of the cancellation of such an operation."""
 
     @classmethod
-    def _of(cls, context: CancelOperationContext) -> Self:
+    def _from_cancel_operation_context(cls, context: CancelOperationContext) -> Self:
         return cls(**vars(context))
 
 

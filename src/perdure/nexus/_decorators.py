@@ -60,16 +60,16 @@ def workflow_run_operation(start: Any = None, *, name: str | None = None) -> Any
     """
 
     def decorate(method: Any) -> Any:
-        types = _types_of(method, (WorkflowRunOperationContext,), WorkflowHandle)
-
-        def factory(service: Any) -> OperationHandler[Any, Any]:
-            return WorkflowRunOperationHandler(functools.partial(method, service))
-
         if not _is_async(method):
             raise RuntimeError(
                 f"{method} is not an `async def` method. @workflow_run_operation must decorate an "
                 "`async def` start method."
             )
+        types = _types_of(method, (WorkflowRunOperationContext,), WorkflowHandle)
+
+        def factory(service: Any) -> OperationHandler[Any, Any]:
+            return WorkflowRunOperationHandler(functools.partial(method, service))
+
         return _attached(method, factory, name, types)
 
     return decorate if start is None else decorate(start)

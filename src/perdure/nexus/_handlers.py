@@ -49,7 +49,9 @@ class WorkflowRunOperationHandler(OperationHandler[_Input_contra, _Output_co]):
         input: _Input_contra,  # noqa: A002 -- the mirrored name
     ) -> StartOperationResultAsync:
         """Starts the workflow. Raises RuntimeError when the method returns something else."""
-        handle = await self._start(WorkflowRunOperationContext._of(ctx), input)
+        handle = await self._start(
+            WorkflowRunOperationContext._from_start_operation_context(ctx), input
+        )
         if not isinstance(handle, WorkflowHandle):
             raise RuntimeError(
                 f"Expected {handle} to be a nexus.WorkflowHandle, but got {type(handle)}. "
@@ -127,7 +129,9 @@ class TemporalOperationHandler(OperationHandler[_Input_contra, _Output_co], ABC)
     ) -> StartOperationResultSync[_Output_co] | StartOperationResultAsync:
         """Starts the operation."""
         result = await self.start_operation(
-            TemporalStartOperationContext._of(ctx), OperationClient(ctx), input
+            TemporalStartOperationContext._from_start_operation_context(ctx),
+            OperationClient(ctx),
+            input,
         )
         return result._to_nexus_result()
 
@@ -137,7 +141,7 @@ class TemporalOperationHandler(OperationHandler[_Input_contra, _Output_co], ABC)
             decoded = OperationToken.decode(token)
         except TypeError as error:
             raise _broken_token("Unable to decode operation token to cancel") from error
-        context = TemporalCancelOperationContext._of(ctx)
+        context = TemporalCancelOperationContext._from_cancel_operation_context(ctx)
         match decoded.type:
             case OperationTokenType.WORKFLOW:
                 options = CancelWorkflowRunOptions(workflow_id=decoded.workflow_id or "")
