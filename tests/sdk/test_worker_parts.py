@@ -405,7 +405,6 @@ def test_a_cancellation_that_comes_after_the_function_raises_nothing() -> None:
 
 NOT_YET = frozenset(
     {
-        "tuner",
         "plugin_shutdown_timeout",
         "use_worker_versioning",
         "max_workflow_task_external_storage_concurrency",

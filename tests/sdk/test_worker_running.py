@@ -277,7 +277,7 @@ def sync_method(self: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        ({}, ValueError, "At least one activity or workflow"),
+        ({}, ValueError, "At least one activity, Nexus service, or workflow"),
         (
             {"workflows": [programs.Greeting, programs.Greeting]},
             ValueError,

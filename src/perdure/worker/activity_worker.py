@@ -46,7 +46,7 @@ from perdure.worker.polling import forget
 from perdure.worker.port import PayloadLimits, TaskSource
 from perdure.worker.process_activity import ProcessCall
 from perdure.worker.shared_state import OwnStateManager, SharedStateManager
-from perdure.worker.slots import Slots
+from perdure.worker.slots import TaskSlots
 from perdure.worker.thread_activity import ThreadCancellation, in_thread
 
 _log = logging.getLogger("perdure.worker")
@@ -66,7 +66,7 @@ class ActivityWorker:
         *,
         source: TaskSource,
         client: Client,
-        slots: Slots,
+        slots: TaskSlots,
         definitions: ActivityDefinitions,
         executor: Executor | None,
         shared_state_manager: SharedStateManager | None,
@@ -125,6 +125,7 @@ class ActivityWorker:
     def accept(self, task: PollActivityTaskQueueResponse) -> None:
         """Begins an activity, in a place that was taken for it."""
         attempt = ActivityAttempt(task, self._options)
+        self._slots.use(attempt)
         name = f"perdure activity {task.activity_type.name} {task.activity_id}"
         running = asyncio.create_task(self._work(attempt), name=name)
         self._attempts[running] = attempt
@@ -177,6 +178,8 @@ class ActivityWorker:
     async def _work(self, attempt: ActivityAttempt) -> None:
         try:
             report = await self._outcome(attempt)
+            if isinstance(report, RespondActivityTaskFailedRequest):
+                self._slots.failed += 1
             try:
                 await self._send(attempt, report)
             except RPCError as error:
@@ -193,7 +196,7 @@ class ActivityWorker:
                 error.message,
             )
         finally:
-            self._slots.give_back()
+            self._slots.give_back(attempt)
 
     async def _outcome(self, attempt: ActivityAttempt) -> _Report | None:
         """Runs the function; what to report, None for what is reported from elsewhere."""

@@ -17,9 +17,8 @@ from perdure.worker.interceptor import Interceptor
 from perdure.worker.plugin import Plugin
 from perdure.worker.runners import WorkflowRunner
 from perdure.worker.shared_state import SharedStateManager
+from perdure.worker.tuning import SLOTS_DEFAULT, SLOTS_MAX_BY_RESOURCES, WorkerTuner, slots_max
 
-TASKS_MAX: Final = 100
-"""So many workflow tasks, and so many activities, at once, unless the worker is told otherwise."""
 POLLS: Final = 5
 
 
@@ -64,6 +63,7 @@ class WorkerConfig(TypedDict, total=False):
     max_concurrent_workflow_tasks: int | None
     max_concurrent_activities: int | None
     max_concurrent_local_activities: int | None
+    tuner: WorkerTuner | None
     max_concurrent_workflow_task_polls: int | None
     nonsticky_to_sticky_poll_ratio: float
     max_concurrent_activity_task_polls: int | None
@@ -92,23 +92,58 @@ class WorkerConfig(TypedDict, total=False):
     disable_payload_error_limit: bool
 
 
+def tuner_of(config: WorkerConfig) -> WorkerTuner:
+    """What decides how many tasks there are at once."""
+    return config["tuner"] or WorkerTuner.create_fixed(
+        workflow_slots=config["max_concurrent_workflow_tasks"],
+        activity_slots=config["max_concurrent_activities"],
+        local_activity_slots=config["max_concurrent_local_activities"],
+        nexus_slots=config["max_concurrent_nexus_tasks"],
+    )
+
+
+def activities_max(config: WorkerConfig) -> int:
+    """How many activities there can be at once, as far as that is known."""
+    return slots_max(tuner_of(config)._activity) or SLOTS_MAX_BY_RESOURCES
+
+
 def warn(config: WorkerConfig) -> None:
     """Warns of parts that fit together badly."""
-    threads = getattr(config["activity_executor"], "_max_workers", None)
-    wanted = config["max_concurrent_activities"] or TASKS_MAX
-    if config["activities"] and threads is not None and threads < wanted:
-        warnings.warn(
-            f"Worker max_concurrent_activities is {wanted} but activity_executor's max_workers is "
-            f"only {threads}",
-            stacklevel=3,
-        )
+    tuner = tuner_of(config)
+    pools = (
+        ("activities", "max_concurrent_activities", "activity_executor", tuner._activity),
+        (
+            "nexus_service_handlers",
+            "max_concurrent_nexus_tasks",
+            "nexus_task_executor",
+            tuner._nexus,
+        ),
+    )
+    for what, limit, executor, supplier in pools:
+        threads = getattr(config[executor], "_max_workers", None)  # type: ignore[literal-required]
+        wanted = slots_max(supplier) or 0
+        if config[what] and isinstance(threads, int) and threads < wanted:  # type: ignore[literal-required]
+            warnings.warn(
+                f"Worker {limit} is {wanted} but {executor}'s max_workers is only {threads}",
+                stacklevel=3,
+            )
 
 
 def check(config: WorkerConfig) -> None:
     """Raises ValueError when the parts do not fit together."""
     keeps_runs = config["max_cached_workflows"] > 0
     deployment = config["deployment_config"]
+    limits = (
+        config["max_concurrent_workflow_tasks"],
+        config["max_concurrent_activities"],
+        config["max_concurrent_local_activities"],
+        config["max_concurrent_nexus_tasks"],
+    )
+    tuner = tuner_of(config)
     wrong = {
+        "Cannot specify max_concurrent_workflow_tasks, max_concurrent_activities, "
+        "max_concurrent_local_activities, or max_concurrent_nexus_tasks when also specifying "
+        "tuner": config["tuner"] is not None and any(limits),
         "deployment_config cannot be used with build_id or use_worker_versioning": (
             deployment is not None and bool(config["build_id"])
         ),
@@ -121,7 +156,7 @@ def check(config: WorkerConfig) -> None:
             config["activities"] or config["nexus_service_handlers"] or config["workflows"]
         ),
         "max_concurrent_workflow_tasks must be at least 2 if max_cached_workflows is nonzero": (
-            keeps_runs and (config["max_concurrent_workflow_tasks"] or TASKS_MAX) < 2
+            keeps_runs and (slots_max(tuner._workflow) or SLOTS_DEFAULT) < 2
         ),
         "max_concurrent_workflow_task_polls must be at least 2 if max_cached_workflows is "
         "nonzero": keeps_runs and config["max_concurrent_workflow_task_polls"] == 1,
@@ -131,7 +166,7 @@ def check(config: WorkerConfig) -> None:
         ),
         "max_cached_workflows must not be negative": config["max_cached_workflows"] < 0,
         "max_concurrent_activities must be positive": (
-            (config["max_concurrent_activities"] or TASKS_MAX) < 1
+            (slots_max(tuner._activity) or SLOTS_DEFAULT) < 1
         ),
     }
     for problem, present in wrong.items():
@@ -144,7 +179,7 @@ def workflow_polls(config: WorkerConfig) -> tuple[int, int]:
     count, count_max = _counts(
         config["max_concurrent_workflow_task_polls"],
         config["workflow_task_poller_behavior"],
-        config["max_concurrent_workflow_tasks"] or TASKS_MAX,
+        slots_max(tuner_of(config)._workflow) or SLOTS_DEFAULT,
     )
     at_least = 2 if config["max_cached_workflows"] else 1  # one for each queue
     return max(count, at_least), max(count_max, at_least)
@@ -155,7 +190,7 @@ def activity_polls(config: WorkerConfig) -> tuple[int, int]:
     return _counts(
         config["max_concurrent_activity_task_polls"],
         config["activity_task_poller_behavior"],
-        config["max_concurrent_activities"] or TASKS_MAX,
+        slots_max(tuner_of(config)._activity) or SLOTS_DEFAULT,
     )
 
 
@@ -164,7 +199,7 @@ def nexus_polls(config: WorkerConfig) -> tuple[int, int]:
     return _counts(
         None,
         config["nexus_task_poller_behavior"],
-        config["max_concurrent_nexus_tasks"] or TASKS_MAX,
+        slots_max(tuner_of(config)._nexus) or SLOTS_DEFAULT,
     )
 
 

@@ -32,7 +32,7 @@ from perdure._replay.runner import WorkflowRunner
 from perdure.activity import ActivityCancellationDetails
 from perdure.common import RetryPolicy
 from perdure.worker.activity_attempt import ActivityAttempt
-from perdure.worker.slots import Slots
+from perdure.worker.slots import TaskSlots
 
 HELD_SHARE_MAX: Final = 0.8
 """A task is answered when so much of its time has passed."""
@@ -97,7 +97,7 @@ class RunLocals:
 class LocalActivities:
     """Runs the local activities of one worker."""
 
-    def __init__(self, runner: LocalRunner, slots: Slots, stopping: asyncio.Event) -> None:
+    def __init__(self, runner: LocalRunner, slots: TaskSlots, stopping: asyncio.Event) -> None:
         self._runner = runner
         self._slots = slots
         self._stopping = stopping
@@ -226,9 +226,10 @@ class LocalActivities:
             return _timed_out(_SCHEDULE_TO_START)
         offer.started_time.GetCurrentTime()
         attempt = self._runner.local_attempt(offer)
+        self._slots.use(attempt)
         execution.attempt = attempt
         running = asyncio.ensure_future(self._runner.run_local(attempt))
-        running.add_done_callback(lambda _: self._slots.give_back())
+        running.add_done_callback(lambda _: self._slots.give_back(attempt))
         seconds, kind = _time_left(request, scheduled_ns)
         await asyncio.wait([running], timeout=seconds)
         execution.attempt = None

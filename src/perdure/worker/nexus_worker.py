@@ -70,7 +70,7 @@ from perdure.worker.nexus_task import (
 )
 from perdure.worker.polling import forget
 from perdure.worker.port import TaskSource
-from perdure.worker.slots import Slots
+from perdure.worker.slots import TaskSlots
 
 _Result = TypeVar("_Result")
 _log = logging.getLogger("perdure.worker")
@@ -93,7 +93,7 @@ class NexusWorker:
         *,
         source: TaskSource,
         client: Client,
-        slots: Slots,
+        slots: TaskSlots,
         handler: Handler,
         task_queue: str,
     ) -> None:
@@ -109,6 +109,7 @@ class NexusWorker:
 
     def accept(self, task: PollNexusTaskQueueResponse) -> None:
         """Begins a task, in a place that was taken for it."""
+        self._slots.use(task)
         kept = RunningTask(TaskCancellation())
         kept.running = asyncio.create_task(self._work(task, kept), name="perdure nexus task")
         self._tasks.add(kept)
@@ -153,7 +154,7 @@ class NexusWorker:
         finally:
             if timer is not None:
                 timer.cancel()
-            self._slots.give_back()
+            self._slots.give_back(task)
 
     async def _send(
         self, answer: RespondNexusTaskCompletedRequest | RespondNexusTaskFailedRequest

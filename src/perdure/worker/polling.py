@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Generic, TypeVar
 
 from perdure.service import RPCError, RPCStatusCode
-from perdure.worker.slots import Slots
+from perdure.worker.slots import TaskSlots
 
 _log = logging.getLogger("perdure.worker")
 
@@ -54,7 +54,7 @@ class Pollers(Generic[_Task]):
         name: str,
         count: int,
         count_max: int,
-        slots: Slots,
+        slots: TaskSlots,
         next_task: Callable[[], Awaitable[_Task | None]],
         accept: Callable[[_Task], None],
         permit: Callable[[], Awaitable[None]] | None = None,

@@ -54,6 +54,10 @@ class TaskSource(Protocol):
         """
         ...
 
+    def next_workflow_poll_is_sticky(self) -> bool:
+        """Whether the next poll for a workflow task is for the worker's own queue."""
+        ...
+
     async def next_activity_task(self) -> PollActivityTaskQueueResponse | None:
         """The next activity; None when there was none in time."""
         ...

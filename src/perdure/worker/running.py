@@ -20,8 +20,8 @@ from perdure.service import RPCError
 from perdure.worker.activity_definitions import ActivityDefinitions
 from perdure.worker.activity_worker import ActivityWorker
 from perdure.worker.config import (
-    TASKS_MAX,
     WorkerConfig,
+    activities_max,
     activity_polls,
     nexus_polls,
     workflow_polls,
@@ -29,9 +29,10 @@ from perdure.worker.config import (
 from perdure.worker.deadlock import DeadlockWatch
 from perdure.worker.deployment import default_behavior_of, options_of
 from perdure.worker.interceptor import interceptors_of, workflow_interceptors
+from perdure.worker.places import places_of
 from perdure.worker.polling import Pollers, Rate
 from perdure.worker.port import PayloadLimits, TaskSource
-from perdure.worker.slots import Slots
+from perdure.worker.slots import TaskSlots
 from perdure.worker.unary import UnaryTaskSource, WorkerIdentity
 from perdure.worker.workflow_definitions import WorkflowDefinitions
 from perdure.worker.workflow_worker import WorkflowWorker
@@ -79,10 +80,11 @@ class RunningWorker:
         self._interceptors = interceptors_of(
             config["client"].config(active_config=True)["interceptors"], config["interceptors"]
         )
-        self._workflow_slots = Slots(config["max_concurrent_workflow_tasks"] or TASKS_MAX)
-        self._activity_slots = Slots(config["max_concurrent_activities"] or TASKS_MAX)
-        self._local_slots = Slots(config["max_concurrent_local_activities"] or TASKS_MAX)
-        self._nexus_slots = Slots(config["max_concurrent_nexus_tasks"] or TASKS_MAX)
+        places = places_of(config, build_id, self._source.next_workflow_poll_is_sticky)
+        self._workflow_slots = places.workflow
+        self._activity_slots = places.activity
+        self._local_slots = places.local_activity
+        self._nexus_slots = places.nexus
         self._watch = None if config["debug_mode"] else DeadlockWatch(DEADLOCK_SECONDS)
         self._activity_worker = self._make_activity_worker(activities)
         self._workflow_worker = self._make_workflow_worker(workflows, activities)
@@ -216,7 +218,7 @@ class RunningWorker:
             executor=config["activity_executor"],
             shared_state_manager=config["shared_state_manager"],
             task_queue=config["task_queue"],
-            threads_max=config["max_concurrent_activities"] or TASKS_MAX,
+            threads_max=activities_max(config),
             heartbeat_interval=config["default_heartbeat_throttle_interval"],
             heartbeat_interval_max=config["max_heartbeat_throttle_interval"],
             interceptors=self._interceptors,
@@ -349,7 +351,7 @@ class RunningWorker:
 class _EagerStart:
     """A place for the first task of a workflow that a client of this process starts."""
 
-    def __init__(self, worker: WorkflowWorker, slots: Slots) -> None:
+    def __init__(self, worker: WorkflowWorker, slots: TaskSlots) -> None:
         self._worker = worker
         self._slots = slots
 

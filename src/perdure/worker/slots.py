@@ -1,17 +1,67 @@
-"""Places for tasks: how many a worker works on at once."""
+"""Places for tasks: how many a worker works on at once.
+
+A place is taken before a task is asked for, used once there is a task, and given back when that is
+done, or when there was none.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import Any, Protocol
+
+
+class TaskSlots(Protocol):
+    """Places, whoever decides how many there are. What uses one is told apart by identity."""
+
+    kind: str
+    """What decides how many there are, as the service is told."""
+    used: int
+    """How many tasks are being worked on."""
+    processed: int
+    """How many tasks are done."""
+    failed: int
+    """How many of those came to nothing."""
+
+    @property
+    def available(self) -> int:
+        """How many tasks more there could be, as far as that is known."""
+        ...
+
+    def try_take(self) -> bool:
+        """Takes a place if one is free and nobody waits for it."""
+        ...
+
+    async def take(self) -> None:
+        """Waits for a place."""
+        ...
+
+    def use(self, task: Any) -> None:
+        """The task is worked on in a place that was taken."""
+        ...
+
+    def give_back(self, task: Any = None) -> None:
+        """Frees the place of a task that is done, or one for which there was no task."""
+        ...
 
 
 class Slots:
     """A number of places. Whoever waits is served in turn."""
 
+    kind = "Fixed"
+
     def __init__(self, count: int) -> None:
+        self._count = count
         self._free = count
         self._waiters: deque[asyncio.Future[None]] = deque()
+        self.used = 0
+        self.processed = 0
+        self.failed = 0
+
+    @property
+    def available(self) -> int:
+        """How many tasks more there could be."""
+        return self._count - self.used
 
     def try_take(self) -> bool:
         """Takes a place if one is free and nobody waits for it."""
@@ -35,8 +85,16 @@ class Slots:
                 self._waiters.remove(waiter)
             raise
 
-    def give_back(self) -> None:
+    def use(self, task: Any) -> None:
+        """The task is worked on in a place that was taken."""
+        del task
+        self.used += 1
+
+    def give_back(self, task: Any = None) -> None:
         """Frees a place, or hands it to whoever has waited longest."""
+        if task is not None:
+            self.used -= 1
+            self.processed += 1
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():

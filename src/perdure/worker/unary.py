@@ -173,9 +173,8 @@ class UnaryTaskSource:
 
     async def next_workflow_task(self) -> PollWorkflowTaskQueueResponse | None:
         """Polls the task queue as long as too few do, else the sticky queue."""
+        normal = not self.next_workflow_poll_is_sticky()
         self._workflow_polls += 1
-        share = self._workflow_polls * self._worker.workflow_polls_normal_share
-        normal = self._worker.sticky_queue is None or self._normal_polls < max(1, int(share))
         self._normal_polls += normal
         try:
             task = await self._poll(
@@ -187,6 +186,11 @@ class UnaryTaskSource:
             self._workflow_polls -= 1
             self._normal_polls -= normal
         return task if task.task_token else None
+
+    def next_workflow_poll_is_sticky(self) -> bool:
+        """Whether enough polls are at the task queue already."""
+        share = (self._workflow_polls + 1) * self._worker.workflow_polls_normal_share
+        return self._worker.sticky_queue is not None and self._normal_polls >= max(1, int(share))
 
     async def next_activity_task(self) -> PollActivityTaskQueueResponse | None:
         """Polls the task queue."""

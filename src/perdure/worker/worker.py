@@ -34,6 +34,7 @@ from perdure.worker.runners import (
 )
 from perdure.worker.running import RunningWorker
 from perdure.worker.shared_state import SharedStateManager
+from perdure.worker.tuning import WorkerTuner
 from perdure.worker.workflow_definitions import WorkflowDefinitions
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Worker:
         max_concurrent_activities: int | None = None,
         max_concurrent_local_activities: int | None = None,
         max_concurrent_nexus_tasks: int | None = None,
+        tuner: WorkerTuner | None = None,
         max_concurrent_workflow_task_polls: int | None = None,
         nonsticky_to_sticky_poll_ratio: float = 0.2,
         max_concurrent_activity_task_polls: int | None = None,
@@ -103,6 +105,7 @@ class Worker:
           functions must be picklable. Without one, the worker makes as many threads as needed.
         - `workflow_task_executor` is accepted and not used: workflow code runs on the event loop.
         - `deployment_config` makes the worker one of a version of a worker deployment.
+        - `tuner` says how many tasks there may be at once, instead of the numbers.
         - `max_cached_workflows` runs are kept between two tasks, within a budget of memory.
         - `debug_mode` (or PERDURE_DEBUG in the environment) lets workflow code block, as a debugger
           does, and warns of what `perdure check` finds in the files of the workflows.

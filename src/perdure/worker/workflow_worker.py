@@ -50,7 +50,7 @@ from perdure.worker.deadlock import DeadlockError, DeadlockWatch
 from perdure.worker.limits import PayloadsTooLargeError, check_payloads, is_too_large
 from perdure.worker.local_activities import LocalActivities, LocalRunner, RunLocals
 from perdure.worker.port import PayloadLimits, TaskSource
-from perdure.worker.slots import Slots
+from perdure.worker.slots import TaskSlots
 
 _Result = TypeVar("_Result")
 _log = logging.getLogger("perdure.worker")
@@ -92,7 +92,7 @@ class WorkflowWorker:
         self,
         *,
         source: TaskSource,
-        slots: Slots,
+        slots: TaskSlots,
         options: RunnerOptions,
         data_converter: DataConverter,
         runs_kept_max: int,
@@ -100,7 +100,7 @@ class WorkflowWorker:
         eager_activities_max: int,
         watch: DeadlockWatch | None,
         local_runner: LocalRunner | None,
-        local_slots: Slots,
+        local_slots: TaskSlots,
     ) -> None:
         self._source = source
         self._slots = slots
@@ -123,6 +123,7 @@ class WorkflowWorker:
 
     def accept(self, task: PollWorkflowTaskQueueResponse) -> None:
         """Works on a task, in a place that was taken for it."""
+        self._slots.use(task)
         name = f"perdure workflow task {task.workflow_execution.workflow_id}"
         working = asyncio.create_task(self._work(task), name=name)
         self._tasks.add(working)
@@ -158,7 +159,7 @@ class WorkflowWorker:
             )
         finally:
             self._cache.leave(run, history_bytes)
-            self._slots.give_back()
+            self._slots.give_back(first)
 
     async def _answer(
         self, run: CachedRun, task: PollWorkflowTaskQueueResponse
@@ -179,6 +180,7 @@ class WorkflowWorker:
             case QueryAnswer():
                 await self._answer_query(task, outcome.result, codec)
             case TaskFailure():
+                self._slots.failed += 1
                 run.evict()
                 await self._fail(task, outcome, codec)
         return None
