@@ -30,6 +30,7 @@ BROAD_EXCEPT_BOUNDARIES: dict[str, str] = {
     "src/perdure/worker/heartbeats.py": "the user's payload codec",
     "src/perdure/worker/nexus_task.py": "the user's codec and converters",
     "src/perdure/worker/nexus_worker.py": "the user's handlers and converters",
+    "src/perdure/worker/supplied_slots.py": "the user's slot supplier",
     "src/perdure/worker/worker.py": "the user's on_fatal_error",
     "src/perdure/server/app.py": "start-up: the store is let go of first",
     "src/perdure/server/engine/committer.py": "sealing: one bad write is lost alone",
