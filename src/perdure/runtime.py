@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -142,12 +143,14 @@ class Runtime:
     ) -> None:
         """Raises what the address of its metrics raises, and ValueError for a negative interval.
 
-        `worker_heartbeat_interval` and `disable_environment_info` are accepted and not used:
-        workers tell the service nothing of their machine.
+        Workers tell the service every `worker_heartbeat_interval` how they fare, None never; what
+        they run on too, unless `disable_environment_info`.
         """
         if worker_heartbeat_interval is not None and worker_heartbeat_interval <= timedelta():
             raise ValueError("worker_heartbeat_interval must be positive")
-        del disable_environment_info
+        self._worker_heartbeat_interval = worker_heartbeat_interval
+        self._tells_environment = not disable_environment_info
+        self._grouping_key = str(uuid.uuid4())
         self._sink = _sink_of(telemetry)
         self._attributes: MetricAttributes = (
             {"service_name": SERVICE_NAME} if telemetry.attach_service_name else {}

@@ -48,6 +48,10 @@ class RunCache:
         self._runs_max = runs_max
         self._bytes_max = bytes_max
         self._bytes_estimated = 0
+        self.hits = 0
+        """So many tasks went on where their run stood."""
+        self.misses = 0
+        """For so many the history had to be read."""
 
     def __len__(self) -> int:
         return len(self._runs)

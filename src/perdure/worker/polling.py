@@ -45,6 +45,18 @@ QUIET_FAILURES: Final = 2
 """So many failures in a row may be a server that restarts; further ones are worth a warning."""
 
 
+class PollCount:
+    """The polls for tasks of one kind at one queue."""
+
+    __slots__ = ("current", "is_autoscaling", "last_task_ns")
+
+    def __init__(self) -> None:
+        self.current = 0
+        self.is_autoscaling = False
+        self.last_task_ns = 0
+        """When one brought a task; zero before the first."""
+
+
 class Pollers(Generic[_Task]):
     """Some loops that take a place, wait for a task, and hand it over along with the place."""
 

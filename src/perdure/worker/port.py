@@ -8,8 +8,9 @@ service refused, or stayed away for longer than it makes sense to wait.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from temporalio.api.worker.v1 import WorkerHeartbeat
 from temporalio.api.workflowservice.v1 import (
     GetWorkflowExecutionHistoryRequest,
     GetWorkflowExecutionHistoryResponse,
@@ -30,6 +31,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from perdure.service import ServiceClient
+from perdure.worker.polling import PollCount
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,22 @@ class PayloadLimits:
     """Of the values of one field: an input, a result, details."""
 
 
+class Polls(NamedTuple):
+    """The polls that are open, by the kind of their tasks."""
+
+    workflow: PollCount
+    sticky: PollCount
+    """For workflow tasks, at the worker's own queue."""
+    activity: PollCount
+    nexus: PollCount
+
+
 class TaskSource(Protocol):
     """What a worker needs of the service."""
+
+    polls: Polls
+    takes_heartbeats: bool
+    """Whether the service wants to know how workers fare, once it is open."""
 
     async def open(self) -> PayloadLimits:
         """Get ready to give tasks."""
@@ -121,8 +137,12 @@ class TaskSource(Protocol):
         """Calls that begin from now on go to this service."""
         ...
 
-    async def stop_giving(self) -> bool:
-        """Tell the service that the worker goes.
+    async def record_worker_heartbeat(self, told: WorkerHeartbeat) -> None:
+        """Tell the service how the worker fares."""
+        ...
+
+    async def stop_giving(self, told: WorkerHeartbeat | None = None) -> bool:
+        """Tell the service that the worker goes, and how it fared.
 
         Answers go on to be taken. True: calls that wait for tasks will end by themselves; they may
         bring a last one. False: cancel them.

@@ -7,19 +7,22 @@ import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.enums.v1 import TaskQueueType, WorkerStatus
+from temporalio.api.worker.v1 import WorkerHeartbeat
 from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueResponse,
     PollNexusTaskQueueResponse,
     PollWorkflowTaskQueueResponse,
 )
 
-from perdure._replay.api import RunnerOptions
+from perdure._replay.api import SDK_VERSION, RunnerOptions
 from perdure.client import Client
+from perdure.runtime import Runtime
 from perdure.service import RPCError
 from perdure.worker.activity_definitions import ActivityDefinitions
 from perdure.worker.activity_worker import ActivityWorker
 from perdure.worker.config import (
+    PollerBehaviorAutoscaling,
     WorkerConfig,
     activities_max,
     activity_polls,
@@ -32,6 +35,7 @@ from perdure.worker.interceptor import interceptors_of, workflow_interceptors
 from perdure.worker.places import places_of
 from perdure.worker.polling import Pollers, Rate
 from perdure.worker.port import PayloadLimits, TaskSource
+from perdure.worker.report import Whoami, Work, WorkerReport
 from perdure.worker.slots import TaskSlots
 from perdure.worker.unary import UnaryTaskSource, WorkerIdentity
 from perdure.worker.workflow_definitions import WorkflowDefinitions
@@ -74,9 +78,8 @@ class RunningWorker:
         self._config = config
         self._build_id = build_id
         self._loop = asyncio.get_running_loop()
-        self._source: TaskSource = UnaryTaskSource(
-            config["client"].service_client, self._identity()
-        )
+        self._who = self._identity()
+        self._source: TaskSource = UnaryTaskSource(config["client"].service_client, self._who)
         self._interceptors = interceptors_of(
             config["client"].config(active_config=True)["interceptors"], config["interceptors"]
         )
@@ -92,6 +95,8 @@ class RunningWorker:
         self._activity_pollers: Pollers[PollActivityTaskQueueResponse] | None = None
         self._nexus_worker = self._make_nexus_worker(nexus_handler)
         self._nexus_pollers: Pollers[PollNexusTaskQueueResponse] | None = None
+        self._report: WorkerReport | None = None
+        self._telling: asyncio.Task[None] | None = None
 
     # Life
 
@@ -113,6 +118,7 @@ class RunningWorker:
             self._start_activity_polls(self._activity_worker)
         if self._nexus_worker is not None:
             self._start_nexus_polls(self._nexus_worker)
+        self._start_telling()
 
     async def failed(self) -> None:
         """Waits until the worker cannot go on, and raises why."""
@@ -155,7 +161,7 @@ class RunningWorker:
         # A poll that the service ends must not be begun anew, as if the worker stayed.
         for pollers in self._pollers():
             pollers.stop_polling()
-        polls_end = await self._source.stop_giving()
+        polls_end = await self._source.stop_giving(await self._stop_telling())
         seconds = LAST_TASKS_SECONDS if polls_end else 0.0
         graceful = self._config["graceful_shutdown_timeout"]
         deadline = self._loop.time() + graceful.total_seconds()
@@ -327,6 +333,60 @@ class RunningWorker:
             accept=worker.accept,
         )
         self._nexus_pollers.start()
+
+    # How it fares
+
+    def _start_telling(self) -> None:
+        runtime = self._config["client"].service_client.config.runtime
+        assert runtime is not None
+        interval = runtime._worker_heartbeat_interval
+        if interval is None or not self._source.takes_heartbeats:
+            return
+        for polls, behavior in (
+            (self._source.polls.workflow, self._config["workflow_task_poller_behavior"]),
+            (self._source.polls.sticky, self._config["workflow_task_poller_behavior"]),
+            (self._source.polls.activity, self._config["activity_task_poller_behavior"]),
+            (self._source.polls.nexus, self._config["nexus_task_poller_behavior"]),
+        ):
+            polls.is_autoscaling = isinstance(behavior, PollerBehaviorAutoscaling)
+        self._report = self._make_report(runtime)
+        self._telling = self._loop.create_task(
+            self._report.tell(interval), name="perdure worker heartbeats"
+        )
+
+    async def _stop_telling(self) -> WorkerHeartbeat | None:
+        """The last that there is to tell."""
+        if self._telling is None or self._report is None:
+            return None
+        self._telling.cancel()
+        await asyncio.gather(self._telling, return_exceptions=True)
+        if not self._report.has_told:
+            return None
+        return self._report.next(WorkerStatus.WORKER_STATUS_SHUTTING_DOWN)
+
+    def _make_report(self, runtime: Runtime) -> WorkerReport:
+        config = self._config
+        deployment = config["deployment_config"]
+        takes = set(self._who.task_types)
+        return WorkerReport(
+            Whoami(
+                instance_key=self._who.instance_key,
+                identity=self._who.identity,
+                task_queue=config["task_queue"],
+                build_id=self._build_id,
+                deployment_name=deployment.version.deployment_name if deployment else "",
+                sdk_version=SDK_VERSION,
+                grouping_key=runtime._grouping_key,
+                plugins=[plugin.name() for plugin in config["plugins"]],
+                tells_environment=runtime._tells_environment,
+            ),
+            source=self._source,
+            workflow=Work(self._workflow_slots, _WORKFLOW in takes),
+            activity=Work(self._activity_slots, _ACTIVITY in takes),
+            local_activity=Work(self._local_slots, _WORKFLOW in takes),
+            nexus=Work(self._nexus_slots, _NEXUS in takes),
+            runs=None if self._workflow_worker is None else self._workflow_worker.runs,
+        )
 
     # Eager starts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +18,7 @@ from temporalio.api.common.v1 import (
 from temporalio.api.deployment.v1 import WorkerDeploymentOptions
 from temporalio.api.enums.v1 import TaskQueueKind, TaskQueueType
 from temporalio.api.taskqueue.v1 import StickyExecutionAttributes, TaskQueue, TaskQueueMetadata
+from temporalio.api.worker.v1 import WorkerHeartbeat
 from temporalio.api.workflowservice.v1 import (
     DescribeNamespaceRequest,
     DescribeNamespaceResponse,
@@ -30,6 +32,8 @@ from temporalio.api.workflowservice.v1 import (
     PollWorkflowTaskQueueResponse,
     RecordActivityTaskHeartbeatRequest,
     RecordActivityTaskHeartbeatResponse,
+    RecordWorkerHeartbeatRequest,
+    RecordWorkerHeartbeatResponse,
     RespondActivityTaskCanceledRequest,
     RespondActivityTaskCanceledResponse,
     RespondActivityTaskCompletedRequest,
@@ -51,9 +55,16 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from perdure.service import LONG_POLL_TIMEOUT_SECONDS, RPCError, ServiceClient
-from perdure.worker.port import PayloadLimits
+from perdure.worker.polling import PollCount
+from perdure.worker.port import PayloadLimits, Polls
 
 _Response = TypeVar("_Response", bound=Message)
+_Task = TypeVar(
+    "_Task",
+    PollWorkflowTaskQueueResponse,
+    PollActivityTaskQueueResponse,
+    PollNexusTaskQueueResponse,
+)
 _POLL_TIMEOUT = timedelta(seconds=LONG_POLL_TIMEOUT_SECONDS)
 _SHUTDOWN_TIMEOUT = timedelta(seconds=5)
 
@@ -95,8 +106,8 @@ class UnaryTaskSource:
     def __init__(self, service: ServiceClient, worker: WorkerIdentity) -> None:
         self._service = service
         self._worker = worker
-        self._normal_polls = 0
-        self._workflow_polls = 0
+        self.polls = Polls(PollCount(), PollCount(), PollCount(), PollCount())
+        self.takes_heartbeats = False
         self._polls_end_by_themselves = False
         self._prepare_polls()
         self._prepare_answers()
@@ -168,41 +179,40 @@ class UnaryTaskSource:
             DescribeNamespaceResponse,
         )
         capabilities = response.namespace_info.capabilities
+        self.takes_heartbeats = capabilities.worker_heartbeats
         self._polls_end_by_themselves = capabilities.worker_poll_complete_on_shutdown
         return PayloadLimits(response.namespace_info.limits.blob_size_limit_error)
 
     async def next_workflow_task(self) -> PollWorkflowTaskQueueResponse | None:
         """Polls the task queue as long as too few do, else the sticky queue."""
-        normal = not self.next_workflow_poll_is_sticky()
-        self._workflow_polls += 1
-        self._normal_polls += normal
-        try:
-            task = await self._poll(
-                "PollWorkflowTaskQueue",
-                self._poll_normal if normal else self._poll_sticky,
-                PollWorkflowTaskQueueResponse,
-            )
-        finally:
-            self._workflow_polls -= 1
-            self._normal_polls -= normal
-        return task if task.task_token else None
+        sticky = self.next_workflow_poll_is_sticky()
+        return await self._poll(
+            "PollWorkflowTaskQueue",
+            self._poll_sticky if sticky else self._poll_normal,
+            PollWorkflowTaskQueueResponse,
+            self.polls.sticky if sticky else self.polls.workflow,
+        )
 
     def next_workflow_poll_is_sticky(self) -> bool:
         """Whether enough polls are at the task queue already."""
-        share = (self._workflow_polls + 1) * self._worker.workflow_polls_normal_share
-        return self._worker.sticky_queue is not None and self._normal_polls >= max(1, int(share))
+        normal = self.polls.workflow.current
+        share = (normal + self.polls.sticky.current + 1) * self._worker.workflow_polls_normal_share
+        return self._worker.sticky_queue is not None and normal >= max(1, int(share))
 
     async def next_activity_task(self) -> PollActivityTaskQueueResponse | None:
         """Polls the task queue."""
-        task = await self._poll(
-            "PollActivityTaskQueue", self._poll_activity, PollActivityTaskQueueResponse
+        return await self._poll(
+            "PollActivityTaskQueue",
+            self._poll_activity,
+            PollActivityTaskQueueResponse,
+            self.polls.activity,
         )
-        return task if task.task_token else None
 
     async def next_nexus_task(self) -> PollNexusTaskQueueResponse | None:
         """Polls the task queue."""
-        task = await self._poll("PollNexusTaskQueue", self._poll_nexus, PollNexusTaskQueueResponse)
-        return task if task.task_token else None
+        return await self._poll(
+            "PollNexusTaskQueue", self._poll_nexus, PollNexusTaskQueueResponse, self.polls.nexus
+        )
 
     async def history_page(
         self, request: GetWorkflowExecutionHistoryRequest
@@ -213,7 +223,15 @@ class UnaryTaskSource:
             "GetWorkflowExecutionHistory", request, GetWorkflowExecutionHistoryResponse
         )
 
-    async def stop_giving(self) -> bool:
+    async def record_worker_heartbeat(self, told: WorkerHeartbeat) -> None:
+        """How the worker fares."""
+        worker = self._worker
+        request = RecordWorkerHeartbeatRequest(
+            namespace=worker.namespace, identity=worker.identity, worker_heartbeat=[told]
+        )
+        await self._call("RecordWorkerHeartbeat", request, RecordWorkerHeartbeatResponse)
+
+    async def stop_giving(self, told: WorkerHeartbeat | None = None) -> bool:
         """Say that the worker goes. A service that cannot be reached will notice by itself."""
         worker = self._worker
         request = ShutdownWorkerRequest(
@@ -224,6 +242,7 @@ class UnaryTaskSource:
             worker_instance_key=worker.instance_key,
             task_queue=worker.task_queue,
             task_queue_types=worker.task_types,
+            worker_heartbeat=told,
         )
         try:
             await self._service.call(
@@ -311,17 +330,25 @@ class UnaryTaskSource:
 
     # Calls
 
-    def _poll(
-        self, rpc: str, request: Message, response_type: type[_Response]
-    ) -> Coroutine[Any, Any, _Response]:
-        return self._service.call(
-            rpc,
-            request,
-            response_type,
-            retry=False,
-            namespace=self._worker.namespace,
-            timeout=_POLL_TIMEOUT,
-        )
+    async def _poll(
+        self, rpc: str, request: Message, response_type: type[_Task], polls: PollCount
+    ) -> _Task | None:
+        polls.current += 1
+        try:
+            task = await self._service.call(
+                rpc,
+                request,
+                response_type,
+                retry=False,
+                namespace=self._worker.namespace,
+                timeout=_POLL_TIMEOUT,
+            )
+        finally:
+            polls.current -= 1
+        if not task.task_token:
+            return None
+        polls.last_task_ns = time.time_ns()
+        return task
 
     def _call(
         self, rpc: str, request: Message, response_type: type[_Response]

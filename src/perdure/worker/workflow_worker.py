@@ -106,7 +106,7 @@ class WorkflowWorker:
         self._slots = slots
         self._options = options
         self._data_converter = data_converter
-        self._cache = RunCache(runs_kept_max)
+        self.runs = RunCache(runs_kept_max)
         self._sticky = runs_kept_max > 0
         self._eager_activities = eager_activities
         self._eager_activities_max = eager_activities_max
@@ -135,11 +135,11 @@ class WorkflowWorker:
         self._eager_activities = None
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._cache.clear()
+        self.runs.clear()
 
     async def _work(self, first: PollWorkflowTaskQueueResponse) -> None:
         """The task, and those that come along with the answers to it."""
-        run = self._cache.enter(first.workflow_execution.run_id)
+        run = self.runs.enter(first.workflow_execution.run_id)
         history_bytes = 0
         task: PollWorkflowTaskQueueResponse | None = first
         try:
@@ -158,7 +158,7 @@ class WorkflowWorker:
                 error.message,
             )
         finally:
-            self._cache.leave(run, history_bytes)
+            self.runs.leave(run, history_bytes)
             self._slots.give_back(first)
 
     async def _answer(
@@ -196,7 +196,10 @@ class WorkflowWorker:
         if run.runner is None or _begins_anew(run.runner, events):
             run.evict()
             if not events or events[0].event_id != 1:
+                self.runs.misses += 1
                 events = await self._whole_history(task, events)
+        else:
+            self.runs.hits += 1
         if codec is not None:
             await transform_all([*events, *_queries(task)], codec.decode)
             await transform_bodies(task.messages, codec.decode)
