@@ -20,6 +20,7 @@ from temporalio.api.workflowservice.v1 import (
 
 from perdure import activity, workflow
 from perdure.client import Client
+from perdure.common import RetryPolicy
 from perdure.runtime import Runtime, TelemetryConfig
 from perdure.testing import WorkflowEnvironment
 from perdure.worker import PollerBehaviorSimpleMaximum, Worker
@@ -41,7 +42,10 @@ class Greets:
     async def run(self, name: str) -> str:
         """What it says."""
         return await workflow.execute_activity(
-            greet, name, schedule_to_close_timeout=timedelta(seconds=0.5)
+            greet,
+            name,
+            schedule_to_close_timeout=timedelta(seconds=30),
+            retry_policy=RetryPolicy(maximum_attempts=1),
         )
 
 
