@@ -56,8 +56,17 @@ _TASKS = frozenset(
 )
 _BY_ITSELF = "CONTINUE_AS_NEW_INITIATOR_WORKFLOW"
 _CLOSE_TIME = "close_time"
-_PLACEHOLDER = re.compile(r"<(?:request|id)-\d+>|(?<=>):\d+:(?=0$)")
-"""Ids in the order in which they were met; also the number in a request id that is made of one."""
+_PLACEHOLDER = re.compile(
+    r"<(?:request|id)-\d+>|request-from-RespondWorkflowTaskCompleted|(?<=>):\d+:(?=0$)"
+)
+"""Ids in the order in which they were met, and what stands for one where a task came with the
+answer to the one before; also the number in a request id that is made of one."""
+WORKERS_FAULT = "the worker itself fails"
+_WORKERS_FAULTS = ("Fatal error in workflow machines", "Invalid transition in state machine")
+_ABORTED = (
+    "workflow update was aborted by closing workflow",
+    "workflow execution already completed",
+)
 
 Plain = dict[str, Any]
 
@@ -65,7 +74,7 @@ Plain = dict[str, Any]
 def canonical(seen: Seen, *, has_races: bool, has_heartbeats: bool) -> Plain:
     """Everything that was seen, comparable."""
     normaliser = Normaliser([seen.nonce, seen.queue])
-    plain: Plain = {"error": seen.error} if seen.error else {}
+    plain: Plain = {"error": _error(seen)} if seen.error else {}
     for run, label in _labelled(seen.runs):
         # Runs get their placeholders here, in one order for both servers.
         normaliser.text(run.run_id, f"run of {label}")
@@ -83,6 +92,7 @@ def canonical(seen: Seen, *, has_races: bool, has_heartbeats: bool) -> Plain:
     plain["answers"] = [
         {label: _answer(normaliser, answer)} for label, answer in _ordered(seen, has_races)
     ]
+    _forget_aborted(plain["answers"])
     if has_races:
         plain = {
             key: _blank(value, COUNTED if key.startswith("history") else MENTIONED, "<counted>")
@@ -90,6 +100,29 @@ def canonical(seen: Seen, *, has_races: bool, has_heartbeats: bool) -> Plain:
         }
         return dict(_without_placeholders(plain))
     return _blank(plain, {"state_transition_count"}, "<counted>") if has_heartbeats else plain
+
+
+def _error(seen: Seen) -> str:
+    """What kept the program from its end. A fault in the worker's own state machines keeps a
+    workflow task failing on either server."""
+    for run in seen.runs:
+        failed = [each.workflow_task_failed_event_attributes for each in run.events]
+        if any(fault in each.failure.message for each in failed for fault in _WORKERS_FAULTS):
+            return f"{WORKERS_FAULT}: {run.workflow_id.rpartition('-')[0]}"
+    return seen.error
+
+
+def _forget_aborted(answers: list[Plain]) -> None:
+    """An update that is sent again after its run has closed: what the real server answers depends
+    on whether it still has the run in memory."""
+    known: set[str] = set()
+    for answer in answers:
+        for label, told in answer.items():
+            if ": update" not in label:
+                continue
+            if label in known and told.get("message") in _ABORTED:
+                told["message"] = "<either>"
+            known.add(label)
 
 
 def _without_pause(event: Plain) -> Plain:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.differential.canonical import WORKERS_FAULT
 from tests.differential.program import Program
 from tests.differential.shrink import smaller
 from tests.differential.sides import Result, Side
@@ -109,7 +110,7 @@ def _in_flight(
 def _verdict(program: Program, results: list[Result]) -> Verdict:
     real, ours = results
     diff = difference(real.plain, ours.plain, "the real server", "our server")
-    if not diff and "error" in real.plain:
+    if not diff and not real.plain.get("error", WORKERS_FAULT).startswith(WORKERS_FAULT):
         diff = f"neither server comes to rest: {real.plain['error']}"
     found = Difference(program, diff, real.plain, ours.plain) if diff else None
     return Verdict(program, found, real.counts, max(real.seconds, ours.seconds))

@@ -72,8 +72,19 @@ def difference(a: Any, b: Any, name_a: str, name_b: str) -> str:
     """A readable diff of two normalised values; empty when they are equal."""
     if a == b:
         return ""
-    lines_a, lines_b = as_text(a).splitlines(), as_text(b).splitlines()
+    lines_a, lines_b = as_text(a).splitlines(), as_text(_ordered_as(a, b)).splitlines()
     return "\n".join(difflib.unified_diff(lines_a, lines_b, name_a, name_b, n=6, lineterm=""))
+
+
+def _ordered_as(a: Any, b: Any) -> Any:
+    """`b`, its fields in the order of `a`'s, so that only what differs is shown."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        keys = [key for key in a if key in b] + [key for key in b if key not in a]
+        return {key: _ordered_as(a.get(key), b[key]) for key in keys}
+    if isinstance(a, list) and isinstance(b, list):
+        before = [*a, *([None] * (len(b) - len(a)))]
+        return [_ordered_as(was, each) for was, each in zip(before, b, strict=False)]
+    return b
 
 
 def settled(

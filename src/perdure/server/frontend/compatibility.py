@@ -99,6 +99,11 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
         "comes with the next attempt",
     ),
     (
+        "an update that is sent again, under its id, after its run has closed without it",
+        "`workflow update was aborted by closing workflow` at first",
+        "`workflow execution already completed`",
+    ),
+    (
         "callbacks whose address is often down",
         "wait for a while, also those of other workflows (a circuit breaker)",
         "are each tried again after 1 s, 2 s, 4 s and so on, up to an hour",

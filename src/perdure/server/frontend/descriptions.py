@@ -207,9 +207,11 @@ def _extended_info(run: Run) -> WorkflowExecutionExtendedInfo:
     if run.pending.start_request_id:
         start = info.request_id_infos[run.pending.start_request_id]
         start.event_type = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
-        # A signal that came with the start has the same request id, and the later event.
+        # A signal that came with the start has the same request id, and the later event. A reset
+        # starts the run by itself.
         signalled = run.requests.get(run.pending.start_request_id)
-        start.event_id = signalled.event_id if signalled is not None else 1
+        is_later = signalled is not None and not run.pending.reset_request_id
+        start.event_id = signalled.event_id if signalled is not None and is_later else 1
     for noted in run.requests.values():
         if noted.event_type in LISTED_REQUESTS:
             entry = info.request_id_infos[noted.request_id]

@@ -106,7 +106,8 @@ def first_run(
         attributes.initiator = workflow_pb2.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE
     execution_timeout_ns = duration_ns(request.workflow_execution_timeout)
     if execution_timeout_ns:
-        expires_ns = turn.now_ns + execution_timeout_ns + backoff_ns
+        # A delay is part of it, also one that is longer than the whole.
+        expires_ns = turn.now_ns + execution_timeout_ns
         attributes.workflow_execution_expiration_time.CopyFrom(timestamp(expires_ns))
     event = events.workflow_started(
         attributes,

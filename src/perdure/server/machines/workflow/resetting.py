@@ -77,8 +77,10 @@ class Fold(msgspec.Struct):
 
     run: Run | None = None
     task_close_ns: int = 0
-    """When the newest workflow task was closed."""
+    """When the newest workflow task was closed, or else the run begun."""
     last_type: int = 0
+    last_time_ns: int = 0
+    has_had_task: bool = False
     initiated: dict[int, bytes] = {}
     """What was asked of other workflows, as serialised events."""
 
@@ -88,13 +90,17 @@ class Fold(msgspec.Struct):
             event = HistoryEvent.FromString(event_of(entry))
             if self.run is None:
                 self.run = run_from_start(event, len(entry), set())
+                self.task_close_ns = event.event_time.ToNanoseconds()
             else:
                 evolve_event(self.run, event, len(entry), set())
             self.last_type = event.event_type
+            self.last_time_ns = event.event_time.ToNanoseconds()
+            if event.event_type == types.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED:
+                self.has_had_task = True
             if event.event_type in INITIATED:
                 self.initiated[event.event_id] = event_of(entry)
             if event.event_type in BATCH_STARTS:
-                self.task_close_ns = event.event_time.ToNanoseconds()
+                self.task_close_ns = self.last_time_ns
 
     @property
     def is_task_next(self) -> bool:
@@ -143,15 +149,19 @@ def check_cut(prefix: Fold, following: HistoryEvent | None, cut_event_id: int) -
 
 def _starts_batch(prefix: Fold, event: HistoryEvent) -> bool:
     """Whether the real server would have written this event apart from those before it: it closes
-    or starts a task, or it came by itself, later than the task before it was closed."""
+    or starts a task, or it came by itself, later than the task before it was closed. The first
+    task comes by itself at the end of a delay."""
     if event.event_type in BATCH_STARTS:
         return True
+    time_ns = event.event_time.ToNanoseconds()
+    if event.event_type == types.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED and not prefix.has_had_task:
+        return time_ns > prefix.last_time_ns
     attributes = getattr(event, str(event.WhichOneof("attributes")))
     if event.event_type == types.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED or hasattr(
         attributes, _COMMANDED
     ):
         return False
-    return event.event_time.ToNanoseconds() > prefix.task_close_ns
+    return time_ns > prefix.task_close_ns
 
 
 def done_again(entries: Iterable[bytes], *, is_base: bool) -> list[bytes]:
