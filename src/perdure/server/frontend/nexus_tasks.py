@@ -42,6 +42,10 @@ async def poll_nexus_task_queue(
     check_queue(request.HasField("task_queue"), request.task_queue, services.limits)
     check_identity(request.identity, services.limits)
     check_worker_version(request, request.task_queue, services.limits)
+    if request.worker_heartbeat:
+        services.workers.record(
+            namespace.number, request.worker_heartbeat, now_ns=services.clock.now_ns()
+        )
     poll = workflow_tasks.poll_of(namespace, request)
     task = await services.engine.nexus.tasks.poll(poll, seconds)
     if task is None:
