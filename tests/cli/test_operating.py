@@ -59,6 +59,32 @@ def test_search_attributes_are_made_listed_and_removed(terminal: Terminal) -> No
     assert terminal.run(f"search-attribute create x=Nothing -n {name}").exit_code == 2
 
 
+def test_an_endpoint_is_made_changed_and_deleted(terminal: Terminal) -> None:
+    name = new_name("e")
+    to_workers = "--target-namespace default --target-task-queue q"
+    made = terminal.ok(f"nexus endpoint create {name} {to_workers} --description why --json").json
+    assert (made["spec"]["name"], made["done"]) == (name, "created")
+    assert "already registered" in terminal.refused(f"nexus endpoint create {name} {to_workers}")
+    told = terminal.ok(f"nexus endpoint get {name}").out
+    assert "q in default" in told
+    assert "why" in told
+    terminal.ok(f"nexus endpoint update {name} --target-task-queue other --description ''")
+    found = terminal.ok(f"nexus endpoint get {name} --json").json["spec"]
+    assert found == {
+        "name": name,
+        "target": {"worker": {"namespace": "default", "taskQueue": "other"}},
+    }
+    terminal.ok(f"nexus endpoint update {name} --target-url http://localhost/x")
+    assert "http://localhost/x" in terminal.ok("nexus endpoint list").out
+    listed = terminal.ok("nexus endpoint list --json").json
+    assert name in {endpoint["spec"]["name"] for endpoint in listed}
+    for wrong in ("", "--target-namespace default", f"{to_workers} --target-url http://localhost"):
+        assert terminal.run(f"nexus endpoint create x {wrong}").exit_code == 2
+    assert terminal.run(f"nexus endpoint delete {name}").exit_code == 2, "it asks first"
+    assert "deleted" in terminal.ok(f"nexus endpoint delete {name} --yes").out
+    assert "there is no endpoint" in terminal.refused(f"nexus endpoint get {name}")
+
+
 def test_a_task_queue_is_described_and_limited(terminal: Terminal) -> None:
     queue = new_name("queue")
     terminal.ok(f"workflow start --type Greeting -t {queue}")

@@ -281,6 +281,18 @@ async def test_a_handler_elsewhere_is_asked_over_http(client: Client, services: 
     }
 
 
+async def test_an_address_for_completions_that_was_set_counts_more(
+    client: Client, services: Services
+) -> None:
+    nexus = services.engine.nexus
+    nexus.callback_url = "https://front/{{.NamespaceName}}/cb"
+    nexus.completions_come_to("127.0.0.1", 7)
+    async with elsewhere(op=HttpResponse(200, b"", "")) as (other, url):
+        made = await endpoint(client, url=url)
+        await nexus.start(start_call(services, made))
+    assert other.asked[0].target.endswith("?callback=https%3A%2F%2Ffront%2Fdefault%2Fcb")
+
+
 def _json(status: int, value: Any, *headers: tuple[str, str]) -> HttpResponse:
     return HttpResponse(status, json.dumps(value).encode(), headers=headers)
 

@@ -11,6 +11,7 @@ from perdure.cli.check import check
 from perdure.cli.cluster import clusters
 from perdure.cli.dev import dev, server
 from perdure.cli.namespace import namespaces
+from perdure.cli.nexus import nexus
 from perdure.cli.replay import replay
 from perdure.cli.schedule import schedules
 from perdure.cli.search_attribute import search_attributes
@@ -38,6 +39,7 @@ for group in (
     task_queues,
     namespaces,
     search_attributes,
+    nexus,
     clusters,
     server,
 ):

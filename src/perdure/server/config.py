@@ -144,6 +144,11 @@ ADDRESSES: dict[str, str] = {
 """Temporal's keys whose values are lists of addresses, as objects with a Pattern (of hosts, `*` for
 any text) and AllowInsecure, and our limits."""
 
+TEXTS: dict[str, str] = {
+    "component.nexusoperations.callback.endpoint.template": "nexus_callback_url",
+}
+"""Temporal's keys whose values are texts, and our limits."""
+
 IGNORED_PREFIXES = (
     "activity.",
     "callback.",
@@ -189,7 +194,7 @@ def parse_overrides(overrides: Iterable[str], limits: Limits = DEFAULT_LIMITS) -
     SettingsError for a key that cannot be Temporal's or an unusable value."""
     changes: dict[str, object] = {}
     # Temporal's server does not tell upper case from lower.
-    names = {name.lower(): name for name in (*COUNTS, *SWITCHES, *DURATIONS, *ADDRESSES)}
+    names = {name.lower(): name for name in (*COUNTS, *SWITCHES, *DURATIONS, *ADDRESSES, *TEXTS)}
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator:
@@ -207,10 +212,12 @@ def parse_overrides(overrides: Iterable[str], limits: Limits = DEFAULT_LIMITS) -
             changes[DURATIONS[known_key]] = _duration_ns(key, value)
         elif known_key in ADDRESSES:
             changes[ADDRESSES[known_key]] = _addresses(key, value)
+        elif known_key in TEXTS:
+            changes[TEXTS[known_key]] = _text(key, value)
         elif key.lower().startswith(IGNORED_PREFIXES):
             logger.warning("the setting %s has no effect here", key)
         else:
-            known = ", ".join(sorted({**COUNTS, **DURATIONS, **SWITCHES, **ADDRESSES}))
+            known = ", ".join(sorted({**COUNTS, **DURATIONS, **SWITCHES, **ADDRESSES, **TEXTS}))
             raise SettingsError(f"unknown setting {key}; known are {known}")
     return msgspec.structs.replace(limits, **changes)
 
@@ -218,6 +225,12 @@ def parse_overrides(overrides: Iterable[str], limits: Limits = DEFAULT_LIMITS) -
 def _switch(key: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise SettingsError(f"{key}: {value!r} is neither true nor false")
+    return value
+
+
+def _text(key: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise SettingsError(f"{key}: {value!r} is no text")
     return value
 
 

@@ -79,6 +79,7 @@ class Limits(msgspec.Struct, frozen=True):
     callback_header_bytes_max: int = 8192  # frontend.callbackHeaderMaxLength
     callback_timeout_ns: int = 10 * SECOND_NS  # callback.request.timeout
     callback_addresses: tuple[tuple[str, bool], ...] = ()  # callback.allowedAddresses
+    nexus_callback_url: str = ""  # component.nexusoperations.callback.endpoint.template
     """Patterns of hosts that may be called, and whether without encryption."""
     drainage_grace_ns: int = 3 * MINUTE_NS
     # matching.wv.VersionDrainageStatusVisibilityGracePeriod

@@ -110,7 +110,7 @@ class Nexus:
         self.tasks = NexusTasks(dispatcher, clock, ids)
         self.completions: NexusCompletions = NobodyWaits()
         """Set by whoever starts operations."""
-        self.callback_url = ""
+        self.callback_url = limits.nexus_callback_url
         """Where handlers elsewhere send completions, with `NAMESPACE_MARK`; "" while there is no
         such place."""
         self._limits = limits
