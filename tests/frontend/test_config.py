@@ -9,6 +9,7 @@ from perdure.server.config import (
     COUNTS,
     DURATIONS,
     SWITCHES,
+    TEXTS,
     SettingsError,
     parse_overrides,
 )
@@ -20,6 +21,7 @@ WITHOUT_KEY = {"failure_depth_max"}
 
 def test_every_limit_has_a_key_of_temporal() -> None:
     named = {*COUNTS.values(), *DURATIONS.values(), *SWITCHES.values(), *ADDRESSES.values()}
+    named |= {*TEXTS.values()}
     assert named | WITHOUT_KEY == set(DEFAULT_LIMITS.__struct_fields__)
 
 
@@ -31,6 +33,13 @@ def test_overrides_change_their_limits_and_nothing_else() -> None:
 
 def test_keys_are_known_in_any_case() -> None:
     assert parse_overrides(["LIMIT.maxidlength=10"]).id_length_max == 10
+
+
+def test_a_text_is_one() -> None:
+    key = "component.nexusoperations.callback.endpoint.template"
+    assert parse_overrides([f'{key}="https://x/cb"']).nexus_callback_url == "https://x/cb"
+    with pytest.raises(SettingsError, match="is no text"):
+        parse_overrides([f"{key}=5"])
 
 
 def test_a_switch_is_true_or_false() -> None:
