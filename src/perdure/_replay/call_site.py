@@ -6,6 +6,7 @@ import asyncio
 import linecache
 import os
 import sys
+from collections.abc import Callable
 from types import CodeType, FrameType, TracebackType
 from typing import Any, NamedTuple
 
@@ -31,14 +32,16 @@ class CallSite(NamedTuple):
         return f"{place}: {source}" if source else place
 
 
-def call_site() -> CallSite | None:
-    """The innermost line of the running stack that is neither ours nor asyncio's.
+def call_site(skip: Callable[[FrameType], bool] | None = None) -> CallSite | None:
+    """The innermost line of the running stack that is neither ours nor asyncio's, nor skipped.
 
     None when the command came from the core itself, as the one that ends the run does.
     """
     frame: FrameType | None = sys._getframe(2)
     while frame is not None and frame.f_code is not _STOP:
-        if not frame.f_code.co_filename.startswith(_NOT_THE_USERS):
+        if not frame.f_code.co_filename.startswith(_NOT_THE_USERS) and (
+            skip is None or not skip(frame)
+        ):
             return CallSite(frame.f_code, frame.f_lineno)
         frame = frame.f_back
     return None

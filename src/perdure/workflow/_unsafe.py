@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from enum import Flag, auto
 
+from perdure._replay import guard
 from perdure._replay.context import current
 from perdure._replay.loop import running_loop
 
@@ -26,7 +27,7 @@ class unsafe:
     def in_sandbox() -> bool:
         """Whether the calling code is guarded against what would not replay."""
         loop = running_loop()
-        return loop is not None and loop.guarded
+        return loop is not None and guard.is_guarding(loop)
 
     @staticmethod
     def is_replaying() -> bool:
@@ -49,22 +50,14 @@ class unsafe:
     def is_sandbox_unrestricted() -> bool:
         """Whether the calling code is outside the guard."""
         loop = running_loop()
-        return loop is not None and not loop.guarded
+        return loop is not None and not guard.is_guarding(loop)
 
     @staticmethod
     @contextmanager
     def sandbox_unrestricted() -> Generator[None]:
-        """The code inside is not guarded. It must not wait for anything."""
-        loop = running_loop()
-        if loop is None:
+        """The code inside is not guarded; what else runs while it waits is."""
+        with guard.unrestricted():
             yield
-            return
-        before = loop.guarded
-        loop.guarded = False
-        try:
-            yield
-        finally:
-            loop.guarded = before
 
     @staticmethod
     def is_imports_passed_through() -> bool:
