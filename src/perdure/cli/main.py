@@ -16,7 +16,7 @@ from perdure.cli.replay import replay
 from perdure.cli.schedule import schedules
 from perdure.cli.search_attribute import search_attributes
 from perdure.cli.task_queue import task_queues
-from perdure.cli.worker import worker
+from perdure.cli.worker.group import workers
 from perdure.cli.workflow import workflows
 
 app = typer.Typer(
@@ -28,10 +28,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(dev)
-app.command()(worker)
 app.command()(replay)
 app.command()(check)
 app.add_typer(workflows)
+app.add_typer(workers)
 for group in (
     schedules,
     activities,

@@ -1,0 +1,1 @@
+"""`perdure worker`: runs a worker, shows those that there are, and routes between versions."""
