@@ -23,6 +23,8 @@ from perdure.server.engine.api import (
 )
 from perdure.server.engine.callbacks import Post, no_post
 from perdure.server.engine.engine import Engine
+from perdure.server.engine.nexus.calls import CancelCall, Endpoint, NexusCaller, StartCall
+from perdure.server.machines.nexus.outcomes import CancelOutcome, StartOutcome
 from perdure.server.machines.ports import DEFAULT_LIMITS, SECOND_NS
 from perdure.server.machines.workflow import inputs
 from perdure.server.machines.workflow.state import Run
@@ -30,7 +32,7 @@ from perdure.server.store.faulty import FaultyStore
 from perdure.server.store.memory import MemoryStore
 from perdure.server.store.ports import Commit, CommitResult, Store
 from perdure.server.visibility.projection import visibility_row
-from tests.machines import requests
+from tests.machines import nexus, requests
 from tests.machines.world import BEGIN_NS, CountingIds, type_name
 
 NAMESPACE = NamespaceRef(1, "namespace-id", "default")
@@ -144,6 +146,8 @@ class House:
         self.background: asyncio.Task[None] | None = None
         """What a test has begun that goes on for ever."""
         self.post: Post = no_post
+        self.caller: NexusCaller | None = None
+        """Who carries calls of Nexus operations, when they are made."""
         self.engine: Engine
         self.wire: Wire
 
@@ -162,6 +166,7 @@ class House:
             executions_max=executions_max,
             workers_are_dead=workers_are_dead,
             post=lambda request, timeout_seconds: self.post(request, timeout_seconds),
+            caller=_Caller(self),
         )
         return self.engine
 
@@ -249,7 +254,29 @@ class House:
         """Complete a workflow task."""
         token = task.task.token
         request = requests.completion(commands, [], options)
-        return await self.submit(token.workflow_id, inputs.CompleteWorkflowTask(token, request))
+        message = inputs.CompleteWorkflowTask(token, request, endpoints=nexus.ENDPOINTS)
+        return await self.submit(token.workflow_id, message)
+
+
+class _Caller:
+    """Whoever carries calls in a house at the time."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def find(self, endpoint: str) -> Endpoint | None:
+        return self._now.find(endpoint)
+
+    async def start(self, call: StartCall) -> StartOutcome:
+        return await self._now.start(call)
+
+    async def cancel(self, call: CancelCall) -> CancelOutcome:
+        return await self._now.cancel(call)
+
+    @property
+    def _now(self) -> NexusCaller:
+        assert self._house.caller is not None, "nobody was to be called"
+        return self._house.caller
 
 
 def simulated(test: Callable[[House], Awaitable[None]]) -> Callable[[], None]:

@@ -35,6 +35,10 @@ The inputs (`[...]` holds the commands of a completion, separated by semicolons)
     wait 5s                          time passes, and nobody looks
     wake [run=#N]                    somebody looks, whether something is due or not
     callback KEY ATTEMPT [problem=TEXT] [retryable] [run=#N]     what became of an attempt
+    nexus_answer EVENT CALL OUTCOME  what became of a call to start a Nexus operation
+    nexus_cancel_answer EVENT CALL [OUTCOME]    the same of one to cancel it
+    nexus_complete EVENT OUTCOME [token=NAME] [began=1] [request=ID]    how it ended
+                                     OUTCOME: see `nexus.outcome_of`
     show                             where the workflow stands, and its unrecorded events
 """
 
@@ -56,7 +60,7 @@ from perdure.server.machines.workflow.decide import Decision
 from perdure.server.machines.workflow.effects import TaskKind
 from perdure.server.machines.workflow.state import Run
 from perdure.server.machines.workflow.workflow_task import unrecorded_events
-from tests.machines import operating, rendering, requests, resetting, updating
+from tests.machines import nexus, operating, rendering, requests, resetting, updating
 from tests.machines.world import World
 
 _OUTPUT = "  "
@@ -169,7 +173,9 @@ def _complete(
     play: Play, words: list[str], options: dict[str, str], commands: str
 ) -> Iterator[str]:
     request = requests.completion(commands, words, options)
-    return play.decide(inputs.CompleteWorkflowTask(play.token(options), request))
+    message = inputs.CompleteWorkflowTask(play.token(options), request)
+    message.endpoints = nexus.ENDPOINTS
+    return play.decide(message)
 
 
 def _fail_task(
@@ -476,6 +482,9 @@ SCENES: dict[str, Scene] = {
     "wait": _wait,
     "wake": _wake,
     "callback": _callback,
+    "nexus_answer": nexus.answer,
+    "nexus_cancel_answer": nexus.answer_cancel,
+    "nexus_complete": nexus.complete,
     "show": _show,
 }
 

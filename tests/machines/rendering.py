@@ -24,6 +24,7 @@ from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.queue import routing
 from perdure.server.machines.workflow import changes, inputs
 from perdure.server.machines.workflow.effects import (
+    CallNexus,
     Effect,
     InvokeCallback,
     LookAgain,
@@ -40,6 +41,7 @@ from perdure.server.machines.workflow.state import (
     Status,
 )
 from perdure.server.machines.workflow.turn import Segment
+from tests.machines import nexus
 from tests.machines.world import BEGIN_NS, type_name
 
 HIDDEN = frozenset(("history_size_bytes", "workflow_id"))
@@ -89,8 +91,10 @@ def event_line(event: HistoryEvent, now_ns: int) -> str:
     parts.extend(_fields(attributes))
     for extra in ("user_metadata", "links"):
         value = getattr(event, extra)
-        if value and value != type(value)():
-            parts.append(f"{extra}={_value(value) if isinstance(value, Message) else len(value)}")
+        if not isinstance(value, Message):
+            parts += [f"{extra}={len(value)}"] if value else []
+        elif value != type(value)():
+            parts.append(f"{extra}={_value(value)}")
     return " ".join(parts)
 
 
@@ -126,6 +130,8 @@ def change_lines(change: changes.Change) -> Iterator[str]:
                 + (f" due {moment(callback.due_ns)}" if callback.due_ns else "")
                 + (f": {Failure.FromString(callback.failure).message}" if callback.failure else "")
             )
+        case changes.NexusCallsChanged(scheduled_event_id=event_id, calls=calls):
+            yield nexus.calls_line(event_id, calls, moment)
         case changes.UpdateRejected(update_id=update_id):
             yield f"update {update_id} is rejected"
         case changes.PausesNoted(types=types):
@@ -179,6 +185,8 @@ def effect_line(effect: Effect) -> str:
         return f"tell {_status(effect.status)}"
     if isinstance(effect, InvokeCallback):
         return f"invoke callback {effect.key} of {effect.run_id}, attempt {effect.attempt}"
+    if isinstance(effect, CallNexus):
+        return nexus.call_line(effect)
     if isinstance(effect, LookAgain):
         return f"look again {moment(effect.at_ns)}"
     if isinstance(effect, SettleQuery):

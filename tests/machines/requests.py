@@ -51,7 +51,7 @@ from perdure.server.machines.search_attributes import KEYWORD_LIST, PREDEFINED_A
 from perdure.server.machines.wire import duration
 from perdure.server.machines.workflow.state import Override, Target
 from perdure.server.machines.workflow.versioning import AUTO_UPGRADE, PINNED, override_message
-from tests.machines import updating
+from tests.machines import nexus, updating
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 Options = dict[str, str]
@@ -463,6 +463,8 @@ COMMANDS: dict[str, Callable[[Command, list[str], Options], None]] = {
     "marker": _marker,
     "attributes": _upsert,
     "memo": _modify,
+    "nexus": nexus.schedule,
+    "cancel_nexus": nexus.request_cancel,
     "message": lambda result, words, options: updating.place(result, words, options),
     "unsupported": _unsupported,
 }

@@ -10,6 +10,7 @@ from temporalio.api.workflowservice.v1 import (
     TerminateWorkflowExecutionRequest,
 )
 
+from perdure.server.machines.nexus.outcomes import AsyncStarted, CancelAccepted, SyncSuccess
 from perdure.server.machines.ports import DEFAULT_LIMITS, Limits
 from perdure.server.machines.schedule import messages as from_schedules
 from perdure.server.machines.workflow import inputs, messages
@@ -201,6 +202,15 @@ MESSAGES: dict[type, Callable[[World], inputs.Input]] = {
     ),
     inputs.UpdateActivityOptions: lambda world: inputs.UpdateActivityOptions(
         run_id(world), operating.update(["all"], {"heartbeat": "5s"})
+    ),
+    inputs.NexusStartAnswered: lambda world: inputs.NexusStartAnswered(
+        run_id(world), 6, 1, AsyncStarted("token")
+    ),
+    inputs.NexusCancelAnswered: lambda world: inputs.NexusCancelAnswered(
+        run_id(world), 6, 1, CancelAccepted()
+    ),
+    inputs.CompleteNexusOperation: lambda world: inputs.CompleteNexusOperation(
+        6, "nobody's", SyncSuccess(b"")
     ),
     messages.StartChild: lambda world: messages.StartChild(
         messages.Parent("default", NAMESPACE_ID, "parent", OTHER_RUN, 5, "parent", OTHER_RUN),

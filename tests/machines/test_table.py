@@ -194,6 +194,14 @@ OUTCOMES: dict[type, dict[Phase, type]] = {
         ABSENT: NotFound, DELAYED: Done, IDLE: Done,
         SCHEDULED: Done, STARTED: Done, CLOSED: NotFound,
     },
+    **{
+        kind: {
+            ABSENT: NotFound, DELAYED: Done, IDLE: Done,
+            SCHEDULED: Done, STARTED: Done, CLOSED: NotFound,
+        }
+        for kind in (inputs.NexusStartAnswered, inputs.NexusCancelAnswered)
+    },
+    inputs.CompleteNexusOperation: dict.fromkeys(Phase, NotFound),
     **dict.fromkeys(NEWS_OF_NOTHING, dict.fromkeys(Phase, NotFound)),
     inputs.WakeUp: {
         ABSENT: NotCurrent, DELAYED: Done, IDLE: Done,

@@ -28,6 +28,7 @@ from perdure.server.machines.workflow.codec import (
 )
 from perdure.server.machines.workflow.decide import Decision, decide
 from perdure.server.machines.workflow.effects import (
+    CallNexus,
     InvokeCallback,
     LookAgain,
     OfferTask,
@@ -219,7 +220,7 @@ class World:
                     self.runs[effect.run_id].rows.pop(effect.scheduled_event_id, None)
                 case DeleteRun():
                     self.deleted.append(effect.run_id)
-                case SettleQuery() | InvokeCallback():
+                case SettleQuery() | InvokeCallback() | CallNexus():
                     pass
                 case SendMessage():
                     self.sent.append(effect)
@@ -300,6 +301,7 @@ def check_endings(run: Run, events: list[HistoryEvent]) -> None:
             ended[beginning] = kind
     pending = set(run.activities) | {timer.started_event_id for timer in run.timers.values()}
     pending |= {*run.children, *run.external_signals, *run.external_cancels}
+    pending |= {*run.nexus_operations}
     assert pending.isdisjoint(ended), "what has ended is pending"
     assert pending | ended.keys() <= begun.keys()
     if run.is_open:
@@ -315,6 +317,7 @@ _BEGINNINGS = (
     "START_CHILD_WORKFLOW_EXECUTION_INITIATED",
     "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED",
     "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED",
+    "NEXUS_OPERATION_SCHEDULED",
 )
 _ENDINGS = {
     "ACTIVITY_TASK_COMPLETED": "scheduled_event_id",
@@ -333,6 +336,10 @@ _ENDINGS = {
     "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED": "initiated_event_id",
     "EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED": "initiated_event_id",
     "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED": "initiated_event_id",
+    "NEXUS_OPERATION_COMPLETED": "scheduled_event_id",
+    "NEXUS_OPERATION_FAILED": "scheduled_event_id",
+    "NEXUS_OPERATION_CANCELED": "scheduled_event_id",
+    "NEXUS_OPERATION_TIMED_OUT": "scheduled_event_id",
 }
 _CLOSES = frozenset(
     f"WORKFLOW_EXECUTION_{how}"
@@ -389,6 +396,7 @@ def recorded_view(run: Run) -> object:
                 (callback.key, callback.callback, callback.registered_ns)
                 for callback in run.callbacks.values()
             ),
+            sorted((key, one.operation) for key, one in run.nexus_operations.items()),
             sorted(
                 (key, msgspec.structs.replace(update, is_rejected=False))
                 for key, update in run.updates.items()

@@ -109,6 +109,9 @@ COUNTS: dict[str, str] = {
     "callback.maxPerExecution": "callbacks_max",
     "frontend.callbackURLMaxLength": "callback_url_bytes_max",
     "frontend.callbackHeaderMaxLength": "callback_header_bytes_max",
+    "component.nexusoperations.limit.operation.concurrency": "pending_nexus_operations_max",
+    "component.nexusoperations.limit.service.name.length": "nexus_name_length_max",
+    "component.nexusoperations.limit.header.size": "nexus_header_bytes_max",
     "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute": (
         "reported_problem_failures"
     ),
@@ -134,6 +137,8 @@ DURATIONS: dict[str, str] = {
     "matching.wv.VersionDrainageStatusRefreshInterval": "drainage_refresh_ns",
     "history.longPollExpirationInterval": "history_poll_ns_max",
     "callback.request.timeout": "callback_timeout_ns",
+    "component.nexusoperations.request.timeout": "nexus_call_timeout_ns",
+    "component.nexusoperations.limit.request.timeout.min": "nexus_call_timeout_ns_min",
 }
 """Temporal's keys whose values are durations such as "1m30s" (or a number of seconds), and our
 limits."""

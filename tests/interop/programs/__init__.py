@@ -29,6 +29,7 @@ from tests.interop.programs import (
     limits,
     listing,
     markers,
+    nexus_by_hand,
     nexus_endpoints,
     options,
     pauses,
@@ -257,6 +258,15 @@ PROGRAMS: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "update_versioning": options.update_versioning,
     "refused_options": options.refused_options,
     "reset_post_operations": resets.reset_post_operations,
+    "nexus_answers": nexus_by_hand.nexus_answers,
+    "nexus_retries": nexus_by_hand.nexus_retries,
+    "nexus_completions": nexus_by_hand.nexus_completions,
+    "nexus_too_late": nexus_by_hand.nexus_too_late,
+    "nexus_buffered": nexus_by_hand.nexus_buffered,
+    "nexus_cancellations": nexus_by_hand.nexus_cancellations,
+    "nexus_timeouts": nexus_by_hand.nexus_timeouts,
+    "nexus_resets": nexus_by_hand.nexus_resets,
+    "refused_operations": nexus_by_hand.refused_operations,
     "pause_is_off": pauses.pause_is_off,
 }
 

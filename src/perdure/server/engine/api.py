@@ -41,6 +41,7 @@ from perdure.server.machines.workflow.state import Run
 if TYPE_CHECKING:
     from perdure.server.engine.deployments import DeploymentOffice
     from perdure.server.engine.nexus.nexus import Nexus
+    from perdure.server.engine.nexus.operations import WorkflowOperations
 
 
 class EngineUnavailable(Exception):
@@ -213,6 +214,11 @@ class EngineApi(Protocol):
     @property
     def deployments(self) -> DeploymentOffice:
         """The worker deployments."""
+        ...
+
+    @property
+    def operations(self) -> WorkflowOperations:
+        """The Nexus operations of workflows."""
         ...
 
     @property

@@ -45,7 +45,9 @@ from perdure.server.engine.directory import RunDirectory
 from perdure.server.engine.dispatcher import Dispatcher
 from perdure.server.engine.execution import Execution
 from perdure.server.engine.flight_recorder import FlightRecorder
+from perdure.server.engine.nexus.calls import NexusCaller
 from perdure.server.engine.nexus.nexus import NO_NAMESPACES, FindNamespace, Nexus
+from perdure.server.engine.nexus.operations import WorkflowOperations
 from perdure.server.engine.outbox import Outbox
 from perdure.server.engine.pipeline import Pipeline
 from perdure.server.engine.queries import Queries
@@ -61,7 +63,13 @@ from perdure.server.machines.errors import InvariantViolation, NotFound, Rejecte
 from perdure.server.machines.ports import Address, Ids, Kind, Limits
 from perdure.server.machines.workflow.codec import copy_run
 from perdure.server.machines.workflow.decide import not_found_text
-from perdure.server.machines.workflow.effects import InvokeCallback, LookAgain, OfferTask, TaskKind
+from perdure.server.machines.workflow.effects import (
+    CallNexus,
+    InvokeCallback,
+    LookAgain,
+    OfferTask,
+    TaskKind,
+)
 from perdure.server.machines.workflow.inputs import (
     Input,
     NotCurrent,
@@ -128,6 +136,7 @@ class Engine:
         executions_max: int,
         post: Post,
         find_namespace: FindNamespace,
+        caller: NexusCaller | None,
     ) -> None:
         self._store = store
         self._shard = fence.shard
@@ -171,16 +180,14 @@ class Engine:
         )
         self.outbox.prepare = self.deployments.for_its_queue
         self.resets = Resets(
-            store,
-            fence.shard,
-            self.pipeline,
-            self.committer,
-            self.reader,
-            ids,
-            self._spawn,
+            store, fence.shard, self.pipeline, self.committer, self.reader, ids, self._spawn
         )
         self.nexus: Nexus = Nexus(store, self.dispatcher, ids, clock, limits, post, find_namespace)
         self.callbacks = Callbacks(self.pipeline, self.nexus.post, self._event, limits, self._spawn)
+        self.operations: WorkflowOperations = WorkflowOperations(
+            self.pipeline, caller or self.nexus, self._event, self._spawn
+        )
+        self.nexus.completions = self.operations
         self.wakeups = Wakeups(store, fence.shard, clock, self._wake)
 
     @classmethod
@@ -199,11 +206,14 @@ class Engine:
         workers_are_dead: bool = False,
         post: Post = no_post,
         find_namespace: FindNamespace = NO_NAMESPACES,
+        caller: NexusCaller | None = None,
     ) -> Engine:
         """Take the shard over and go on where it stopped.
 
         `workers_are_dead`: the workers lived and died with the last engine of the shard, so the
         tasks that they held go on at once. `find_namespace` finds it by its name or its id.
+        `caller` carries Nexus operations to their handlers: the server's own, unless there is
+        another.
         """
         fence = await store.acquire(shard)
         engine = cls(
@@ -219,6 +229,7 @@ class Engine:
             executions_max=executions_max,
             post=post,
             find_namespace=find_namespace,
+            caller=caller,
         )
         async with AsyncExitStack() as when_it_fails:
             # Whoever tries again must be the only one.
@@ -601,6 +612,10 @@ class Engine:
     def invoke(self, namespace: NamespaceRef, workflow_id: str, effect: InvokeCallback) -> None:
         """Somebody is told how a run has ended."""
         self.callbacks.invoke(namespace, workflow_id, effect)
+
+    def call_nexus(self, namespace: NamespaceRef, workflow_id: str, effect: CallNexus) -> None:
+        """The handler of a Nexus operation is called."""
+        self.operations.call(namespace, workflow_id, effect)
 
     def durable(self, execution: Execution, pending: PendingRun) -> None:
         """What a group did to a run is durable: arm its wake-up, publish its tasks, wake its

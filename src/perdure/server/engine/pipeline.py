@@ -37,6 +37,7 @@ from perdure.server.machines.ports import (
 )
 from perdure.server.machines.registry import MACHINES
 from perdure.server.machines.workflow.effects import (
+    CallNexus,
     InvokeCallback,
     LookAgain,
     OfferTask,
@@ -87,6 +88,10 @@ class Publisher(Protocol):
 
     def invoke(self, namespace: NamespaceRef, workflow_id: str, effect: InvokeCallback) -> None:
         """Somebody must be told how a run has ended: that it is under way is durable."""
+        ...
+
+    def call_nexus(self, namespace: NamespaceRef, workflow_id: str, effect: CallNexus) -> None:
+        """The handler of a Nexus operation must be called: that this is under way is durable."""
         ...
 
     def durable(self, execution: Execution, pending: PendingRun) -> None:
@@ -325,6 +330,15 @@ class Pipeline:
                         None
                         if error
                         else self.publisher.invoke(namespace, execution.key[1], effect)
+                    ),
+                )
+            case CallNexus():
+                self._committer.when_settled(
+                    execution,
+                    lambda error: (
+                        None
+                        if error
+                        else self.publisher.call_nexus(namespace, execution.key[1], effect)
                     ),
                 )
             case SettleQuery():

@@ -25,10 +25,8 @@ PARTIAL: dict[str, str] = {
     "DescribeActivityExecution": "not which SDK its last worker used, no deployments, no callbacks",
     "RegisterNamespace": "one cluster, no archival",
     "StartWorkflowExecution": "no time skipping",
-    "DescribeWorkflowExecution": "Nexus operations come with them",
     "GetSearchAttributes": "those of every namespace; the custom ones are asked of OperatorService",
     "CreateWorkerDeploymentVersion": "no workers that the server starts",
-    "RespondWorkflowTaskCompleted": "commands of Nexus are refused",
     "ResetWorkflowExecution": "a repeated request id gets the same run, where Temporal resets once"
     " more",
     "DescribeTaskQueue": "versions are not selected; a queue without a limit is shown with one of"

@@ -27,6 +27,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from perdure.server.frontend.callbacks import callback_info
+from perdure.server.frontend.nexus_operations import pending_operations
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.validation import check_execution
 from perdure.server.machines.activity.options import options_message
@@ -72,6 +73,7 @@ async def describe_workflow_execution(
         pending_workflow_task=_pending_workflow_task(run),
         workflow_extended_info=_extended_info(run),
         callbacks=[callback_info(callback) for callback in run.callbacks.values()],
+        pending_nexus_operations=pending_operations(services, namespace, run),
     )
     page = await services.engine.read_history(
         namespace, workflow_id, run.recorded.run_id, first_event_id=1, events_max=1

@@ -18,6 +18,7 @@ from temporalio.api.workflowservice.v1 import (
 
 from perdure.server.engine.api import NamespaceRef, Poll, QueryTaskWithHistory
 from perdure.server.frontend import responses
+from perdure.server.frontend.nexus_operations import endpoints_of
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.sessions import held_by
 from perdure.server.frontend.validation import (
@@ -150,7 +151,11 @@ async def respond_workflow_task_completed(
         namespace,
         token.workflow_id,
         CompleteWorkflowTask(
-            token, request, namespace.search_attributes, _served(services, namespace, request)
+            token,
+            request,
+            namespace.search_attributes,
+            _served(services, namespace, request),
+            endpoints_of(services, request),
         ),
     )
     held = held_by(caller.session)

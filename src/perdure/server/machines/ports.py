@@ -81,6 +81,14 @@ class Limits(msgspec.Struct, frozen=True):
     callback_addresses: tuple[tuple[str, bool], ...] = ()  # callback.allowedAddresses
     nexus_callback_url: str = ""  # component.nexusoperations.callback.endpoint.template
     """Patterns of hosts that may be called, and whether without encryption."""
+    pending_nexus_operations_max: int = 30
+    # component.nexusoperations.limit.operation.concurrency
+    nexus_name_length_max: int = 1000
+    # component.nexusoperations.limit.service.name.length and ...operation.name.length
+    nexus_header_bytes_max: int = 8192  # component.nexusoperations.limit.header.size
+    nexus_call_timeout_ns: int = 10 * SECOND_NS  # component.nexusoperations.request.timeout
+    nexus_call_timeout_ns_min: int = 1_500_000_000
+    # component.nexusoperations.limit.request.timeout.min
     drainage_grace_ns: int = 3 * MINUTE_NS
     # matching.wv.VersionDrainageStatusVisibilityGracePeriod
     drainage_refresh_ns: int = 3 * MINUTE_NS  # matching.wv.VersionDrainageStatusRefreshInterval

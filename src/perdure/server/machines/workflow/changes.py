@@ -6,6 +6,7 @@ from __future__ import annotations
 import msgspec
 
 from perdure.server.machines.schedule.messages import Sender
+from perdure.server.machines.workflow.nexus.state import Calls
 from perdure.server.machines.workflow.state import (
     Attempt,
     BaseRun,
@@ -198,6 +199,13 @@ class CallbackChanged(msgspec.Struct, frozen=True):
     callback: Callback
 
 
+class NexusCallsChanged(msgspec.Struct, frozen=True):
+    """The pending half of a Nexus operation, whole."""
+
+    scheduled_event_id: int
+    calls: Calls
+
+
 class TurnTaken(msgspec.Struct, frozen=True):
     """Another decision has changed the run."""
 
@@ -238,6 +246,7 @@ Change = (
     | ExternalAnswerBuffered
     | UpdateRejected
     | CallbackChanged
+    | NexusCallsChanged
     | TurnTaken
     | WakeArmed
 )

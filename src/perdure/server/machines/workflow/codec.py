@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from perdure.server.machines.workflow.nexus.state import PendingOperation
 from perdure.server.machines.workflow.state import (
     BufferedEvent,
     Callback,
@@ -34,6 +35,7 @@ _decode_request = msgspec.msgpack.Decoder(Request).decode
 _decode_child = msgspec.msgpack.Decoder(Child).decode
 _decode_update = msgspec.msgpack.Decoder(Update).decode
 _decode_callback = msgspec.msgpack.Decoder(Callback).decode
+_decode_operation = msgspec.msgpack.Decoder(PendingOperation).decode
 _decode_external = msgspec.msgpack.Decoder(ExternalRequest).decode
 
 
@@ -91,6 +93,9 @@ def decode_run(head: bytes, records: Iterable[tuple[int, bytes, bytes]]) -> Run:
             case RecordKind.CALLBACK:
                 callback = _decode_callback(content)
                 run.callbacks[callback.key] = callback
+            case RecordKind.NEXUS_OPERATION:
+                nexus = _decode_operation(content)
+                run.nexus_operations[nexus.operation.scheduled_event_id] = nexus
     count_all(run)
     return run
 

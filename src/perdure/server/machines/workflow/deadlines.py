@@ -8,6 +8,7 @@ is armed again for what is left. So a turn costs what it touches, and no deadlin
 from __future__ import annotations
 
 from perdure.server.machines.ports import SECOND_NS
+from perdure.server.machines.workflow.nexus.timing import operation_deadline
 from perdure.server.machines.workflow.state import (
     AttemptState,
     PendingActivity,
@@ -136,6 +137,7 @@ def wake_at(run: Run) -> int:
         task_deadline(run),
         *map(activity_deadline, run.activities.values()),
         *map(timer_deadline, run.timers.values()),
+        *map(operation_deadline, run.nexus_operations.values()),
     )
 
 
@@ -149,6 +151,8 @@ def wake_at_of_touched(run: Run, touched: set[tuple[RecordKind, int | str]]) -> 
             times.append(activity_deadline(run.activities[key]))
         elif kind is RecordKind.TIMER and key in run.timers:
             times.append(timer_deadline(run.timers[key]))
+        elif kind is RecordKind.NEXUS_OPERATION and key in run.nexus_operations:
+            times.append(operation_deadline(run.nexus_operations[key]))
     return earliest(*times)
 
 

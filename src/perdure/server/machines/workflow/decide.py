@@ -32,6 +32,7 @@ from perdure.server.machines.workflow.from_clients import (
     update_options,
     update_with_start,
 )
+from perdure.server.machines.workflow.from_handlers import nexus_operations
 from perdure.server.machines.workflow.from_time import callbacks, wake_up
 from perdure.server.machines.workflow.from_workers import (
     activity_canceled,
@@ -70,6 +71,7 @@ FOR_ANY_RUN = (
     inputs.UpdateWithStart,
     inputs.ResetWorkflow,
     inputs.DeleteWorkflow,
+    inputs.CompleteNexusOperation,
 )
 """Inputs that name no run of their own."""
 OF_CHILDREN = (messages.ChildStarted, messages.ChildStartFailed, messages.ChildClosed)
@@ -319,5 +321,23 @@ TABLE: dict[tuple[Phase, type], Decider] = {
         callbacks.attempted_of_other,
         callbacks.of_open_run,
         callbacks.attempted,
+    ),
+    **_rows(
+        inputs.NexusStartAnswered,
+        _no_such_workflow,
+        nexus_operations.start_answered,
+        nexus_operations.too_late,
+    ),
+    **_rows(
+        inputs.NexusCancelAnswered,
+        _no_such_workflow,
+        nexus_operations.cancel_answered,
+        nexus_operations.too_late,
+    ),
+    **_rows(
+        inputs.CompleteNexusOperation,
+        _no_such_workflow,
+        nexus_operations.completed,
+        nexus_operations.too_late,
     ),
 }

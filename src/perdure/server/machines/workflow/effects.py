@@ -80,6 +80,20 @@ class InvokeCallback(msgspec.Struct, frozen=True):
     attempt: int
 
 
+class CallNexus(msgspec.Struct, frozen=True):
+    """Ask the handler of a Nexus operation to start or to cancel it; `NexusStartAnswered` or
+    `NexusCancelAnswered` is what became of it. When that does not come, the run's wake-up asks
+    again."""
+
+    run_id: str
+    scheduled_event_id: int
+    attempt: int
+    is_cancel: bool
+    timeout_ns: int
+    operation_timeout_ns: int = 0
+    """What is left for the operation to complete; 0 for no limit."""
+
+
 class LookAgain(msgspec.Struct, frozen=True):
     """Wake the run up at that time, for the sake of what is volatile."""
 
@@ -95,5 +109,6 @@ Effect = (
     | SettleQuery
     | TellUpdate
     | InvokeCallback
+    | CallNexus
     | LookAgain
 )

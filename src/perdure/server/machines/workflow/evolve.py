@@ -21,6 +21,7 @@ from perdure.server.machines.errors import InvariantViolation
 from perdure.server.machines.nulls import merge_fields
 from perdure.server.machines.wire import duration_ns, timestamp_ns
 from perdure.server.machines.workflow import changes, versioning
+from perdure.server.machines.workflow.nexus import folds as nexus
 from perdure.server.machines.workflow.state import (
     Activity,
     Attempt,
@@ -593,6 +594,7 @@ _EVENTS: dict[int, Callable[[Run, HistoryEvent, int, Touched], None]] = {
     event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW: _closed(
         Status.CONTINUED_AS_NEW, "workflow_execution_continued_as_new_event_attributes"
     ),
+    **nexus.EVENTS,
 }
 
 
@@ -790,6 +792,7 @@ _PENDING: dict[type, Callable[[Run, Any, Touched], None]] = {
     changes.ExternalAnswerBuffered: _external_answer_buffered,
     changes.UpdateRejected: _update_rejected,
     changes.CallbackChanged: _callback_changed,
+    changes.NexusCallsChanged: nexus.calls_changed,
     changes.TurnTaken: _turn_taken,
     changes.WakeArmed: _wake_armed,
 }

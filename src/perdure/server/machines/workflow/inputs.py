@@ -30,6 +30,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from perdure.server.machines.deployment.names import VersionName
+from perdure.server.machines.nexus.outcomes import CancelOutcome, OperationOutcome, StartOutcome
 from perdure.server.machines.schedule.messages import ToWorkflow
 from perdure.server.machines.search_attributes import CustomAttributes
 from perdure.server.machines.workflow.messages import Message, Parent
@@ -261,6 +262,8 @@ class CompleteWorkflowTask(msgspec.Struct):
     served: dict[str, frozenset[VersionName]] = {}
     """By the task queue that a successor is to have, if that is not the run's: which versions have
     workers there, of those that the run may be on."""
+    endpoints: dict[str, str] = {}
+    """The Nexus endpoints that commands name, with their ids; those that there are."""
 
 
 class FailWorkflowTask(msgspec.Struct):
@@ -362,6 +365,40 @@ class CallbackAttempted(msgspec.Struct):
     """As of a wake-up."""
 
 
+# ---- from handlers of Nexus operations
+
+
+class NexusStartAnswered(msgspec.Struct):
+    """A call to start an operation is over."""
+
+    run_id: str
+    scheduled_event_id: int
+    attempt: int
+    outcome: StartOutcome
+
+
+class NexusCancelAnswered(msgspec.Struct):
+    """A call to cancel an operation is over."""
+
+    run_id: str
+    scheduled_event_id: int
+    attempt: int
+    outcome: CancelOutcome
+
+
+class CompleteNexusOperation(msgspec.Struct):
+    """A handler tells how an operation has ended that it had started. It may have been started by a
+    run of which the current one has taken over the history."""
+
+    scheduled_event_id: int
+    request_id: str
+    outcome: OperationOutcome
+    operation_token: str = ""
+    start_time_ns: int = 0
+    """When the handler began it; 0 when it did not say."""
+    links: tuple[bytes, ...] = ()
+
+
 Input = (
     StartWorkflow
     | SignalWorkflow
@@ -397,6 +434,9 @@ Input = (
     | HeartbeatActivity
     | WakeUp
     | CallbackAttempted
+    | NexusStartAnswered
+    | NexusCancelAnswered
+    | CompleteNexusOperation
     | Message
     | ToWorkflow
 )

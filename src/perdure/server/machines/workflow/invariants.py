@@ -76,7 +76,7 @@ def _check_open(segment: Segment) -> None:
     )
     earliest_ns = (
         deadlines.wake_at(run)
-        if len(run.activities) + len(run.timers) <= FULL_CHECK_PARTS
+        if len(run.activities) + len(run.timers) + len(run.nexus_operations) <= FULL_CHECK_PARTS
         else deadlines.wake_at_of_touched(run, segment.touched)
     )
     _require(

@@ -49,6 +49,16 @@ OF_CHILDREN = frozenset(
     )
 )
 """What a run hears of its children."""
+OF_NEXUS_OPERATIONS = frozenset(
+    (
+        types.EVENT_TYPE_NEXUS_OPERATION_STARTED,
+        types.EVENT_TYPE_NEXUS_OPERATION_COMPLETED,
+        types.EVENT_TYPE_NEXUS_OPERATION_FAILED,
+        types.EVENT_TYPE_NEXUS_OPERATION_CANCELED,
+        types.EVENT_TYPE_NEXUS_OPERATION_TIMED_OUT,
+    )
+)
+"""What a run hears of its Nexus operations; what it asks of them is not done again."""
 INITIATED = frozenset(
     (
         types.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED,
@@ -58,9 +68,9 @@ INITIATED = frozenset(
 )
 """What a run asks of other workflows."""
 OPTIONS_UPDATED = types.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED
-DONE_AGAIN = frozenset((SIGNALED, OPTIONS_UPDATED, *UPDATES, *OF_CHILDREN))
+DONE_AGAIN = frozenset((SIGNALED, OPTIONS_UPDATED, *UPDATES, *OF_CHILDREN, *OF_NEXUS_OPERATIONS))
 """Events after the cut that may be done again."""
-DONE_AGAIN_OF_SUCCESSORS = DONE_AGAIN - OF_CHILDREN
+DONE_AGAIN_OF_SUCCESSORS = DONE_AGAIN - OF_CHILDREN - OF_NEXUS_OPERATIONS
 BATCH_STARTS = frozenset(
     (
         types.EVENT_TYPE_WORKFLOW_TASK_STARTED,

@@ -22,6 +22,7 @@ import msgspec
 
 from perdure.server.machines.deployment.names import VersionName
 from perdure.server.machines.schedule.messages import Sender
+from perdure.server.machines.workflow.nexus.state import PendingOperation
 from perdure.server.machines.workflow.volatile import Volatile
 
 
@@ -65,6 +66,7 @@ class RecordKind(enum.IntEnum):
     EXTERNAL_CANCEL = 8
     UPDATE = 9
     CALLBACK = 10
+    NEXUS_OPERATION = 11
 
 
 class BlobName(enum.StrEnum):
@@ -533,6 +535,8 @@ class Run(msgspec.Struct):
     external_cancels: dict[int, ExternalRequest] = {}
     updates: dict[str, Update] = {}
     callbacks: dict[str, Callback] = {}
+    nexus_operations: dict[int, PendingOperation] = {}
+    """By the id of their scheduled event."""
     large_parts: dict[tuple[RecordKind, int | str], int] = {}
     """Sizes of the large keyed parts, in bytes; derived, never stored."""
     speculative: Speculative | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from perdure.server.machines.workflow.nexus.state import PendingOperation
 from perdure.server.machines.workflow.state import (
     BlobName,
     PendingActivity,
@@ -32,6 +33,7 @@ PARTS: dict[RecordKind, Callable[[Run], dict[Any, Any]]] = {
     RecordKind.EXTERNAL_CANCEL: lambda run: run.external_cancels,
     RecordKind.UPDATE: lambda run: run.updates,
     RecordKind.CALLBACK: lambda run: run.callbacks,
+    RecordKind.NEXUS_OPERATION: lambda run: run.nexus_operations,
 }
 """The keyed parts of a run, by kind."""
 
@@ -65,6 +67,7 @@ def state_bytes(run: Run) -> int:
         + len(run.external_signals)
         + len(run.external_cancels)
         + len(run.callbacks)
+        + len(run.nexus_operations)
     )
     return sum(run.large_parts.values()) + PART_BYTES * parts
 
@@ -72,6 +75,14 @@ def state_bytes(run: Run) -> int:
 def _activity_bytes(pending: PendingActivity) -> int:
     attempt = pending.attempt
     return len(attempt.heartbeat_details) + len(attempt.last_failure) + PART_BYTES
+
+
+def _operation_bytes(pending: PendingOperation) -> int:
+    calls, operation = pending.calls, pending.operation
+    cancelling = calls.cancellation
+    failures = len(calls.failure) + (len(cancelling.failure) if cancelling is not None else 0)
+    names = len(operation.service) + len(operation.operation) + len(calls.operation_token)
+    return failures + names + PART_BYTES
 
 
 _SIZES: dict[RecordKind, Callable[[Any], int]] = {
@@ -85,4 +96,5 @@ _SIZES: dict[RecordKind, Callable[[Any], int]] = {
     RecordKind.EXTERNAL_CANCEL: lambda external: len(external.workflow_id),
     RecordKind.UPDATE: lambda update: len(update.update_id),
     RecordKind.CALLBACK: lambda callback: len(callback.callback) + len(callback.failure),
+    RecordKind.NEXUS_OPERATION: _operation_bytes,
 }

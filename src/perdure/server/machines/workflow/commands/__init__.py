@@ -19,7 +19,9 @@ from perdure.server.machines.workflow.commands import (
     record_marker,
     request_cancel_activity,
     request_cancel_external,
+    request_cancel_nexus_operation,
     schedule_activity,
+    schedule_nexus_operation,
     signal_external,
     start_child,
     start_timer,
@@ -66,4 +68,8 @@ COMMANDS: dict[int, CommandHandler] = {
     ),
     command_type_pb2.COMMAND_TYPE_PROTOCOL_MESSAGE: _handler(protocol_message),
     command_type_pb2.COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES: _handler(modify_properties),
+    command_type_pb2.COMMAND_TYPE_SCHEDULE_NEXUS_OPERATION: _handler(schedule_nexus_operation),
+    command_type_pb2.COMMAND_TYPE_REQUEST_CANCEL_NEXUS_OPERATION: _handler(
+        request_cancel_nexus_operation
+    ),
 }

@@ -116,6 +116,13 @@ class CheckContext(msgspec.Struct, kw_only=True):
     """As commands before this one leave them; None when none has touched them."""
     memo: Memo | None = None
     """The same of the memo."""
+    pending_nexus_operations: int = 0
+    scheduled_operations: set[int] = set()
+    """Event ids of Nexus operations that commands before this one schedule."""
+    cancelled_operations: set[int] = set()
+    """The same of those that they ask to cancel."""
+    endpoints: Mapping[str, str] = {}
+    """See `CompleteWorkflowTask`."""
 
     def problem_of(self, attributes: SearchAttributes) -> str | None:
         """Why these search attributes cannot be set; when they can, each then says its type, in
@@ -150,3 +157,4 @@ class ApplyContext(msgspec.Struct):
     """What it says of updates after all commands."""
     served: Mapping[str, frozenset[VersionName]] = {}
     """See `CompleteWorkflowTask`."""
+    endpoints: Mapping[str, str] = {}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import msgspec
 from temporalio.api.enums.v1 import failed_cause_pb2
 from temporalio.api.enums.v1.reset_pb2 import (
+    RESET_REAPPLY_EXCLUDE_TYPE_NEXUS,
     RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL,
     RESET_REAPPLY_EXCLUDE_TYPE_UPDATE,
 )
@@ -153,6 +154,12 @@ def _do_again(turn: Turn, later: list[HistoryEvent], excluded: frozenset[int]) -
         elif event.event_type == resetting.OPTIONS_UPDATED:
             attached = event.workflow_execution_options_updated_event_attributes
             if attached.attached_request_id not in run.requests:
+                turn.record(event)
+        elif event.event_type in resetting.OF_NEXUS_OPERATIONS:
+            attributes = getattr(event, str(event.WhichOneof("attributes")))
+            is_pending = attributes.scheduled_event_id in run.nexus_operations
+            if is_pending and RESET_REAPPLY_EXCLUDE_TYPE_NEXUS not in excluded:
+                del event.links[:]  # What they lead to is not told again.
                 turn.record(event)
         elif event.event_type in resetting.OF_CHILDREN:
             attributes = getattr(event, str(event.WhichOneof("attributes")))

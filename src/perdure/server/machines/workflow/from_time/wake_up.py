@@ -13,7 +13,7 @@ from perdure.server.machines.workflow import (
     speculative,
     workflow_task,
 )
-from perdure.server.machines.workflow.from_time import activities
+from perdure.server.machines.workflow.from_time import activities, nexus_operations
 from perdure.server.machines.workflow.inputs import Done, WakeUp
 from perdure.server.machines.workflow.turn import Turn
 
@@ -30,9 +30,10 @@ def decide(turn: Turn, message: WakeUp) -> Done:
         _task_due(turn)
     has_timed_out = activities.due(turn, now_ns)
     has_fired = _fire_timers(turn)
+    has_called = bool(run.nexus_operations) and nexus_operations.due(turn)
     # The real server offers an attempt whose backoff is over, and looks again later at a deadline
     # that has moved, without a transition of the run.
-    turn.is_transition = is_task_due or has_timed_out or has_fired
+    turn.is_transition = is_task_due or has_timed_out or has_fired or has_called
     turn.arm(deadlines.wake_at(run))
     return Done()
 

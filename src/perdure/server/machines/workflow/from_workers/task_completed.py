@@ -38,6 +38,7 @@ from perdure.server.machines.workflow.inputs import (
     StartedWorkflowTask,
     WorkflowTaskCompleted,
 )
+from perdure.server.machines.workflow.nexus.state import is_pending
 from perdure.server.machines.workflow.state import WorkflowTask
 from perdure.server.machines.workflow.turn import Turn
 from perdure.server.machines.workflow.versioning import (
@@ -160,6 +161,8 @@ def _check(turn: Turn, task: WorkflowTask, message: CompleteWorkflowTask) -> Che
         pending_cancels=sum(not cancel.is_answered for cancel in run.external_cancels.values()),
         next_event_id=run.recorded.next_event_id + unrecorded_events + 1,
         search_attributes=message.search_attributes,
+        pending_nexus_operations=sum(map(is_pending, run.nexus_operations.values())),
+        endpoints=message.endpoints,
     )
     for index, said in enumerate(request.messages):
         context.message_indexes.setdefault(said.id, index)
@@ -247,6 +250,7 @@ def _complete(
     _set_sticky(turn, request)
     queries.settle(turn, request.query_results)
     context = ApplyContext(completed_event_id, request.identity, request, served=message.served)
+    context.endpoints = message.endpoints
     context.placed = _said(request, checked.placed)
     context.rest = _said(request, checked.rest)
     for command in request.commands:

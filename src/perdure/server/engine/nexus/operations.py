@@ -1,0 +1,268 @@
+"""Nexus operations of workflows: calls their handlers, and hands completions to the workflows that
+wait for them.
+
+That a call is under way is durable before it is made, and what became of it is an input of its
+workflow. When that is lost, with the process or with a commit, the run's wake-up has it made again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import msgspec
+from temporalio.api.common.v1 import Link
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+
+from perdure.server.engine.api import EngineStopped, EngineUnavailable, NamespaceRef
+from perdure.server.engine.nexus.breaker import BreakerState, CircuitBreaker
+from perdure.server.engine.nexus.calls import (
+    CancelCall,
+    Completion,
+    NexusCaller,
+    OperationAddress,
+    StartCall,
+)
+from perdure.server.engine.pipeline import Pipeline
+from perdure.server.machines.errors import InvariantViolation, NotFound, Rejected
+from perdure.server.machines.nexus.outcomes import (
+    CancelOutcome,
+    HandlerFailed,
+    StartOutcome,
+    Unreachable,
+)
+from perdure.server.machines.ports import Kind
+from perdure.server.machines.workflow.effects import CallNexus
+from perdure.server.machines.workflow.inputs import (
+    CompleteNexusOperation,
+    NexusCancelAnswered,
+    NexusStartAnswered,
+)
+from perdure.server.machines.workflow.nexus.state import CallState, CancelState, PendingOperation
+from perdure.server.store.ports import CorruptBlob
+
+logger = logging.getLogger(__name__)
+
+ReadEvent = Callable[[NamespaceRef, str, str, int], Awaitable[bytes]]
+"""Reads an event of a run."""
+
+CALLS_AT_ONCE = 100
+"""To one endpoint: a call may wait for its handler for as long as its timeout."""
+DESTINATIONS_MAX = 10_000
+"""How many endpoints are known as ones that have been called; the oldest are forgotten."""
+NO_ADDRESS = "operation not found"
+
+
+class Destination:
+    """An endpoint, as one namespace knows it."""
+
+    def __init__(self) -> None:
+        self.breaker = CircuitBreaker()
+        self.room = asyncio.Semaphore(CALLS_AT_ONCE)
+
+
+class WorkflowOperations:
+    """The Nexus operations of the workflows of one shard."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        caller: NexusCaller,
+        read_event: ReadEvent,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        self._pipeline = pipeline
+        self._caller = caller
+        self._read_event = read_event
+        self._spawn = spawn
+        self._under_way: set[CallNexus] = set()
+        self._destinations: dict[tuple[int, str], Destination] = {}
+
+    def call(self, namespace: NamespaceRef, workflow_id: str, effect: CallNexus) -> None:
+        """Make a call, unless it is being made."""
+        name = msgspec.structs.replace(effect, timeout_ns=0, operation_timeout_ns=0)
+        if name not in self._under_way:
+            self._under_way.add(name)
+            self._spawn(self._call(namespace, workflow_id, effect, name))
+
+    async def complete(self, namespace: NamespaceRef, completion: Completion) -> None:
+        """See `NexusCompletions`."""
+        address = completion.address
+        if address.kind != Kind.WORKFLOW:
+            raise NotFound(NO_ADDRESS)
+        message = CompleteNexusOperation(
+            address.scheduled_event_id,
+            address.request_id,
+            completion.outcome,
+            completion.operation_token,
+            completion.start_time_ns,
+            completion.links,
+        )
+        await self._pipeline.submit(namespace, address.id, message)
+
+    def blocked_reason(self, namespace: NamespaceRef, endpoint_id: str) -> str:
+        """Why no calls get through to an endpoint; "" when they do."""
+        known = self._destinations.get((namespace.number, endpoint_id))
+        state = BreakerState.CLOSED if known is None else known.breaker.state(_now())
+        return "" if state is BreakerState.CLOSED else f"The circuit breaker is {state}."
+
+    async def _call(
+        self, namespace: NamespaceRef, workflow_id: str, effect: CallNexus, name: CallNexus
+    ) -> None:
+        try:
+            pending = await self._pending(namespace, workflow_id, effect)
+            if pending is None:
+                return
+            destination = self._destination(namespace, pending.operation.endpoint_id)
+            async with destination.room:
+                if not destination.breaker.allows(_now()):
+                    return  # The wake-up asks again.
+                outcome = await self._made(namespace, workflow_id, effect, pending, destination)
+            await self._pipeline.submit(namespace, workflow_id, _answer(effect, outcome))
+        except (Rejected, EngineUnavailable, EngineStopped) as error:
+            logger.warning("a Nexus operation of %r has to be called again: %s", workflow_id, error)
+        except (InvariantViolation, CorruptBlob):
+            logger.exception("a Nexus operation of %r cannot be called", workflow_id)
+        finally:
+            self._under_way.discard(name)
+
+    async def _pending(
+        self, namespace: NamespaceRef, workflow_id: str, effect: CallNexus
+    ) -> PendingOperation | None:
+        """The operation, if the call still makes sense."""
+        execution = await self._pipeline.execution(namespace, workflow_id)
+        run = execution.workflow.run
+        if run is None or run.recorded.run_id != effect.run_id or not run.is_open:
+            return None
+        pending = run.nexus_operations.get(effect.scheduled_event_id)
+        if pending is None:
+            return None
+        calls, cancellation = pending.calls, pending.calls.cancellation
+        if effect.is_cancel:
+            is_due = (
+                calls.state == CallState.STARTED
+                and cancellation is not None
+                and cancellation.state == CancelState.SCHEDULED
+                and cancellation.attempt + 1 == effect.attempt
+            )
+        else:
+            is_due = calls.state == CallState.SCHEDULED and calls.attempt + 1 == effect.attempt
+        return pending if is_due else None
+
+    async def _made(
+        self,
+        namespace: NamespaceRef,
+        workflow_id: str,
+        effect: CallNexus,
+        pending: PendingOperation,
+        destination: Destination,
+    ) -> StartOutcome | CancelOutcome:
+        operation, breaker = pending.operation, destination.breaker
+        outcome: StartOutcome | CancelOutcome | None = None
+        try:
+            event_id = operation.scheduled_event_id
+            scheduled = HistoryEvent.FromString(
+                await self._read_event(namespace, workflow_id, effect.run_id, event_id)
+            )
+            if effect.is_cancel:
+                call = _cancel_call(namespace, effect, pending, scheduled)
+                outcome = await self._caller.cancel(call)
+            else:
+                start = _start_call(namespace, workflow_id, effect, pending, scheduled)
+                outcome = await self._caller.start(start)
+            return outcome
+        finally:
+            if outcome is None:
+                breaker.given_up()
+            elif isinstance(outcome, HandlerFailed | Unreachable) and outcome.is_retryable:
+                breaker.failed(_now())
+            else:
+                breaker.succeeded()
+
+    def _destination(self, namespace: NamespaceRef, endpoint_id: str) -> Destination:
+        key = (namespace.number, endpoint_id)
+        known = self._destinations.get(key)
+        if known is None:
+            if len(self._destinations) >= DESTINATIONS_MAX:
+                del self._destinations[next(iter(self._destinations))]
+            known = self._destinations[key] = Destination()
+        return known
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _start_call(
+    namespace: NamespaceRef,
+    workflow_id: str,
+    effect: CallNexus,
+    pending: PendingOperation,
+    scheduled: HistoryEvent,
+) -> StartCall:
+    operation = pending.operation
+    attributes = scheduled.nexus_operation_scheduled_event_attributes
+    link = Link(
+        workflow_event=Link.WorkflowEvent(
+            namespace=namespace.name,
+            workflow_id=workflow_id,
+            run_id=effect.run_id,
+            event_ref=Link.WorkflowEvent.EventReference(
+                event_id=operation.scheduled_event_id,
+                event_type=EventType.EVENT_TYPE_NEXUS_OPERATION_SCHEDULED,
+            ),
+        )
+    )
+    has_input = attributes.HasField("input")
+    return StartCall(
+        namespace=namespace,
+        endpoint_id=operation.endpoint_id,
+        endpoint=operation.endpoint,
+        service=operation.service,
+        operation=operation.operation,
+        request_id=operation.request_id,
+        completion=OperationAddress(
+            namespace.id,
+            Kind.WORKFLOW,
+            workflow_id,
+            effect.run_id,
+            operation.scheduled_event_id,
+            operation.request_id,
+        ),
+        payload=attributes.input.SerializeToString(deterministic=True) if has_input else b"",
+        header=dict(attributes.nexus_header),
+        links=(link.SerializeToString(),),
+        timeout_ns=effect.timeout_ns,
+        operation_timeout_ns=effect.operation_timeout_ns,
+    )
+
+
+def _cancel_call(
+    namespace: NamespaceRef,
+    effect: CallNexus,
+    pending: PendingOperation,
+    scheduled: HistoryEvent,
+) -> CancelCall:
+    operation = pending.operation
+    return CancelCall(
+        namespace=namespace,
+        endpoint_id=operation.endpoint_id,
+        endpoint=operation.endpoint,
+        service=operation.service,
+        operation=operation.operation,
+        operation_token=pending.calls.operation_token,
+        header=dict(scheduled.nexus_operation_scheduled_event_attributes.nexus_header),
+        timeout_ns=effect.timeout_ns,
+    )
+
+
+def _answer(
+    effect: CallNexus, outcome: StartOutcome | CancelOutcome
+) -> NexusStartAnswered | NexusCancelAnswered:
+    names = (effect.run_id, effect.scheduled_event_id, effect.attempt)
+    if effect.is_cancel:
+        return NexusCancelAnswered(*names, outcome)  # type: ignore[arg-type]
+    return NexusStartAnswered(*names, outcome)  # type: ignore[arg-type]
