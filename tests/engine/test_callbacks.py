@@ -176,5 +176,9 @@ def test_what_responses_mean() -> None:
     assert problem_of(PostResponse(301, "", b"")) == (moved, True)
     odd = 'unexpected response status: "530 ": nope'
     assert problem_of(PostResponse(530, "", b'{"message":"nope"}')) == (odd, True)
+    typed = b'{"message":"nope","metadata":{"type":"nexus.HandlerError"}}'
+    assert problem_of(PostResponse(404, "", typed))[0] == "handler error (NOT_FOUND): nope"
+    for untyped in (b'{"message":"nope"}', b'{"message":"nope","metadata":[]}', typed[:-2], b"[1]"):
+        assert problem_of(PostResponse(404, "", untyped))[0] == "handler error (NOT_FOUND)"
     for body in (b"[1]", b"[" * RESPONSE_BYTES_MAX, b"\xff"):
         assert problem_of(PostResponse(530, "", body))[0].endswith('"530 "')

@@ -499,7 +499,7 @@ async def nexus_timeouts(stage: Stage) -> None:
 
     for desk in await asyncio.gather(
         *map(unanswered, fields),
-        answered("close when started", schedule_to_close_timeout=seconds(3)),
+        answered("close when started", schedule_to_close_timeout=seconds(6)),
         answered("work when started", start_to_close_timeout=seconds(1)),
     ):
         await desk.history()
@@ -509,10 +509,10 @@ async def nexus_timeouts(stage: Stage) -> None:
     )
     await desk.history()
     hasty = Desk(stage, "no time to cancel")
-    await hasty.begin(schedule_to_close_timeout=seconds(3))
+    await hasty.begin(schedule_to_close_timeout=seconds(6))
     await hasty.answer(await hasty.poll(), started())
     task = await hasty.workflow.poll()
-    await asyncio.sleep(1.8)
+    await asyncio.sleep(5)
     await hasty.workflow.complete(task, cancel(5))
     await hasty.once_cancelled("too late", 4)
     await hasty.history()

@@ -21,6 +21,7 @@ from perdure.server.engine.completions import CompletionRequest, completion_requ
 from perdure.server.engine.pipeline import Pipeline, Place
 from perdure.server.engine.posting import PostFailed, PostResponse
 from perdure.server.machines.errors import InvariantViolation, Rejected
+from perdure.server.machines.nexus.failures import HANDLER_TYPE
 from perdure.server.machines.ports import SECOND_NS, Limits
 from perdure.server.machines.workflow.effects import InvokeCallback
 from perdure.server.machines.workflow.inputs import CallbackAttempted, Done, NotCurrent, WakeUp
@@ -170,16 +171,23 @@ def problem_of(response: PostResponse) -> tuple[str, bool]:
     known = HANDLER_ERRORS.get(status)
     if known is not None:
         kind, is_retryable = known
-        return f"handler error ({kind})", is_retryable
+        told = _message_in(response.body, of_type=HANDLER_TYPE)
+        return f"handler error ({kind})" + (f": {told}" if told else ""), is_retryable
     reason = HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
     told = _message_in(response.body)
     return f'unexpected response status: "{status} {reason}"' + (f": {told}" if told else ""), True
 
 
-def _message_in(body: bytes) -> str:
+def _message_in(body: bytes, of_type: str = "") -> str:
+    """What a failure of Nexus says, if it is of that type."""
     try:
         failure = json.loads(body)
     except (ValueError, RecursionError):  # Brackets alone can fill a response.
         return ""
-    message = failure.get("message") if isinstance(failure, dict) else None
+    if not isinstance(failure, dict):
+        return ""
+    metadata = failure.get("metadata")
+    if of_type and (not isinstance(metadata, dict) or metadata.get("type") != of_type):
+        return ""
+    message = failure.get("message")
     return message if isinstance(message, str) else ""

@@ -36,7 +36,6 @@ from perdure.server.machines.errors import NotFound, Rejected, ResourceExhausted
 from perdure.server.machines.nexus.durations import milliseconds
 from perdure.server.machines.nexus.failures import (
     ERROR_STATUSES,
-    NON_RETRYABLE,
     compact,
     handler_failed,
     handler_failure,
@@ -278,7 +277,7 @@ def _header(call: StartCall | CancelCall) -> dict[str, str]:
 
 
 def _absent(message: str) -> HandlerFailed:
-    return handler_failed(handler_failure("NOT_FOUND", message, NON_RETRYABLE))
+    return handler_failed(handler_failure("NOT_FOUND", message))
 
 
 def _refused(error: HandlerError) -> HandlerFailed:
