@@ -13,8 +13,10 @@ from typing import Any
 import nexusrpc
 import nexusrpc.handler
 from temporalio import nexus, workflow
-from temporalio.common import WorkflowIDConflictPolicy
-from temporalio.exceptions import ApplicationError
+from temporalio.client import Client, NexusOperationFailureError
+from temporalio.common import NexusOperationIDConflictPolicy, WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError, NexusOperationAlreadyStartedError
+from temporalio.service import RPCError
 
 LIMIT = timedelta(seconds=10)
 SHORT = timedelta(milliseconds=600)
@@ -317,3 +319,104 @@ CALLS = [
         for when in ("before", "scheduled", "started", "refused")
     ),
 ]
+
+
+async def without_workflow(client: Client, endpoint: str, prefix: str) -> list[Any]:
+    """What a client sees of operations that it starts itself."""
+    shop = client.create_nexus_client(service=Shop, endpoint=endpoint)
+    seen: list[Any] = []
+    order = Order("tea", 3)
+    price = await shop.start_operation(Shop.price, order, id=f"{prefix}-price", summary="tea")
+    seen += [
+        price.operation_id == f"{prefix}-price",
+        price.run_id is not None,
+        await price.result(),
+    ]
+    seen += [await price.result(), price.service]
+    own = client.create_nexus_client(service=ShopHandler, endpoint=endpoint)
+    seen.append(await own.execute_operation(ShopHandler.in_thread, "sync", id=f"{prefix}-thread"))
+    named: Any = client.create_nexus_client("Shop", endpoint)
+    seen.append(await named.execute_operation("check", "ok", id=f"{prefix}-named"))
+    for how in ("failed", "canceled", "application"):
+        try:
+            await shop.execute_operation(Shop.check, how, id=f"{prefix}-{how}")
+        except NexusOperationFailureError as error:
+            seen.append(described(error))
+    ship = await shop.start_operation(
+        Shop.ship,
+        Order("ice", 1),
+        id=f"{prefix}-ship",
+        headers={"colour": "green"},
+        schedule_to_close_timeout=LIMIT,
+    )
+    try:
+        await shop.start_operation(Shop.ship, Order("ice", 1), id=f"{prefix}-ship")
+    except NexusOperationAlreadyStartedError as error:
+        seen.append(
+            [error.message, error.operation_id == ship.operation_id, error.run_id == ship.run_id]
+        )
+    same = await shop.start_operation(
+        Shop.ship,
+        Order("ice", 1),
+        id=f"{prefix}-ship",
+        id_conflict_policy=NexusOperationIDConflictPolicy.USE_EXISTING,
+    )
+    seen.append(same.run_id == ship.run_id)
+    seen += await _described(client, prefix)
+    await ship.cancel(reason="melted")
+    for one in (ship, client.get_nexus_operation_handle(f"{prefix}-ship", result_type=str)):
+        try:
+            seen.append(await one.result())
+        except NexusOperationFailureError as error:
+            seen.append(described(error))
+    slow = await shop.start_operation(Shop.slow, "slow", id=f"{prefix}-slow")
+    await slow.terminate(reason="enough")
+    try:
+        seen.append(await slow.result())
+    except NexusOperationFailureError as error:
+        seen.append(described(error))
+    gone = client.get_nexus_operation_handle(f"{prefix}-nothing", operation=Shop.price)
+    try:
+        await gone.describe()
+    except RPCError as error:
+        seen.append(error.status.name)
+    return seen
+
+
+async def _described(client: Client, prefix: str) -> list[Any]:
+    """What the service tells of the shipment, once it has been started."""
+    handle = client.get_nexus_operation_handle(f"{prefix}-ship")
+    while True:
+        told = await handle.describe()
+        if told.operation_token is not None:
+            break
+        await asyncio.sleep(0.02)
+    price = await client.get_nexus_operation_handle(f"{prefix}-price").describe()
+    return [
+        [told.service, told.operation, told.status.name, told.state.name, told.attempt],
+        [told.schedule_to_close_timeout, told.start_to_close_timeout, told.close_time],
+        [told.cancellation_info, told.last_attempt_failure, told.blocked_reason],
+        [price.status.name, await price.static_summary(), await price.static_details()],
+        [price.close_time is not None, price.execution_duration is not None],
+    ]
+
+
+async def found(client: Client, endpoint: str) -> list[Any]:
+    """The operations at an endpoint, as a list and as a count."""
+    query = f"Endpoint = '{endpoint}'"
+    while True:
+        if (await client.count_nexus_operations(query)).count >= OPERATIONS:
+            break
+        await asyncio.sleep(0.05)
+    listed = [one async for one in client.list_nexus_operations(query, page_size=2)]
+    first = [one async for one in client.list_nexus_operations(query, limit=1)]
+    grouped = await client.count_nexus_operations(f"{query} GROUP BY ExecutionStatus")
+    return [
+        sorted((one.operation, one.status.name) for one in listed),
+        len(first),
+        sorted((str(group.group_values), group.count) for group in grouped.groups),
+    ]
+
+
+OPERATIONS = 8
+"""So many does `without_workflow` start."""

@@ -57,12 +57,7 @@ async def _run(address: str, caller: str, handler: str) -> dict[str, Any]:
     handle_client = await _connect(handler, address)
     name = uuid.uuid4().hex[:8]
     endpoint, handlers, callers = f"shop-{name}", f"handlers-{name}", f"callers-{name}"
-    target = EndpointTarget.Worker(namespace="default", task_queue=handlers)
-    await call_client.operator_service.create_nexus_endpoint(
-        CreateNexusEndpointRequest(
-            spec=EndpointSpec(name=endpoint, target=EndpointTarget(worker=target))
-        )
-    )
+    await _make_endpoint(call_client, endpoint, handlers)
     _, caller_worker, caller_programs = SDKS[caller]
     _, handler_worker, handler_programs = SDKS[handler]
     with ThreadPoolExecutor() as threads:
@@ -89,6 +84,15 @@ async def _run(address: str, caller: str, handler: str) -> dict[str, Any]:
                 )
             )
     return dict(zip(official_programs.CALLS, found, strict=True))
+
+
+async def _make_endpoint(client: Any, endpoint: str, queue: str) -> None:
+    target = EndpointTarget.Worker(namespace="default", task_queue=queue)
+    await client.operator_service.create_nexus_endpoint(
+        CreateNexusEndpointRequest(
+            spec=EndpointSpec(name=endpoint, target=EndpointTarget(worker=target))
+        )
+    )
 
 
 async def _connect(sdk: str, address: str) -> Any:
@@ -174,3 +178,51 @@ async def test_each_sdk_replays_what_the_other_wrote(
             failures[pair, what] = replayed.replay_failure
     assert len(failures) == len(PAIRS) * len(official_programs.CALLS)
     assert {key: failure for key, failure in failures.items() if failure} == {}
+
+
+STANDALONE = (
+    "nexusoperation.enableStandalone=true",
+    "history.enableChasm=true",
+    "history.enableTransitionHistory=true",
+    "history.enableCHASMCallbacks=true",
+)
+"""What the real server has to be told to take operations without a workflow."""
+
+
+@pytest.fixture(scope="module")
+def without_workflow() -> Iterator[dict[str, list[Any]]]:
+    """What clients of each SDK see, whose operations are handled by ours."""
+    with server("real", STANDALONE) as address:
+        yield asyncio.run(_start_from_both(address))
+
+
+async def _start_from_both(address: str) -> dict[str, list[Any]]:
+    client = await perdure.client.Client.connect(address)
+    seen: dict[str, list[Any]] = {}
+    with ThreadPoolExecutor() as threads:
+        async with perdure.worker.Worker(
+            client,
+            task_queue="handlers",
+            workflows=[OURS.Shipping],
+            nexus_service_handlers=[OURS.ShopHandler()],
+            nexus_task_executor=threads,
+        ):
+            for sdk, (_, _, programs) in SDKS.items():
+                endpoint = f"shop-{sdk}"
+                await _make_endpoint(client, endpoint, "handlers")
+                caller = await _connect(sdk, address)
+                seen[sdk] = await programs.without_workflow(caller, endpoint, sdk)
+                seen[f"{sdk} found"] = await programs.found(caller, endpoint)
+    return seen
+
+
+def test_clients_see_the_same_of_operations_without_a_workflow(
+    without_workflow: dict[str, list[Any]],
+) -> None:
+    assert without_workflow["ours"] == without_workflow["official"]
+    assert len(without_workflow["ours"]) > 15
+
+
+def test_clients_find_the_same_operations(without_workflow: dict[str, list[Any]]) -> None:
+    assert without_workflow["ours found"] == without_workflow["official found"]
+    assert len(without_workflow["ours found"][0]) == official_programs.OPERATIONS
