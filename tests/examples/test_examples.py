@@ -15,6 +15,7 @@ from examples.bonus_cron.__main__ import main as give_bonus
 from examples.bonus_cron.database import Database
 from examples.connecting import keep_quiet
 from examples.greeting.__main__ import main as greet
+from examples.nexus_greeting.__main__ import main as arrive
 from examples.reminders.__main__ import main as remind
 from examples.reminders.activities import Mail, Mailer
 from examples.reminders.flaky_mail_service import FlakyMailService
@@ -59,6 +60,14 @@ def bank(tmp_path: Path) -> Bank:
 
 async def test_somebody_is_greeted(place: Namespace) -> None:
     assert await greet(options(place, name="Ada")) == "Hello, Ada!"
+
+
+async def test_guests_are_greeted_by_another_team(place: Namespace) -> None:
+    assert await arrive(place) == [
+        "Hallo, Ada!",
+        "Bonjour, Bob!",
+        "Eve is not greeted: OperationError: nobody here has been to Atlantis",
+    ]
 
 
 async def test_everybody_gets_what_the_schedules_give(place: Namespace, tmp_path: Path) -> None:

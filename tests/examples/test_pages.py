@@ -19,6 +19,7 @@ PAGES = [
     "examples/README.md",
     "examples/bonus_cron/README.md",
     "examples/greeting/README.md",
+    "examples/nexus_greeting/README.md",
     "examples/reminders/README.md",
     "examples/ride_payment/README.md",
 ]

@@ -1,0 +1,1 @@
+"""Two teams: one offers Nexus operations, the other calls them."""
