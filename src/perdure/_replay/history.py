@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from temporalio.api.enums.v1 import EventType
-from temporalio.api.history.v1 import HistoryEvent, WorkflowTaskCompletedEventAttributes
+from temporalio.api.history.v1 import HistoryEvent
 
 STARTED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
 TASK_SCHEDULED = EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED
@@ -74,17 +74,18 @@ _TASK_LOST = frozenset(
 class History:
     """The events that a runner has been given and not yet applied, in their order."""
 
-    __slots__ = ("_events", "_next", "previous_started_event_id")
+    __slots__ = ("_events", "_found", "_next", "previous_started_event_id")
 
     def __init__(self, events: Sequence[HistoryEvent], previous_started_event_id: int) -> None:
         self._events = events
         self._next = 0
+        self._found = (-1, -1, 0, False)
         self.previous_started_event_id = previous_started_event_id
 
     def take_sequence(self, after_event_id: int) -> tuple[Sequence[HistoryEvent], bool]:
         """The next sequence, and whether nothing follows it; empty at the end of history."""
         self._skip_to(after_event_id)
-        end, complete = _end_of_sequence(self._events, self._next, after_event_id)
+        end, complete = self._end(after_event_id)
         if not complete and end <= self._next:
             return (), True
         taken = self._events[self._next : end + 1]
@@ -96,16 +97,24 @@ class History:
         self._skip_to(after_event_id)
         if self._next >= len(self._events):
             return ()
-        end, _ = _end_of_sequence(self._events, self._next, after_event_id)
+        end, _ = self._end(after_event_id)
         return self._events[self._next : end + 1]
 
-    def peek_completed(self, from_event_id: int) -> WorkflowTaskCompletedEventAttributes | None:
+    def _end(self, after_event_id: int) -> tuple[int, bool]:
+        """Where the next sequence ends. Kept, since whoever peeks takes the same one later."""
+        begin, after, end, complete = self._found
+        if begin != self._next or after != after_event_id:
+            end, complete = _end_of_sequence(self._events, self._next, after_event_id)
+            self._found = (self._next, after_event_id, end, complete)
+        return end, complete
+
+    def peek_completed(self, from_event_id: int) -> HistoryEvent | None:
         """The next WorkflowTaskCompleted that has not been taken yet."""
         events = self._events
         for index in range(self._next, len(events)):
             event = events[index]
             if event.event_type == TASK_COMPLETED and event.event_id >= from_event_id:
-                return event.workflow_task_completed_event_attributes
+                return event
         return None
 
     def events_after(self, event_id: int) -> list[HistoryEvent]:

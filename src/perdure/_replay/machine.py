@@ -30,7 +30,6 @@ from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.api.history.v1 import (
     HistoryEvent,
     WorkflowExecutionSignaledEventAttributes,
-    WorkflowTaskCompletedEventAttributes,
     WorkflowTaskStartedEventAttributes,
 )
 from temporalio.api.protocol.v1 import Message
@@ -166,6 +165,7 @@ class Machine:
         self._saw_final_event = False
         self._started_event_id = 0
         self._next_started_event_id = 0
+        self._learned_event_id = 0
         self._commands: deque[IssuedCommand] = deque()
         self._terminal: IssuedCommand | None = None
         self._by_event_id: dict[int, CommandMachine] = {}
@@ -187,7 +187,7 @@ class Machine:
         if self.last_event_id == 0:
             completed = history.peek_completed(0)
             if completed is not None:
-                self.flags.add_from(completed)
+                self.flags.add_from(completed.workflow_task_completed_event_attributes)
         self._history = history
         self.replaying = history.previous_started_event_id > 0
         self._apply_sequence()
@@ -345,13 +345,15 @@ class Machine:
 
     def _learn_from_completions(self, events: list[HistoryEvent]) -> None:
         for event in events:
-            if event.event_type == TASK_COMPLETED:
-                self._learn(event.workflow_task_completed_event_attributes)
+            if event.event_type == TASK_COMPLETED and event.event_id > self._learned_event_id:
+                self._learn(event)
         ahead = self._history.peek_completed(events[-1].event_id)
         if ahead is not None:
             self._learn(ahead)
 
-    def _learn(self, completed: WorkflowTaskCompletedEventAttributes) -> None:
+    def _learn(self, event: HistoryEvent) -> None:
+        self._learned_event_id = event.event_id
+        completed = event.workflow_task_completed_event_attributes
         self.flags.add_from(completed)
         if completed.HasField("deployment_version"):
             self.build_id = completed.deployment_version.build_id

@@ -13,6 +13,7 @@ from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.query.v1 import WorkflowQuery, WorkflowQueryResult
 
+from perdure._replay import guard
 from perdure._replay.api import (
     HistoryGap,
     LocalActivitiesPending,
@@ -137,6 +138,10 @@ class WorkflowRunner:
 
     def _run(self, code: Callable[[], None]) -> WorkflowCompletion | TaskFailure | None:
         """Runs the code; what to answer when that fails the task, or the run. Raises HistoryGap."""
+        guarded = self._context.loop.guarded
+        if guarded:
+            # Once for all activations of the task: a replay has thousands.
+            guard.enter()
         try:
             code()
         except HistoryGap:
@@ -145,6 +150,9 @@ class WorkflowRunner:
             return self._mismatched(unmatched)
         except Exception as error:  # a named boundary: whatever the code raises fails the task
             return self._failed(error)
+        finally:
+            if guarded:
+                guard.leave()
         return None
 
     def _feed(self, task: WorkflowActivation) -> None:

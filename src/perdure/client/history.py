@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf import json_format
@@ -26,7 +26,9 @@ class WorkflowHistory:
     """The events of one run, from its first."""
 
     workflow_id: str
-    events: Sequence[HistoryEvent]
+    events: Sequence[HistoryEvent] = field(repr=False)
+    """Not in the `repr`, which asyncio asks for where nobody sees it: it takes longer than a replay
+    of them."""
 
     @property
     def run_id(self) -> str:
