@@ -46,6 +46,8 @@ _SERVER_ADDS = frozenset(
         "initiator",
         "backoffStartInterval",
         "namespaceId",
+        "endpointId",
+        "requestId",
     }
 )
 # What the server fills in where a command leaves it out.
@@ -91,6 +93,12 @@ _EVENT_NAMES: dict[int, int] = {
     CommandType.COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION: _CONTINUED,
     CommandType.COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION: (
         EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED
+    ),
+    CommandType.COMMAND_TYPE_SCHEDULE_NEXUS_OPERATION: (
+        EventType.EVENT_TYPE_NEXUS_OPERATION_SCHEDULED
+    ),
+    CommandType.COMMAND_TYPE_REQUEST_CANCEL_NEXUS_OPERATION: (
+        EventType.EVENT_TYPE_NEXUS_OPERATION_CANCEL_REQUESTED
     ),
     CommandType.COMMAND_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION: (
         EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED

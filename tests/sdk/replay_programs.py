@@ -415,3 +415,33 @@ class Compensates:
             for step in reversed(undo):
                 undone.append(await echo(f"undo {step}"))
         return undone
+
+
+@workflow.defn
+class CallsOperations:
+    """Nexus operations that answer, fail, go on, and are cancelled in every way."""
+
+    @workflow.run
+    async def run(self, endpoint: str) -> list[str]:
+        """What came of them."""
+        service = workflow.create_nexus_client(service="Replayed", endpoint=endpoint)
+        seen = [
+            await outcome(service.execute_operation(name, "word", output_type=str))
+            for name in ("answer", "refuse")
+        ]
+        both = await asyncio.gather(
+            *(service.start_operation("go_on", "echo", output_type=str) for _ in range(2))
+        )
+        await workflow.sleep(0.01)
+        seen += [await outcome(one) for one in both]
+        for kind in workflow.NexusOperationCancellationType:
+            operation: Any = await service.start_operation(
+                "go_on", "wait", cancellation_type=kind, summary=kind.name, headers={"a": "b"}
+            )
+            operation.cancel()
+            seen.append(await outcome(operation))
+        early: Any = asyncio.create_task(service.start_operation("go_on", "wait"))
+        await asyncio.sleep(0)
+        early.cancel()
+        seen.append(await outcome(early))
+        return seen

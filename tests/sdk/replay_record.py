@@ -16,12 +16,18 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
+import nexusrpc
+import nexusrpc.handler
 from google.protobuf.json_format import MessageToJson, Parse
-from temporalio import activity
+from temporalio import activity, nexus
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType, IndexedValueType
 from temporalio.api.history.v1 import History, HistoryEvent
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.api.nexus.v1 import EndpointSpec, EndpointTarget
+from temporalio.api.operatorservice.v1 import (
+    AddSearchAttributesRequest,
+    CreateNexusEndpointRequest,
+)
 from temporalio.client import (
     Client,
     WorkflowFailureError,
@@ -76,7 +82,30 @@ WORKFLOWS = [
     programs.FailsByKey,
     programs.FailsByActivity,
     programs.Compensates,
+    programs.CallsOperations,
 ]
+
+
+@nexusrpc.handler.service_handler(name="Replayed")
+class Operations:
+    """What `CallsOperations` calls."""
+
+    @nexusrpc.handler.sync_operation
+    async def answer(self, ctx: nexusrpc.handler.StartOperationContext, word: str) -> str:
+        """The word."""
+        return word
+
+    @nexusrpc.handler.sync_operation
+    async def refuse(self, ctx: nexusrpc.handler.StartOperationContext, word: str) -> str:
+        """Fails."""
+        raise nexusrpc.OperationError(word, state=nexusrpc.OperationErrorState.FAILED)
+
+    @nexus.workflow_run_operation
+    async def go_on(
+        self, ctx: nexus.WorkflowRunOperationContext, kind: str
+    ) -> nexus.WorkflowHandle[str]:
+        """A workflow that ends, or waits for ever."""
+        return await ctx.start_workflow(programs.Child.run, kind, id=f"go-on-{ctx.request_id}")
 
 
 RunWorker = Callable[[Client, str], AbstractAsyncContextManager[None]]
@@ -92,6 +121,7 @@ async def official_worker(
         task_queue=queue,
         workflows=workflows,
         activities=[echo, hang, fail],
+        nexus_service_handlers=[Operations()],
         workflow_runner=UnsandboxedWorkflowRunner(),
         default_heartbeat_throttle_interval=programs.SOON,
         max_heartbeat_throttle_interval=programs.SOON,
@@ -150,6 +180,12 @@ async def record(
         )
     )
     recorder = Recorder(client, worker)
+    target = EndpointTarget.Worker(namespace=client.namespace, task_queue=recorder.queue)
+    await client.operator_service.create_nexus_endpoint(
+        CreateNexusEndpointRequest(
+            spec=EndpointSpec(name=ENDPOINT, target=EndpointTarget(worker=target))
+        )
+    )
     async with recorder.worker():
         await asyncio.gather(
             _plain(recorder),
@@ -162,6 +198,7 @@ async def record(
 
 
 KINDS = ("try", "wait", "abandon")
+ENDPOINT = "replayed"
 
 _PLAIN: Sequence[tuple[str, Any, tuple[Any, ...]]] = (
     ("gathers", programs.Gathers.run, (5,)),
@@ -174,6 +211,7 @@ _PLAIN: Sequence[tuple[str, Any, tuple[Any, ...]]] = (
     ("parent", programs.Parent.run, ()),
     ("child", programs.Child.run, ("echo",)),
     ("compensates", programs.Compensates.run, ()),
+    ("calls-operations", programs.CallsOperations.run, (ENDPOINT,)),
 )
 
 

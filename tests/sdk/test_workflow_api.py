@@ -71,8 +71,9 @@ def test_functions_take_the_same_parameters(name: str) -> None:
 
 @pytest.mark.parametrize("name", ENUMS)
 def test_enums_have_the_same_members(name: str) -> None:
-    def members(module: Any) -> dict[str, int]:
-        return {member.name: int(member) for member in getattr(module, name)}
+    def members(module: Any) -> list[tuple[str, int]]:
+        """In their order, which code may go through."""
+        return [(member.name, int(member)) for member in getattr(module, name)]
 
     assert members(ours) == members(theirs)
 

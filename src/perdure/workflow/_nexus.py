@@ -38,14 +38,14 @@ _Output = TypeVar("_Output")
 class NexusOperationCancellationType(IntEnum):
     """What the cancellation of an operation's handle does, and when the code is told."""
 
-    WAIT_COMPLETED = 0
-    """Ask for the cancellation and wait for what comes of the operation."""
     ABANDON = 1
     """Go on at once and ask nobody."""
     TRY_CANCEL = 2
     """Ask for the cancellation and go on at once."""
     WAIT_REQUESTED = 3
     """Ask for the cancellation and go on once the handler has been asked."""
+    WAIT_COMPLETED = 0
+    """Ask for the cancellation and wait for what comes of the operation."""
 
 
 class NexusOperationConfig(TypedDict, total=False):
