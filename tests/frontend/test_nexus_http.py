@@ -38,6 +38,7 @@ from perdure.server.frontend.nexus_http import NexusHttp
 from perdure.server.frontend.services import Services
 from perdure.server.http.messages import Request
 from perdure.server.http.messages import Response as HttpResponse
+from perdure.server.http.metrics import Metrics
 from perdure.transport import Code
 from tests.frontend.client import Client
 from tests.frontend.nexus_worker import (
@@ -435,3 +436,28 @@ async def test_a_worker_that_goes_away_leaves_its_task_to_the_next(
     gone.cancel()
     async with answering(client, SYNC):
         assert (await ask(services, f"{BY_QUEUE}/op")).status == 200
+
+
+async def test_requests_are_counted_by_what_became_of_them(
+    client: Client, services: Services
+) -> None:
+    made = await endpoint(client)
+    error = RespondNexusTaskFailedRequest(error=HandlerError(error_type='x"y'))
+    async with answering(client, SYNC, SYNC, error):
+        for _ in range(3):
+            await ask(services, f"{made.url_prefix}/svc/op")
+    await ask(services, f"{made.url_prefix}/svc/op/cancel?token=t", request_timeout="1ms")
+    rows = services.engine.nexus.counts.rows()
+    requests = {key: value for key, value in rows.items() if key.startswith("nexus_requests{")}
+    start = 'nexus_requests{method="StartNexusOperation",namespace="default"'
+    cancel = 'nexus_requests{method="CancelNexusOperation",namespace="default"'
+    rest = ',nexus_endpoint="endpoint",outcome="%s",service_name="frontend"}'
+    assert requests == {
+        start + rest % "sync_success": 2,
+        start + rest % "handler_error_UNKNOWN": 1,
+        cancel + rest % "handler_timeout": 1,
+    }
+    errors = [key for key in rows if key.startswith("nexus_request_errors{")]
+    assert len(errors) == 2
+    page = Metrics(services.engine.nexus.counts.rows).render().decode()
+    assert page.count("# TYPE nexus_requests counter") == 1

@@ -145,6 +145,7 @@ class Service:
             "perdure_store_busy_seconds": statistics.busy_seconds,
             "perdure_invariant_violations": self.engine.recorder.violations,
             "perdure_stalls": self.engine.wakeups.stalls,
+            **self.engine.nexus.counts.rows(),
         }
 
     def open_session(self) -> HeldTasks:

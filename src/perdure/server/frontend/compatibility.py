@@ -25,6 +25,7 @@ PARTIAL: dict[str, str] = {
     "DescribeActivityExecution": "not which SDK its last worker used, no deployments, no callbacks",
     "RegisterNamespace": "one cluster, no archival",
     "StartWorkflowExecution": "no time skipping",
+    "UpdateWorkflowExecution": "callbacks of an update are not called",
     "GetSearchAttributes": "those of every namespace; the custom ones are asked of OperatorService",
     "CreateWorkerDeploymentVersion": "no workers that the server starts",
     "ResetWorkflowExecution": "a repeated request id gets the same run, where Temporal resets once"

@@ -17,8 +17,11 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60)
 SERVICE = 'service_name="frontend"'
 
+COUNTED = "nexus_"
+"""What begins so only grows."""
+
 Gauges = Callable[[], Mapping[str, float]]
-"""Values that are asked for when the page is."""
+"""Values that are asked for when the page is; those of one name stand together."""
 ERROR_NAMES: dict[Code, str] = {
     Code.ALREADY_EXISTS: "serviceerror_AlreadyExists",
     Code.DEADLINE_EXCEEDED: "serviceerror_DeadlineExceeded",
@@ -110,9 +113,14 @@ class Metrics:
         yield "# TYPE service_latency histogram"
         for name, one in used.items():
             yield from _histogram(_labels(name), one)
-        for name, value in self._gauges().items():
-            yield f"# TYPE {name.partition('{')[0]} gauge"
-            yield f"{name} {value:g}"
+        last = ""
+        for labelled, value in self._gauges().items():
+            name = labelled.partition("{")[0]
+            if name != last:
+                kind = "counter" if name.startswith(COUNTED) else "gauge"
+                yield f"# TYPE {name} {kind}"
+            last = name
+            yield f"{labelled} {value:.9g}"
 
 
 def _labels(operation: str) -> str:

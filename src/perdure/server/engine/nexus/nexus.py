@@ -25,6 +25,7 @@ from perdure.server.engine.completions import CompletionRequest
 from perdure.server.engine.dispatcher import Dispatcher
 from perdure.server.engine.nexus import answers, calls, external
 from perdure.server.engine.nexus.calls import CancelCall, Completion, NexusCompletions, StartCall
+from perdure.server.engine.nexus.counting import NexusCounts
 from perdure.server.engine.nexus.endpoints import Endpoints
 from perdure.server.engine.nexus.link_headers import write_links
 from perdure.server.engine.nexus.links import nexus_links
@@ -105,8 +106,9 @@ class Nexus:
         post: Post,
         find_namespace: FindNamespace,
     ) -> None:
+        self.counts = NexusCounts()
         self.endpoints = Endpoints(store, ids, clock)
-        self.tasks = NexusTasks(dispatcher, clock, ids)
+        self.tasks = NexusTasks(dispatcher, clock, ids, self.counts)
         self.completions: NexusCompletions = NobodyWaits()
         """Set by whoever starts operations."""
         self.callback_url = limits.nexus_callback_url
@@ -190,6 +192,14 @@ class Nexus:
         owner = self._namespaces.of_id(completion.address.namespace_id)
         if owner is None or (namespace is not None and namespace != owner.name):
             raise HandlerError("BAD_REQUEST", "invalid callback token")
+        try:
+            await self._complete(owner, completion)
+        except HandlerError as error:
+            self.counts.completion(owner.name, f"error_{error.error_type.lower()}")
+            raise
+        self.counts.completion(owner.name, "success")
+
+    async def _complete(self, owner: NamespaceRef, completion: Completion) -> None:
         try:
             await self.completions.complete(owner, completion)
         except NotFound as error:

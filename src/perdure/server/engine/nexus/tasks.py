@@ -16,8 +16,10 @@ from temporalio.api.nexus.v1 import HandlerError, Request, Response
 from perdure.server.engine.api import NamespaceRef, NexusTask, Poll
 from perdure.server.engine.clock import Clock
 from perdure.server.engine.dispatcher import Dispatcher
+from perdure.server.engine.nexus.counting import EMPTY, ERRORS, STARTED, TIMED_OUT, NexusCounts
 from perdure.server.machines.errors import NotFound, ResourceExhausted
 from perdure.server.machines.nexus.durations import go_duration
+from perdure.server.machines.nexus.failures import ERROR_STATUSES
 from perdure.server.machines.ports import SECOND_NS, Ids
 from perdure.server.machines.wire import timestamp
 from perdure.server.machines.workflow.effects import TaskKind
@@ -51,7 +53,8 @@ class _Asked(msgspec.Struct):
 class NexusTasks:
     """The Nexus tasks of a server."""
 
-    def __init__(self, dispatcher: Dispatcher, clock: Clock, ids: Ids) -> None:
+    def __init__(self, dispatcher: Dispatcher, clock: Clock, ids: Ids, counts: NexusCounts) -> None:
+        self._counts = counts
         self._dispatcher = dispatcher
         self._clock = clock
         self._ids = ids
@@ -79,16 +82,20 @@ class NexusTasks:
         )
         self._asked[task.task_id] = _Asked(task, now_ns + timeout_ns)
         self._dispatcher.offer_query(task)
+        answer: WorkerAnswer | None = None
         try:
             async with asyncio.timeout(timeout_ns / SECOND_NS):
-                return await result
+                answer = await result
         except TimeoutError:
-            return None
+            pass  # Which is an answer, too: nobody was there.
         finally:
             result.cancel()
             del self._asked[task.task_id]
             if not task.is_taken:
                 self._dispatcher.withdraw_query(task)
+        length_ns = self._clock.now_ns() - now_ns
+        self._counts.request(namespace.name, request, _words_of(request, answer), length_ns)
+        return answer
 
     async def poll(self, poll: Poll, timeout_seconds: float) -> NexusTask | None:
         """The next request on a queue; None when none came in time."""
@@ -119,3 +126,22 @@ class NexusTasks:
         if asked is None or asked.task.result.done():
             raise NotFound("Nexus task not found or already expired")
         asked.task.result.set_result(answer)
+
+
+def _words_of(request: Request, answer: WorkerAnswer | None) -> str:
+    """What became of a request, as metrics have it."""
+    if answer is None:
+        return TIMED_OUT
+    if answer.failure is not None:
+        return f"handler_error_{_known(answer.failure.nexus_handler_failure_info.type)}"
+    if answer.error is not None:
+        return f"handler_error_{_known(answer.error.error_type)}"
+    if request.HasField("cancel_operation") or answer.response is None:
+        return "success"
+    variant = answer.response.start_operation.WhichOneof("variant")
+    return variant if variant in STARTED or variant in ERRORS else EMPTY
+
+
+def _known(error_type: str) -> str:
+    """A worker may say anything, but not name counters."""
+    return error_type if error_type in ERROR_STATUSES else "UNKNOWN"
