@@ -292,3 +292,28 @@ def test_an_unknown_kind_of_handler_error_is_the_handlers_own_fault(
     read: Any = perdure.converter.FailureConverter.default.from_failure(failure, OURS)
     assert read.type is nexusrpc.HandlerErrorType.INTERNAL
     assert "NOT_INVENTED" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["from nothing", "own", "other", "from another"])
+def test_both_take_for_a_cause_what_was_being_handled(kind: str) -> None:
+    def raised(of: Any) -> BaseException:
+        try:
+            try:
+                raise of.ApplicationError("inner", type="Inner")
+            except of.ApplicationError:
+                match kind:
+                    case "from nothing":
+                        raise of.ApplicationError("outer") from None
+                    case "own":
+                        raise of.ApplicationError("outer")  # noqa: B904 -- that is the point
+                    case "other":
+                        raise ValueError("outer")  # noqa: B904 -- that is the point
+                    case _:
+                        raise of.ApplicationError("outer") from KeyError("another")
+        except Exception as error:
+            return error
+
+    theirs = _failure(temporalio.converter, raised(temporalio.exceptions), THEIRS, False)
+    ours = _failure(perdure.converter, raised(perdure.exceptions), OURS, False)
+    assert ours.cause.message == theirs.cause.message
+    assert ours.HasField("cause") == theirs.HasField("cause") == (kind in ("own", "from another"))

@@ -328,6 +328,31 @@ async def test_a_handler_may_answer_when_it_is_stopped(local: Client) -> None:
     assert CONVERTER.from_payload(payload) == "stopped by WORKER_SHUTDOWN"
 
 
+async def test_a_shutdown_waits_until_the_last_answer_is_sent(local: Client) -> None:
+    async def act(_: Context) -> str:
+        return "answer"
+
+    bench = Bench(local, act)
+    sending, may_send = asyncio.Event(), asyncio.Event()
+    complete = bench.answers.complete_nexus_task
+
+    async def slowly(request: RespondNexusTaskCompletedRequest) -> None:
+        sending.set()
+        await may_send.wait()
+        await complete(request)
+
+    bench.answers.complete_nexus_task = slowly  # type: ignore[method-assign]
+    await bench.give(_ask())
+    await sending.wait()
+    finish = asyncio.create_task(bench.worker.finish(timedelta()))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not finish.done()
+    may_send.set()
+    await finish
+    assert not bench.answers.kept.empty()
+
+
 async def test_a_shutdown_waits_for_handlers_that_hear_of_it(local: Client) -> None:
     started = asyncio.Event()
 

@@ -58,7 +58,10 @@ class DefaultFailureConverter(FailureConverter):
     def to_failure(
         self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure
     ) -> None:
-        """Describe the exception, its causes (`__cause__`, not the context) and its stack trace.
+        """Describe the exception, its causes and its stack trace.
+
+        What an error of this SDK was raised in the handling of is its cause too, unless it was
+        raised `from` something else. Of other exceptions only `__cause__` counts.
 
         What was decoded from a failure is described by that failure again, unchanged.
         """
@@ -100,8 +103,11 @@ class DefaultFailureConverter(FailureConverter):
         failure.message = exception.message if known else str(exception)  # type: ignore[attr-defined]
         if exception.__traceback__ is not None:
             failure.stack_trace = "\n".join(traceback.format_tb(exception.__traceback__))
-        if exception.__cause__ is not None:
-            self.to_failure(exception.__cause__, payload_converter, failure.cause)
+        cause = exception.__cause__
+        if cause is None and known and not exception.__suppress_context__:
+            cause = exception.__context__
+        if cause is not None:
+            self.to_failure(cause, payload_converter, failure.cause)
         if not known:
             failure.application_failure_info.type = type(exception).__name__
             return

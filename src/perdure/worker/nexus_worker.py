@@ -103,7 +103,7 @@ class NexusWorker:
         self._handler = handler
         self._task_queue = task_queue
         self._worker_shutdown = _Flag()
-        self._tasks: set[RunningTask] = set()
+        self._tasks: dict[asyncio.Task[None], RunningTask] = {}
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Fails when no handler can be run any more."""
 
@@ -111,9 +111,10 @@ class NexusWorker:
         """Begins a task, in a place that was taken for it."""
         self._slots.use(task)
         kept = RunningTask(TaskCancellation())
-        kept.running = asyncio.create_task(self._work(task, kept), name="perdure nexus task")
-        self._tasks.add(kept)
-        kept.running.add_done_callback(lambda _: self._tasks.discard(kept))
+        running = asyncio.create_task(self._work(task, kept), name="perdure nexus task")
+        kept.running = running
+        self._tasks[running] = kept
+        running.add_done_callback(self._tasks.pop)
 
     def replace_client(self, client: Client) -> None:
         """Tasks that begin from now on know this client."""
@@ -125,13 +126,12 @@ class NexusWorker:
 
     async def finish(self, graceful_timeout: timedelta) -> None:
         """Waits for the running handlers, and cancels those that take longer."""
-        running = [task.running for task in self._tasks if task.running is not None]
-        if running and graceful_timeout:
-            await asyncio.wait(running, timeout=graceful_timeout.total_seconds())
-        for task in list(self._tasks):
-            task.cancel(WORKER_SHUTDOWN)
-        if running:
-            await asyncio.wait(running)
+        if self._tasks and graceful_timeout:
+            await asyncio.wait(self._tasks, timeout=graceful_timeout.total_seconds())
+        for kept in list(self._tasks.values()):
+            kept.cancel(WORKER_SHUTDOWN)
+        while self._tasks:
+            await asyncio.wait(self._tasks)
         forget(self.broken)
 
     # One task
