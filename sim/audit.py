@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import msgspec
 from google.protobuf.message import DecodeError
@@ -11,6 +12,7 @@ from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.server.engine.pipeline import run_of
 from perdure.server.machines.errors import InvariantViolation
+from perdure.server.machines.ports import Kind
 from perdure.server.machines.wire import entries_of
 from perdure.server.machines.workflow.state import Run
 from perdure.server.store.codec import unseal
@@ -106,6 +108,8 @@ class Audit(msgspec.Struct):
     """What is on offer."""
     ranges: list[int] = []
     """Of the commits, in their order."""
+    schedules: dict[str, Any] = {}
+    """What is kept of each, by id."""
     listings: dict[str, Listing] = {}
     """By query."""
     is_final: bool = False
@@ -139,11 +143,14 @@ class Auditor:
     async def take(self, now_ns: int, *, is_final: bool = False) -> Audit:
         """Read everything."""
         last, _, _ = await self._store.last_numbers()
-        runs = []
+        runs, schedules = [], {}
         namespace = NAMESPACE.number
         for number in range(1, last + 1):
             loaded = await self._store.load_number(number)
             if loaded is None:
+                continue
+            if Kind(loaded.identity.kind) is not Kind.WORKFLOW:
+                schedules[loaded.identity.workflow_id] = run_of(loaded)
                 continue
             known = self._known.get(number)
             if known is None or known.version != loaded.version:
@@ -158,6 +165,7 @@ class Auditor:
             dispatch=[row async for row in self._dispatch()],
             ranges=list(self._ranges),
             listings={query: await self._list(namespace, query) for query in _QUERIES},
+            schedules=schedules,
             is_final=is_final,
         )
 

@@ -16,12 +16,21 @@ import msgspec
 
 from perdure.server.store.faulty import FaultOdds, FaultyStore
 from perdure.server.store.memory import MemoryStore
-from perdure.server.store.ports import Commit, CommitResult, StoreError
+from perdure.server.store.ports import (
+    Commit,
+    CommitResult,
+    LoadedRun,
+    OutboxRow,
+    StoreError,
+    WorkflowWrite,
+)
 from sim.trace import Trace
 
 _T = TypeVar("_T")
 
 DELAY_SECONDS_MAX = 0.02
+
+Written = Callable[[WorkflowWrite, dict[int, OutboxRow], list[LoadedRun]], None]
 
 
 class Platter(MemoryStore):
@@ -36,10 +45,13 @@ class Platter(MemoryStore):
         """The newest commit that was carried out."""
         self.ranges: list[int] = []
         """Of each commit, in order."""
-        self.after_commit: Callable[[Commit], None] = lambda commit: None
+        self.written: Written = lambda write, rows, deleted: None
+        """Hears of each write that is durable; with the messages, and the deleted runs, before."""
 
     async def commit(self, commit: Commit) -> CommitResult:
         """Carry it out and note it."""
+        rows = dict(self._outbox)
+        gone = [[await self.load_number(n) for n in each.runs_deleted] for each in commit.writes]
         result = await super().commit(commit)
         self.reached = commit
         self.ranges.append(commit.fence.range_id)
@@ -48,7 +60,9 @@ class Platter(MemoryStore):
             for write in commit.writes
         )
         self._trace.note("commit", f"{fingerprint(commit):08x}", names, len(result.poisoned))
-        self.after_commit(commit)
+        for index, write in enumerate(commit.writes):
+            if index not in result.poisoned:
+                self.written(write, rows, [run for run in gone[index] if run is not None])
         return result
 
 

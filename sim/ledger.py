@@ -71,6 +71,44 @@ class Attempt(msgspec.Struct):
     started_ns: int
 
 
+class Planned(msgspec.Struct):
+    """A schedule that somebody keeps."""
+
+    workflow_id: str
+    interval_ns: int
+    overlap: int
+    is_triggered: bool = False
+    is_created: bool = False
+    is_deleting: bool = False
+    is_deleted: bool = False
+
+
+class Sent(msgspec.Struct):
+    """A message that was written, and whether with a change of the run that sends it."""
+
+    run: int
+    is_with_source: bool
+
+
+class Settled(msgspec.Struct):
+    """A message that went: for whom and from whom it was ("": it was not there), and whose change
+    it went with ("": none)."""
+
+    sequence: int
+    target: str
+    source: str
+    by: str
+
+
+class Deletion(msgspec.Struct):
+    """A run that went, when it had closed (0: not), and whether somebody had asked for that."""
+
+    run_id: str
+    close_ns: int
+    now_ns: int
+    is_asked: bool
+
+
 class Ledger:
     """Everything that was promised in one world."""
 
@@ -105,6 +143,15 @@ class Ledger:
         """The workflows that they are of."""
         self.resets: dict[str, set[str]] = {}
         """Per request id of a reset, the run ids that it was answered with."""
+
+        self.schedules: dict[str, Planned] = {}
+        self.is_clock_set = False
+        self.retention_ns = 0
+        """How long closed runs are kept; 0: for ever."""
+        self.sent: dict[int, Sent] = {}
+        """Messages, by sequence."""
+        self.settled: list[Settled] = []
+        self.deletions: list[Deletion] = []
 
     def acknowledged_by(self) -> dict[str, set[str]]:
         """By run, the signals and updates that are acknowledged so far."""

@@ -18,6 +18,9 @@ class Plan(msgspec.Struct, frozen=True):
     """Of each client."""
     pause_seconds_max: float
     workers: int
+    schedules: int
+    retention_seconds: float
+    """How long closed runs are kept; 0: for ever."""
     misbehaviour: float
     loss: float
     odds: FaultOdds
@@ -73,4 +76,6 @@ def plan_for(dice: random.Random) -> Plan:
         executions_max=dice.choice((2, 3, 1_000)),
         group_writes_max=dice.choice((1, 2, 500)),
         duration_seconds=duration,
+        schedules=dice.choice((0, 0, 1, 2)),
+        retention_seconds=dice.choice((0.0, 0.0, 0.0, 2.0)),
     )

@@ -14,14 +14,17 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from perdure.server.engine.api import WorkflowTaskWithHistory
+from perdure.server.engine.api import EngineUnavailable, WorkflowTaskWithHistory
 from perdure.server.engine.engine import Engine
-from perdure.server.machines.ports import DEFAULT_LIMITS
+from perdure.server.housekeeping.retention import Retention
+from perdure.server.machines.ports import DEFAULT_LIMITS, SECOND_NS
+from perdure.server.namespaces.registry import Namespace, RetentionPeriod
 from perdure.server.store.faulty import FaultOdds
 from perdure.server.store.ports import StoreUnavailable
 from perdure.server.visibility.projection import visibility_row
 from sim.audit import Audit, Auditor
-from sim.checkers import CHECKERS, check_memory
+from sim.bookkeeper import Bookkeeper
+from sim.checkers import CHECKERS, check_bounds, check_memory
 from sim.clock import SimulatedClock
 from sim.disk import Disk, Platter, run_now
 from sim.ids import SeededIds
@@ -33,6 +36,7 @@ from sim.plan import Plan, plan_for
 from sim.trace import Trace
 from sim.witness import Witness
 from sim.workload.client import Client
+from sim.workload.schedules import Planner
 from sim.workload.service import Service
 from sim.workload.worker import Mood, Worker
 
@@ -77,6 +81,9 @@ class World:
         self.ids = SeededIds(dice)
         self.ledger = Ledger()
         self.platter = Platter(self.trace)
+        self.bookkeeper = Bookkeeper(self.ledger, self.clock.now_ns)
+        self.platter.written = self.bookkeeper.written
+        self.ledger.retention_ns = round(self.plan.retention_seconds * SECOND_NS)
         self.auditor = Auditor(self.platter, self.ledger, self.platter.ranges)
         self.witness = Witness(self.platter, NAMESPACE.number, self.ledger, self.broken)
         self.network = Network(self.loop, self, self.trace, dice, self.plan.loss)
@@ -141,6 +148,8 @@ class World:
             self._hire()
         for index in range(self.plan.clients):
             self._clients.append(self._client(f"client-{index}"))
+        for index in range(self.plan.schedules):
+            self._clients.append(self._planner(f"schedule-{index}"))
         for at in self.plan.crashes:
             self.loop.call_later(at, self._plan_crash)
         for at in self.plan.worker_deaths:
@@ -177,6 +186,8 @@ class World:
     async def _is_over(self) -> bool:
         if self.engine is None or not all(task.done() for task in self._clients):
             return False
+        if await self.platter.outbox(0, 1):
+            return False
         return not await self.platter.started_runs(0, 1)
 
     async def _finish(self) -> None:
@@ -201,6 +212,10 @@ class World:
             run_eagerly=self._run_eagerly,
         )
         return self.loop.task_of(Process(name), client.run(), name=name)
+
+    def _planner(self, name: str) -> asyncio.Task[None]:
+        planner = Planner(name, self._service(), self.ledger, self.dice)
+        return self.loop.task_of(Process(name), planner.run(), name=name)
 
     def _service(self) -> Service:
         return Service(self.network, self.witness, self.dice)
@@ -236,7 +251,31 @@ class World:
             engine.committer.group_writes_max = self.plan.group_writes_max
             self.engine = engine
             self.trace.note("open", self._incarnations)
+            if self.plan.retention_seconds:
+                retention = self._retain(disk, engine)
+                self.loop.spawn(self.process, retention, name="retention")
             return
+
+    async def _retain(self, disk: Disk, engine: Engine) -> None:
+        """Delete what is old, as long as the engine lives."""
+        kept_ns = self.ledger.retention_ns
+        namespace = Namespace(
+            NAMESPACE.number,
+            NAMESPACE.id,
+            NAMESPACE.name,
+            b"",
+            kept_ns,
+            retentions=(RetentionPeriod(0, kept_ns),),
+        )
+        retention = Retention(
+            disk.store, engine, self.clock, lambda: [namespace], lambda which: NAMESPACE
+        )
+        while True:
+            await asyncio.sleep(1.0)
+            try:
+                await retention.sweep()
+            except (EngineUnavailable, StoreUnavailable):
+                continue
 
     def _plan_crash(self) -> None:
         """Crash after some more steps: at any await."""
@@ -262,6 +301,8 @@ class World:
         if engine.recorder.violations:
             self.broken("C", f"{engine.recorder.violations} decisions broke an invariant")
         for invariant, text in check_memory(engine, self.platter):
+            self.broken(invariant, text)
+        for invariant, text in check_bounds(engine, executions_max=self.plan.executions_max):
             self.broken(invariant, text)
 
     def _look(self, *, is_final: bool = False) -> None:
@@ -325,7 +366,10 @@ class World:
 
     def _shift_clock(self, seconds: float) -> None:
         self.trace.note("clock", seconds)
+        self.ledger.is_clock_set = True
+        self.bookkeeper.look_at_clock()
         self.clock.shift(seconds)
+        self.bookkeeper.look_at_clock()
 
 
 async def _answer_all(worker: Worker, task: WorkflowTaskWithHistory) -> None:

@@ -1,7 +1,7 @@
 """The invariants, one small file each, named in docs by their ids.
 
 A checker is a function from an `Audit` to texts, one per violation. `CHECKERS` is the table of them
-all; `check_memory` is the one that looks at a living engine.
+all; `check_memory` and `check_bounds` look at a living engine.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from sim.checkers.a1_activities import check as a1
 from sim.checkers.a2_attempts import check as a2
 from sim.checkers.a4_results import check as a4
 from sim.checkers.a5_undelivered import check as a5
+from sim.checkers.b1_bounds import check_bounds
 from sim.checkers.c1_children import check as c1
 from sim.checkers.c2_externals import check as c2
 from sim.checkers.f1_fences import check as f1
+from sim.checkers.f2_outbox import check as f2
 from sim.checkers.f3_dispatch import check as f3
 from sim.checkers.h1_event_order import check as h1
 from sim.checkers.h2_stable_reads import check as h2
@@ -26,6 +28,7 @@ from sim.checkers.h5_replay import check as h5
 from sim.checkers.h6_acknowledged import check as h6
 from sim.checkers.l1_ends import check as l1
 from sim.checkers.q1_queries import check as q1
+from sim.checkers.r1_retention import check as r1
 from sim.checkers.s1_signals import check as s1
 from sim.checkers.t1_timers import check as t1
 from sim.checkers.t2_fire_times import check as t2
@@ -39,6 +42,7 @@ from sim.checkers.w1_runs import check as w1
 from sim.checkers.w2_starts import check as w2
 from sim.checkers.w3_chains import check as w3
 from sim.checkers.w4_workflow_tasks import check as w4
+from sim.checkers.z1_schedules import check as z1
 
 Checker = Callable[[Audit], Iterator[str]]
 
@@ -69,9 +73,12 @@ CHECKERS: dict[str, Checker] = {
     "C1": c1,
     "C2": c2,
     "F1": f1,
+    "F2": f2,
     "F3": f3,
+    "Z1": z1,
+    "R1": r1,
     "V1": v1,
     "L1": l1,
 }
 
-__all__ = ["CHECKERS", "Checker", "check_memory"]
+__all__ = ["CHECKERS", "Checker", "check_bounds", "check_memory"]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from perdure.server.engine.engine import Engine
 from perdure.server.engine.pipeline import run_of
+from perdure.server.machines.ports import Kind
 from perdure.server.machines.workflow.codec import all_records, encode_head
 from perdure.server.store.ports import Store
 from sim.disk import run_now
@@ -17,6 +18,8 @@ from sim.disk import run_now
 def check_memory(engine: Engine, store: Store) -> Iterator[tuple[str, str]]:
     """Every cached workflow that differs from its stored form."""
     for execution in engine.cache.executions():
+        if execution.key[2] is not Kind.WORKFLOW:
+            continue
         run = execution.workflow.run
         if execution.group is not None or execution.is_dropped or run is None:
             continue

@@ -25,7 +25,9 @@ def check(audit: Audit) -> Iterator[str]:
                 yield f"{workflow_id}: request {request_id} made {stored.run_id} again"
             newest = request_id
             recorded = stored.run.recorded
-            if not recorded.continued_run_id and not recorded.parent_workflow_id:
+            is_first = not recorded.continued_run_id and not recorded.parent_workflow_id
+            # What a schedule starts is for Z1 to check.
+            if is_first and stored.run.pending.scheduled_by is None:
                 made.add(request_id)
     for request_id in made - audit.ledger.starts.keys():
         yield f"a run of request {request_id} was never asked for"

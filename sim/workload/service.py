@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from temporalio.api.common.v1 import Payloads
@@ -498,6 +498,12 @@ class Service:
     async def _operate(self, what: str, request: _Operation, message: Callable[[], Input]) -> None:
         workflow_id = request.execution.workflow_id
         await self._submit(f"{what}-activities {workflow_id}", workflow_id, message)
+
+    async def ask(self, name: str, whom: Address, message: Any) -> Any:
+        """Have any machine decide."""
+        return await self.insist(
+            lambda: self._network.call(name, lambda engine: engine.ask(NAMESPACE, whom, message))
+        )
 
     # ---- how
 

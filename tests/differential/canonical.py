@@ -310,10 +310,16 @@ def _blank(value: Any, fields: Iterable[str], by: str) -> Any:
 
 def _without_placeholders(value: Any) -> Any:
     if isinstance(value, dict):
-        return {
-            _PLACEHOLDER.sub("<id>", key): _without_placeholders(inner)
-            for key, inner in value.items()
-        }
+        plain: Plain = {}
+        items = [(_PLACEHOLDER.sub("<id>", key), inner) for key, inner in value.items()]
+        if len({key for key, _ in items}) < len(items):
+            items.sort(key=lambda item: (item[0], _sort_key({"": item[1]})))
+        for key, inner in items:
+            # Several ids are the keys of a map: each counts.
+            while key in plain:
+                key += "'"
+            plain[key] = _without_placeholders(inner)
+        return plain
     if isinstance(value, list):
         return [_without_placeholders(inner) for inner in value]
     return _PLACEHOLDER.sub("<id>", value) if isinstance(value, str) else value

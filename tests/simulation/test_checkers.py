@@ -15,7 +15,8 @@ from perdure.server.machines.workflow.state import BufferedEvent, Status, Timer
 from perdure.server.store.ports import DispatchRow
 from sim.audit import Audit, StoredRun
 from sim.checkers import CHECKERS
-from sim.ledger import Attempt, Query, Signal, Update
+from sim.checkers.z1_schedules import SEQUENTIAL
+from sim.ledger import Attempt, Deletion, Planned, Query, Sent, Signal, Update
 from sim.world import run_seed
 
 ROUND = range(40)
@@ -400,6 +401,90 @@ def reset_made_twice(audit: Audit) -> bool:
     return False
 
 
+def message_of_nobody(audit: Audit) -> bool:
+    for sent in audit.ledger.sent.values():
+        sent.is_with_source = False
+    return bool(audit.ledger.sent)
+
+
+def message_that_changed_another(audit: Audit) -> bool:
+    for settled in audit.ledger.settled:
+        if settled.by:
+            settled.by = "0 somebody else"
+            return True
+    return False
+
+
+def message_heard_twice(audit: Audit) -> bool:
+    for settled in audit.ledger.settled:
+        if settled.by:
+            settled.target = ""
+            return True
+    return False
+
+
+def message_left_over(audit: Audit) -> bool:
+    audit.ledger.sent[1_000] = Sent(1, is_with_source=True)
+    return audit.is_final
+
+
+def run_deleted_too_early(audit: Audit) -> bool:
+    for deletion in audit.ledger.deletions:
+        if not deletion.is_asked:
+            deletion.now_ns = deletion.close_ns
+            return True
+    return False
+
+
+def open_run_deleted(audit: Audit) -> bool:
+    audit.ledger.deletions.append(Deletion("gone", 0, 1 << 62, is_asked=False))
+    return True
+
+
+def planned_runs(audit: Audit) -> list[StoredRun]:
+    return [each for each in audit.runs if each.workflow_id.startswith("planned-")]
+
+
+def start_of_another_id(audit: Audit) -> bool:
+    for stored in planned_runs(audit):
+        stored.workflow_id = "planned-otherwise"
+        return True
+    return False
+
+
+def time_that_started_twice(audit: Audit) -> bool:
+    for planned in audit.ledger.schedules.values():
+        planned.is_triggered = False
+    for stored in planned_runs(audit):
+        if not stored.run.recorded.continued_run_id:
+            audit.runs.append(msgspec.structs.replace(stored, run_id="twin"))
+            return True
+    return False
+
+
+def overlapping_starts(audit: Audit) -> bool:
+    if audit.ledger.is_clock_set or len(audit.ledger.schedules) != 1:
+        return False
+    (planned,) = audit.ledger.schedules.values()
+    stored = planned_runs(audit)
+    if planned.overlap not in SEQUENTIAL or len(stored) < 2:
+        return False
+    stored[1].run.recorded.start_time_ns = stored[0].run.recorded.start_time_ns
+    return True
+
+
+def lost_schedule(audit: Audit) -> bool:
+    audit.ledger.schedules["lost"] = Planned("lost", 1, 1, is_created=True)
+    return True
+
+
+def undead_schedule(audit: Audit) -> bool:
+    for schedule_id in audit.ledger.schedules:
+        audit.schedules[schedule_id] = object()
+        return True
+    return False
+
+
 def endless_run(audit: Audit) -> bool:
     audit.runs[0].run.recorded.status = Status.RUNNING
     return audit.is_final
@@ -457,6 +542,17 @@ def endless_run(audit: Audit) -> bool:
         ("V1", undead_run),
         ("W3", reset_made_twice),
         ("F1", late_commit),
+        ("F2", message_of_nobody),
+        ("F2", message_that_changed_another),
+        ("F2", message_heard_twice),
+        ("F2", message_left_over),
+        ("R1", run_deleted_too_early),
+        ("R1", open_run_deleted),
+        ("Z1", start_of_another_id),
+        ("Z1", time_that_started_twice),
+        ("Z1", overlapping_starts),
+        ("Z1", lost_schedule),
+        ("Z1", undead_schedule),
         ("F3", orphan),
         ("L1", endless_run),
     ],

@@ -21,6 +21,8 @@ QUIET = Plan(
     requests=6,
     pause_seconds_max=1.0,
     workers=1,
+    schedules=0,
+    retention_seconds=0.0,
     misbehaviour=0.0,
     loss=0.0,
     odds=FaultOdds(),
@@ -43,6 +45,14 @@ def broken_by(disturb: Callable[[World], None]) -> list[Broken]:
 def engine_of(world: World) -> Engine:
     assert world.engine is not None
     return world.engine
+
+
+def test_what_is_in_memory_beyond_its_bound_is_noticed() -> None:
+    def let_grow(world: World) -> None:
+        vars(engine_of(world).cache)["_executions_max"] = 1_000
+        world.plan = msgspec.structs.replace(world.plan, executions_max=1)
+
+    assert "B1" in {each.invariant for each in broken_by(let_grow)}
 
 
 def test_a_world_without_faults_ends_well() -> None:

@@ -1,0 +1,72 @@
+"""What each commit does besides changing runs: messages that are sent and settled, and runs that
+are deleted. It sees the store before and after, and writes what it sees into the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from perdure.server.engine.pipeline import run_of
+from perdure.server.machines.ports import Kind
+from perdure.server.machines.registry import decode_envelope
+from perdure.server.store.codec import unseal
+from perdure.server.store.ports import LoadedRun, OutboxRow, WorkflowWrite
+from sim.ledger import Deletion, Ledger, Sent, Settled
+
+
+class Bookkeeper:
+    """Writes down what becomes of messages, and which runs go."""
+
+    def __init__(self, ledger: Ledger, now_ns: Callable[[], int]) -> None:
+        self._ledger = ledger
+        self._now_ns = now_ns
+        self._latest_ns = 0
+        self._keys: dict[int, str] = {}
+        """Whose each run is."""
+
+    def look_at_clock(self) -> None:
+        """The clock is about to be set, or was set a moment ago."""
+        self._latest_ns = max(self._latest_ns, self._now_ns())
+
+    def written(
+        self,
+        write: WorkflowWrite,
+        rows: Mapping[int, OutboxRow],
+        deleted: list[LoadedRun],
+    ) -> None:
+        """A write is durable; `rows` are the messages before it, `deleted` the runs that went."""
+        self.look_at_clock()
+        numbers = {run.run for run in write.runs}
+        self._keys.update(dict.fromkeys(numbers, _key_of(write)))
+        for row in write.outbox_put:
+            self._ledger.sent[row.sequence] = Sent(row.run, row.run in numbers)
+        for sequence in write.outbox_deleted:
+            row_before = rows.get(sequence)
+            if row_before is None:
+                self._ledger.settled.append(Settled(sequence, "", "", _key_of(write)))
+                continue
+            source = self._keys.get(row_before.run, "")
+            settled = Settled(sequence, _target_of(row_before), source, _key_of(write))
+            self._ledger.settled.append(settled)
+        for loaded in deleted:
+            if Kind(loaded.identity.kind) is Kind.WORKFLOW:
+                self._forget(loaded, write.workflow_id)
+
+    def _forget(self, loaded: LoadedRun, workflow_id: str) -> None:
+        recorded: Any = run_of(loaded).recorded
+        is_asked = recorded.run_id in self._ledger.deleted
+        self._ledger.deletions.append(
+            Deletion(recorded.run_id, recorded.close_time_ns, self._latest_ns, is_asked)
+        )
+        self._ledger.deleted[recorded.run_id] = True
+        self._ledger.forgotten.add(workflow_id)
+
+
+def _key_of(write: WorkflowWrite) -> str:
+    return f"{write.kind} {write.workflow_id}" if write.runs or write.runs_deleted else ""
+
+
+def _target_of(row: OutboxRow) -> str:
+    envelope = decode_envelope(unseal(row.blob))
+    return f"{envelope.kind.value} {envelope.id}"
