@@ -24,7 +24,7 @@ from perdure.server.store.ports import StoreUnavailable
 from perdure.server.visibility.projection import visibility_row
 from sim.audit import Audit, Auditor
 from sim.bookkeeper import Bookkeeper
-from sim.checkers import CHECKERS, check_bounds, check_memory
+from sim.checkers import CHECKERS, check_memory, watch_bounds
 from sim.clock import SimulatedClock
 from sim.disk import Disk, Platter, run_now
 from sim.ids import SeededIds
@@ -251,6 +251,9 @@ class World:
             engine.committer.group_writes_max = self.plan.group_writes_max
             self.engine = engine
             self.trace.note("open", self._incarnations)
+            watch_bounds(
+                engine, lambda: self.plan.executions_max, lambda text: self.broken("B1", text)
+            )
             if self.plan.retention_seconds:
                 retention = self._retain(disk, engine)
                 self.loop.spawn(self.process, retention, name="retention")
@@ -301,8 +304,6 @@ class World:
         if engine.recorder.violations:
             self.broken("C", f"{engine.recorder.violations} decisions broke an invariant")
         for invariant, text in check_memory(engine, self.platter):
-            self.broken(invariant, text)
-        for invariant, text in check_bounds(engine, executions_max=self.plan.executions_max):
             self.broken(invariant, text)
 
     def _look(self, *, is_final: bool = False) -> None:

@@ -1,7 +1,7 @@
 """The invariants, one small file each, named in docs by their ids.
 
 A checker is a function from an `Audit` to texts, one per violation. `CHECKERS` is the table of them
-all; `check_memory` and `check_bounds` look at a living engine.
+all; `check_memory` and `watch_bounds` look at a living engine.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sim.checkers.a1_activities import check as a1
 from sim.checkers.a2_attempts import check as a2
 from sim.checkers.a4_results import check as a4
 from sim.checkers.a5_undelivered import check as a5
-from sim.checkers.b1_bounds import check_bounds
+from sim.checkers.b1_bounds import watch_bounds
 from sim.checkers.c1_children import check as c1
 from sim.checkers.c2_externals import check as c2
 from sim.checkers.f1_fences import check as f1
@@ -81,4 +81,4 @@ CHECKERS: dict[str, Checker] = {
     "L1": l1,
 }
 
-__all__ = ["CHECKERS", "Checker", "check_bounds", "check_memory"]
+__all__ = ["CHECKERS", "Checker", "check_memory", "watch_bounds"]

@@ -1,17 +1,30 @@
-"""B1, in a living engine: nothing in memory is larger than it may be, and when everything is over,
-nobody is waited for."""
+"""B1, in a living engine: whenever an execution comes into memory, no more of them stay than may,
+but for those that must: pinned ones, those with a volatile part, and the newest."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 from perdure.server.engine.engine import Engine
+from perdure.server.engine.execution import Execution
 
 
-def check_bounds(engine: Engine, *, executions_max: int) -> Iterator[tuple[str, str]]:
-    """Every bound that does not hold."""
-    executions = engine.cache.executions()
-    # The newest stays, whatever the bound; so does what is pinned or volatile.
-    movable = [each for each in executions if not (each.pins or each.subject.must_stay)]
-    if len(executions) > executions_max and len(movable) > max(executions_max, 1):
-        yield "B1", f"{len(movable)} executions in memory could go, of {len(executions)}"
+def watch_bounds(engine: Engine, bound: Callable[[], int], broken: Callable[[str], None]) -> None:
+    """Look at the cache each time that it grows."""
+    cache = engine.cache
+    add = cache.add
+
+    def watched(newest: Execution) -> None:
+        add(newest)
+        excess = len(cache) - bound()
+        if excess <= 0:
+            return
+        movable = [
+            each
+            for each in cache.executions()
+            if not (each.pins or each.subject.must_stay or each is newest)
+        ]
+        if movable:
+            broken(f"{excess} executions too many are in memory, and {len(movable)} could go")
+
+    vars(cache)["add"] = watched
