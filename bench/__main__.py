@@ -18,6 +18,7 @@ from rich.progress import Progress as ProgressBars
 from bench.hellos import HOMES, measure_hellos
 from bench.measure import measure_peer
 from bench.plan import Plan
+from bench.replays import measure_replays
 from bench.report import print_report, write_json
 from bench.results import HelloResult, PeerResult
 from bench.servers import PEERS, Peer, is_installed
@@ -144,12 +145,13 @@ def main() -> None:
         audit_sample=arguments.audit_sample,
     )
     hellos = [] if arguments.hellos == "none" else measure_homes(plan, arguments, console)
+    replays = None if arguments.hellos == "none" else measure_replays()
     results: list[PeerResult] = []
     if arguments.hellos != "only":
         results = measure_all(chosen_peers(arguments, console), plan, arguments, console)
-    print_report(console, results, hellos)
+    print_report(console, results, hellos, replays)
     if arguments.json is not None:
-        write_json(arguments.json, plan, results, hellos)
+        write_json(arguments.json, plan, results, hellos, replays)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from rich.table import Table
 from bench.goals import Goal
 from bench.hello_report import hello_goals, print_hellos
 from bench.plan import Plan
+from bench.replays import ReplayResult, replay_goals
 from bench.results import HelloResult, PeerResult, WorkloadResult
 from bench.worker import CONCURRENT_TASKS_MAX, POLLERS
 
@@ -23,7 +24,10 @@ MEBIBYTE: Final = 1024 * 1024
 
 
 def print_report(
-    console: Console, results: Sequence[PeerResult], hellos: Sequence[HelloResult]
+    console: Console,
+    results: Sequence[PeerResult],
+    hellos: Sequence[HelloResult],
+    replays: ReplayResult | None,
 ) -> None:
     """Print every table that has something to show."""
     for build in (
@@ -39,11 +43,16 @@ def print_report(
     _print_problems(console, results)
     if hellos:
         print_hellos(console, hellos)
-    console.print(_goal_table([*goals(results), *hello_goals(hellos)]))
+    every = [*goals(results), *hello_goals(hellos), *replay_goals(replays)]
+    console.print(_goal_table(every))
 
 
 def write_json(
-    path: Path, plan: Plan, results: Sequence[PeerResult], hellos: Sequence[HelloResult]
+    path: Path,
+    plan: Plan,
+    results: Sequence[PeerResult],
+    hellos: Sequence[HelloResult],
+    replays: ReplayResult | None,
 ) -> None:
     """Write all numbers, with the machine and the settings that they belong to."""
     document = {
@@ -60,9 +69,10 @@ def write_json(
         "plan": asdict(plan),
         "peers": [asdict(result) for result in results],
         "hellos": [asdict(result) for result in hellos],
+        "replays": None if replays is None else asdict(replays),
         "goals": [
             asdict(goal) | {"verdict": goal.verdict}
-            for goal in (*goals(results), *hello_goals(hellos))
+            for goal in (*goals(results), *hello_goals(hellos), *replay_goals(replays))
         ],
     }
     path.write_text(json.dumps(document, indent=2) + "\n")
