@@ -228,6 +228,32 @@ class _StartsNearby(WorkflowOutboundInterceptor):
         return super().start_local_activity(input)
 
 
+class Asked(Interceptor):
+    """Counts how often it is asked for a class."""
+
+    count = 0
+
+    def workflow_interceptor_class(
+        self,
+        input: WorkflowInterceptorClassInput,  # noqa: A002
+    ) -> type[WorkflowInboundInterceptor] | None:
+        self.count += 1
+        return None
+
+
+async def test_interceptors_are_asked_for_their_class_when_the_worker_is_made(
+    client: Client, queue: str
+) -> None:
+    asked = Asked()
+    worker = Worker(client, task_queue=queue, workflows=[Calls], interceptors=[asked])
+    assert asked.count == 1
+    async with worker:
+        pass
+    assert asked.count == 1
+    Worker(client, task_queue=queue, activities=[in_thread], interceptors=[asked])
+    assert asked.count == 1, "there are no workflows"
+
+
 async def test_local_activities_are_intercepted_too(client: Client, queue: str) -> None:
     async with Worker(
         client,

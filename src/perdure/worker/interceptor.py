@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from temporalio.api.common.v1 import Payload
 
@@ -132,9 +132,12 @@ def interceptors_of(
     return (*(one for one in of_client if isinstance(one, Interceptor)), *of_worker)
 
 
-def workflow_interceptors(
-    interceptors: Sequence[Interceptor],
-) -> tuple[Sequence[type[WorkflowInboundInterceptor]], Mapping[str, Callable[..., Any]]]:
+WorkflowInterceptors: TypeAlias = tuple[
+    Sequence[type[WorkflowInboundInterceptor]], Mapping[str, Callable[..., Any]]
+]
+
+
+def workflow_interceptors(interceptors: Sequence[Interceptor]) -> WorkflowInterceptors:
     """The classes for workflows, and the functions that they offer to workflow code."""
     asked = WorkflowInterceptorClassInput(unsafe_extern_functions={})
     classes = [one.workflow_interceptor_class(asked) for one in interceptors]

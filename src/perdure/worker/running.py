@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -31,7 +32,7 @@ from perdure.worker.config import (
 )
 from perdure.worker.deadlock import DeadlockWatch
 from perdure.worker.deployment import default_behavior_of, options_of
-from perdure.worker.interceptor import interceptors_of, workflow_interceptors
+from perdure.worker.interceptor import Interceptor, WorkflowInterceptors
 from perdure.worker.places import places_of
 from perdure.worker.polling import Pollers, Rate
 from perdure.worker.port import PayloadLimits, TaskSource
@@ -74,15 +75,16 @@ class RunningWorker:
         activities: ActivityDefinitions,
         nexus_handler: Handler | None,
         build_id: str,
+        interceptors: Sequence[Interceptor],
+        workflow_interceptors: WorkflowInterceptors,
     ) -> None:
         self._config = config
         self._build_id = build_id
         self._loop = asyncio.get_running_loop()
         self._who = self._identity()
         self._source: TaskSource = UnaryTaskSource(config["client"].service_client, self._who)
-        self._interceptors = interceptors_of(
-            config["client"].config(active_config=True)["interceptors"], config["interceptors"]
-        )
+        self._interceptors = interceptors
+        self._workflow_interceptors = workflow_interceptors
         places = places_of(config, build_id, self._source.next_workflow_poll_is_sticky)
         self._workflow_slots = places.workflow
         self._activity_slots = places.activity
@@ -259,7 +261,7 @@ class RunningWorker:
             or config["max_activities_per_second"] is not None
         )
         deployment = config["deployment_config"]
-        interceptor_classes, extern_functions = workflow_interceptors(self._interceptors)
+        interceptor_classes, extern_functions = self._workflow_interceptors
         return WorkflowWorker(
             source=self._source,
             slots=self._workflow_slots,

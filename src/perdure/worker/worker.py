@@ -25,7 +25,7 @@ from perdure.worker.config import (
     warn,
 )
 from perdure.worker.deployment import WorkerDeploymentConfig
-from perdure.worker.interceptor import Interceptor, interceptors_of
+from perdure.worker.interceptor import Interceptor, interceptors_of, workflow_interceptors
 from perdure.worker.plugin import Plugin, plugins_of
 from perdure.worker.runners import (
     SandboxedWorkflowRunner,
@@ -126,7 +126,14 @@ class Worker:
             warn_of_findings(config["workflows"])
         self._workflows = WorkflowDefinitions(config["workflows"], config["deployment_config"])
         self._activities = ActivityDefinitions(config["activities"], config["activity_executor"])
-        self._nexus_handler = _nexus_handler_of(config)
+        self._interceptors = interceptors_of(
+            config["client"].config(active_config=True)["interceptors"], config["interceptors"]
+        )
+        # Asked now, as the official worker does: an interceptor may refuse what it is to be for.
+        self._workflow_interceptors = workflow_interceptors(
+            self._interceptors if config["workflows"] else ()
+        )
+        self._nexus_handler = _nexus_handler_of(config, self._interceptors)
         self._build_id = _build_id_of(config)
         self._started = False
         self._opened = asyncio.Event()
@@ -253,7 +260,13 @@ class Worker:
 
     async def _run_once(self) -> None:
         running = RunningWorker(
-            self._config, self._workflows, self._activities, self._nexus_handler, self._build_id
+            self._config,
+            self._workflows,
+            self._activities,
+            self._nexus_handler,
+            self._build_id,
+            self._interceptors,
+            self._workflow_interceptors,
         )
         self._running = running
         stop = asyncio.create_task(self._shutdown.wait())
@@ -309,15 +322,12 @@ def _build_id_of(config: WorkerConfig) -> str:
     return config["build_id"] or default_build_id(code)
 
 
-def _nexus_handler_of(config: WorkerConfig) -> Handler | None:
+def _nexus_handler_of(config: WorkerConfig, interceptors: Sequence[Interceptor]) -> Handler | None:
     """What finds the handlers of operations; a worker without any does not load what it needs."""
     if not config["nexus_service_handlers"]:
         return None
     from perdure.worker.nexus_worker import make_handler
 
-    interceptors = interceptors_of(
-        config["client"].config(active_config=True)["interceptors"], config["interceptors"]
-    )
     return make_handler(
         config["nexus_service_handlers"], config["nexus_task_executor"], interceptors
     )
