@@ -31,6 +31,7 @@ from tests.interop.programs import (
     markers,
     nexus_by_hand,
     nexus_endpoints,
+    nexus_tasks,
     options,
     pauses,
     queries,
@@ -56,6 +57,8 @@ from tests.interop.programs import (
 from tests.interop.stage import Stage
 
 PROGRAMS: dict[str, Callable[[Stage], Awaitable[None]]] = {
+    "nexus_requests": nexus_tasks.nexus_requests,
+    "refused_nexus_tasks": nexus_tasks.refused_nexus_tasks,
     "endpoint_life": nexus_endpoints.endpoint_life,
     "endpoint_pages": nexus_endpoints.endpoint_pages,
     "refused_endpoints": nexus_endpoints.refused_endpoints,

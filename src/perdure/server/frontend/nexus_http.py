@@ -166,6 +166,8 @@ class NexusHttp:
                 asked.cancel_operation.CopyFrom(_cancel(service, operation, token))
             case _:
                 raise HandlerError("NOT_FOUND", "not found")
+        if asked.HasField("cancel_operation"):
+            asked.header["content-length"] = str(len(request.body))
         return asked
 
     def _start(

@@ -54,6 +54,7 @@ from perdure.server.store.ports import Store
 SYSTEM_URL = "temporal://system"
 """Where handlers of this server send completions."""
 USER_AGENT = "temporalio/server"
+NOTHING = Payload(metadata={"encoding": b"binary/null"})
 NAMESPACE_MARK = "{{.NamespaceName}}"
 """Stands for the caller's namespace in the address for completions from elsewhere."""
 
@@ -236,7 +237,8 @@ class Nexus:
         namespace = self._namespaces.named(worker.namespace)
         if namespace is None:
             raise HandlerError("NOT_FOUND", f'namespace not found: "{worker.namespace}"')
-        request.capabilities.temporal_failure_responses = True
+        # As by HTTP: of a request to cancel nobody says what failures its caller understands.
+        request.capabilities.temporal_failure_responses = request.HasField("start_operation")
         try:
             return await self.tasks.ask(namespace, worker.task_queue, request, timeout_ns)
         except ResourceExhausted as error:
@@ -268,8 +270,9 @@ def _start_request(call: StartCall) -> StartOperationRequest:
         request_id=call.request_id,
         links=nexus_links(call.links),
     )
-    if call.payload:
-        request.payload.CopyFrom(Payload.FromString(call.payload))
+    # Over HTTP, nothing and null are the same.
+    payload = Payload.FromString(call.payload) if call.payload else NOTHING
+    request.payload.CopyFrom(payload)
     return request
 
 
@@ -279,10 +282,12 @@ def _header(call: StartCall | CancelCall) -> dict[str, str]:
     header["user-agent"] = USER_AGENT
     if call.links:
         header["nexus-link"] = write_links(nexus_links(call.links))
-    if isinstance(call, StartCall):
-        header["nexus-request-id"] = call.request_id
-        if call.operation_timeout_ns:
-            header.setdefault("operation-timeout", milliseconds(call.operation_timeout_ns))
+    if isinstance(call, CancelCall):
+        header["content-length"] = "0"
+        return header
+    header["nexus-request-id"] = call.request_id
+    if call.operation_timeout_ns:
+        header.setdefault("operation-timeout", milliseconds(call.operation_timeout_ns))
     return header
 
 
