@@ -13,6 +13,7 @@ from temporalio.api.activity.v1 import ActivityOptions
 from temporalio.api.common.v1 import ActivityType, Header, Payload, Priority, RetryPolicy
 from temporalio.api.enums.v1 import activity_pb2
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
+from temporalio.api.sdk.v1 import UserMetadata
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     DescribeActivityExecutionRequest,
@@ -270,6 +271,8 @@ async def refusals(stage: Stage) -> None:
         {"start_delay": Duration(seconds=-1)},
         {"priority": Priority(priority_key=-1)},
         {"input": payloads("x" * 2_100_000)},
+        {"user_metadata": UserMetadata(summary=Payload(data=b"x" * 397)), "id_reuse_policy": 9},
+        {"user_metadata": UserMetadata(details=Payload(data=b"x" * 20_001))},
     ]
     for fields in wrong:
         await jobs.start("job", **fields)

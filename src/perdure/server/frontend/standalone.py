@@ -67,6 +67,8 @@ from perdure.transport import Caller
 
 QUERY_NAMES = {"ActivityId": "WorkflowId", "ActivityType": "WorkflowType"}
 """What queries call what all kinds of runs have."""
+METADATA_BYTES_MAX = {"summary": 400, "details": 20_000}
+"""Of each payload of a start's user metadata; starts of workflows have no such limit."""
 _LAST_REUSE = max(activity_pb2.ActivityIdReusePolicy.values())
 _LAST_CONFLICT = max(activity_pb2.ActivityIdConflictPolicy.values())
 
@@ -271,12 +273,18 @@ def _check_start(
         raise InvalidArgument(f"invalid StartDelay: {problem}")
     _check_length("request ID", request.request_id, length_max)
     _check_length("identity", request.identity, length_max)
+    if request.input.ByteSize() > limits.blob_size_bytes_max:
+        raise InvalidArgument("input exceeds length limit")
+    for name, size_max in METADATA_BYTES_MAX.items():
+        size = getattr(request.user_metadata, name).ByteSize()
+        if size > size_max:
+            raise InvalidArgument(
+                f"user_metadata.{name} exceeds size limit. Length={size} Limit={size_max}"
+            )
     if not 0 <= request.id_reuse_policy <= _LAST_REUSE:
         raise InvalidArgument(f"unsupported ID reuse policy: {request.id_reuse_policy}")
     if not 0 <= request.id_conflict_policy <= _LAST_CONFLICT:
         raise InvalidArgument(f"unsupported ID conflict policy: {request.id_conflict_policy}")
-    if request.input.ByteSize() > limits.blob_size_bytes_max:
-        raise InvalidArgument("input exceeds length limit")
     check_search_attributes(request.search_attributes, namespace, limits)
     check_links(request.links, limits)
     if request.completion_callbacks:
