@@ -13,6 +13,7 @@ from bench.hellos import EMBEDDED, SESSION, UNARY
 from bench.results import HelloPhaseResult, HelloResult
 
 CPU_GOALS: Final = ((EMBEDDED, 0.65), (SESSION, 1.0), (UNARY, 2.4))
+WORKER_CPU_GOALS: Final = ((SESSION, 0.4), (UNARY, 0.9))
 P50_GOALS: Final = ((EMBEDDED, 2.0), (SESSION, 4.0))
 FIRST_RESULT_GOALS: Final = ((EMBEDDED, 400.0),)
 
@@ -25,6 +26,10 @@ def hello_goals(results: Sequence[HelloResult]) -> list[Goal]:
         phase = _phase(found.get(home), -1)
         measured = phase.total_cpu_ms if phase else None
         goals.append(Goal(f"CPU per hello: {home}", limit, "ms", measured))
+    for home, limit in WORKER_CPU_GOALS:
+        phase = _phase(found.get(home), -1)
+        measured = phase.cpu_ms.get("worker") if phase else None
+        goals.append(Goal(f"worker CPU per hello: {home}", limit, "ms", measured))
     for home, limit in P50_GOALS:
         phase = _phase(found.get(home), 0)
         measured = phase.load.p50_ms if phase else None
