@@ -158,6 +158,8 @@ class Auditor:
             known.is_current = loaded.is_current
             namespace = loaded.identity.namespace
             runs.append(known)
+        born = self._ledger.born
+        runs.sort(key=lambda stored: born.get(stored.number, stored.number))
         return Audit(
             runs,
             self._ledger,

@@ -39,6 +39,8 @@ class Bookkeeper:
         self.look_at_clock()
         numbers = {run.run for run in write.runs}
         self._keys.update(dict.fromkeys(numbers, _key_of(write)))
+        for run in write.runs:
+            self._ledger.born.setdefault(run.run, len(self._ledger.born))
         for row in write.outbox_put:
             self._ledger.sent[row.sequence] = Sent(row.run, row.run in numbers)
         for sequence in write.outbox_deleted:

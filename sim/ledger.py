@@ -148,6 +148,8 @@ class Ledger:
         self.is_clock_set = False
         self.retention_ns = 0
         """How long closed runs are kept; 0: for ever."""
+        self.born: dict[int, int] = {}
+        """The order in which runs began: a reset has its number long before."""
         self.sent: dict[int, Sent] = {}
         """Messages, by sequence."""
         self.settled: list[Settled] = []
