@@ -27,6 +27,8 @@ BROAD_EXCEPT_BOUNDARIES: dict[str, str] = {
     "src/perdure/_replay/runner.py": "an activation: whatever is raised fails the workflow task",
     "src/perdure/_replay/updates.py": "the user's handlers: what they raise ends update or task",
     "src/perdure/worker/activity_worker.py": "the user's activities and converters",
+    "src/perdure/worker/replayer.py": "the user's codecs and storage drivers",
+    "src/perdure/worker/workflow_worker.py": "the user's codecs and storage drivers",
     "src/perdure/worker/heartbeats.py": "the user's payload codec",
     "src/perdure/worker/nexus_task.py": "the user's codec and converters",
     "src/perdure/worker/nexus_worker.py": "the user's handlers and converters",

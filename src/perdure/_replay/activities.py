@@ -79,7 +79,8 @@ class _ActivityTask(ActivityHandle[Any]):
         number = context.next_sequence("activity")
         context.keep_task(self)
         activity_id = request.activity_id or str(number)
-        self._converter = _converter(context, request)
+        self._serialization = _serialization(context, request)
+        self._converter = context.converter_for(self._serialization)
         command = _schedule_command(context, request, activity_id, self._converter)
         context.mark(command, request.event_groups)
         self._machine = ActivityMachine(
@@ -125,7 +126,7 @@ class _ActivityTask(ActivityHandle[Any]):
     def _failed(self, failure: Failure) -> None:
         # Nobody awaits the result of a task that was cancelled before it ran.
         if self._running:
-            self._outcome.set_exception(self._context.error_of(failure))
+            self._outcome.set_exception(self._context.error_of(failure, self._serialization))
 
 
 def start_activity(context: WorkflowContext, request: ActivityRequest) -> ActivityHandle[Any]:
@@ -163,19 +164,20 @@ def schedule_activity(context: WorkflowContext, request: ActivityRequest) -> Act
     return _ActivityTask(context, request)
 
 
-def _converter(context: WorkflowContext, request: ActivityRequest) -> PayloadConverter:
+def _serialization(
+    context: WorkflowContext, request: ActivityRequest
+) -> ActivitySerializationContext | None:
+    """None: the converters do not care."""
     if context.options.is_context_free:
-        return context.payload_converter
-    return context.converter_for(
-        ActivitySerializationContext(
-            namespace=context.options.namespace,
-            activity_id=request.activity_id,
-            activity_type=request.activity,
-            activity_task_queue=request.task_queue or context.options.task_queue,
-            workflow_id=context.workflow_id,
-            workflow_type=context.workflow_type,
-            is_local=False,
-        )
+        return None
+    return ActivitySerializationContext(
+        namespace=context.options.namespace,
+        activity_id=request.activity_id,
+        activity_type=request.activity,
+        activity_task_queue=request.task_queue or context.options.task_queue,
+        workflow_id=context.workflow_id,
+        workflow_type=context.workflow_type,
+        is_local=False,
     )
 
 

@@ -107,9 +107,8 @@ class ChildTask(ChildWorkflowHandle[Any, Any]):
         self._outcome: asyncio.Future[Any] = context.loop.create_future()
         super().__init__(self._run(), loop=context.loop, name=f"child: {request.workflow}")
         context.keep_task(self)
-        self._converter = context.converter_for(
-            WorkflowSerializationContext(context.options.namespace, request.id)
-        )
+        self._serialization = WorkflowSerializationContext(context.options.namespace, request.id)
+        self._converter = context.converter_for(self._serialization)
         command = _start_command(context, request, self._converter)
         context.mark(command, request.event_groups)
         self._machine = ChildMachine(
@@ -187,7 +186,7 @@ class ChildTask(ChildWorkflowHandle[Any, Any]):
         self._outcome.set_result(value)
 
     def _on_failed(self, failure: Failure) -> None:
-        self._fail(self._context.error_of(failure))
+        self._fail(self._context.error_of(failure, self._serialization))
 
     def _fail(self, error: BaseException) -> None:
         if self.started.done():

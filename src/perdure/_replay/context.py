@@ -41,6 +41,7 @@ from perdure.converter import (
     WorkflowSerializationContext,
 )
 from perdure.converter.context import SerializationContext, in_context
+from perdure.converter.external_storage import StorageNotConfiguredError
 from perdure.exceptions import FailureError
 
 if TYPE_CHECKING:
@@ -232,8 +233,10 @@ class WorkflowContext:
 
     # Values
 
-    def converter_for(self, context: SerializationContext) -> PayloadConverter:
+    def converter_for(self, context: SerializationContext | None) -> PayloadConverter:
         """The payload converter for values of something else than the workflow itself."""
+        if context is None or self.options.is_context_free:
+            return self.payload_converter
         converter: PayloadConverter = in_context(self.options.payload_converter, context)
         return converter
 
@@ -250,16 +253,21 @@ class WorkflowContext:
             hints = None
         try:
             return (converter or self.payload_converter).from_payloads(payloads, hints)
-        except FailureError:
+        except (FailureError, StorageNotConfiguredError):
             raise
         except Exception as error:
             if self.is_failure_exception(error):
                 raise
             raise RuntimeError("Failed decoding arguments") from error
 
-    def error_of(self, failure: Failure) -> BaseException:
-        """The exception that a failure stands for."""
-        return self.failure_converter.from_failure(failure, self.payload_converter)
+    def error_of(
+        self, failure: Failure, context: SerializationContext | None = None
+    ) -> BaseException:
+        """The exception that a failure stands for: of what the context says, or of the workflow."""
+        if context is None or self.options.is_context_free:
+            return self.failure_converter.from_failure(failure, self.payload_converter)
+        converter: FailureConverter = in_context(self.options.failure_converter, context)
+        return converter.from_failure(failure, self.converter_for(context))
 
     def failure_of(self, error: BaseException) -> Failure:
         """The failure that stands for an exception."""

@@ -22,7 +22,7 @@ from perdure._replay.context import WorkflowContext
 from perdure._replay.event_groups import EventGroup
 from perdure._replay.interceptors import StartLocalActivityInput
 from perdure.common import RetryPolicy
-from perdure.converter import ActivitySerializationContext, PayloadConverter
+from perdure.converter import ActivitySerializationContext
 
 _SECOND_NS = 1_000_000_000
 
@@ -73,7 +73,8 @@ class _LocalActivityTask(ActivityHandle[Any]):
         self._machine: LocalActivityMachine | None = None
         super().__init__(self._run(), loop=context.loop, name=f"activity: {request.activity}")
         context.keep_task(self)
-        self._converter = _converter(context, request)
+        self._serialization = _serialization(context, request)
+        self._converter = context.converter_for(self._serialization)
         request.payloads = list(self._converter.to_payloads(request.args)) if request.args else []
         self._ask(None)
 
@@ -149,7 +150,7 @@ class _LocalActivityTask(ActivityHandle[Any]):
         if self._running:
             request = self._request
             seen = failure_for_code(failure, request.resolved_id, request.activity)
-            self._outcome.set_exception(self._context.error_of(seen))
+            self._outcome.set_exception(self._context.error_of(seen, self._serialization))
 
 
 def start_local_activity(
@@ -192,17 +193,18 @@ def schedule_local_activity(
     return _LocalActivityTask(context, request)
 
 
-def _converter(context: WorkflowContext, request: LocalActivityRequest) -> PayloadConverter:
+def _serialization(
+    context: WorkflowContext, request: LocalActivityRequest
+) -> ActivitySerializationContext | None:
+    """None: the converters do not care."""
     if context.options.is_context_free:
-        return context.payload_converter
-    return context.converter_for(
-        ActivitySerializationContext(
-            namespace=context.options.namespace,
-            activity_id=request.activity_id,
-            activity_type=request.activity,
-            activity_task_queue=context.options.task_queue,
-            workflow_id=context.workflow_id,
-            workflow_type=context.workflow_type,
-            is_local=True,
-        )
+        return None
+    return ActivitySerializationContext(
+        namespace=context.options.namespace,
+        activity_id=request.activity_id,
+        activity_type=request.activity,
+        activity_task_queue=context.options.task_queue,
+        workflow_id=context.workflow_id,
+        workflow_type=context.workflow_type,
+        is_local=True,
     )

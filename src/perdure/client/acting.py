@@ -56,7 +56,9 @@ async def terminate(connection: Connection, asked: TerminateWorkflowInput) -> No
         identity=connection.identity,
         first_execution_run_id=asked.first_execution_run_id or "",
     )
-    await write(connection.converter_for(asked.id), asked.args, request.details)
+    await write(
+        connection.converter_for(asked.id, run_id=asked.run_id), asked.args, request.details
+    )
     await connection.call(
         "TerminateWorkflowExecution",
         request,
@@ -76,7 +78,7 @@ async def signal(connection: Connection, asked: SignalWorkflowInput) -> None:
         request_id=str(uuid.uuid4()),
     )
     write_headers(asked.headers, request.header)
-    await write(connection.converter_for(asked.id), asked.args, request.input)
+    await write(connection.converter_for(asked.id, run_id=asked.run_id), asked.args, request.input)
     await connection.call(
         "SignalWorkflowExecution",
         request,

@@ -49,6 +49,7 @@ from perdure.client.connection import Connection, write, write_headers
 from perdure.converter import (
     ActivitySerializationContext,
     DataConverter,
+    StorageDriverActivityInfo,
     encode_search_attributes,
 )
 from perdure.exceptions import ActivityAlreadyStartedError
@@ -258,9 +259,16 @@ def converter_for(
     task_queue: str | None = None,
 ) -> DataConverter:
     """The data converter for the values of one activity."""
-    if connection.data_converter.is_context_free:
-        return connection.data_converter
-    return connection.data_converter.with_context(
+    converter = connection.data_converter
+    if converter.external_storage is not None:
+        converter = converter.storing_for(
+            StorageDriverActivityInfo(
+                namespace=connection.namespace, id=activity_id, type=activity_type
+            )
+        )
+    if converter.is_context_free:
+        return converter
+    return converter.with_context(
         ActivitySerializationContext(
             namespace=connection.namespace,
             activity_id=activity_id,

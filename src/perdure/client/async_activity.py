@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from google.protobuf.message import Message
 from temporalio.api.workflowservice.v1 import (
@@ -39,9 +39,14 @@ from perdure.common.activity_cancellation import ActivityCancellationDetails
 from perdure.converter import (
     DataConverter,
     SerializationContext,
+    StorageDriverActivityInfo,
+    StorageDriverWorkflowInfo,
     WithSerializationContext,
 )
 from perdure.service import Metadata
+
+if TYPE_CHECKING:
+    from perdure.client.client import Client
 
 _ById = TypeVar("_ById", bound=Message)
 _ByToken = TypeVar("_ByToken", bound=Message)
@@ -62,11 +67,12 @@ class AsyncActivityHandle(WithSerializationContext):
 
     def __init__(
         self,
-        connection: Connection,
+        client: Client,
         id_or_token: AsyncActivityIDReference | bytes,
         data_converter_override: DataConverter | None = None,
     ) -> None:
-        self._connection = connection
+        self._client = client
+        self._connection = client._connection
         self._id_or_token = id_or_token
         self._data_converter_override = data_converter_override
 
@@ -74,7 +80,9 @@ class AsyncActivityHandle(WithSerializationContext):
         """The same activity, its values converted in a context."""
         before = self._data_converter_override or self._connection.data_converter
         converter = before.with_context(context)
-        return type(self)(self._connection, self._id_or_token, converter)
+        if converter is before:
+            return self
+        return type(self)(self._client, self._id_or_token, converter)
 
     async def heartbeat(
         self,
@@ -213,7 +221,21 @@ async def report_cancellation_of_activity(
 
 
 def _converter(connection: Connection, asked: _Asked) -> DataConverter:
-    return asked.data_converter_override or connection.data_converter
+    converter = asked.data_converter_override or connection.data_converter
+    known = asked.id_or_token
+    if converter.external_storage is None or isinstance(known, bytes):
+        return converter
+    if known.workflow_id:
+        return converter.storing_for(
+            StorageDriverWorkflowInfo(
+                namespace=connection.namespace, id=known.workflow_id, run_id=known.run_id
+            )
+        )
+    return converter.storing_for(
+        StorageDriverActivityInfo(
+            namespace=connection.namespace, id=known.activity_id, run_id=known.run_id
+        )
+    )
 
 
 def _addressed(

@@ -597,13 +597,13 @@ class Client:
         if task_token is not None:
             if workflow_id is not None or run_id is not None or activity_id is not None:
                 raise ValueError("Task token cannot be present with other IDs")
-            return AsyncActivityHandle(self._connection, task_token)
+            return AsyncActivityHandle(self, task_token)
         if activity_id is None:
             raise ValueError("Task token or activity ID must be present")
         reference = AsyncActivityIDReference(
             workflow_id=workflow_id, run_id=run_id, activity_id=activity_id
         )
-        return AsyncActivityHandle(self._connection, reference)
+        return AsyncActivityHandle(self, reference)
 
     @overload
     async def start_activity(

@@ -12,7 +12,11 @@ from temporalio.api.common.v1 import Header, Payload, Payloads
 
 from perdure.client.operation_scope import STARTING, OperationScope
 from perdure.common import QueryRejectCondition
-from perdure.converter import DataConverter, WorkflowSerializationContext
+from perdure.converter import (
+    DataConverter,
+    StorageDriverWorkflowInfo,
+    WorkflowSerializationContext,
+)
 from perdure.service import Metadata, ServiceClient
 
 if TYPE_CHECKING:
@@ -48,12 +52,21 @@ class Connection:
         """Who calls, as histories tell it."""
         return self.service_client.config.identity
 
-    def converter_for(self, workflow_id: str) -> DataConverter:
+    def converter_for(
+        self, workflow_id: str, workflow_type: str | None = None, run_id: str | None = None
+    ) -> DataConverter:
         """The data converter for the values of one workflow."""
-        if self.data_converter.is_context_free:
-            return self.data_converter
-        return self.data_converter.with_context(
-            WorkflowSerializationContext(namespace=self.namespace, workflow_id=workflow_id)
+        converter = self.data_converter
+        if not converter.is_context_free:
+            converter = converter.with_context(
+                WorkflowSerializationContext(namespace=self.namespace, workflow_id=workflow_id)
+            )
+        if converter.external_storage is None:
+            return converter
+        return converter.storing_for(
+            StorageDriverWorkflowInfo(
+                namespace=self.namespace, id=workflow_id, run_id=run_id, type=workflow_type
+            )
         )
 
     def call(

@@ -18,7 +18,7 @@ from perdure.service import RPCError, RPCStatusCode
 
 async def ask(connection: Connection, query: QueryWorkflowInput) -> Any:
     """The answer. Raises WorkflowQueryRejectedError, WorkflowQueryFailedError or RPCError."""
-    converter = connection.converter_for(query.id)
+    converter = connection.converter_for(query.id, run_id=query.run_id)
     condition = query.reject_condition or connection.default_workflow_query_reject_condition
     request = QueryWorkflowRequest(
         namespace=connection.namespace,

@@ -138,7 +138,7 @@ class ScheduleActionStartWorkflow(ScheduleAction):
         self.priority = Priority.from_proto(info.priority)
 
     async def _to_proto(self, connection: Connection) -> ScheduleActionMessage:
-        converter = connection.converter_for(self.id)
+        converter = connection.converter_for(self.id, self.workflow)
         message = ScheduleActionMessage()
         info = message.start_workflow
         info.workflow_id = self.id

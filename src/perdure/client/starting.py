@@ -106,7 +106,7 @@ async def _signal_with_start(
 ) -> SignalWithStartWorkflowExecutionResponse:
     request = await filled(connection, start, SignalWithStartWorkflowExecutionRequest())
     request.signal_name = signal
-    converter = connection.converter_for(start.id)
+    converter = connection.converter_for(start.id, start.workflow)
     await write(converter, start.start_signal_args, request.signal_input)
     return await connection.call(
         "SignalWithStartWorkflowExecution",
@@ -119,7 +119,7 @@ async def _signal_with_start(
 
 async def filled(connection: Connection, start: AnyStart, request: _Request) -> _Request:
     """The request with all that both ways to start have in common."""
-    converter = connection.converter_for(start.id)
+    converter = connection.converter_for(start.id, start.workflow)
     request.namespace = connection.namespace
     request.workflow_id = start.id
     request.workflow_type.name = start.workflow

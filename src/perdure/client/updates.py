@@ -134,7 +134,7 @@ async def update_request(
     connection: Connection, update: StartWorkflowUpdateInput
 ) -> UpdateWorkflowExecutionRequest:
     """What is sent for an update."""
-    converter = connection.converter_for(update.id)
+    converter = connection.converter_for(update.id, run_id=update.run_id)
     request = UpdateWorkflowExecutionRequest(
         namespace=connection.namespace,
         workflow_execution=WorkflowExecutionMessage(

@@ -2,7 +2,7 @@
 
 A *payload converter* maps values to payloads (JSON, by default), a *payload codec* payloads to
 payloads (encryption, compression), a *failure converter* exceptions to failures; a *data converter*
-is one of each.
+is one of each, with a *storage* for payloads that are too large to travel.
 """
 
 from __future__ import annotations
@@ -21,6 +21,17 @@ from perdure.converter.encodings import (
     BinaryPlainPayloadConverter,
     BinaryProtoPayloadConverter,
     JSONProtoPayloadConverter,
+)
+from perdure.converter.external_storage import (
+    ExternalStorage,
+    StorageDriver,
+    StorageDriverActivityInfo,
+    StorageDriverClaim,
+    StorageDriverRetrieveContext,
+    StorageDriverSelectContext,
+    StorageDriverStoreContext,
+    StorageDriverWorkflowInfo,
+    StorageWarning,
 )
 from perdure.converter.failure_converter import (
     DefaultFailureConverter,
@@ -59,6 +70,7 @@ __all__ = [
     "DefaultFailureConverterWithEncodedAttributes",
     "DefaultPayloadConverter",
     "EncodingPayloadConverter",
+    "ExternalStorage",
     "FailureConverter",
     "JSONPlainPayloadConverter",
     "JSONProtoPayloadConverter",
@@ -68,6 +80,14 @@ __all__ = [
     "PayloadCodec",
     "PayloadConverter",
     "SerializationContext",
+    "StorageDriver",
+    "StorageDriverActivityInfo",
+    "StorageDriverClaim",
+    "StorageDriverRetrieveContext",
+    "StorageDriverSelectContext",
+    "StorageDriverStoreContext",
+    "StorageDriverWorkflowInfo",
+    "StorageWarning",
     "WithSerializationContext",
     "WorkflowSerializationContext",
     "decode_search_attributes",

@@ -8,8 +8,13 @@ from typing import Any
 from google.protobuf import json_format, symbol_database
 from google.protobuf.message import DecodeError, Message
 from temporalio.api.common.v1 import Payload
+from temporalio.api.sdk.v1.external_storage_pb2 import ExternalStorageReference
 
+from perdure.converter.external_storage import MESSAGE_TYPE, StorageNotConfiguredError
 from perdure.converter.payload_converter import EncodingPayloadConverter
+
+_REFERENCE: type[Message] = ExternalStorageReference
+"""The hint of who wants to see the reference itself."""
 
 
 class BinaryNullPayloadConverter(EncodingPayloadConverter):
@@ -71,6 +76,8 @@ class JSONProtoPayloadConverter(EncodingPayloadConverter):
 
     def from_payload(self, payload: Payload, type_hint: Any = None) -> Any:
         """The message. Raises RuntimeError for an unknown type and for what cannot be parsed."""
+        if payload.metadata.get("messageType") == MESSAGE_TYPE and type_hint is not _REFERENCE:
+            raise StorageNotConfiguredError
         message = _new_message(payload)
         try:
             return json_format.Parse(

@@ -10,6 +10,7 @@ from temporalio.api.common.v1 import Payload, Payloads
 
 from perdure.common.raw_value import RawValue
 from perdure.converter.context import SerializationContext, WithSerializationContext, in_context
+from perdure.converter.external_storage import StorageNotConfiguredError, is_reference
 
 
 class PayloadConverter(ABC):
@@ -127,9 +128,13 @@ class CompositePayloadConverter(PayloadConverter, WithSerializationContext):
         encoding = payload.metadata.get("encoding", b"<unknown>")
         converter = self.converters.get(encoding)
         if converter is None:
+            if is_reference(payload):
+                raise StorageNotConfiguredError
             raise KeyError(f"Unknown payload encoding {encoding.decode(errors='replace')}")
         try:
             return converter.from_payload(payload, type_hint)
+        except StorageNotConfiguredError:
+            raise
         except RuntimeError as error:
             raise RuntimeError(
                 f"Payload at index {index} with encoding {encoding.decode()} could not be converted"

@@ -16,7 +16,13 @@ from temporalio.api.workflowservice.v1 import PollActivityTaskQueueResponse
 from perdure.activity import ActivityCancellationDetails, Info, _Context, _Flag
 from perdure.client import Client
 from perdure.common import MetricMeter, Priority, RetryPolicy
-from perdure.converter import ActivitySerializationContext, DataConverter
+from perdure.converter import (
+    ActivitySerializationContext,
+    DataConverter,
+    StorageDriverActivityInfo,
+    StorageDriverWorkflowInfo,
+)
+from perdure.converter.external_storage import StorageTarget
 from perdure.exceptions import CancelledError
 from perdure.worker.heartbeats import Heartbeats, interval_of
 from perdure.worker.port import TaskSource
@@ -112,7 +118,7 @@ class ActivityAttempt:
                     options.heartbeat_interval,
                     options.heartbeat_interval_max,
                 ),
-                codec=self.data_converter.payload_codec,
+                codec=self.data_converter.path,
                 asked_to_stop=self.cancel,
                 failed=self._heartbeat_failed,
             )
@@ -189,9 +195,11 @@ def _converter(
     task: PollActivityTaskQueueResponse, options: AttemptOptions, is_local: bool
 ) -> DataConverter:
     converter = options.client.data_converter
-    if is_local and converter.payload_codec is not None:
+    if is_local and converter.path is not None:
         # Its values do not leave the worker but by the answer to the workflow task.
-        converter = replace(converter, payload_codec=None)
+        converter = replace(converter, payload_codec=None, external_storage=None)
+    if converter.external_storage is not None:
+        converter = converter.storing_for(_target(task, options))
     if converter.is_context_free:
         return converter
     return converter.with_context(
@@ -204,6 +212,25 @@ def _converter(
             workflow_type=task.workflow_type.name or None,
             is_local=is_local,
         )
+    )
+
+
+def _target(task: PollActivityTaskQueueResponse, options: AttemptOptions) -> StorageTarget:
+    """What it stores is its workflow's, if it has one."""
+    namespace = task.workflow_namespace or options.client.namespace
+    execution = task.workflow_execution
+    if execution.workflow_id:
+        return StorageDriverWorkflowInfo(
+            namespace=namespace,
+            id=execution.workflow_id,
+            run_id=execution.run_id or None,
+            type=task.workflow_type.name or None,
+        )
+    return StorageDriverActivityInfo(
+        namespace=namespace,
+        id=task.activity_id or None,
+        run_id=task.activity_run_id or None,
+        type=task.activity_type.name or None,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from perdure._replay.runner import WorkflowRunner
 from perdure.worker.local_activities import RunLocals
+from perdure.worker.payloads import RunPayloads
 
 RUN_BYTES: Final = 24 * 1024
 """What a small run takes: its loop, its coroutine, its machines."""
@@ -19,7 +20,15 @@ CACHE_BYTES_MAX: Final = 512 * 1024 * 1024
 class CachedRun:
     """A run: its runner, once there is one, and the lock of whoever works on it."""
 
-    __slots__ = ("bytes_estimated", "local_activities", "lock", "run_id", "runner", "users")
+    __slots__ = (
+        "bytes_estimated",
+        "local_activities",
+        "lock",
+        "payloads",
+        "run_id",
+        "runner",
+        "users",
+    )
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
@@ -29,10 +38,13 @@ class CachedRun:
         self.bytes_estimated = 0
         self.local_activities: RunLocals | None = None
         """Those that are under way."""
+        self.payloads: RunPayloads | None = None
+        """What its payloads go through, if they go through anything."""
 
     def evict(self) -> None:
         """Ends the run here; the next task begins with a new runner."""
         runner, self.runner = self.runner, None
+        self.payloads = None
         if runner is not None:
             runner.evict()
         if self.local_activities is not None:

@@ -17,7 +17,8 @@ from temporalio.api.common.v1 import Header, Payload, Payloads, SearchAttributes
 from temporalio.api.protocol.v1 import Message as ProtocolMessage
 from temporalio.api.update.v1 import Acceptance, Rejection, Request, Response
 
-_Transform = Callable[[Sequence[Payload]], Awaitable[list[Payload]]]
+Transform = Callable[[Sequence[Payload]], Awaitable[list[Payload]]]
+"""What a codec does, in either direction."""
 
 _PAYLOAD = Payload.DESCRIPTOR.full_name
 _PAYLOADS = Payloads.DESCRIPTOR.full_name
@@ -34,14 +35,14 @@ _BODIES: dict[str, type[Request | Acceptance | Rejection | Response]] = {
 }
 
 
-async def transform_all(messages: Iterable[Message], transform: _Transform) -> None:
+async def transform_all(messages: Iterable[Message], transform: Transform) -> None:
     """Replaces the payloads of the messages, in place."""
     for message in messages:
         for holder in holders(message):
-            await _replace(holder, transform)
+            await transform_holder(holder, transform)
 
 
-async def transform_bodies(messages: Iterable[ProtocolMessage], transform: _Transform) -> None:
+async def transform_bodies(messages: Iterable[ProtocolMessage], transform: Transform) -> None:
     """Replaces the payloads in the bodies of protocol messages, in place."""
     for message in messages:
         make = _BODIES.get(message.body.TypeName())
@@ -51,7 +52,8 @@ async def transform_bodies(messages: Iterable[ProtocolMessage], transform: _Tran
             message.body.value = body.SerializeToString()
 
 
-async def _replace(holder: Message, transform: _Transform) -> None:
+async def transform_holder(holder: Message, transform: Transform) -> None:
+    """Replaces the payloads of one message that `holders` found, in place."""
     if isinstance(holder, Payloads):
         transformed = await transform(list(holder.payloads))
         del holder.payloads[:]

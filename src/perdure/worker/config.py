@@ -20,6 +20,8 @@ from perdure.worker.shared_state import SharedStateManager
 from perdure.worker.tuning import SLOTS_DEFAULT, SLOTS_MAX_BY_RESOURCES, WorkerTuner, slots_max
 
 POLLS: Final = 5
+STORAGE_CALLS: Final = 3
+"""So many calls of storage drivers at once for one workflow task."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class WorkerConfig(TypedDict, total=False):
     nexus_task_poller_behavior: PollerBehavior
     disable_safe_workflow_eviction: bool
     disable_payload_error_limit: bool
+    max_workflow_task_external_storage_concurrency: int
 
 
 def tuner_of(config: WorkerConfig) -> WorkerTuner:
@@ -165,6 +168,9 @@ def check(config: WorkerConfig) -> None:
             config["max_eager_activity_reservations_per_workflow_task"] < 1
         ),
         "max_cached_workflows must not be negative": config["max_cached_workflows"] < 0,
+        "max_workflow_task_external_storage_concurrency must be positive": (
+            config["max_workflow_task_external_storage_concurrency"] < 1
+        ),
         "max_concurrent_activities must be positive": (
             (slots_max(tuner._activity) or SLOTS_DEFAULT) < 1
         ),

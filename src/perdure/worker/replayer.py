@@ -12,11 +12,13 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
 from perdure._replay.api import HistoryGap, RunnerOptions, TaskFailure, WorkflowActivation
+from perdure._replay.errors import NondeterminismError
 from perdure._replay.runner import UnknownWorkflowError, WorkflowRunner
 from perdure.client import WorkflowHistory
-from perdure.converter import DataConverter, WorkflowSerializationContext
-from perdure.worker.codec import transform_all
+from perdure.converter import DataConverter
+from perdure.exceptions import ApplicationError
 from perdure.worker.interceptor import Interceptor, workflow_interceptors
+from perdure.worker.payloads import RunPayloads
 from perdure.worker.plugin import Plugin
 from perdure.worker.runners import SandboxedWorkflowRunner
 from perdure.worker.runners import WorkflowRunner as WayToRun
@@ -145,7 +147,13 @@ class Replayer:
             yield WorkflowReplayResult(history, await self._replay(history))
 
     async def _replay(self, history: WorkflowHistory) -> Exception | None:
-        task = _task_of(history, await self._decoded(history))
+        try:
+            events = await self._decoded(history)
+        except ApplicationError as error:
+            return self._undecodable(history, error)
+        except Exception as error:  # a named boundary: the user's codecs and drivers
+            return _code_failed(str(error), error)
+        task = _task_of(history, events)
         try:
             runner = WorkflowRunner(self._options, task)
         except UnknownWorkflowError as error:
@@ -160,19 +168,41 @@ class Replayer:
             return runner.mismatch
         if not isinstance(outcome, TaskFailure):
             return None
-        return _failed(f"The workflow's code failed: {outcome.failure.message}", outcome.exception)
+        return _code_failed(outcome.failure.message, outcome.exception)
 
     async def _decoded(self, history: WorkflowHistory) -> Sequence[HistoryEvent]:
-        if self._data_converter.payload_codec is None:
+        if self._data_converter.path is None:
             return history.events
-        context = WorkflowSerializationContext(
-            namespace=self._options.namespace, workflow_id=history.workflow_id
-        )
-        codec = self._data_converter.with_context(context).payload_codec
-        assert codec is not None
         copies = [HistoryEvent.FromString(event.SerializeToString()) for event in history.events]
-        await transform_all(copies, codec.decode)
+        started = copies[0].workflow_execution_started_event_attributes
+        payloads = RunPayloads(
+            self._data_converter,
+            namespace=self._options.namespace,
+            workflow_id=history.workflow_id,
+            run_id=history.run_id,
+            workflow_type=started.workflow_type.name,
+            task_queue=started.task_queue.name,
+            concurrency=1,
+        )
+        await payloads.decode(copies, [], [])
         return copies
+
+    def _undecodable(self, history: WorkflowHistory, error: ApplicationError) -> Exception | None:
+        """A worker would fail the workflow where a value can never be read. Does the history?"""
+        if not error.non_retryable:
+            return _code_failed(str(error), error)
+        last = history.events[-1].event_type
+        if last == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
+            return None
+        mismatch = NondeterminismError(
+            f"A payload of the history cannot be read, so that the workflow would fail: {error}"
+        )
+        mismatch.__cause__ = error
+        return mismatch
+
+
+def _code_failed(message: str, exception: BaseException | None) -> RuntimeError:
+    return _failed(f"The workflow's code failed: {message}", exception)
 
 
 def _options_of(config: ReplayerConfig) -> RunnerOptions:

@@ -291,6 +291,7 @@ class RunningWorker:
             watch=self._watch,
             local_runner=self._activity_worker,
             local_slots=self._local_slots,
+            storage_concurrency=config["max_workflow_task_external_storage_concurrency"],
         )
 
     # Polls

@@ -18,6 +18,7 @@ from perdure.worker.activity_definitions import ActivityDefinitions
 from perdure.worker.build_id import default_build_id
 from perdure.worker.checking import warn_of_findings
 from perdure.worker.config import (
+    STORAGE_CALLS,
     PollerBehavior,
     PollerBehaviorAutoscaling,
     WorkerConfig,
@@ -98,6 +99,7 @@ class Worker:
         activity_task_poller_behavior: PollerBehavior = PollerBehaviorAutoscaling(),  # noqa: B008
         nexus_task_poller_behavior: PollerBehavior = PollerBehaviorAutoscaling(),  # noqa: B008
         disable_payload_error_limit: bool = False,
+        max_workflow_task_external_storage_concurrency: int = STORAGE_CALLS,
     ) -> None:
         """Raises ValueError or TypeError for what cannot be run.
 
@@ -110,6 +112,8 @@ class Worker:
         - `debug_mode` (or PERDURE_DEBUG in the environment) lets workflow code block, as a debugger
           does, and warns of what `perdure check` finds in the files of the workflows.
         - `disable_payload_error_limit` leaves it to the service to refuse too large values.
+        - `max_workflow_task_external_storage_concurrency` limits the calls of storage drivers that
+          one workflow task makes at once.
         - `nexus_service_handlers` are instances of classes that `nexusrpc` decorates;
           `nexus_task_executor` runs those of their methods that are not async.
         - `unsandboxed_workflow_runner` and `disable_safe_workflow_eviction` are accepted and not

@@ -18,6 +18,7 @@ from temporalio.api.enums.v1 import CommandType, QueryResultType, WorkflowTaskFa
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.query.v1 import WorkflowQueryResult
+from temporalio.api.sdk.v1 import WorkflowTaskCompletedMetadata
 from temporalio.api.workflowservice.v1 import (
     GetWorkflowExecutionHistoryRequest,
     PollActivityTaskQueueResponse,
@@ -42,13 +43,14 @@ from perdure._replay.runner import (
     WorkflowRunner,
     unknown_workflow_failure,
 )
-from perdure.converter import DataConverter, PayloadCodec, WorkflowSerializationContext
+from perdure.converter import DataConverter
+from perdure.exceptions import ApplicationError
 from perdure.service import RPCError, RPCStatusCode
 from perdure.worker.cache import CachedRun, RunCache
-from perdure.worker.codec import transform_all, transform_bodies
 from perdure.worker.deadlock import DeadlockError, DeadlockWatch
 from perdure.worker.limits import PayloadsTooLargeError, check_payloads, is_too_large
 from perdure.worker.local_activities import LocalActivities, LocalRunner, RunLocals
+from perdure.worker.payloads import RunPayloads
 from perdure.worker.port import PayloadLimits, TaskSource
 from perdure.worker.slots import TaskSlots
 
@@ -101,11 +103,13 @@ class WorkflowWorker:
         watch: DeadlockWatch | None,
         local_runner: LocalRunner | None,
         local_slots: TaskSlots,
+        storage_concurrency: int,
     ) -> None:
         self._source = source
         self._slots = slots
         self._options = options
         self._data_converter = data_converter
+        self._storage_concurrency = storage_concurrency
         self.runs = RunCache(runs_kept_max)
         self._sticky = runs_kept_max > 0
         self._eager_activities = eager_activities
@@ -165,30 +169,32 @@ class WorkflowWorker:
         self, run: CachedRun, task: PollWorkflowTaskQueueResponse
     ) -> PollWorkflowTaskQueueResponse | None:
         """Answers one task; the task that came in return."""
-        codec = self._codec_for(task)
-        outcome = await self._outcome(run, task, codec)
+        outcome = await self._outcome(run, task)
+        payloads = run.payloads or self._payloads_of(task)
         if isinstance(outcome, WorkflowCompletion):
             try:
-                return await self._complete(run, task, outcome, codec)
+                return await self._complete(run, task, outcome, payloads)
             except PayloadsTooLargeError as error:
                 outcome = _failure(_PAYLOADS_TOO_LARGE, error.message, error.type or "", error)
+            except UnencodableError as error:
+                outcome = _failure(_UNHANDLED, str(error), "", error)
             except RPCError as error:
                 if not is_too_large(error):
                     raise
                 outcome = _failure(_MESSAGE_TOO_LARGE, "GRPC Message too large", "", error)
         match outcome:
             case QueryAnswer():
-                await self._answer_query(task, outcome.result, codec)
+                await self._answer_query(task, outcome.result, payloads)
             case TaskFailure():
                 self._slots.failed += 1
                 run.evict()
-                await self._fail(task, outcome, codec)
+                await self._fail(task, outcome, payloads)
         return None
 
     # Activation
 
     async def _outcome(
-        self, run: CachedRun, task: PollWorkflowTaskQueueResponse, codec: PayloadCodec | None
+        self, run: CachedRun, task: PollWorkflowTaskQueueResponse
     ) -> WorkflowCompletion | QueryAnswer | TaskFailure:
         events = list(task.history.events)
         if task.next_page_token:
@@ -200,9 +206,14 @@ class WorkflowWorker:
                 events = await self._whole_history(task, events)
         else:
             self.runs.hits += 1
-        if codec is not None:
-            await transform_all([*events, *_queries(task)], codec.decode)
-            await transform_bodies(task.messages, codec.decode)
+        if self._data_converter.path is not None:
+            if run.payloads is None:
+                run.payloads = self._payloads_of(task)
+                assert run.payloads is not None
+            try:
+                await run.payloads.decode(events, _queries(task), task.messages)
+            except Exception as error:  # a named boundary: the user's codecs and drivers
+                return self._undecodable(error)
         outcome = self._activate(run, _activation_of(task, events))
         if not isinstance(outcome, LocalActivitiesPending):
             return outcome
@@ -265,7 +276,7 @@ class WorkflowWorker:
         run: CachedRun,
         task: PollWorkflowTaskQueueResponse,
         completion: WorkflowCompletion,
-        codec: PayloadCodec | None,
+        payloads: RunPayloads | None,
     ) -> PollWorkflowTaskQueueResponse | None:
         request = RespondWorkflowTaskCompletedRequest(
             task_token=task.task_token,
@@ -277,10 +288,12 @@ class WorkflowWorker:
             force_create_new_workflow_task=completion.force_new_task,
         )
         leaves = completion.force_new_task and self._stopping.is_set()
-        if codec is not None:
+        if payloads is not None:
             results = [request.query_results[key] for key in request.query_results]
-            await transform_all([*request.commands, *results], codec.encode)
-            await transform_bodies(request.messages, codec.encode)
+            try:
+                await payloads.encode(request.commands, results, request.messages)
+            except Exception as error:  # a named boundary: the user's codecs and drivers
+                raise UnencodableError(error) from error
         check_payloads(request.commands, self.limits)
         reserved = self._reserve_for(request.commands)
         started = 0
@@ -326,10 +339,10 @@ class WorkflowWorker:
         self,
         task: PollWorkflowTaskQueueResponse,
         result: WorkflowQueryResult,
-        codec: PayloadCodec | None,
+        payloads: RunPayloads | None,
     ) -> None:
-        if codec is not None:
-            await transform_all([result], codec.encode)
+        if payloads is not None:
+            await payloads.encode([], [result], [])
         request = RespondQueryTaskCompletedRequest(
             task_token=task.task_token,
             completed_type=result.result_type,
@@ -345,11 +358,11 @@ class WorkflowWorker:
         self,
         task: PollWorkflowTaskQueueResponse,
         failed: TaskFailure,
-        codec: PayloadCodec | None,
+        payloads: RunPayloads | None,
     ) -> None:
         _log_failure(task, failed)
-        if codec is not None:
-            await codec.encode_failure(failed.failure)
+        if payloads is not None:
+            await payloads.encode_failure(failed.failure)
         if task.HasField("query"):
             result = WorkflowQueryResult(
                 result_type=QueryResultType.QUERY_RESULT_TYPE_FAILED,
@@ -373,13 +386,39 @@ class WorkflowWorker:
         except TimeoutError:
             return
 
-    def _codec_for(self, task: PollWorkflowTaskQueueResponse) -> PayloadCodec | None:
-        if self._data_converter.payload_codec is None:
+    def _payloads_of(self, task: PollWorkflowTaskQueueResponse) -> RunPayloads | None:
+        """None: they go through nothing."""
+        if self._data_converter.path is None:
             return None
-        context = WorkflowSerializationContext(
-            namespace=self._options.namespace, workflow_id=task.workflow_execution.workflow_id
+        return RunPayloads(
+            self._data_converter,
+            namespace=self._options.namespace,
+            workflow_id=task.workflow_execution.workflow_id,
+            run_id=task.workflow_execution.run_id,
+            workflow_type=task.workflow_type.name,
+            task_queue=self._options.task_queue,
+            concurrency=self._storage_concurrency,
         )
-        return self._data_converter.with_context(context).payload_codec
+
+    def _undecodable(self, error: Exception) -> WorkflowCompletion | TaskFailure:
+        """What came cannot be read: try again, unless whoever was to read it says never to."""
+        options = self._options
+        failure = Failure()
+        options.failure_converter.to_failure(error, options.payload_converter, failure)
+        if not isinstance(error, ApplicationError) or not error.non_retryable:
+            return TaskFailure(cause=_UNHANDLED, failure=failure, exception=error)
+        _log.warning("Workflow failed, as its payloads cannot be read", exc_info=error)
+        command = Command(command_type=CommandType.COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION)
+        command.fail_workflow_execution_command_attributes.failure.CopyFrom(failure)
+        metadata = WorkflowTaskCompletedMetadata()
+        return WorkflowCompletion(commands=[command], sdk_metadata=metadata, closed=True)
+
+
+class UnencodableError(Exception):
+    """What answers a task cannot be encoded, or stored."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"Failed encoding completion: {error}")
 
 
 def _failure(
