@@ -31,6 +31,7 @@ from tests.interop.programs import (
     markers,
     nexus_by_hand,
     nexus_endpoints,
+    nexus_sdk,
     nexus_tasks,
     options,
     pauses,
@@ -270,6 +271,8 @@ PROGRAMS: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "nexus_timeouts": nexus_by_hand.nexus_timeouts,
     "nexus_resets": nexus_by_hand.nexus_resets,
     "refused_operations": nexus_by_hand.refused_operations,
+    "nexus_calls": nexus_sdk.nexus_calls,
+    "nexus_cancels": nexus_sdk.nexus_cancels,
     "pause_is_off": pauses.pause_is_off,
 }
 
