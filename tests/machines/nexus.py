@@ -44,7 +44,8 @@ def schedule(result: Command, words: list[str], options: Options) -> None:
     result.command_type = CommandType.COMMAND_TYPE_SCHEDULE_NEXUS_OPERATION
     attributes = result.schedule_nexus_operation_command_attributes
     attributes.endpoint = words[0] if words else "endpoint"
-    attributes.service, attributes.operation = "service", options.get("operation", "operation")
+    attributes.service = options.get("service", "service")
+    attributes.operation = options.get("operation", "operation")
     if "input" in options:
         attributes.input.CopyFrom(_payload(options["input"]))
     if "header" in options:

@@ -19,6 +19,7 @@ from perdure.server.frontend.dispatch import handlers_of
 from perdure.server.frontend.nexus_http import NexusHttp
 from perdure.server.frontend.services import Services, UsableNamespaces, namespace_ref
 from perdure.server.frontend.sessions import HeldTasks
+from perdure.server.frontend.system_operations import SystemOperations
 from perdure.server.housekeeping.batches.batches import Batches
 from perdure.server.housekeeping.retention import Retention
 from perdure.server.http.listener import Answer, HttpListener
@@ -125,6 +126,7 @@ class Service:
             limits=settings.limits,
             store_name="memory" if settings.database == IN_MEMORY else "sqlite",
         )
+        engine.operations.own_start = SystemOperations(services).start
         handlers = handlers_of(services)
         usable = {one.number for one in namespaces.all() if not one.is_deleted}
         await services.batches.load(usable)

@@ -52,6 +52,7 @@ SETTINGS = (
     'callback.allowedAddresses=[{"Pattern":"127.0.0.1:*","AllowInsecure":true},{"Pattern":"*.secure.test"}]',
     "callback.maxPerExecution=3",
     "frontend.WorkflowPauseEnabled=true",
+    "history.enableSignalWithStartFromWorkflow=true",
     "limit.blobSize.error=20000",
     "limit.blobSize.warn=10000",
     "limit.memoSize.error=10000",

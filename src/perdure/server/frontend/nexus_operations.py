@@ -16,6 +16,7 @@ from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedReques
 from perdure.server.engine.api import NamespaceRef
 from perdure.server.frontend.services import Services
 from perdure.server.machines.wire import duration, timestamp
+from perdure.server.machines.workflow.commands.schedule_nexus_operation import SYSTEM_ENDPOINT
 from perdure.server.machines.workflow.nexus.state import (
     CallState,
     Cancellation,
@@ -48,6 +49,8 @@ def endpoints_of(
     for command in request.commands:
         if command.command_type == _SCHEDULE:
             name = command.schedule_nexus_operation_command_attributes.endpoint
+            if name == SYSTEM_ENDPOINT:
+                found[name] = ""  # Its operations are looked at by themselves.
             endpoint = services.engine.nexus.find(name)
             if endpoint is not None:
                 found[name] = endpoint.id

@@ -38,11 +38,26 @@ async def signal_with_start_workflow_execution(
     services: Services, request: SignalWithStartWorkflowExecutionRequest, caller: Caller
 ) -> bytes:
     """Signal a workflow, and start it first if it is not running."""
-    namespace = services.bind_for_start(request.namespace)
+    return (await signal_with_start(services, request)).SerializeToString()
+
+
+def prepare(
+    services: Services, namespace: NamespaceRef, request: SignalWithStartWorkflowExecutionRequest
+) -> StartWorkflowExecutionRequest:
+    """The start that the request asks for, with all defaults. Raises InvalidArgument."""
     start = _start_of(request)
     _default_policies(start)
     _check(request, start, services.limits, namespace)
     default_times(start, services.limits)
+    return start
+
+
+async def signal_with_start(
+    services: Services, request: SignalWithStartWorkflowExecutionRequest
+) -> SignalWithStartWorkflowExecutionResponse:
+    """The same, whoever asks for it."""
+    namespace = services.bind_for_start(request.namespace)
+    start = prepare(services, namespace, request)
     if not start.request_id:
         start.request_id = services.ids.uuid()
     signal = SignalWorkflowExecutionRequest(
@@ -73,7 +88,7 @@ async def signal_with_start_workflow_execution(
         first_execution_run_id=reply.first_execution_run_id,
         started=reply.is_new,
         signal_link=Link(workflow_event=event),
-    ).SerializeToString()
+    )
 
 
 def _start_of(request: SignalWithStartWorkflowExecutionRequest) -> StartWorkflowExecutionRequest:

@@ -21,6 +21,7 @@ from perdure.server.frontend import responses
 from perdure.server.frontend.nexus_operations import endpoints_of
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.sessions import held_by
+from perdure.server.frontend.system_operations import problems_of
 from perdure.server.frontend.validation import (
     check_identity,
     check_queue,
@@ -156,6 +157,7 @@ async def respond_workflow_task_completed(
             namespace.search_attributes,
             _served(services, namespace, request),
             endpoints_of(services, request),
+            problems_of(services, namespace, request),
         ),
     )
     held = held_by(caller.session)

@@ -93,6 +93,8 @@ class Limits(msgspec.Struct, frozen=True):
     # matching.wv.VersionDrainageStatusVisibilityGracePeriod
     drainage_refresh_ns: int = 3 * MINUTE_NS  # matching.wv.VersionDrainageStatusRefreshInterval
     is_workflow_pause_enabled: bool = False  # frontend.WorkflowPauseEnabled
+    is_signal_with_start_from_workflow_enabled: bool = False
+    # history.enableSignalWithStartFromWorkflow
     batches_max: int = 1  # frontend.MaxConcurrentBatchOperationPerNamespace
     batch_rate_per_second: int = 50  # worker.batcherRPS
 

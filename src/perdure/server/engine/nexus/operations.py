@@ -35,6 +35,7 @@ from perdure.server.machines.nexus.outcomes import (
     Unreachable,
 )
 from perdure.server.machines.ports import Kind
+from perdure.server.machines.workflow.commands.schedule_nexus_operation import SYSTEM_ENDPOINT
 from perdure.server.machines.workflow.effects import CallNexus
 from perdure.server.machines.workflow.inputs import (
     CompleteNexusOperation,
@@ -78,6 +79,8 @@ class WorkflowOperations:
         self._caller = caller
         self._read_event = read_event
         self._spawn = spawn
+        self.own_start: Callable[[StartCall], Awaitable[StartOutcome]] = caller.start
+        """Carries out operations of the server's own endpoint."""
         self._under_way: set[CallNexus] = set()
         self._destinations: dict[tuple[int, str], Destination] = {}
 
@@ -172,7 +175,8 @@ class WorkflowOperations:
                 outcome = await self._caller.cancel(call)
             else:
                 start = _start_call(namespace, workflow_id, effect, pending, scheduled)
-                outcome = await self._caller.start(start)
+                is_own = operation.endpoint == SYSTEM_ENDPOINT
+                outcome = await (self.own_start if is_own else self._caller.start)(start)
             return outcome
         finally:
             if outcome is None:

@@ -264,6 +264,8 @@ class CompleteWorkflowTask(msgspec.Struct):
     workers there, of those that the run may be on."""
     endpoints: dict[str, str] = {}
     """The Nexus endpoints that commands name, with their ids; those that there are."""
+    system_problems: dict[bytes, str] = {}
+    """What is wrong with inputs for the server's own Nexus endpoint."""
 
 
 class FailWorkflowTask(msgspec.Struct):

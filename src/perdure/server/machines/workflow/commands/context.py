@@ -122,7 +122,8 @@ class CheckContext(msgspec.Struct, kw_only=True):
     cancelled_operations: set[int] = set()
     """The same of those that they ask to cancel."""
     endpoints: Mapping[str, str] = {}
-    """See `CompleteWorkflowTask`."""
+    """See `CompleteWorkflowTask`; as the next."""
+    system_problems: Mapping[bytes, str] = {}
 
     def problem_of(self, attributes: SearchAttributes) -> str | None:
         """Why these search attributes cannot be set; when they can, each then says its type, in

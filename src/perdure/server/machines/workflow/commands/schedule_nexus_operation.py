@@ -27,7 +27,10 @@ _BAD = failed_cause_pb2.WORKFLOW_TASK_FAILED_CAUSE_BAD_SCHEDULE_NEXUS_OPERATION_
 _NAME = "ScheduleNexusOperationCommandAttributes"
 _TIMEOUTS = ("ScheduleToCloseTimeout", "ScheduleToStartTimeout", "StartToCloseTimeout")
 SYSTEM_ENDPOINT = "__temporal_system"
-"""The server's own: no operation of it is offered."""
+"""The server's own."""
+SYSTEM_SERVICE = "temporal.api.workflowservice.v1.WorkflowService"
+SYSTEM_OPERATION = "SignalWithStartWorkflowExecution"
+"""The one that it has for workflows."""
 DISALLOWED_HEADERS = frozenset(
     (
         "request-timeout",
@@ -47,7 +50,7 @@ def check(context: CheckContext, command: Command) -> None:
         raise CommandRefused(_BAD, f"empty {_NAME}")
     attributes = command.schedule_nexus_operation_command_attributes
     if attributes.endpoint == SYSTEM_ENDPOINT:
-        raise CommandRefused(_BAD, f"service {_quoted(attributes.service)} not found")
+        _check_system(context, attributes)
     if attributes.endpoint not in context.endpoints:
         raise CommandRefused(_BAD, f"endpoint {_quoted(attributes.endpoint)} not found")
     _check_names(context, attributes)
@@ -97,6 +100,18 @@ def timeouts_of(
     if close_ns:
         start_ns, work_ns = min(start_ns, close_ns), min(work_ns, close_ns)
     return close_ns, start_ns, work_ns
+
+
+def _check_system(
+    context: CheckContext, attributes: ScheduleNexusOperationCommandAttributes
+) -> None:
+    if attributes.service != SYSTEM_SERVICE:
+        raise CommandRefused(_BAD, f"service {_quoted(attributes.service)} not found")
+    if attributes.operation != SYSTEM_OPERATION:
+        raise CommandRefused(_BAD, f"operation {_quoted(attributes.operation)} not found")
+    content = attributes.input.SerializeToString(deterministic=True)
+    if problem := context.system_problems.get(content):
+        raise CommandRefused(_BAD, problem)
 
 
 def _check_names(

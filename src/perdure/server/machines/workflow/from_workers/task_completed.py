@@ -163,6 +163,7 @@ def _check(turn: Turn, task: WorkflowTask, message: CompleteWorkflowTask) -> Che
         search_attributes=message.search_attributes,
         pending_nexus_operations=sum(map(is_pending, run.nexus_operations.values())),
         endpoints=message.endpoints,
+        system_problems=message.system_problems,
     )
     for index, said in enumerate(request.messages):
         context.message_indexes.setdefault(said.id, index)
