@@ -211,6 +211,7 @@ class ServiceClient:
         self.transport = transport
         self.workflow_service = RPCs(self, WORKFLOW_SERVICE)
         self.operator_service = RPCs(self, OPERATOR_SERVICE)
+        self._test_service: RPCs | None = None
         self.eager_workflow_slots: dict[
             tuple[str, str], Callable[[], EagerWorkflowSlot | None]
         ] = {}
@@ -220,6 +221,17 @@ class ServiceClient:
         self._headers: dict[str, str | bytes] = {}
         self._headers_by_namespace: dict[str, dict[str, str | bytes]] = {}
         self.update_rpc_metadata(config.rpc_metadata)
+
+    @property
+    def test_service(self) -> RPCs:
+        """The RPCs by which tests have time skipped, where the service serves them."""
+        if self._test_service is None:
+            # Few programs need it.
+            from temporalio.api.testservice.v1 import service_pb2 as test_service_pb2
+
+            service = test_service_pb2.DESCRIPTOR.services_by_name["TestService"]
+            self._test_service = RPCs(self, service)
+        return self._test_service
 
     @staticmethod
     async def connect(config: ConnectConfig) -> ServiceClient:

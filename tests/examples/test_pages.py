@@ -15,6 +15,7 @@ PAGES = [
     "docs/embedded.md",
     "docs/cli.md",
     "docs/replay.md",
+    "docs/testing.md",
     "docs/determinism.md",
     "examples/README.md",
     "examples/bonus_cron/README.md",

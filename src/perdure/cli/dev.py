@@ -7,7 +7,9 @@ import json
 import logging
 import os
 import signal
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NoReturn
 
 import typer
@@ -41,6 +43,11 @@ EXIT_USAGE = 2
 PORT_MAX = 65_535
 UI_PORT_OFFSET = 1_000
 """As with Temporal's server: 7233 and 8233."""
+TIME_SKIPPING_HELP = "Serve TestService, by which tests have time skipped. In memory only."
+WHY_NO_SKIPPING_ON_FILE = (
+    "--time-skipping is for a server in memory, without --db: what is stored would come from the"
+    " future when the next server opens it"
+)
 UI_PORT_HELP = "Port of the HTTP API and the metrics; by default --port plus 1000."
 
 
@@ -87,6 +94,7 @@ def dev(
     metrics_port: int | None = typer.Option(
         None, min=0, max=PORT_MAX, help="Another port of the metrics."
     ),
+    time_skipping: bool = typer.Option(False, "--time-skipping", help=TIME_SKIPPING_HELP),
     ui_public_path: str | None = typer.Option(None, hidden=True),
     ui_asset_path: str | None = typer.Option(None, hidden=True),
     ui_codec_endpoint: str | None = typer.Option(None, hidden=True),
@@ -94,11 +102,13 @@ def dev(
     sqlite_pragma: list[str] = typer.Option([], hidden=True),
 ) -> None:
     """Run a server on this machine. Stops cleanly on SIGINT and SIGTERM."""
-    _set_up_log(log_level, log_format)
-    try:
+
+    def settings() -> Settings:
         if "" in namespace:
             raise SettingsError("--namespace needs a name that is not empty")
-        settings = Settings(
+        if time_skipping and db is not None:
+            raise SettingsError(WHY_NO_SKIPPING_ON_FILE)
+        return Settings(
             host=ip,
             port=port,
             database=":memory:" if db is None else str(db),
@@ -107,23 +117,41 @@ def dev(
             log_level=log_level,
             limits=parse_overrides(dynamic_config_value),
             transport=transport,
+            skips_time=time_skipping,
             http=_http_addresses(
                 ip, port, ui_ip, ui_port, others=(http_port, metrics_port), headless=headless
             ),
         )
+
+    unserved = {
+        "ui_public_path": ui_public_path,
+        "ui_asset_path": ui_asset_path,
+        "ui_codec_endpoint": ui_codec_endpoint,
+        "sqlite_pragma": sqlite_pragma,
+    }
+    serve(settings, log_level, log_format, unserved=unserved)
+
+
+def serve(
+    settings_of_options: Callable[[], Settings],
+    log_level: LogLevel,
+    log_format: LogFormat,
+    *,
+    unserved: Mapping[str, object] = MappingProxyType({}),
+    is_time_unlocked: bool = False,
+) -> None:
+    """Run a server until it is told to stop. `settings_of_options` may raise SettingsError."""
+    _set_up_log(log_level, log_format)
+    try:
+        settings = settings_of_options()
     except SettingsError as error:
         _fail(str(error), EXIT_USAGE)
-    _warn_of_unserved(
-        ui_public_path=ui_public_path,
-        ui_asset_path=ui_asset_path,
-        ui_codec_endpoint=ui_codec_endpoint,
-        sqlite_pragma=sqlite_pragma,
-    )
+    _warn_of_unserved(unserved)
     # Whatever is wrong, we say it; the core of gRPC would say it too, in its own words.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     import uvloop
 
-    uvloop.run(_serve(settings))
+    uvloop.run(_serve(settings, is_time_unlocked=is_time_unlocked))
 
 
 def _http_addresses(
@@ -154,7 +182,7 @@ def _set_up_log(level: LogLevel, form: LogFormat) -> None:
             handler.setFormatter(_JsonLines())
 
 
-def _warn_of_unserved(**options: object) -> None:
+def _warn_of_unserved(options: Mapping[str, object]) -> None:
     for name, value in options.items():
         if value:
             why = WHY_UNSERVED[name.partition("_")[0]]
@@ -177,7 +205,7 @@ class _JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, *, is_time_unlocked: bool) -> None:
     from perdure.server.app import Server
     from perdure.server.machines.errors import InvalidArgument
     from perdure.server.store.ports import StoreError
@@ -198,6 +226,8 @@ async def _serve(settings: Settings) -> None:
         server = await Server.start(settings, on_lease_lost=lose)
     except (StoreError, BindFailed, InvalidArgument) as error:
         _fail(str(error), EXIT_CANNOT_START)
+    if is_time_unlocked and server.engine.time_skipper is not None:
+        server.engine.time_skipper.unlock()
     where = "in memory" if settings.database == ":memory:" else f"in {settings.database}"
     typer.echo(f"perdure listens on {settings.host}:{server.port}, keeps its data {where}")
     for listener in server.http:

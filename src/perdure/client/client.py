@@ -236,6 +236,11 @@ class Client:
         return self.service_client.operator_service
 
     @property
+    def test_service(self) -> RPCs:
+        """The RPCs of the test service, message in and message out."""
+        return self.service_client.test_service
+
+    @property
     def namespace(self) -> str:
         """The namespace of all calls."""
         return self._connection.namespace

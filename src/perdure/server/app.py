@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from perdure.server.config import HttpAddress, Settings, TransportKind
-from perdure.server.engine.clock import SystemClock
+from perdure.server.engine.clock import SkippingClock, SystemClock
 from perdure.server.engine.engine import Engine
 from perdure.server.engine.ids import RandomIds
 from perdure.server.engine.posting import HttpPoster
+from perdure.server.engine.time_skipping import TimeSkipper
 from perdure.server.frontend.dispatch import handlers_of
 from perdure.server.frontend.nexus_http import NexusHttp
 from perdure.server.frontend.services import Services, UsableNamespaces, namespace_ref
@@ -92,7 +93,7 @@ class Service:
         """
         store = open_store(settings.database) if store is None else store
         try:
-            clock = SystemClock()
+            clock = SkippingClock(SystemClock()) if settings.skips_time else SystemClock()
             ids = RandomIds(clock)
             namespaces = NamespaceRegistry(store, ids, clock.now_ns)
             await namespaces.load(settings.namespaces)
@@ -117,6 +118,10 @@ class Service:
         except BaseException:
             await store.close()
             raise
+        retention = Retention(store, engine, clock, namespaces.all, namespace_ref)
+        if isinstance(clock, SkippingClock):
+            engine.time_skipper = TimeSkipper(engine, clock, retention.sweep)
+            engine.time_skipper.start()
         services = Services(
             engine=engine,
             store=store,
@@ -125,12 +130,12 @@ class Service:
             clock=clock,
             limits=settings.limits,
             store_name="memory" if settings.database == IN_MEMORY else "sqlite",
+            time_skipper=engine.time_skipper,
         )
         engine.operations.own_start = SystemOperations(services).start
         handlers = handlers_of(services)
         usable = {one.number for one in namespaces.all() if not one.is_deleted}
         await services.batches.load(usable)
-        retention = Retention(store, engine, clock, namespaces.all, namespace_ref)
         services.spawn(retention.run())
         for namespace in namespaces.all():
             if namespace.is_deleted:

@@ -72,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     transport: TransportKind = TransportKind.NATIVE
     http: tuple[HttpAddress, ...] = ()
     """Where the API as JSON, its OpenAPI document and the metrics are served."""
+    skips_time: bool = False
+    """Whether TestService is served, by which clients have time skipped. For tests: in memory."""
     stop_grace_seconds: float = 1.0
     """How long calls may go on after the server was told to stop."""
 

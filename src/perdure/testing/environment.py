@@ -11,14 +11,16 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
+from google.protobuf.empty_pb2 import Empty
 from temporalio.api.nexus.v1 import Endpoint, EndpointSpec, EndpointTarget
 from temporalio.api.operatorservice.v1 import (
     CreateNexusEndpointRequest,
     DeleteNexusEndpointRequest,
 )
+from temporalio.api.testservice.v1 import SleepRequest
 
 from perdure._embedded import opened_service
-from perdure.client import Client, Interceptor
+from perdure.client import Client, Interceptor, Plugin, WorkflowHandle
 from perdure.common import QueryRejectCondition, SearchAttributeKey
 from perdure.converter import DataConverter
 from perdure.runtime import Runtime
@@ -30,24 +32,36 @@ from perdure.server.config import (
     parse_search_attributes,
 )
 from perdure.service import ConnectConfig, RetryConfig, ServiceClient, TLSConfig
+from perdure.testing.assertions import with_failing_assertions
 from perdure.testing.server_process import ServerProcess
+from perdure.testing.skipping import SkippingTransport
 from perdure.transport.in_process import InProcessTransport
-from perdure.transport.port import CallFailed, Code
+from perdure.transport.port import CallFailed, Code, Transport
 
 _GRACE_SECONDS = 0.1
+_LOCALHOST = "127.0.0.1"
+_SLEEP_MARGIN = timedelta(seconds=60)
 _KNOWN_ARGUMENTS = ("--dynamic-config-value", "--namespace", "-n", "--search-attribute")
 
 
 class WorkflowEnvironment:
     """A service to test workflows against.
 
-    Use `start_local` for an engine of its own, or `from_client` for a service that exists. It ends
-    with `shutdown`, or as `async with`.
+    Use `start_local` for an engine of its own, `start_time_skipping` for one whose time skips, or
+    `from_client` for a service that exists. It ends with `shutdown`, or as `async with`.
+
+    An assertion that does not hold in a workflow, run by a worker of this client, fails it.
     """
 
-    def __init__(self, client: Client, resources: AsyncExitStack | None = None) -> None:
-        self._client = client
+    def __init__(
+        self,
+        client: Client,
+        resources: AsyncExitStack | None = None,
+        skipping: SkippingTransport | None = None,
+    ) -> None:
+        self._client = with_failing_assertions(client)
         self._resources = resources or AsyncExitStack()
+        self._skipping = skipping
 
     @staticmethod
     def from_client(client: Client) -> WorkflowEnvironment:
@@ -60,6 +74,7 @@ class WorkflowEnvironment:
         namespace: str = DEFAULT_NAMESPACE,
         data_converter: DataConverter = DataConverter.default,
         interceptors: Sequence[Interceptor] = (),
+        plugins: Sequence[Plugin] = (),
         default_workflow_query_reject_condition: QueryRejectCondition | None = None,
         retry_config: RetryConfig | None = None,
         rpc_metadata: Mapping[str, str | bytes] | None = None,
@@ -101,7 +116,11 @@ class WorkflowEnvironment:
                 arguments += _log_arguments(dev_server_log_format, dev_server_log_level)
                 arguments += dev_server_extra_args
                 process = ServerProcess(
-                    dev_server_existing_path, ip, port, arguments, dev_server_startup_timeout
+                    dev_server_existing_path,
+                    ip,
+                    port,
+                    lambda bound: _dev_server_arguments(ip, bound, arguments),
+                    dev_server_startup_timeout,
                 )
                 target = await resources.enter_async_context(process)
             else:
@@ -121,10 +140,77 @@ class WorkflowEnvironment:
                 await _connected(config, transport),
                 namespace=namespace,
                 data_converter=data_converter,
+                plugins=plugins,
                 interceptors=interceptors,
                 default_workflow_query_reject_condition=default_workflow_query_reject_condition,
             )
             return WorkflowEnvironment(client, resources.pop_all())
+
+    @staticmethod
+    async def start_time_skipping(
+        *,
+        data_converter: DataConverter = DataConverter.default,
+        interceptors: Sequence[Interceptor] = (),
+        plugins: Sequence[Plugin] = (),
+        default_workflow_query_reject_condition: QueryRejectCondition | None = None,
+        retry_config: RetryConfig | None = None,
+        rpc_metadata: Mapping[str, str | bytes] | None = None,
+        identity: str | None = None,
+        port: int | None = None,
+        download_dest_dir: str | None = None,
+        runtime: Runtime | None = None,
+        test_server_existing_path: str | None = None,
+        test_server_download_version: str = "default",
+        test_server_extra_args: Sequence[str] = (),
+        test_server_download_ttl: timedelta | None = None,
+        test_server_startup_timeout: timedelta | None = None,
+    ) -> WorkflowEnvironment:
+        """An engine in this process whose time skips: to whatever is due next, as soon as no worker
+        has anything to do, while a client of it waits for a result, or a test in `sleep`.
+
+        It is one clock for all workflows. Of `test_server_extra_args` it takes
+        `--dynamic-config-value KEY=JSON`, `--namespace` and `--search-attribute NAME=TYPE`.
+
+        With `test_server_existing_path`, that program is started instead, as `PATH PORT`. Nothing
+        is ever downloaded.
+        """
+        del download_dest_dir, test_server_download_version, test_server_download_ttl
+        async with AsyncExitStack() as resources:
+            inner: Transport | None = None
+            if test_server_existing_path is not None:
+                process = ServerProcess(
+                    test_server_existing_path,
+                    _LOCALHOST,
+                    port,
+                    lambda bound: [str(bound), *test_server_extra_args],
+                    test_server_startup_timeout,
+                )
+                target = await resources.enter_async_context(process)
+            else:
+                settings = _settings_of(_LOCALHOST, port, DEFAULT_NAMESPACE, (), None)
+                settings = msgspec.structs.replace(settings, skips_time=True)
+                settings = _with_options(settings, test_server_extra_args)
+                target, inner = await _start_here(settings, resources)
+            config = ConnectConfig(
+                target_host=target,
+                retry_config=retry_config,
+                rpc_metadata=rpc_metadata or {},
+                identity=identity or "",
+                runtime=runtime,
+            )
+            if inner is None:
+                connected = await ServiceClient.connect(config)
+                resources.push_async_callback(connected.close)
+                inner = connected.transport
+            skipping = SkippingTransport(inner)
+            client = Client(
+                ServiceClient(config, skipping),
+                data_converter=data_converter,
+                plugins=plugins,
+                interceptors=interceptors,
+                default_workflow_query_reject_condition=default_workflow_query_reject_condition,
+            )
+            return WorkflowEnvironment(client, resources.pop_all(), skipping)
 
     @property
     def client(self) -> Client:
@@ -159,23 +245,53 @@ class WorkflowEnvironment:
         )
 
     async def sleep(self, duration: timedelta | float) -> None:
-        """Waits for so long, by the service's clock."""
-        seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
-        await asyncio.sleep(seconds)
+        """Waits for so long, by the service's clock. Time that can be skipped is skipped, also when
+        an activity sleeps."""
+        if isinstance(duration, int | float):
+            duration = timedelta(seconds=duration)
+        if self._skipping is None:
+            await asyncio.sleep(duration.total_seconds())
+            return
+        request = SleepRequest()
+        request.duration.FromTimedelta(duration)
+        # Where nothing can be skipped it takes as long as it says.
+        await self._client.test_service.unlock_time_skipping_with_sleep(
+            request, timeout=duration + _SLEEP_MARGIN
+        )
 
-    async def get_current_time(self) -> datetime:
-        """The time by the service's clock."""
-        return datetime.now(UTC)
+    async def get_current_time(self, handle: WorkflowHandle[Any, Any] | None = None) -> datetime:
+        """The time by the service's clock, which is the same for all workflows."""
+        del handle
+        if self._skipping is None:
+            return datetime.now(UTC)
+        answer = await self._client.test_service.get_current_time(Empty())
+        now: datetime = answer.time.ToDatetime(tzinfo=UTC)
+        return now
 
     @property
     def supports_time_skipping(self) -> bool:
         """Whether the service's clock can be ahead of the real one."""
+        return self.supports_time_skipping_v1 or self.supports_time_skipping_v2
+
+    @property
+    def supports_time_skipping_v1(self) -> bool:
+        """Whether all workflows have one clock, which skips."""
+        return self._skipping is not None
+
+    @property
+    def supports_time_skipping_v2(self) -> bool:
+        """Whether each workflow has a clock of its own, which skips: they have not."""
         return False
 
     @contextmanager
     def auto_time_skipping_disabled(self) -> Iterator[None]:
-        """Time does not skip inside; here it never does."""
-        yield
+        """Time does not skip for results that are waited for inside; `sleep` skips it all the
+        same."""
+        if self._skipping is None:
+            yield
+            return
+        with self._skipping.disabled():
+            yield
 
     async def __aenter__(self) -> Self:
         """Itself."""
@@ -189,6 +305,10 @@ class WorkflowEnvironment:
     ) -> None:
         """Shuts down."""
         await self.shutdown()
+
+
+def _dev_server_arguments(ip: str, port: int, more: Sequence[str]) -> list[str]:
+    return ["server", "start-dev", "--ip", ip, "--port", str(port), *more]
 
 
 def _log_arguments(log_format: str, level: str | None) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from types import TracebackType
@@ -17,16 +17,17 @@ _STOP_SECONDS = 10.0
 
 
 class ServerProcess:
-    """`PATH server start-dev`, for `async with`, which returns where it listens."""
+    """A program that serves, for `async with`, which returns where it listens."""
 
     def __init__(
         self,
         path: str,
         ip: str,
         port: int | None,
-        arguments: Sequence[str],
+        arguments: Callable[[int], Sequence[str]],
         startup_timeout: timedelta | None,
     ) -> None:
+        """`arguments`: those of the program, by the port that it shall listen on."""
         self._path = path
         self._ip = ip
         self._port = port
@@ -38,14 +39,7 @@ class ServerProcess:
         """Starts it. Raises RuntimeError when it ends, or does not answer in time."""
         port = self._port or _free_port(self._ip)
         target = f"{self._ip}:{port}"
-        self._process = await asyncio.create_subprocess_exec(
-            self._path,
-            "server",
-            "start-dev",
-            *("--ip", self._ip),
-            *("--port", str(port)),
-            *self._arguments,
-        )
+        self._process = await asyncio.create_subprocess_exec(self._path, *self._arguments(port))
         async with AsyncExitStack() as failed:
             failed.push_async_callback(self._stop)
             try:

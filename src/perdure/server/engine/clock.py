@@ -24,3 +24,21 @@ class SystemClock:
         """The time now."""
         self._last_ns = max(self._last_ns, time.time_ns())
         return self._last_ns
+
+
+class SkippingClock:
+    """A clock that can be set forward, for tests; in between it goes as the one that it is based
+    on."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._skipped_ns = 0
+
+    def now_ns(self) -> int:
+        """The time now."""
+        return self._clock.now_ns() + self._skipped_ns
+
+    def skip(self, duration_ns: int) -> None:
+        """Jump forward."""
+        assert duration_ns >= 0
+        self._skipped_ns += duration_ns

@@ -162,6 +162,11 @@ class Committer:
         if self._task is None:
             self._task = self._loop.create_task(self._run())
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is not durable yet."""
+        return self._task is not None
+
     async def settle(self, execution: Execution) -> None:
         """Return when everything decided on the workflow so far is durable or lost. Raises
         EngineUnavailable when the store cannot say."""

@@ -43,7 +43,7 @@ from perdure.server.engine.committer import Committer
 from perdure.server.engine.deployments import DeploymentOffice
 from perdure.server.engine.directory import RunDirectory
 from perdure.server.engine.dispatcher import Dispatcher
-from perdure.server.engine.execution import Execution
+from perdure.server.engine.execution import Execution, ExecutionKey
 from perdure.server.engine.flight_recorder import FlightRecorder
 from perdure.server.engine.nexus.calls import NexusCaller
 from perdure.server.engine.nexus.nexus import NO_NAMESPACES, FindNamespace, Nexus
@@ -55,12 +55,13 @@ from perdure.server.engine.queue_views import QueueViews
 from perdure.server.engine.reader import HistoryReader
 from perdure.server.engine.resets import Resets
 from perdure.server.engine.sealing import Outgoing, PendingRun, Projection
+from perdure.server.engine.time_skipping import TimeSkipper
 from perdure.server.engine.updates import Updates
 from perdure.server.engine.waiters import Waiters
 from perdure.server.engine.wakeups import Wakeups
 from perdure.server.machines.deployment.names import VersionName
 from perdure.server.machines.errors import InvariantViolation, NotFound, Rejected
-from perdure.server.machines.ports import Address, Ids, Kind, Limits
+from perdure.server.machines.ports import Address, Ids, InHand, Kind, Limits
 from perdure.server.machines.workflow.codec import copy_run
 from perdure.server.machines.workflow.decide import not_found_text
 from perdure.server.machines.workflow.effects import (
@@ -189,6 +190,8 @@ class Engine:
         )
         self.nexus.completions = self.operations
         self.wakeups = Wakeups(store, fence.shard, clock, self._wake)
+        self.time_skipper: TimeSkipper | None = None
+        """Set where time can be skipped."""
 
     @classmethod
     async def open(
@@ -268,6 +271,8 @@ class Engine:
 
     async def close(self) -> None:
         """Stop deciding, write what was decided, and wake whoever waits."""
+        if self.time_skipper is not None:
+            await self.time_skipper.stop()
         await self.wakeups.stop()
         self.queues.withdraw_polls(lambda waiting: True)
         self.waiters.stop()
@@ -589,6 +594,29 @@ class Engine:
         """Answer the polls of a worker that shuts down with nothing."""
         return self.dispatcher.cancel_polls(namespace, worker_instance, sticky_queue)
 
+    # ---- Skippable
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is being decided, written, delivered or asked."""
+        return not (
+            self._tasks or self.committer.is_busy or self.queries.is_busy or self.wakeups.is_firing
+        )
+
+    def in_hand(self, key: ExecutionKey) -> InHand | None:
+        """What a subject waits for; None when it is not in memory."""
+        execution = self.cache.get(key)
+        return None if execution is None else execution.machine.in_hand(execution.subject)
+
+    async def reload(self, key: ExecutionKey) -> None:
+        """Bring a subject back into memory. Raises EngineUnavailable."""
+        number, subject_id, kind = key
+        await self.pipeline.execution(self._namespace_of(number), subject_id, kind)
+
+    def skipped(self, skipped_ns: int) -> None:
+        """The clock has just jumped by so much."""
+        self.wakeups.skipped(skipped_ns)
+
     # ---- Publisher
 
     def offered(
@@ -627,6 +655,9 @@ class Engine:
             self.dispatcher.durable(execution, pending)
         if pending.is_deleted:
             self._spawn(self.resets.clear(pending.number))
+        if self.time_skipper is not None:
+            has_told = not run.is_open and self.waiters.has(execution.key)
+            self.time_skipper.saw(execution, has_told=has_told)
         self.waiters.notify(execution.key, is_closed=not run.is_open)
 
     def sent(self, messages: list[Outgoing]) -> None:

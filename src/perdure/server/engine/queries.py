@@ -93,6 +93,11 @@ class Queries:
         self._awaited: set[asyncio.Future[Any]] = set()
         self._is_stopped = False
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether anybody waits for an answer."""
+        return bool(self._tasks or self._awaited)
+
     def stop(self) -> None:
         """The engine stops: nobody will be answered."""
         self._is_stopped = True

@@ -27,6 +27,10 @@ class Waiters:
             for future in self._for_close.pop(key, ()):
                 _wake(future)
 
+    def has(self, key: ExecutionKey) -> bool:
+        """Whether anybody waits for this workflow."""
+        return key in self._for_news or key in self._for_close
+
     async def wait(
         self, execution: Execution, timeout_seconds: float, *, for_close: bool = False
     ) -> None:

@@ -63,6 +63,8 @@ class Wakeups:
         self._grace_ends_ns = 0
         self._workers_stand_still: Callable[[], bool] = _never
         self._is_holding = False
+        self.is_firing = False
+        """Whether anything that was due is being decided."""
         self.stalls = 0
 
     def start(self) -> None:
@@ -102,6 +104,12 @@ class Wakeups:
         if self._heap[0] == (at_ns, run):
             self._kick.set()
 
+    def skipped(self, skipped_ns: int) -> None:
+        """The clock has just jumped by so much: that was no stall, and something may be due."""
+        self._ticked_ns += skipped_ns
+        self._grace_ends_ns += skipped_ns if self._grace_ends_ns else 0
+        self._kick.set()
+
     async def _run(self) -> None:
         while True:
             now_ns = self._clock.now_ns()
@@ -115,7 +123,11 @@ class Wakeups:
                 await self._read_ahead(now_ns)
             due = self._pop_due(now_ns)
             if due:
-                await asyncio.gather(*map(self._fire, due))
+                self.is_firing = True
+                try:
+                    await asyncio.gather(*map(self._fire, due))
+                finally:
+                    self.is_firing = False
             else:
                 await self._nap(now_ns)
 

@@ -1,5 +1,5 @@
-"""The dispatch table: each method's request class and what carries it out. Every method of both
-services has a handler.
+"""The dispatch table: each method's request class and what carries it out. Every method of
+WorkflowService and OperatorService has a handler, and of TestService where time can be skipped.
 
 The handlers are the edge of the server: a request is parsed here, and whatever an RPC raises
 becomes a status here.
@@ -14,6 +14,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from temporalio.api.operatorservice.v1 import service_pb2 as operator_service
+from temporalio.api.testservice.v1 import service_pb2 as test_service
 from temporalio.api.workflowservice.v1 import service_pb2 as workflow_service
 
 from perdure.server.frontend import (
@@ -43,6 +44,7 @@ from perdure.server.frontend import (
     switched_off,
     system,
     task_queues,
+    time_skipping,
     updating,
     workers,
     workflow_tasks,
@@ -57,6 +59,7 @@ WORKFLOW_SERVICE: ServiceDescriptor = workflow_service.DESCRIPTOR.services_by_na
 OPERATOR_SERVICE: ServiceDescriptor = operator_service.DESCRIPTOR.services_by_name[
     "OperatorService"
 ]
+TEST_SERVICE: ServiceDescriptor = test_service.DESCRIPTOR.services_by_name["TestService"]
 
 Rpc = Callable[[Services, Any, Caller], Awaitable[bytes]]
 """One RPC; its second argument is the request class of the method."""
@@ -179,12 +182,25 @@ OPERATOR_RPCS: dict[str, Rpc] = {
 }
 """The methods of OperatorService that are built, by name."""
 
+TEST_RPCS: dict[str, Rpc] = {
+    "LockTimeSkipping": time_skipping.lock_time_skipping,
+    "UnlockTimeSkipping": time_skipping.unlock_time_skipping,
+    "Sleep": time_skipping.sleep,
+    "SleepUntil": time_skipping.sleep_until,
+    "UnlockTimeSkippingWithSleep": time_skipping.unlock_time_skipping_with_sleep,
+    "GetCurrentTime": time_skipping.get_current_time,
+}
+"""The methods of TestService, which is served only where time can be skipped."""
+
 
 def handlers_of(services: Services) -> dict[str, Handler]:
-    """A handler for every method of WorkflowService and OperatorService, by its full name. Batch
-    operations call them too."""
+    """A handler for every method of the services, by its full name. Batch operations call them
+    too."""
     table: dict[str, Handler] = {}
-    for service, rpcs in ((WORKFLOW_SERVICE, RPCS), (OPERATOR_SERVICE, OPERATOR_RPCS)):
+    tables = [(WORKFLOW_SERVICE, RPCS), (OPERATOR_SERVICE, OPERATOR_RPCS)]
+    if services.time_skipper is not None:
+        tables.append((TEST_SERVICE, TEST_RPCS))
+    for service, rpcs in tables:
         for method in service.methods:
             rpc = rpcs.get(method.name) or _refusing(method)
             table[full_name(method)] = _handler(services, method, rpc)

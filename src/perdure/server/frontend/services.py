@@ -11,6 +11,7 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceResponse
 
 from perdure.server.engine.api import EngineApi, NamespaceRef
 from perdure.server.engine.clock import Clock
+from perdure.server.engine.time_skipping import TimeSkipper
 from perdure.server.frontend.tokens import QueryToken, decode_query_token, decode_task_token
 from perdure.server.frontend.worker_registry import WorkerRegistry
 from perdure.server.housekeeping.batches.batches import Batches
@@ -82,6 +83,7 @@ class Services:
         clock: Clock,
         limits: Limits = DEFAULT_LIMITS,
         store_name: str = "sqlite",
+        time_skipper: TimeSkipper | None = None,
     ) -> None:
         self.engine = engine
         self.store = store
@@ -92,6 +94,8 @@ class Services:
         self.workers = WorkerRegistry()
         self.limits = limits
         self.store_name = store_name
+        self.time_skipper = time_skipper
+        """Set where time can be skipped."""
         # Remembered anew when they change; those that are deleted are forgotten.
         self._by_name: dict[str, NamespaceRef] = {}
         self._by_id: dict[str, NamespaceRef] = {}

@@ -25,6 +25,8 @@ PAGE = 100
 GROUP = 10
 """Runs that are deleted together: they share commits."""
 RETRY_SECONDS = 1.0
+PAUSE_SECONDS = 10.0
+"""Between two looks at the time, which may pass faster than we sleep."""
 
 
 async def reclaim(
@@ -36,7 +38,11 @@ async def reclaim(
     bound: NamespaceRef,
 ) -> None:
     """Delete all runs of a deleted namespace, and then itself. Returns when it is gone."""
-    await asyncio.sleep(max(0, namespace.reclaim_at_ns - clock.now_ns()) / SECOND_NS)
+    for _ in itertools.count():
+        left_ns = namespace.reclaim_at_ns - clock.now_ns()
+        if left_ns <= 0:
+            break
+        await asyncio.sleep(min(left_ns / SECOND_NS, PAUSE_SECONDS))
     deleted = 0
     for _ in itertools.count():
         try:

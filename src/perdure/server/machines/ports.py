@@ -218,6 +218,18 @@ class MachineDecision(Protocol):
         ...
 
 
+class InHand(NamedTuple):
+    """What a run waits for: workers, or a time. Where time can be skipped, it is skipped only to
+    that time, and only while no worker has anything to do."""
+
+    workflow_tasks: int = 0
+    """On offer or taken; a waiting query or update too, for it needs one."""
+    activity_tasks: int = 0
+    """On offer or taken."""
+    next_ns: int = 0
+    """The earliest thing that is due; 0: nothing ever is."""
+
+
 class Machine(NamedTuple):
     """One kind of machine, as the engine knows it: a table of pure functions. Their subjects, runs,
     inputs and messages are the machine's own, and opaque to the engine."""
@@ -243,6 +255,8 @@ class Machine(NamedTuple):
     one."""
     no_such_run: Callable[[str, str], str]
     """What those are told who name an id, or a run of it, that does not exist."""
+    in_hand: Callable[[Any], InHand]
+    """What a subject waits for, by its current run."""
     lost_tasks: Callable[[Any], list[Any]]
     """The inputs that tell a run that whatever workers hold its tasks are dead."""
     is_crowded: Callable[[Any, Limits], bool]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from perdure.server.machines.ports import Address, Kind, Limits, Machine, Names
+from perdure.server.machines.ports import Address, InHand, Kind, Limits, Machine, Names
 from perdure.server.machines.schedule.codec import (
     decode_run,
     encode_head,
@@ -32,6 +32,10 @@ def _never(run: Run) -> bool:
 
 def _no_tasks(run: Run) -> list[Any]:
     return []
+
+
+def _in_hand(schedule: Schedule) -> InHand:
+    return InHand(next_ns=0 if schedule.run is None else schedule.run.wake_at_ns)
 
 
 def _delete(run_id: str, other: Run | None) -> DeleteSchedule:
@@ -72,6 +76,7 @@ SCHEDULE_MACHINE = Machine(
     may_hold_tasks=_never,
     delete=_delete,
     no_such_run=_no_such_run,
+    in_hand=_in_hand,
     lost_tasks=_no_tasks,
     is_crowded=_never_crowded,
     sender_that_must_wait=_nobody,

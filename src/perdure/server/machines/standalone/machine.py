@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from perdure.server.machines.ports import Address, Kind, Limits, Machine, Names
+from perdure.server.machines.ports import Address, InHand, Kind, Limits, Machine, Names
 from perdure.server.machines.standalone.decide import decide, run_named_by
 from perdure.server.machines.standalone.inputs import Delete
 from perdure.server.machines.standalone.state import (
@@ -16,6 +16,7 @@ from perdure.server.machines.standalone.state import (
     encode_record,
     record_key,
 )
+from perdure.server.machines.workflow.deadlines import activity_deadline
 from perdure.server.machines.workflow.inputs import LoseActivityTask, WakeUp
 from perdure.server.machines.workflow.state import AttemptState
 
@@ -32,6 +33,15 @@ def _lost_tasks(run: ActivityRun) -> list[Any]:
     if not _may_hold_tasks(run):
         return []
     return [LoseActivityTask(run.run_id, TASK_ID, run.head.pending.attempt.stamp)]
+
+
+def _in_hand(activity: StandaloneActivity) -> InHand:
+    run = activity.run
+    if run is None or not run.is_open:
+        return InHand()
+    pending = run.head.pending
+    is_with_workers = pending.attempt.state in (AttemptState.SCHEDULED, AttemptState.STARTED)
+    return InHand(activity_tasks=int(is_with_workers), next_ns=activity_deadline(pending))
 
 
 def _no_such_run(activity_id: str, run_id: str) -> str:
@@ -67,6 +77,7 @@ ACTIVITY_MACHINE = Machine(
     may_hold_tasks=_may_hold_tasks,
     delete=Delete,
     no_such_run=_no_such_run,
+    in_hand=_in_hand,
     lost_tasks=_lost_tasks,
     is_crowded=_is_crowded,
     sender_that_must_wait=_sender_that_must_wait,

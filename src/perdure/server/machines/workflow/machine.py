@@ -14,6 +14,7 @@ from perdure.server.machines.workflow.codec import (
 from perdure.server.machines.workflow.deadlines import may_hold_tasks
 from perdure.server.machines.workflow.decide import decide, not_found_text, run_named_by
 from perdure.server.machines.workflow.from_workflows.answers import answer_to, is_wanted
+from perdure.server.machines.workflow.in_hand import in_hand
 from perdure.server.machines.workflow.inputs import (
     DeleteWorkflow,
     LoseActivityTask,
@@ -70,6 +71,7 @@ WORKFLOW_MACHINE = Machine(
     may_hold_tasks=may_hold_tasks,
     delete=DeleteWorkflow,
     no_such_run=not_found_text,
+    in_hand=in_hand,
     lost_tasks=_lost_tasks,
     is_crowded=_is_crowded,
     sender_that_must_wait=_sender_that_must_wait,
