@@ -17,6 +17,8 @@ from pathlib import Path
 
 from temporalio.client import Client
 
+from tests.crash.server_process import fixed_port
+
 NAMESPACE = "default"
 START_TIMEOUT_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 15.0
@@ -33,21 +35,13 @@ def executable(name: str) -> str:
     return found
 
 
-def free_port() -> int:
-    """A port that nothing listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextlib.contextmanager
 def real_server(settings: Sequence[str] = ()) -> Iterator[str]:
     """The address of a fresh real server, its database in memory; `settings` are KEY=JSON."""
-    port = free_port()
+    port = fixed_port()
     command = [executable("temporal"), "server", "start-dev", "--headless", "--log-level", "never"]
-    command += ["--ip", "127.0.0.1", "--port", str(port), "--http-port", str(free_port())]
-    command += ["--metrics-port", str(free_port())]
+    command += ["--ip", "127.0.0.1", "--port", str(port), "--http-port", str(fixed_port())]
+    command += ["--metrics-port", str(fixed_port())]
     command += _overrides(settings)
     with _running(command, port) as address:
         yield address
@@ -56,10 +50,10 @@ def real_server(settings: Sequence[str] = ()) -> Iterator[str]:
 @contextlib.contextmanager
 def our_server(settings: Sequence[str] = ()) -> Iterator[str]:
     """The address of a fresh server of ours, its database in a directory that goes with it."""
-    port = free_port()
+    port = fixed_port()
     with tempfile.TemporaryDirectory(prefix="perdure-interop-") as directory:
         command = [executable("perdure"), "dev", "--port", str(port)]
-        command += ["--db", str(Path(directory, "interop.db"))]
+        command += ["--ui-port", str(fixed_port()), "--db", str(Path(directory, "interop.db"))]
         command += os.environ.get(OPTIONS_VARIABLE, "").split()
         command += _overrides(settings)
         with _running(command, port) as address:

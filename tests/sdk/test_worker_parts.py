@@ -403,13 +403,7 @@ def test_a_cancellation_that_comes_after_the_function_raises_nothing() -> None:
 
 # ---- names
 
-NOT_YET = frozenset(
-    {
-        "plugin_shutdown_timeout",
-        "use_worker_versioning",
-        "max_workflow_task_external_storage_concurrency",
-    }
-)
+NOT_YET = frozenset({"plugin_shutdown_timeout", "use_worker_versioning"})
 """What the official worker takes and ours does not."""
 
 

@@ -621,4 +621,6 @@ async def refused_operations(stage: Stage) -> None:
         worker = HandWorker(stage, label)
         execution = await worker.start(label)
         await stage.outcome(f"{label}: answer", worker.complete(await worker.poll(), *commands))
+        if label == "no operation":
+            await stage.event(execution, EventType.EVENT_TYPE_NEXUS_OPERATION_FAILED)
         await stage.history(label, execution)

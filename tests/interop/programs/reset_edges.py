@@ -141,25 +141,21 @@ async def reset_and_close(stage: Stage) -> None:
 
 
 async def reset_inherits_and_closes(stage: Stage) -> None:
-    """The children of the base run, when they are taken over and the run that took them ends."""
-    names = list(POLICIES)
-    home = Home(stage, "base")
-    parent = await home.start(
-        *(home.start_child(name, parent_close_policy=POLICIES[name]) for name in names)
-    )
-    for _ in names:
+    """The child of the base run, when it is taken over and the run that took it ends."""
+    for name, policy in POLICIES.items():
+        home = Home(stage, name)
+        parent = await home.start(home.start_child("c", parent_close_policy=policy))
         await home.children.complete(await home.children.poll())
-    await stage.event(parent, CHILD_STARTED, len(names))
-    await home.parents.complete(await home.parents.poll())
-    await home.parents.signal(parent, "go")
-    await home.parents.poll()
-    events = await stage.fetch(parent)
-    again = await reset(stage, parent, events[-1].event_id)
-    await stage.describe("again", again)
-    await home.parents.complete(await home.parents.poll(), complete_workflow("over"))
-    await stage.closed(again)
-    marker = await home.parents.start("later")
-    await home.parents.finish()
-    await stage.closed(marker)
-    for name in names:
-        await stage.history(name, WorkflowExecution(workflow_id=home.child_id(name)))
+        await stage.event(parent, CHILD_STARTED)
+        await home.parents.complete(await home.parents.poll())
+        await home.parents.signal(parent, "go")
+        await home.parents.poll()
+        events = await stage.fetch(parent)
+        again = await reset(stage, parent, events[-1].event_id, f"reset {name}")
+        await stage.describe(f"{name}: again", again)
+        await home.parents.complete(await home.parents.poll(), complete_workflow("over"))
+        await stage.closed(again)
+        marker = await home.parents.start("later")
+        await home.parents.finish()
+        await stage.closed(marker)
+        await stage.history(name, WorkflowExecution(workflow_id=home.child_id("c")))
