@@ -17,6 +17,7 @@ from temporalio.api.command.v1 import (
 from temporalio.api.common.v1 import Callback, WorkflowExecution, WorkflowType
 from temporalio.api.enums.v1 import (
     CommandType,
+    EventType,
     NexusHandlerErrorRetryBehavior,
     PendingNexusOperationState,
     ResetReapplyExcludeType,

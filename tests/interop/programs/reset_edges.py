@@ -155,7 +155,7 @@ async def reset_inherits_and_closes(stage: Stage) -> None:
         await stage.describe(f"{name}: again", again)
         await home.parents.complete(await home.parents.poll(), complete_workflow("over"))
         await stage.closed(again)
-        marker = await home.parents.start("later")
+        marker = await home.parents.start(f"later {name}")
         await home.parents.finish()
         await stage.closed(marker)
         await stage.history(name, WorkflowExecution(workflow_id=home.child_id("c")))

@@ -143,6 +143,8 @@ class Nexus:
         endpoint = self._endpoint(call)
         if endpoint is None:
             return _absent("endpoint not registered")
+        if not call.operation:
+            return _absent("not found")  # Operations are paths: no handler has this one.
         callback_header = {HEADER: encode_address(call.completion)}
         if endpoint.spec.target.HasField("external"):
             return await self._start_elsewhere(endpoint, call, callback_header)
