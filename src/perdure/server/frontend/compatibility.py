@@ -173,7 +173,8 @@ NOT_PASSED: tuple[tuple[str, str], ...] = (
 SUITE = """
 ## The official Python SDK's own tests
 
-Of those of its suite that pass on Temporal's server, these do not pass on this one:
+Of those of its suite (without `tests/contrib`) that pass on Temporal's server, these did not pass
+on this one when they were last run:
 """
 RENAMED_SUITE = """
 With `temporalio` renamed to `perdure` in their imports, its tests exercise this SDK. Those that do
