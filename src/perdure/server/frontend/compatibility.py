@@ -179,7 +179,7 @@ on this one when they were last run:
 RENAMED_SUITE = """
 With `temporalio` renamed to `perdure` in their imports, its tests exercise this SDK. Those that do
 not pass reach for what the official SDK keeps private or makes in Rust, or for what is not built
-yet: `envconfig`, warnings about the size of payloads, `contrib.opentelemetry`, some metrics of
+yet: warnings about the size of payloads, `contrib.opentelemetry`, some metrics of
 workers, and the importing of workflow code anew by `SandboxedWorkflowRunner`.
 """
 
