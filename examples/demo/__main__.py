@@ -95,7 +95,6 @@ def _tell_mail(stage: Stage, text: str) -> None:
 
 def main() -> int:
     """Run the demo; the exit code."""
-    keep_quiet()
     stage = Stage()
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="perdure-demo-") as folder:
@@ -113,4 +112,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    keep_quiet()
     sys.exit(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -43,9 +44,11 @@ class Terminal:
     def run(self, line: str, *more: str, stdin: str | None = None) -> Said:
         """Run `perdure` with the arguments in a line, and some that need no quotes."""
         environment = {"PERDURE_ADDRESS": self._address, "TERM": "dumb", "NO_COLOR": "1"}
+        path = [*sys.path]  # A command adds the current directory: to its own process.
         result = CliRunner().invoke(
             app, [*shlex.split(line), *more], input=stdin, env=environment, prog_name="perdure"
         )
+        sys.path[:] = path
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Said(result.exit_code, result.stdout, result.stderr)

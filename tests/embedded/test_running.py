@@ -13,7 +13,7 @@ import pytest
 
 import perdure
 from perdure.client import Client
-from perdure.server.app import GARBAGE_THRESHOLDS
+from perdure.server.app import GARBAGE_THRESHOLDS, SWITCH_INTERVAL_SECONDS
 from perdure.server.store.ports import StoreInUse
 from perdure.service import RPCError, RPCStatusCode
 from tests.crash.server_process import ServerProcess
@@ -234,6 +234,17 @@ async def test_the_garbage_collector_is_as_before_when_the_engines_have_closed(
         gc.set_threshold(*before)
     assert after == own
     assert meanwhile[0] == (max(own[0], GARBAGE_THRESHOLDS[0]) if own[0] else 0)
+
+
+async def test_threads_give_way_as_before_when_the_engines_have_closed(tmp_path: Path) -> None:
+    own = sys.getswitchinterval()
+    one, two = perdure.embedded(tmp_path / "one.db"), perdure.embedded(tmp_path / "two.db")
+    await one.__aenter__()
+    meanwhile = sys.getswitchinterval()
+    await two.__aenter__()
+    await one.__aexit__(None, None, None)
+    await two.__aexit__(None, None, None)
+    assert (sys.getswitchinterval(), meanwhile) == (own, SWITCH_INTERVAL_SECONDS)
 
 
 async def test_workflows_leave_nothing_to_the_garbage_collector() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from argparse import Namespace
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,7 +14,6 @@ import perdure
 from examples.bonus_cron.__main__ import USERS
 from examples.bonus_cron.__main__ import main as give_bonus
 from examples.bonus_cron.database import Database
-from examples.connecting import keep_quiet
 from examples.greeting.__main__ import main as greet
 from examples.nexus_greeting.__main__ import main as arrive
 from examples.reminders.__main__ import main as remind
@@ -32,8 +32,8 @@ SHORT_DAY_SECONDS = 0.002
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> None:
-    keep_quiet()
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, "perdure.activity")
 
 
 @pytest.fixture(

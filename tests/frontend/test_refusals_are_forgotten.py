@@ -23,8 +23,10 @@ def nobody_looks_for_cycles() -> Iterator[None]:
     """As between two garbage collections of a server, which are far apart."""
     gc.collect()
     gc.disable()
-    yield
-    gc.enable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @pytest.mark.usefixtures("nobody_looks_for_cycles")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
@@ -198,7 +197,6 @@ async def test_an_activity_that_does_not_end_with_its_worker_is_tried_elsewhere(
 async def test_an_unknown_activity_waits_for_a_worker_that_has_it(
     client: Client, queue: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.WARNING, "perdure.worker")  # Other tests may have silenced it.
     async with worker(client, queue, [programs.compose, programs.price]):
         handle = await client.start_workflow(
             programs.Calls.run, args=["echo in a thread", ["a"]], id=queue, task_queue=queue

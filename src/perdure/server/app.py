@@ -268,7 +268,8 @@ def shorten_switch_interval() -> Iterator[None]:
     try:
         yield
     finally:
-        sys.setswitchinterval(before)
+        # Never down: another engine, that was opened earlier, may have closed before.
+        sys.setswitchinterval(max(before, sys.getswitchinterval()))
 
 
 def _tune_interpreter() -> None:
