@@ -32,6 +32,13 @@ BUFFERABLE = frozenset(
         EventType.EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_SIGNALED,
         EventType.EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED,
         EventType.EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED,
+        EventType.EVENT_TYPE_NEXUS_OPERATION_STARTED,
+        EventType.EVENT_TYPE_NEXUS_OPERATION_COMPLETED,
+        EventType.EVENT_TYPE_NEXUS_OPERATION_FAILED,
+        EventType.EVENT_TYPE_NEXUS_OPERATION_CANCELED,
+        EventType.EVENT_TYPE_NEXUS_OPERATION_TIMED_OUT,
+        EventType.EVENT_TYPE_NEXUS_OPERATION_CANCEL_REQUEST_COMPLETED,
+        EventType.EVENT_TYPE_NEXUS_OPERATION_CANCEL_REQUEST_FAILED,
     )
 )
 """Events that keep their arrival time when they are flushed from the buffer; the started event of
@@ -72,4 +79,5 @@ def _check_events(stored: StoredRun) -> Iterator[str]:
         time_ns = timestamp_ns(event.event_time)
         if time_ns < newest_ns and event.event_type not in BUFFERABLE | TRANSIENT:
             yield f"{stored.run_id}: event {index} is {newest_ns - time_ns} ns before one earlier"
-        newest_ns = max(newest_ns, time_ns)
+        if event.event_type != EventType.EVENT_TYPE_NEXUS_OPERATION_STARTED:
+            newest_ns = max(newest_ns, time_ns)  # Its time may be what a handler has told.

@@ -93,7 +93,7 @@ def complete(play: Play, words: list[str], options: Options, commands: str) -> I
             options.get("request", request_id),
             outcome,
             options.get("token", ""),
-            play.world.now_ns - SECOND_NS if "began" in options else 0,
+            play.world.now_ns - int(options["began"]) * SECOND_NS if "began" in options else 0,
             links(options),
         )
     )

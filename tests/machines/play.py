@@ -37,7 +37,7 @@ The inputs (`[...]` holds the commands of a completion, separated by semicolons)
     callback KEY ATTEMPT [problem=TEXT] [retryable] [run=#N]     what became of an attempt
     nexus_answer EVENT CALL OUTCOME  what became of a call to start a Nexus operation
     nexus_cancel_answer EVENT CALL [OUTCOME]    the same of one to cancel it
-    nexus_complete EVENT OUTCOME [token=NAME] [began=1] [request=ID]    how it ended
+    nexus_complete EVENT OUTCOME [token=NAME] [began=SECONDS_AGO] [request=ID]    how it ended
                                      OUTCOME: see `nexus.outcome_of`
     show                             where the workflow stands, and its unrecorded events
 """

@@ -37,6 +37,7 @@ from perdure.server.machines.nexus.failures import (
     NON_RETRYABLE,
     RETRYABLE,
     STATUS_UNKNOWN,
+    UNSUCCESSFUL,
     compact,
     plain_error,
     plain_failure,
@@ -50,7 +51,6 @@ TIMEOUT_NS_MAX = 60 * SECOND_NS
 CALLBACK_PREFIX = "nexus-callback-"
 FROM_WORKER = ("Temporal-Nexus-Failure-Source", "worker")
 FAILURE_SUPPORT = "temporal-nexus-failure-support"
-STATES = ("failed", "canceled")
 NOT_TOLD = ("content-", CALLBACK_PREFIX)
 """Headers that begin so are part of the request, and not told beside it."""
 HIDDEN = frozenset(
@@ -273,7 +273,7 @@ def _start_response(started: StartOperationResponse) -> Response:
             return Response(HTTPStatus.CREATED, body, JSON, _link_headers(write_links(found.links)))
         case "operation_error":
             state = started.operation_error.operation_state
-            if state not in STATES:
+            if state not in UNSUCCESSFUL:
                 return Response(HTTPStatus.INTERNAL_SERVER_ERROR, b"", "", (FROM_WORKER,))
             return _operation_failed(state, to_plain(started.operation_error.failure))
         case "failure":

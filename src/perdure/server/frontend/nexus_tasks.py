@@ -15,6 +15,7 @@ from temporalio.api.workflowservice.v1 import (
     RespondNexusTaskFailedResponse,
 )
 
+from perdure.server.engine.nexus.content import problem_of_token
 from perdure.server.engine.nexus.tasks import WorkerAnswer
 from perdure.server.frontend import workflow_tasks
 from perdure.server.frontend.services import Services
@@ -103,8 +104,11 @@ def _check_started(started: StartOperationResponse) -> None:
     if started.HasField("async_success"):
         # The word is that of the real server.
         found = started.async_success
-        if not (found.operation_token or found.operation_id):
+        token = found.operation_token or found.operation_id
+        if not token:
             raise InvalidArgument("missing opration token in response")
+        if problem := problem_of_token(token):
+            raise InvalidArgument(problem)
 
 
 def _check_details(failure: NexusFailure) -> None:

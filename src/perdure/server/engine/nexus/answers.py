@@ -5,9 +5,12 @@ from __future__ import annotations
 from temporalio.api.failure.v1 import CanceledFailureInfo
 from temporalio.api.nexus.v1 import StartOperationResponse, UnsuccessfulOperationError
 
+from perdure.server.engine.nexus.content import BODY_BYTES_MAX
+from perdure.server.engine.nexus.external import TOO_LARGE
 from perdure.server.engine.nexus.links import links_of
 from perdure.server.engine.nexus.tasks import WorkerAnswer
 from perdure.server.machines.nexus.failures import (
+    UNSUCCESSFUL,
     failure_of,
     failure_of_error,
     handler_failed,
@@ -37,6 +40,8 @@ def start_outcome(answer: WorkerAnswer | None) -> StartOutcome:
     match started.WhichOneof("variant"):
         case "sync_success":
             payload = started.sync_success.payload.SerializeToString(deterministic=True)
+            if len(payload) > BODY_BYTES_MAX:
+                return TOO_LARGE
             return SyncSuccess(payload, links_of(started.sync_success.links))
         case "async_success":
             token = started.async_success.operation_token or started.async_success.operation_id
@@ -69,7 +74,9 @@ def _failed_operation(started: StartOperationResponse) -> OperationFailed:
     return OperationFailed(started.failure.SerializeToString(deterministic=True), is_canceled)
 
 
-def _operation_failed(error: UnsuccessfulOperationError) -> OperationFailed:
+def _operation_failed(error: UnsuccessfulOperationError) -> OperationFailed | HandlerFailed:
+    if error.operation_state not in UNSUCCESSFUL:
+        return handler_failed(handler_failure("INTERNAL"))
     failure = failure_of(error.failure)
     is_canceled = error.operation_state == CANCELED
     if is_canceled and not failure.HasField("canceled_failure_info"):

@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from google.protobuf.message import DecodeError
 from temporalio.api.common.v1 import Payload
 
+BODY_BYTES_MAX = 2 * 1024 * 1024
+"""Of what a handler says by HTTP; a worker's answer is held to the same."""
+TOKEN_BYTES_MAX = 4096
+"""Temporal's nexusoperation.limit.operationToken.length."""
 PLAIN_TYPES = {"json/plain": "application/json", "binary/plain": "application/octet-stream"}
 PROTOBUF_TYPES = {
     "json/protobuf": "application/json; format=protobuf",
@@ -20,6 +24,14 @@ _MESSAGE_TYPE = re.compile(r'(.*); message-type="([^"]*)"')
 _ENCODINGS = {text: encoding for encoding, text in (PLAIN_TYPES | PROTOBUF_TYPES).items()}
 PREFIX = "content-"
 NOT_CONTENT = frozenset(("content-length", "content-encoding"))
+
+
+def problem_of_token(token: str) -> str:
+    """Why a token cannot be kept; "" when it can."""
+    length = len(token.encode())
+    if length <= TOKEN_BYTES_MAX:
+        return ""
+    return f"operation token length exceeds allowed limit ({length}/{TOKEN_BYTES_MAX})"
 
 
 class BadContent(Exception):

@@ -14,7 +14,13 @@ from temporalio.api.nexus.v1 import Failure as NexusFailure
 
 from perdure.server.engine.completions import CompletionRequest
 from perdure.server.engine.nexus.calls import CancelCall, StartCall
-from perdure.server.engine.nexus.content import BadContent, content_of, payload_of
+from perdure.server.engine.nexus.content import (
+    BODY_BYTES_MAX,
+    BadContent,
+    content_of,
+    payload_of,
+    problem_of_token,
+)
 from perdure.server.engine.nexus.link_headers import BadLinks, read_links, write_links
 from perdure.server.engine.nexus.links import links_of, nexus_links
 from perdure.server.engine.posting import PostResponse
@@ -23,6 +29,7 @@ from perdure.server.machines.nexus.failures import (
     ERROR_STATUSES,
     NON_RETRYABLE,
     RETRYABLE,
+    UNSUCCESSFUL,
     failure_of,
     from_plain,
     handler_failed,
@@ -39,12 +46,9 @@ from perdure.server.machines.nexus.outcomes import (
     Unreachable,
 )
 
-RESPONSE_BYTES_MAX = 2 * 1024 * 1024
-TOKEN_BYTES_MAX = 4096
-"""Temporal's nexusoperation.limit.operationToken.length."""
 STATUS_FAILED_DEPENDENCY = 424
 RUNNING = "running"
-STATES = ("failed", "canceled")
+TOO_LARGE = Unreachable("http: response body too large", is_retryable=False)
 ERROR_TYPES = {status: kind for kind, status in ERROR_STATUSES.items()}
 OWN_HEADERS = frozenset(("host", "content-length", "transfer-encoding", "connection"))
 """What carries the request sets these."""
@@ -77,8 +81,8 @@ def cancel_request(base: str, call: CancelCall) -> CompletionRequest:
 
 def start_outcome(response: PostResponse) -> StartOutcome:
     """What a response to a start comes to."""
-    if len(response.body) > RESPONSE_BYTES_MAX:
-        return Unreachable("http: response body too large", is_retryable=False)
+    if len(response.body) > BODY_BYTES_MAX:
+        return TOO_LARGE
     try:
         links = links_of(read_links(response.headers.get("nexus-link", "")))
     except BadLinks:
@@ -123,7 +127,7 @@ def _request(url: str, headers: Mapping[str, str], body: bytes) -> CompletionReq
         for name, value in headers.items()
     )
     return CompletionRequest(
-        url, named, body, is_chunked=False, response_bytes_max=RESPONSE_BYTES_MAX + 1
+        url, named, body, is_chunked=False, response_bytes_max=BODY_BYTES_MAX + 1
     )
 
 
@@ -141,14 +145,14 @@ def _started(body: bytes, links: tuple[bytes, ...]) -> StartOutcome:
         return Unreachable(f'invalid operation state in response info: "{state}"')
     if not isinstance(token, str) or not token:
         return Unreachable("empty operation token in response")
-    if len(token.encode()) > TOKEN_BYTES_MAX:
+    if problem_of_token(token):
         return Unreachable("invalid operation token", is_retryable=False)
     return AsyncStarted(token, links)
 
 
 def _operation_failed(response: PostResponse) -> StartOutcome:
     state = response.headers.get("nexus-operation-state", "")
-    if state not in STATES:
+    if state not in UNSUCCESSFUL:
         return Unreachable(f'invalid operation state: "{state}"')
     nexus = _nexus_failure(response.body)
     if nexus is None:

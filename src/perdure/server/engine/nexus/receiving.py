@@ -10,17 +10,22 @@ from email.utils import parsedate_to_datetime
 from temporalio.api.failure.v1 import CanceledFailureInfo
 
 from perdure.server.engine.nexus.calls import Completion
-from perdure.server.engine.nexus.content import BadContent, payload_of
+from perdure.server.engine.nexus.content import (
+    BODY_BYTES_MAX,
+    BadContent,
+    payload_of,
+    problem_of_token,
+)
 from perdure.server.engine.nexus.link_headers import BadLinks, read_links
 from perdure.server.engine.nexus.links import links_of
 from perdure.server.engine.nexus.tokens import HEADER, decode_address
-from perdure.server.machines.nexus.failures import failure_of, from_plain
+from perdure.server.machines.nexus.failures import UNSUCCESSFUL, failure_of, from_plain
 from perdure.server.machines.nexus.outcomes import OperationFailed, OperationOutcome, SyncSuccess
 from perdure.server.machines.ports import SECOND_NS
 
 SUCCEEDED = "succeeded"
 CANCELED = "canceled"
-STATES = (SUCCEEDED, "failed", CANCELED)
+STATES = (SUCCEEDED, *UNSUCCESSFUL)
 
 
 class HandlerError(Exception):
@@ -52,12 +57,13 @@ def read_completion(headers: Mapping[str, str], body: bytes, bytes_max: int) -> 
     address = decode_address(headers.get(HEADER, ""))
     if address is None:
         raise _bad("invalid callback token")
+    token = headers.get("nexus-operation-token") or headers.get("nexus-operation-id", "")
+    if problem := problem_of_token(token):
+        raise _bad(problem)
     return Completion(
         address=address,
         outcome=outcome,
-        operation_token=(
-            headers.get("nexus-operation-token") or headers.get("nexus-operation-id", "")
-        ),
+        operation_token=token,
         start_time_ns=start_ns,
         close_time_ns=close_ns,
         links=links,
@@ -82,6 +88,8 @@ def _failed(headers: Mapping[str, str], body: bytes, *, is_canceled: bool) -> Op
     content_type = headers.get("content-type", "")
     if content_type.partition(";")[0].strip() != "application/json":
         raise _bad(f"invalid request content type: {json.dumps(content_type)}")
+    if len(body) > BODY_BYTES_MAX:
+        raise _bad("failed to read Failure from request body")
     try:
         failure = failure_of(from_plain(json.loads(body)))
     except (ValueError, RecursionError):

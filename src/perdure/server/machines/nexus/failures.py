@@ -17,6 +17,7 @@ from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure, NexusHand
 from temporalio.api.nexus.v1 import Failure as NexusFailure
 from temporalio.api.nexus.v1 import HandlerError
 
+from perdure.server.machines.activity.failures import cut_causes
 from perdure.server.machines.nexus.outcomes import HandlerFailed
 
 RETRYABLE = nexus_pb2.NEXUS_HANDLER_ERROR_RETRY_BEHAVIOR_RETRYABLE
@@ -24,6 +25,8 @@ NON_RETRYABLE = nexus_pb2.NEXUS_HANDLER_ERROR_RETRY_BEHAVIOR_NON_RETRYABLE
 TEMPORAL_TYPE = Failure.DESCRIPTOR.full_name
 HANDLER_TYPE = "nexus.HandlerError"
 FOREIGN_TYPE = "NexusFailure"
+UNSUCCESSFUL = ("failed", "canceled")
+"""How an operation can have ended without a result."""
 DEPTH_MAX = 20
 """Causes below this are left out."""
 
@@ -79,8 +82,15 @@ def failure_of_error(error: HandlerError) -> Failure:
     return failure
 
 
-def failure_of(nexus: NexusFailure, depth: int = 0) -> Failure:
-    """A failure of Nexus as Temporal has it."""
+def failure_of(nexus: NexusFailure) -> Failure:
+    """A failure of Nexus as Temporal has it, with so many causes at most that events which have it
+    can be read."""
+    failure = _failure_of(nexus, 0)
+    cut_causes(failure, DEPTH_MAX)
+    return failure
+
+
+def _failure_of(nexus: NexusFailure, depth: int) -> Failure:
     failure = Failure()
     match nexus.metadata.get("type"):
         case kind if kind == TEMPORAL_TYPE and _parse(nexus.details, failure):
@@ -94,7 +104,7 @@ def failure_of(nexus: NexusFailure, depth: int = 0) -> Failure:
             pass
     failure.message, failure.stack_trace = nexus.message, nexus.stack_trace
     if nexus.HasField("cause") and depth < DEPTH_MAX:
-        failure.cause.CopyFrom(failure_of(nexus.cause, depth + 1))
+        failure.cause.CopyFrom(_failure_of(nexus.cause, depth + 1))
     return failure
 
 

@@ -147,7 +147,7 @@ def evolve_event(run: Run, event: HistoryEvent, size: int, touched: Touched) -> 
     recorded.next_event_id += 1
     recorded.history_size_bytes += size
     time_ns = timestamp_ns(event.event_time)
-    if time_ns > recorded.last_event_time_ns:
+    if time_ns > recorded.last_event_time_ns and event.event_type not in nexus.TOLD_TIMES:
         recorded.last_event_time_ns = time_ns
     fold(run, event, time_ns, touched)
 

@@ -169,9 +169,7 @@ def backoff_ns(attempt: int) -> int:
     return min(RETRY_INITIAL_NS << min(attempt - 1, 32), RETRY_NS_MAX)
 
 
-def starts(
-    calls: Calls, operation_token: str, links: tuple[bytes, ...], *, now_ns: int, start_ns: int
-) -> Started:
+def starts(calls: Calls, operation_token: str, links: tuple[bytes, ...], *, now_ns: int) -> Started:
     """It is started: a request to cancel it, if there is one, can be made now."""
     cancellation = calls.cancellation
     if cancellation is not None:
@@ -182,11 +180,11 @@ def starts(
             due_ns=0,
             attempt=calls.attempt + 1,
             completed_ns=now_ns,
-            started_ns=start_ns,
+            started_ns=now_ns,
             operation_token=operation_token,
             cancellation=cancellation,
         ),
-        start_ns,
+        now_ns,
         links,
     )
 
@@ -203,7 +201,7 @@ def _start_answered(calls: Calls, answered: StartAnswered, now_ns: int) -> Resul
         return None
     match answered.outcome:
         case AsyncStarted(operation_token=token, links=links):
-            return starts(calls, token, links, now_ns=now_ns, start_ns=now_ns)
+            return starts(calls, token, links, now_ns=now_ns)
         case SyncSuccess(payload=payload, links=links):
             return Succeeded(payload, links)
         case OperationFailed(failure=failure, is_canceled=is_canceled, links=links):
@@ -237,13 +235,10 @@ def _call_begun(calls: Calls, begun: CallBegun, now_ns: int) -> Calls:
 
 def _completed_unstarted(calls: Calls, completed: Completed, now_ns: int) -> Result:
     """It had been started, though nobody has said so."""
-    started = starts(
-        calls,
-        completed.operation_token,
-        completed.links,
-        now_ns=now_ns,
-        start_ns=completed.start_ns or now_ns,
-    )
+    started = starts(calls, completed.operation_token, completed.links, now_ns=now_ns)
+    if completed.start_ns:
+        # Only the event bears a time that somebody else has told: it may be any time.
+        started = msgspec.structs.replace(started, time_ns=completed.start_ns)
     return msgspec.structs.replace(_completed(calls, completed, now_ns), started=started)
 
 

@@ -52,7 +52,7 @@ def _started(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> N
     if pending.calls.state in (CallState.SCHEDULED, CallState.BACKING_OFF):
         # It was started by the run whose history this one has taken over.
         token = attributes.operation_token
-        started = attempts.starts(pending.calls, token, (), now_ns=time_ns, start_ns=time_ns)
+        started = attempts.starts(pending.calls, token, (), now_ns=time_ns)
         pending.calls = started.calls
     touched.add((RecordKind.NEXUS_OPERATION, attributes.scheduled_event_id))
 
@@ -71,6 +71,8 @@ def _nothing(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> N
     """A request to cancel, and what became of it, are pending only: a reset forgets them."""
 
 
+TOLD_TIMES = frozenset((event_type_pb2.EVENT_TYPE_NEXUS_OPERATION_STARTED,))
+"""Events that happened when somebody else says so: the run's own time goes on as it was."""
 EVENTS: dict[int, Fold] = {
     event_type_pb2.EVENT_TYPE_NEXUS_OPERATION_SCHEDULED: _scheduled,
     event_type_pb2.EVENT_TYPE_NEXUS_OPERATION_STARTED: _started,
