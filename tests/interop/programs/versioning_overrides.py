@@ -32,8 +32,8 @@ PINNED_OVERRIDE = VersioningOverride.PinnedOverrideBehavior.PINNED_OVERRIDE_BEHA
 
 async def override_at_start(stage: Stage) -> None:
     """A workflow that is pinned from its start, or must not be."""
-    deployment, first, _ = await _two_versions(stage)
-    pinned = await first.start("pinned", versioning_override=_pinned(deployment.version("1")))
+    deployment, first, _ = await two_versions(stage)
+    pinned = await first.start("pinned", versioning_override=pinned_to(deployment.version("1")))
     await stage.describe("begun", pinned)
     task = await first.poll()
     await first.complete(task, behavior=AUTO_UPGRADE)
@@ -55,7 +55,7 @@ async def override_at_start(stage: Stage) -> None:
         signal_input=payloads(1),
         identity=CLIENT_IDENTITY,
         request_id=f"signal {stage.nonce}",
-        versioning_override=_pinned(deployment.version("1")),
+        versioning_override=pinned_to(deployment.version("1")),
     )
     response = await stage.service.signal_with_start_workflow_execution(request)
     await first.complete(await first.poll(), complete_workflow())
@@ -65,18 +65,18 @@ async def override_at_start(stage: Stage) -> None:
 
 async def override_changed(stage: Stage) -> None:
     """An operator pins a workflow, moves it, and lets it go."""
-    deployment, first, second = await _two_versions(stage)
+    deployment, first, second = await two_versions(stage)
     run = await second.start()
     await second.complete(await second.poll(), behavior=AUTO_UPGRADE)
-    await stage.outcome("pinned", _change(stage, run, _pinned(deployment.version("1"))))
+    await stage.outcome("pinned", _change(stage, run, pinned_to(deployment.version("1"))))
     await stage.describe("pinned, described", run)
-    await stage.outcome("pinned again", _change(stage, run, _pinned(deployment.version("1"))))
+    await stage.outcome("pinned again", _change(stage, run, pinned_to(deployment.version("1"))))
     await second.signal(run, "one")
     await first.complete(await first.poll(), behavior=AUTO_UPGRADE)
     await stage.describe("on 1", run)
     await second.signal(run, "two")
     # The task that waits for 1 goes to 2.
-    await stage.outcome("moved", _change(stage, run, _pinned(deployment.version("2"))))
+    await stage.outcome("moved", _change(stage, run, pinned_to(deployment.version("2"))))
     await second.complete(await second.poll(), behavior=PINNED)
     await stage.outcome("upgrades", _change(stage, run, VersioningOverride(auto_upgrade=True)))
     await stage.describe("upgrades, described", run)
@@ -94,7 +94,7 @@ async def override_changed(stage: Stage) -> None:
 
 async def override_once(stage: Stage) -> None:
     """A workflow is moved once, and then behaves as its worker says."""
-    deployment, first, second = await _two_versions(stage)
+    deployment, first, second = await two_versions(stage)
     run = await second.start()
     await second.complete(await second.poll(), behavior=PINNED)
     target = VersioningOverride.OneTimeOverride(target_deployment_version=deployment.version("1"))
@@ -110,7 +110,7 @@ async def override_once(stage: Stage) -> None:
 
 async def override_refused(stage: Stage) -> None:
     """Overrides that say nothing, or what is not there."""
-    deployment, _, second = await _two_versions(stage)
+    deployment, _, second = await two_versions(stage)
     run = await second.start()
     await second.complete(await second.poll(), behavior=AUTO_UPGRADE)
     kinds = VersioningOverride
@@ -120,7 +120,7 @@ async def override_refused(stage: Stage) -> None:
         "no version": kinds(pinned=kinds.PinnedOverride(behavior=PINNED_OVERRIDE)),
         "no behavior": kinds(pinned=kinds.PinnedOverride(version=deployment.version("1"))),
         "no target": kinds(one_time=kinds.OneTimeOverride()),
-        "unknown version": _pinned(deployment.version("9")),
+        "unknown version": pinned_to(deployment.version("9")),
         "old, no version": kinds(behavior=PINNED),
         "old, odd version": kinds(behavior=PINNED, pinned_version="odd"),
         "old, unknown": kinds(behavior=PINNED, pinned_version=f"{deployment.name}.9"),
@@ -134,7 +134,7 @@ async def override_refused(stage: Stage) -> None:
 
 async def override_inherited(stage: Stage) -> None:
     """What children and retries have of it."""
-    deployment, first, second = await _two_versions(stage)
+    deployment, first, second = await two_versions(stage)
     runs = {
         "pinned": await second.start("pinned"),
         "upgraded": await second.start("upgraded"),
@@ -144,17 +144,17 @@ async def override_inherited(stage: Stage) -> None:
         is_pinned = "pinned" in task.workflow_execution.workflow_id
         name = "pinned" if is_pinned else "upgraded"
         await second.complete(
-            task, _child(stage, name), behavior=PINNED if is_pinned else AUTO_UPGRADE
+            task, child(stage, name), behavior=PINNED if is_pinned else AUTO_UPGRADE
         )
     runs["overridden"] = await first.start(
-        "overridden", versioning_override=_pinned(deployment.version("1"))
+        "overridden", versioning_override=pinned_to(deployment.version("1"))
     )
-    await first.complete(await first.poll(), _child(stage, "overridden"), behavior=AUTO_UPGRADE)
+    await first.complete(await first.poll(), child(stage, "overridden"), behavior=AUTO_UPGRADE)
     for name, worker in (("pinned", second), ("upgraded", second), ("overridden", first)):
         await _finish_family(stage, worker, name)
     retried = await first.start(
         "retried",
-        versioning_override=_pinned(deployment.version("1")),
+        versioning_override=pinned_to(deployment.version("1")),
         retry_policy=RetryPolicy(maximum_attempts=2, initial_interval=seconds(1)),
     )
     await first.complete(await first.poll(), _fail())
@@ -183,7 +183,7 @@ async def _exists(stage: Stage, execution: WorkflowExecution) -> bool:
     return True
 
 
-async def _two_versions(stage: Stage) -> tuple[Deployment, VersionedWorker, VersionedWorker]:
+async def two_versions(stage: Stage) -> tuple[Deployment, VersionedWorker, VersionedWorker]:
     """A deployment whose second version is current, and workers of both."""
     deployment = Deployment(stage)
     first, second = deployment.worker("1"), deployment.worker("2")
@@ -193,7 +193,8 @@ async def _two_versions(stage: Stage) -> tuple[Deployment, VersionedWorker, Vers
     return deployment, first, second
 
 
-def _pinned(version: WorkerDeploymentVersion) -> VersioningOverride:
+def pinned_to(version: WorkerDeploymentVersion) -> VersioningOverride:
+    """An override, in its newest form."""
     return VersioningOverride(
         pinned=VersioningOverride.PinnedOverride(behavior=PINNED_OVERRIDE, version=version)
     )
@@ -213,7 +214,8 @@ def _change(
     )
 
 
-def _child(stage: Stage, name: str, **fields: Any) -> Command:
+def child(stage: Stage, name: str, **fields: Any) -> Command:
+    """A command for a child that outlives its parent."""
     return Command(
         command_type=CommandType.COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION,
         start_child_workflow_execution_command_attributes=(

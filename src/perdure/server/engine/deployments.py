@@ -65,14 +65,20 @@ class DeploymentOffice:
 
     def for_its_queue(self, namespace: int, message: Any) -> Any:
         """What a workflow is sent, without the versions that do not poll its queue: a child does
-        not inherit those."""
-        if not isinstance(message, StartChild) or message.parent.inherited is None:
+        not inherit those, and cannot be pinned to one."""
+        if not isinstance(message, StartChild):
             return message
-        queue = StartWorkflowExecutionRequest.FromString(message.request).task_queue.name
-        inherited = message.parent.inherited
-        version = inherited.version
-        if queue == inherited.queue or self._registry.has(
-            QueueKey(namespace, queue, TaskKind.WORKFLOW), version
+        inherited, pinned_to = message.parent.inherited, message.pinned_to
+        if inherited is None and pinned_to is None:
+            return message
+        name = StartWorkflowExecutionRequest.FromString(message.request).task_queue.name
+        queue = QueueKey(namespace, name, TaskKind.WORKFLOW)
+        if pinned_to is not None and not self._registry.has(queue, pinned_to):
+            return msgspec.structs.replace(message, is_version_absent=True)
+        if (
+            inherited is None
+            or name == inherited.queue
+            or self._registry.has(queue, inherited.version)
         ):
             return message
         parent = msgspec.structs.replace(message.parent, inherited=None)

@@ -28,8 +28,6 @@ PARTIAL: dict[str, str] = {
     "UpdateWorkflowExecution": "callbacks of an update are not called",
     "GetSearchAttributes": "those of every namespace; the custom ones are asked of OperatorService",
     "CreateWorkerDeploymentVersion": "no workers that the server starts",
-    "ResetWorkflowExecution": "a repeated request id gets the same run, where Temporal resets once"
-    " more",
     "DescribeTaskQueue": "versions are not selected; a queue without a limit is shown with one of"
     " 100,000 tasks a second",
     "ListTaskQueuePartitions": "each queue has one",
@@ -93,6 +91,11 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
         "1,048,576 characters, 100,000 words, 300 conditions, 20 attributes in `ORDER BY`",
     ),
     (
+        "`ResetWorkflowExecution` again, with the same request id",
+        "resets once more",
+        "answers with the run that the first one made, as long as it is the current one",
+    ),
+    (
         "an update that a reset carries over and its worker rejects",
         "polling it fails with `INTERNAL`; a reset that would carry one over twice does so too",
         "`NOT_FOUND`, as of any rejected update; it is carried over once",
@@ -110,7 +113,7 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
     (
         "callbacks whose address is often down",
         "wait for a while, also those of other workflows (a circuit breaker)",
-        "are each tried again after 1 s, 2 s, 4 s and so on, up to an hour",
+        "are each tried again after about 1 s, 2 s, 4 s and so on, up to an hour",
     ),
     (
         "`UpdateNexusEndpoint` with the name of another endpoint",

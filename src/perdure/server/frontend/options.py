@@ -13,17 +13,13 @@ from temporalio.api.workflowservice.v1 import (
 
 from perdure.server.engine.api import NamespaceRef
 from perdure.server.frontend.errors import Unimplemented
-from perdure.server.frontend.overrides import (
-    check_override,
-    check_version,
-    reactivate,
-    to_new_form,
-)
+from perdure.server.frontend.overrides import check_version, reactivate
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.validation import check_priority, is_uuid
 from perdure.server.machines.errors import FailedPrecondition, InvalidArgument, InvariantViolation
 from perdure.server.machines.workflow.inputs import UpdatedWorkflowOptions, UpdateWorkflowOptions
 from perdure.server.machines.workflow.options import bad_path
+from perdure.server.machines.workflow.overrides import check_override, to_new_form
 from perdure.server.machines.workflow.versioning import (
     PINNED,
     behavior_of,

@@ -12,12 +12,7 @@ from perdure.server.engine.api import NamespaceRef
 from perdure.server.frontend import responses
 from perdure.server.frontend.callbacks import check_callbacks
 from perdure.server.frontend.errors import Unimplemented
-from perdure.server.frontend.overrides import (
-    check_override,
-    check_version,
-    reactivate,
-    to_new_form,
-)
+from perdure.server.frontend.overrides import check_version, reactivate
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.validation import (
     check_duration,
@@ -34,6 +29,7 @@ from perdure.server.machines.ports import Limits
 from perdure.server.machines.schedule import cron
 from perdure.server.machines.timeouts import default_times
 from perdure.server.machines.workflow.inputs import StartWorkflow, WorkflowStarted
+from perdure.server.machines.workflow.overrides import check_override, to_new_form
 from perdure.transport import Caller
 
 _EAGER_TASK = StartWorkflowExecutionResponse.EAGER_WORKFLOW_TASK_FIELD_NUMBER

@@ -12,6 +12,7 @@ from __future__ import annotations
 import msgspec
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 
+from perdure.server.machines.backoff import backoff_ns
 from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.workflow import changes
 from perdure.server.machines.workflow.effects import InvokeCallback
@@ -19,8 +20,6 @@ from perdure.server.machines.workflow.inputs import CallbackAttempted, Done
 from perdure.server.machines.workflow.state import Callback, CallbackState, Run
 from perdure.server.machines.workflow.turn import Turn
 
-RETRY_INITIAL_NS = 1 * SECOND_NS
-RETRY_NS_MAX = 3600 * SECOND_NS
 GRACE_NS = 2 * SECOND_NS
 """An attempt that has not ended so long after its timeout never will."""
 PENDING = (CallbackState.SCHEDULED, CallbackState.BACKING_OFF)
@@ -62,7 +61,8 @@ def attempted(turn: Turn, run: Run, message: CallbackAttempted, *, is_other: boo
     state, due_ns, failure = CallbackState.SUCCEEDED, 0, b""
     if message.problem:
         state = CallbackState.BACKING_OFF if message.is_retryable else CallbackState.FAILED
-        due_ns = turn.now_ns + _backoff_ns(message.attempt) if message.is_retryable else 0
+        seed = f"{run.recorded.run_id}:{message.key}:{message.attempt}"
+        due_ns = turn.now_ns + backoff_ns(message.attempt, seed) if message.is_retryable else 0
         failure = Failure(
             message=message.problem,
             application_failure_info=ApplicationFailureInfo(non_retryable=not message.is_retryable),
@@ -77,10 +77,6 @@ def attempted(turn: Turn, run: Run, message: CallbackAttempted, *, is_other: boo
     )
     _change(turn, run, ended, is_other=is_other)
     return Done(run.recorded.run_id)
-
-
-def _backoff_ns(attempt: int) -> int:
-    return min(RETRY_INITIAL_NS << min(attempt - 1, 32), RETRY_NS_MAX)
 
 
 def _change(turn: Turn, run: Run, callback: Callback, *, is_other: bool) -> None:

@@ -62,6 +62,10 @@ class StartChild(msgspec.Struct, array_like=True, frozen=True, tag=1):
     request: bytes
     control: str = ""
     run_id: str = ""
+    pinned_to: VersionName | None = None
+    """The version that the child's own override names."""
+    is_version_absent: bool = False
+    """Whether that has no workers on the child's queue, which only the shell knows."""
 
     @property
     def source(self) -> Source:

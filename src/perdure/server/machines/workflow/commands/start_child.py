@@ -20,6 +20,7 @@ from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 
 from perdure.server.machines import durations, search_attributes
 from perdure.server.machines.activity import retry
+from perdure.server.machines.errors import InvalidArgument
 from perdure.server.machines.schedule import cron
 from perdure.server.machines.wire import duration, duration_ns
 from perdure.server.machines.workflow import child_events, events
@@ -37,8 +38,9 @@ from perdure.server.machines.workflow.commands.schedule_activity import (
     RESERVED_QUEUE_PREFIX,
 )
 from perdure.server.machines.workflow.messages import Parent, StartChild, child_request_id
+from perdure.server.machines.workflow.overrides import check_override, to_new_form
 from perdure.server.machines.workflow.turn import Turn
-from perdure.server.machines.workflow.versioning import passed_to_child
+from perdure.server.machines.workflow.versioning import override_of, passed_to_child
 
 _BAD = failed_cause_pb2.WORKFLOW_TASK_FAILED_CAUSE_BAD_START_CHILD_EXECUTION_ATTRIBUTES
 _BAD_SEARCH_ATTRIBUTES = failed_cause_pb2.WORKFLOW_TASK_FAILED_CAUSE_BAD_SEARCH_ATTRIBUTES
@@ -67,6 +69,8 @@ def check(context: CheckContext, command: Command) -> None:
     if problem := _priority_problem(attributes.priority):
         raise CommandRefused(_BAD, problem)
     _check_queue(context, attributes)
+    _check_override(attributes)
+    _check_build_ids(context, attributes)
     _default_timeouts(context, attributes)
     _check_sizes(context, attributes)
     check_count(
@@ -115,9 +119,17 @@ def send(turn: Turn, event_id: int, event: HistoryEvent, initiator_run_id: str) 
         root_run_id=recorded.root_run_id or recorded.run_id,
         inherited=passed_to_child(turn.run),
     )
+    override = None
+    if attributes.HasField("versioning_override"):
+        override = override_of(attributes.versioning_override)
     turn.send(
         attributes.workflow_id,
-        StartChild(parent, request.SerializeToString(deterministic=True), attributes.control),
+        StartChild(
+            parent,
+            request.SerializeToString(deterministic=True),
+            attributes.control,
+            pinned_to=None if override is None else override.version,
+        ),
     )
 
 
@@ -190,6 +202,17 @@ def _priority_problem(priority: Priority) -> str | None:
     return None
 
 
+def _check_override(attributes: _Attributes) -> None:
+    """It is recorded in its newest form."""
+    if not attributes.HasField("versioning_override"):
+        return
+    try:
+        check_override(attributes.versioning_override)
+    except InvalidArgument as error:
+        raise CommandRefused(_BAD, str(error)) from error
+    to_new_form(attributes.versioning_override)
+
+
 def _check_queue(context: CheckContext, attributes: _Attributes) -> None:
     """The queue is the parent's, unless the command names another."""
     queue, own = attributes.task_queue, context.run.recorded.task_queue
@@ -214,7 +237,11 @@ def _check_queue(context: CheckContext, attributes: _Attributes) -> None:
             f"{refusal.message}"
             f' TaskQueue=name:"{queue.name}"  kind:{TaskQueueKind.Name(queue.kind)}',
         )
-    if attributes.inherit_build_id and queue.name != own:
+
+
+def _check_build_ids(context: CheckContext, attributes: _Attributes) -> None:
+    own = context.run.recorded.task_queue
+    if attributes.inherit_build_id and attributes.task_queue.name != own:
         raise CommandRefused(
             _BAD,
             "StartChildWorkflowExecution with UseCompatibleVersion cannot run on different task"

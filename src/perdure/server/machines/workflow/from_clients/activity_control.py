@@ -7,8 +7,6 @@ transition of the run all the same, as on the real server.
 
 from __future__ import annotations
 
-import hashlib
-
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.activity.v1 import ActivityOptions as OptionsMessage
 from temporalio.api.command.v1 import ScheduleActivityTaskCommandAttributes
@@ -24,6 +22,7 @@ from temporalio.api.workflowservice.v1 import (
 from perdure.server.machines import durations
 from perdure.server.machines.activity import attempt, control, options
 from perdure.server.machines.activity.control import NO_SUCH_ACTIVITY, SetOptions
+from perdure.server.machines.backoff import share_ns
 from perdure.server.machines.errors import InvalidArgument, InvariantViolation, NotFound
 from perdure.server.machines.wire import duration
 from perdure.server.machines.workflow import activity_task, changes
@@ -191,10 +190,7 @@ def _share(jitter: Duration, seed: str, pending: PendingActivity) -> int:
     jitter_ns = durations.capped_ns(jitter)
     if jitter_ns <= 0:
         return 0
-    digest = hashlib.sha1(
-        f"{seed}:{pending.activity.scheduled_event_id}".encode(), usedforsecurity=False
-    )
-    return int.from_bytes(digest.digest()[:8], "big") % jitter_ns
+    return share_ns(jitter_ns, f"{seed}:{pending.activity.scheduled_event_id}")
 
 
 def _merged(

@@ -6,6 +6,7 @@ from temporalio.api.enums.v1.failed_cause_pb2 import (
     CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND,
     SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND,
     SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_SIGNAL_COUNT_LIMIT_EXCEEDED,
+    START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_INVALID_VERSIONING_OVERRIDE,
     START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_WORKFLOW_ALREADY_EXISTS,
 )
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
@@ -36,6 +37,7 @@ _TOO_MANY = SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_SIGNAL_COUNT_LIMIT_E
 _NO_TARGET_TO_CANCEL = (
     CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND
 )
+_NO_VERSION = START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_INVALID_VERSIONING_OVERRIDE
 _TAKEN = START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_WORKFLOW_ALREADY_EXISTS
 
 
@@ -49,8 +51,9 @@ def answer_to(
             parent = message.parent
             if isinstance(came, WorkflowStarted):
                 return _workflow(parent.workflow_id), start_child.started(message, came.run_id)
+            failed = _NO_VERSION if message.is_version_absent else _TAKEN
             return _workflow(parent.workflow_id), ChildStartFailed(
-                parent.run_id, parent.initiated_event_id, _TAKEN, message.control
+                parent.run_id, parent.initiated_event_id, failed, message.control
             )
         case SignalFromWorkflow():
             cause = 0

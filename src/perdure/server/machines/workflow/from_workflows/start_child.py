@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 
+from perdure.server.machines.errors import FailedPrecondition
 from perdure.server.machines.workflow import changes
 from perdure.server.machines.workflow.from_clients import start
 from perdure.server.machines.workflow.inputs import StartWorkflow, WorkflowStarted
@@ -46,6 +47,8 @@ def _start(
     message: StartChild,
     decider: Callable[[Turn, StartWorkflow], WorkflowStarted],
 ) -> WorkflowStarted:
+    if message.is_version_absent:
+        raise FailedPrecondition("no worker of the version polls the child's task queue")
     request = StartWorkflowExecutionRequest.FromString(message.request)
     reply = decider(turn, StartWorkflow(request, message.parent))
     if turn.has_changes:

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 
+from perdure.server.machines.backoff import backoff_ns
 from perdure.server.machines.nexus.outcomes import (
     AsyncStarted,
     CancelAccepted,
@@ -29,17 +30,12 @@ from perdure.server.machines.nexus.outcomes import (
     SyncSuccess,
     Unreachable,
 )
-from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.workflow.nexus.state import (
     Calls,
     CallState,
     Cancellation,
     CancelState,
 )
-
-RETRY_INITIAL_NS = 1 * SECOND_NS
-RETRY_NS_MAX = 3600 * SECOND_NS
-
 
 # ---- what can happen
 
@@ -164,11 +160,6 @@ def call_error(message: str, *, is_final: bool) -> bytes:
     return failure.SerializeToString(deterministic=True)
 
 
-def backoff_ns(attempt: int) -> int:
-    """How long to wait after so many calls in vain."""
-    return min(RETRY_INITIAL_NS << min(attempt - 1, 32), RETRY_NS_MAX)
-
-
 def starts(calls: Calls, operation_token: str, links: tuple[bytes, ...], *, now_ns: int) -> Started:
     """It is started: a request to cancel it, if there is one, can be made now."""
     cancellation = calls.cancellation
@@ -213,10 +204,15 @@ def _start_answered(calls: Calls, answered: StartAnswered, now_ns: int) -> Resul
                 calls,
                 state=CallState.BACKING_OFF,
                 attempt=answered.attempt,
-                due_ns=now_ns + backoff_ns(answered.attempt),
+                due_ns=_again_ns(answered.attempt, now_ns),
                 completed_ns=now_ns,
                 failure=_failure_of(failed),
             )
+
+
+def _again_ns(attempt: int, now_ns: int) -> int:
+    """When to call again. No two calls end in the same nanosecond: the time is the seed."""
+    return now_ns + backoff_ns(attempt, str(now_ns))
 
 
 def _failure_of(failed: HandlerFailed | Unreachable) -> bytes:
@@ -297,7 +293,7 @@ def _cancel_answered(
         return CancelEnded(_with(calls, cancellation, state=state, due_ns=0, failure=b"", **over))
     failure = _failure_of(outcome)
     if outcome.is_retryable:
-        due_ns, state = now_ns + backoff_ns(answered.attempt), CancelState.BACKING_OFF
+        due_ns, state = _again_ns(answered.attempt, now_ns), CancelState.BACKING_OFF
         return _with(calls, cancellation, state=state, due_ns=due_ns, failure=failure, **over)
     state = CancelState.FAILED
     return CancelEnded(
