@@ -154,7 +154,8 @@ async def test_a_handler_that_cannot_is_called_again_and_later(house: House) -> 
     await begin(house)
     await happens(house, "NEXUS_OPERATION_COMPLETED")
     assert len(handler.started) == 3
-    assert house.clock.now_ns() - begun_ns >= 3 * SECOND_NS  # One second, then two.
+    # A second, then two, each less up to a fifth.
+    assert house.clock.now_ns() - begun_ns > 2.4 * SECOND_NS
     assert len({call.request_id for call in handler.started}) == 1
 
 
