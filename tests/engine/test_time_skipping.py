@@ -13,9 +13,15 @@ import pytest
 from temporalio.api.failure.v1 import Failure
 
 from perdure.server.engine.clock import SkippingClock
-from perdure.server.engine.time_skipping import LATEST_NS, SETTLE_SECONDS_MAX, TimeSkipper
-from perdure.server.machines.errors import FailedPrecondition, InvalidArgument
-from perdure.server.machines.ports import SECOND_NS
+from perdure.server.engine.time_skipping import (
+    LATEST_NS,
+    LOOK_SECONDS,
+    SETTLE_SECONDS_MAX,
+    TOLD_SECONDS,
+    TimeSkipper,
+)
+from perdure.server.machines.errors import InvalidArgument
+from perdure.server.machines.ports import SECOND_NS, Kind
 from perdure.server.machines.workflow import inputs
 from tests.engine.house import NAMESPACE, House, VirtualClock, VirtualLoop, spawn, turns
 from tests.engine.test_queries import answer, take_query
@@ -209,10 +215,39 @@ async def test_two_locks_need_two_unlocks(it: SkippingHouse) -> None:
     assert it.clock.now_ns() - begin_ns == 3 * SECOND_NS
     it.skipper.unlock()
     await it.house.complete(await it.house.take(), "done")
-    with pytest.raises(FailedPrecondition):
-        it.skipper.unlock()
-    with pytest.raises(FailedPrecondition):
-        await it.skipper.unlock_with_sleep(1)
+
+
+@skipping
+async def test_who_unlocks_what_is_not_locked_locks_it_again_for_himself_only(
+    it: SkippingHouse,
+) -> None:
+    await it.idle_workflow("w", "timer t 86400s; timer u 172800s")
+    it.skipper.unlock()
+    it.skipper.unlock()
+    await it.skipper.unlock_with_sleep(HOUR_NS)
+    it.skipper.lock()
+    await it.house.complete(await it.house.take(), "")
+    it.skipper.lock()
+    begin_ns = it.clock.now_ns()
+    await _passed(3)
+    assert it.clock.now_ns() - begin_ns == 3 * SECOND_NS
+
+
+@skipping
+async def test_time_skips_again_as_soon_as_those_who_were_told_had_time_to_lock_it(
+    it: SkippingHouse,
+) -> None:
+    await it.idle_workflow("one", "timer t 86400s")
+    await it.idle_workflow("two", "timer t 172800s")
+    engine = it.house.engine
+    execution = await engine.pipeline.execution(NAMESPACE, "one", Kind.WORKFLOW)
+    waiting = spawn(engine.waiters.wait(execution, 3600))
+    it.skipper.unlock()
+    await it.house.complete(await it.house.take(), "done")
+    begin = asyncio.get_running_loop().time()
+    await waiting
+    await it.house.take()
+    assert asyncio.get_running_loop().time() - begin <= TOLD_SECONDS + LOOK_SECONDS
 
 
 @skipping

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,9 +14,8 @@ from temporalio.api.testservice.v1 import (
     LockTimeSkippingRequest,
     SleepRequest,
     SleepUntilRequest,
-    UnlockTimeSkippingRequest,
 )
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
 
 from perdure import activity, exceptions, workflow
 from perdure.client import (
@@ -29,8 +28,10 @@ from perdure.client import (
 )
 from perdure.common import RetryPolicy
 from perdure.exceptions import ActivityError, ApplicationError, TimeoutType
-from perdure.service import RPCError, RPCStatusCode
+from perdure.service import WORKFLOW_METHODS, RPCError, RPCStatusCode
 from perdure.testing import WorkflowEnvironment
+from perdure.testing.skipping import SkippingTransport
+from perdure.transport.port import CallFailed, Code
 from perdure.worker import Worker
 
 QUEUE = "skipping"
@@ -157,6 +158,16 @@ def _about(passed: timedelta, expected: timedelta) -> bool:
     return abs(passed - expected) < timedelta(seconds=REAL_SECONDS_MAX)
 
 
+async def _assert_locked_once(environment: WorkflowEnvironment) -> None:
+    """Time has no lock too few: it passes as outside; and none too many: a result unlocks it."""
+    client = environment.client
+    begin = time.monotonic()
+    with environment.auto_time_skipping_disabled():
+        await client.execute_workflow(Sleeping.run, 0.2, id="locked", task_queue=QUEUE)
+    assert time.monotonic() - begin >= 0.19
+    await client.execute_workflow(Sleeping.run, 86400.0, id="unlocked", task_queue=QUEUE)
+
+
 async def test_a_timer_is_skipped_while_its_result_is_awaited() -> None:
     async with _skipping() as environment:
         assert environment.supports_time_skipping
@@ -189,12 +200,7 @@ async def test_results_that_are_awaited_together_all_come() -> None:
         )
         assert results == ["awake"] * 3
         assert _about(await _ahead(environment), 5 * DAY)
-        with environment.auto_time_skipping_disabled():
-            unlocked = environment.client.test_service.unlock_time_skipping
-            await unlocked(UnlockTimeSkippingRequest())  # It was locked as often as unlocked.
-            with pytest.raises(RPCError) as refused:
-                await unlocked(UnlockTimeSkippingRequest())
-            assert refused.value.status == RPCStatusCode.FAILED_PRECONDITION
+        await _assert_locked_once(environment)
 
 
 async def test_a_test_sleeps_and_workflows_see_it() -> None:
@@ -326,15 +332,37 @@ async def test_an_activity_that_sleeps_through_its_heartbeats_times_out() -> Non
 async def test_closed_runs_are_gone_when_their_retention_was_slept_through() -> None:
     async with _skipping() as environment:
         client = environment.client
+        request = UpdateNamespaceRequest(namespace="default")
+        request.config.workflow_execution_retention_ttl.FromTimedelta(DAY)
+        await client.workflow_service.update_namespace(request)
         await client.execute_workflow(Sleeping.run, 1.0, id="w", task_queue=QUEUE)
-        described = await client.workflow_service.describe_namespace(
-            DescribeNamespaceRequest(namespace="default")
-        )
-        kept = described.config.workflow_execution_retention_ttl.ToTimedelta()
-        await environment.sleep(kept - HOUR)
+        await environment.sleep(DAY - HOUR)
         assert (await client.count_workflows()).count == 1
         await environment.sleep(2 * HOUR)
         assert (await client.count_workflows()).count == 0
+
+
+async def test_results_can_still_be_had_after_a_sleep_of_years() -> None:
+    async with _skipping() as environment:
+        handle = await environment.client.start_workflow(
+            Sleeping.run, 86400.0, id="w", task_queue=QUEUE
+        )
+        await environment.sleep(10 * 365 * DAY)
+        assert await handle.result() == "awake"
+
+
+async def test_whoever_gives_up_waiting_leaves_time_locked() -> None:
+    async with _skipping() as environment:
+        handle = await environment.client.start_workflow(
+            WaitingForEver.run, id="w", task_queue=QUEUE
+        )
+        for turns in range(12):
+            waiting = asyncio.ensure_future(handle.result())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+        await _assert_locked_once(environment)
 
 
 async def test_assertions_in_workflows_fail_them() -> None:
@@ -370,3 +398,55 @@ async def test_without_time_skipping_the_test_service_is_unknown() -> None:
             await environment.client.test_service.lock_time_skipping(LockTimeSkippingRequest())
         assert refused.value.status == RPCStatusCode.UNIMPLEMENTED
         assert refused.value.message == "unknown service temporal.api.testservice.v1.TestService"
+
+
+class _Telling:
+    """A transport on which unlocking takes its time, and may fail."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.asked = asyncio.Event()
+        self.unlocked: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def call(
+        self,
+        method: str,
+        request: bytes,
+        metadata: Mapping[str, str] | None = None,
+        timeout_seconds: float | None = None,
+    ) -> bytes:
+        self.told.append(method.rpartition("/")[2])
+        self.asked.set()
+        return await self.unlocked if method.endswith("/UnlockTimeSkipping") else b""
+
+    async def close(self) -> None:
+        pass
+
+
+async def _poll(transport: _Telling) -> asyncio.Future[bytes]:
+    """A call that waits for a result, once it has begun to unlock time."""
+    call = SkippingTransport(transport).call(f"{WORKFLOW_METHODS}PollActivityExecution", b"")
+    waiting = asyncio.ensure_future(call)
+    await transport.asked.wait()
+    return waiting
+
+
+async def test_who_gives_up_while_time_is_being_unlocked_locks_it_again() -> None:
+    transport = _Telling()
+    waiting = await _poll(transport)
+    waiting.cancel()
+    await asyncio.sleep(0)
+    assert transport.told == ["UnlockTimeSkipping"]
+    transport.unlocked.set_result(b"")
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert transport.told == ["UnlockTimeSkipping", "LockTimeSkipping"]
+
+
+async def test_who_could_not_unlock_time_does_not_lock_it() -> None:
+    transport = _Telling()
+    waiting = await _poll(transport)
+    transport.unlocked.set_exception(CallFailed(Code.UNAVAILABLE, "no"))
+    with pytest.raises(CallFailed):
+        await waiting
+    assert transport.told == ["UnlockTimeSkipping"]

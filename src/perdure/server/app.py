@@ -25,7 +25,12 @@ from perdure.server.housekeeping.batches.batches import Batches
 from perdure.server.housekeeping.retention import Retention
 from perdure.server.http.listener import Answer, HttpListener
 from perdure.server.http.metrics import Metrics
-from perdure.server.namespaces.registry import Namespace, NamespaceRegistry
+from perdure.server.namespaces.registry import (
+    DEFAULT_RETENTION_SECONDS,
+    SKIPPING_RETENTION_SECONDS,
+    Namespace,
+    NamespaceRegistry,
+)
 from perdure.server.store.memory import MemoryStore
 from perdure.server.store.ports import Store
 from perdure.server.store.sqlite import open_sqlite
@@ -96,7 +101,10 @@ class Service:
             clock = SkippingClock(SystemClock()) if settings.skips_time else SystemClock()
             ids = RandomIds(clock)
             namespaces = NamespaceRegistry(store, ids, clock.now_ns)
-            await namespaces.load(settings.namespaces)
+            await namespaces.load(
+                settings.namespaces,
+                SKIPPING_RETENTION_SECONDS if settings.skips_time else DEFAULT_RETENTION_SECONDS,
+            )
             for name in settings.namespaces:
                 await namespaces.add_search_attributes(name, settings.search_attributes)
             poster = HttpPoster()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -26,8 +27,6 @@ class SkippingTransport:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._is_on = True
-        self._waiting = 0
-        """How many calls wait for a result: the first of them unlocks time, the last locks it."""
 
     async def call(
         self,
@@ -54,14 +53,16 @@ class SkippingTransport:
 
     @asynccontextmanager
     async def _unlocked(self) -> AsyncIterator[None]:
-        self._waiting += 1
+        # Whoever gives up while it is being unlocked locks it again too.
+        unlocking = asyncio.create_task(
+            self._tell("UnlockTimeSkipping", UnlockTimeSkippingRequest())
+        )
         try:
-            if self._waiting == 1:
-                await self._tell("UnlockTimeSkipping", UnlockTimeSkippingRequest())
+            await asyncio.shield(unlocking)
             yield
         finally:
-            self._waiting -= 1
-            if self._waiting == 0:
+            await asyncio.wait([unlocking])
+            if unlocking.exception() is None:
                 await self._tell("LockTimeSkipping", LockTimeSkippingRequest())
 
     async def _tell(

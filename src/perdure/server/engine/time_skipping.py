@@ -4,7 +4,8 @@ can happen before that.
 Rules, which are those of Temporal's time-skipping test server, and their names are its too:
 
 * A counter of locks, 1 at first. While it is above zero, time passes as it does outside. A client
-  unlocks it while it waits for a result, and locks it again when it has one.
+  unlocks it while it waits for a result, and locks it again when it has one. It may fall below
+  zero, where Temporal's refuses to unlock: several clients may wait at a time.
 * Whoever sleeps while time is unlocked (or unlocks it for that) is woken up as soon as nothing that
   is due earlier is left: also an activity, which is itself the work that is waited for.
 * Time does not skip while a worker has something to do (a workflow task, a query, an update, an
@@ -28,7 +29,7 @@ from typing import NamedTuple, Protocol
 from perdure.server.engine.api import EngineUnavailable
 from perdure.server.engine.clock import SkippingClock
 from perdure.server.engine.execution import Execution, ExecutionKey
-from perdure.server.machines.errors import FailedPrecondition, InvalidArgument
+from perdure.server.machines.errors import InvalidArgument
 from perdure.server.machines.ports import InHand
 from perdure.server.store.ports import StoreUnavailable
 
@@ -147,8 +148,7 @@ class TimeSkipper:
         self._locks += 1
 
     def unlock(self) -> None:
-        """One lock less. Raises FailedPrecondition when there is none."""
-        self._check_locked()
+        """One lock less."""
         self._locks -= 1
         self._news.set()
 
@@ -162,9 +162,7 @@ class TimeSkipper:
             await sleeper.awake
 
     async def unlock_with_sleep(self, duration_ns: int) -> None:
-        """One lock less until so much time has passed; returns then. Raises InvalidArgument,
-        FailedPrecondition."""
-        self._check_locked()
+        """One lock less until so much time has passed; returns then. Raises InvalidArgument."""
         with self._sleeper(self._clock.now_ns() + duration_ns, unlocks=True) as sleeper:
             await sleeper.awake
 
@@ -179,12 +177,6 @@ class TimeSkipper:
             yield sleeper
         finally:
             self._sleepers.remove(sleeper)
-
-    def _check_locked(self) -> None:
-        """There, work that is in hand is counted as locks too: an activity unlocks its own."""
-        work = self._work()
-        if self._locks_now() + work.workflow_tasks + work.activity_tasks <= 0:
-            raise FailedPrecondition("Time skipping is not locked.")
 
     # ---- skipping
 
@@ -237,9 +229,9 @@ class TimeSkipper:
     async def _stays_quiet(self) -> bool:
         for _ in range(QUIET_TURNS):
             await asyncio.sleep(0)
-            if not self._may_skip():
+            if not self._engine.is_quiet:
                 return False
-        return True
+        return self._may_skip()
 
     def _target_ns(self) -> int:
         """What is due next; 0 when nothing is."""
@@ -275,7 +267,9 @@ class TimeSkipper:
     async def _pause(self) -> None:
         """Wait for news, or for the next time to look without any."""
         seconds: float | None = None
-        if self._locks_now() <= 0:
+        if (left := self._told_until - self._loop.time()) > 0:
+            seconds = left
+        elif self._locks_now() <= 0:
             seconds = REST_SECONDS if self._is_idle() and not self._sleepers else LOOK_SECONDS
         elif self._sleepers:
             seconds = LOOK_SECONDS

@@ -35,7 +35,7 @@ async def lock_time_skipping(
 async def unlock_time_skipping(
     services: Services, request: UnlockTimeSkippingRequest, caller: Caller
 ) -> bytes:
-    """Takes a lock away. Raises FailedPrecondition."""
+    """Takes a lock away."""
     _skipper(services).unlock()
     return UnlockTimeSkippingResponse().SerializeToString()
 
@@ -57,8 +57,7 @@ async def sleep_until(services: Services, request: SleepUntilRequest, caller: Ca
 async def unlock_time_skipping_with_sleep(
     services: Services, request: SleepRequest, caller: Caller
 ) -> bytes:
-    """Takes a lock away until so much time has passed. Raises InvalidArgument,
-    FailedPrecondition."""
+    """Takes a lock away until so much time has passed. Raises InvalidArgument."""
     await _skipper(services).unlock_with_sleep(_duration_ns(request))
     return _SLEPT
 
