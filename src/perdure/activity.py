@@ -21,6 +21,7 @@ from perdure._definitions import ACTIVITY_ATTRIBUTE, ActivityDefinition, types_o
 from perdure.common import MetricMeter, Priority, RawValue, RetryPolicy
 from perdure.common.activity_cancellation import ActivityCancellationDetails
 from perdure.converter import PayloadConverter
+from perdure.converter.transfer_types import with_transfer_types
 
 if TYPE_CHECKING:
     from perdure.client import Client
@@ -251,7 +252,7 @@ class _Context:
     def payload_converter(self) -> PayloadConverter:
         """Made when somebody first asks."""
         if self._payload_converter is None:
-            self._payload_converter = self._make_payload_converter()
+            self._payload_converter = with_transfer_types(self._make_payload_converter())
         return self._payload_converter
 
     @property

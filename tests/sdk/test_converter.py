@@ -13,6 +13,7 @@ import pydantic
 import pytest
 from temporalio.api.common.v1 import Payload, WorkflowExecution
 
+from perdure import activity
 from perdure.common import RawValue
 from perdure.converter import (
     BinaryNullPayloadConverter,
@@ -28,11 +29,16 @@ from perdure.converter import (
     PayloadCodec,
     PayloadConverter,
     SerializationContext,
+    TransferTypeConverter,
     WithSerializationContext,
     WorkflowSerializationContext,
+    create_payload_validation_error,
+    transfer_type_convertible,
     value_to_type,
 )
+from perdure.converter.transfer_types import TransferringPayloadConverter
 from perdure.converter.type_hints import DECODERS_MAX, Decoders
+from perdure.testing import ActivityEnvironment
 from tests.sdk.conversions import NOW, SOME_ID, Box, Colour, Everything, Model, Number, Point, Tree
 
 JSON = {"encoding": b"json/plain"}
@@ -309,3 +315,81 @@ async def test_a_converter_that_chooses_by_the_context_is_asked() -> None:
 def test_each_default_payload_converter_shares_the_encodings() -> None:
     first, second = DefaultPayloadConverter(), DefaultPayloadConverter()
     assert first.converters == second.converters
+
+
+class ExecutionConverter(TransferTypeConverter["Order", WorkflowExecution]):
+    """Orders travel as the workflows that they are the ids of."""
+
+    transfer_type = WorkflowExecution
+
+    def to_transfer_type(self, value: Order) -> WorkflowExecution:
+        return WorkflowExecution(workflow_id=value.id)
+
+    def from_transfer_type(self, value: WorkflowExecution, type_hint: type[Order]) -> Order:
+        return type_hint(value.workflow_id)
+
+
+@transfer_type_convertible(ExecutionConverter)
+@dataclass
+class Order:
+    id: str
+
+
+class OnlyMessages(CompositePayloadConverter):
+    """A converter of a user's, which takes no orders."""
+
+    def __init__(self) -> None:
+        super().__init__(BinaryProtoPayloadConverter())
+
+
+async def test_values_of_a_class_travel_as_its_transfer_type_under_any_converter() -> None:
+    converter = DataConverter(payload_converter_class=OnlyMessages)
+    plain = WorkflowExecution(workflow_id="plain")
+    payloads = await converter.encode([Order("one"), plain])
+    assert payloads[0].metadata["messageType"] == b"temporal.api.common.v1.WorkflowExecution"
+    assert await converter.decode(payloads, [Order]) == [Order("one"), plain]
+    assert await converter.decode(payloads, [Order, WorkflowExecution]) == [Order("one"), plain]
+    assert await converter.decode(payloads) == [WorkflowExecution(workflow_id="one"), plain]
+
+
+def test_activities_read_transfer_types_by_a_converter_of_their_environment() -> None:
+    environment = ActivityEnvironment()
+    environment.payload_converter = OnlyMessages()
+
+    def there_and_back() -> Order:
+        converter = activity.payload_converter()
+        order: Order = converter.from_payload(converter.to_payload(Order("one")), Order)
+        return order
+
+    assert environment.run(there_and_back) == Order("one")
+
+
+def test_a_class_has_one_transfer_type() -> None:
+    with pytest.raises(TypeError, match="class already has a transfer type converter"):
+        transfer_type_convertible(ExecutionConverter)(Order)
+
+
+def test_converters_that_want_the_context_get_it_behind_transfer_types() -> None:
+    class Noting(DefaultPayloadConverter, WithSerializationContext):
+        context: SerializationContext | None = None
+
+        def with_context(self, context: SerializationContext) -> Self:
+            copied = type(self)()
+            copied.context = context
+            return copied
+
+    context = WorkflowSerializationContext(namespace="default", workflow_id="one")
+    converter = DataConverter(payload_converter_class=Noting)
+    there = converter.with_context(context).payload_converter
+    assert isinstance(there, TransferringPayloadConverter)
+    assert isinstance(there.inner, Noting)
+    assert there.inner.context == context
+    assert DataConverter.default.with_context(context) is DataConverter.default
+
+
+def test_a_refused_value_is_told_by_an_error_that_is_not_tried_again() -> None:
+    error = create_payload_validation_error({"field": "id"})
+    assert (error.message, error.type) == ("Payload validation failed", "PayloadValidationError")
+    assert error.non_retryable
+    assert error.details == ({"field": "id"},)
+    assert create_payload_validation_error(None).details == ()

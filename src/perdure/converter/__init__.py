@@ -52,11 +52,13 @@ from perdure.converter.search_attributes import (
     encode_search_attributes,
     encode_typed_search_attribute_value,
 )
+from perdure.converter.transfer_types import TransferTypeConverter, transfer_type_convertible
 from perdure.converter.type_hints import (
     JSONTypeConverter,
     JSONTypeConverterUnhandled,
     value_to_type,
 )
+from perdure.converter.validation import create_payload_validation_error
 
 __all__ = [
     "ActivitySerializationContext",
@@ -88,13 +90,16 @@ __all__ = [
     "StorageDriverStoreContext",
     "StorageDriverWorkflowInfo",
     "StorageWarning",
+    "TransferTypeConverter",
     "WithSerializationContext",
     "WorkflowSerializationContext",
+    "create_payload_validation_error",
     "decode_search_attributes",
     "decode_typed_search_attributes",
     "default",
     "encode_search_attribute_values",
     "encode_search_attributes",
     "encode_typed_search_attribute_value",
+    "transfer_type_convertible",
     "value_to_type",
 ]

@@ -17,6 +17,7 @@ from perdure.converter.failure_converter import DefaultFailureConverter, Failure
 from perdure.converter.payload_codec import PayloadCodec
 from perdure.converter.payload_converter import PayloadConverter, is_context_free
 from perdure.converter.payload_path import PayloadPath
+from perdure.converter.transfer_types import TransferringPayloadConverter, with_transfer_types
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,10 @@ class DataConverter(WithSerializationContext):
     default: ClassVar[DataConverter]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "payload_converter", self.payload_converter_class())
+        # What a class says of its values holds under any converter.
+        object.__setattr__(
+            self, "payload_converter", with_transfer_types(self.payload_converter_class())
+        )
         object.__setattr__(self, "failure_converter", self.failure_converter_class())
         parts = (
             self.payload_converter,
@@ -48,7 +52,7 @@ class DataConverter(WithSerializationContext):
             self.failure_converter,
             self.external_storage,
         )
-        object.__setattr__(self, "is_context_free", all(map(is_context_free, parts)))
+        object.__setattr__(self, "is_context_free", all(map(_is_context_free, parts)))
         self._store_for(None)
 
     async def encode(self, values: Sequence[Any]) -> list[Payload]:
@@ -128,6 +132,10 @@ class DataConverter(WithSerializationContext):
         if self.payload_codec is not None or self.external_storage is not None:
             path = PayloadPath(self.payload_codec, self.external_storage, target)
         object.__setattr__(self, "path", path)
+
+
+def _is_context_free(part: Any) -> bool:
+    return is_context_free(part.inner if isinstance(part, TransferringPayloadConverter) else part)
 
 
 DataConverter.default = DataConverter()

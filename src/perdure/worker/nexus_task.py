@@ -16,7 +16,7 @@ from temporalio.api.workflowservice.v1 import PollNexusTaskQueueResponse
 
 from perdure.activity import _Flag
 from perdure.converter import DataConverter
-from perdure.exceptions import ApplicationError
+from perdure.converter.validation import is_payload_validation_error
 
 TIMED_OUT: Final = "TIMED_OUT"
 WORKER_SHUTDOWN: Final = "WORKER_SHUTDOWN"
@@ -130,12 +130,7 @@ def _refusal(
     error: Exception, message: str, otherwise: tuple[HandlerErrorType, bool | None]
 ) -> HandlerError:
     """An input that a converter has understood and refused is the caller's mistake."""
-    invalid = (
-        isinstance(error, ApplicationError)
-        and error.non_retryable
-        and error.type == "PayloadValidationError"
-    )
-    if invalid:
+    if is_payload_validation_error(error):
         return HandlerError(
             "Invalid operation input", type=HandlerErrorType.BAD_REQUEST, retryable_override=False
         )
