@@ -24,6 +24,7 @@ from examples.ride_payment.__main__ import main as ride
 from examples.ride_payment.activities import COMPANY, Ride
 from examples.ride_payment.bank import AccountClosed, Bank, Transfer
 from examples.ride_payment.paying import pay, payment_worker
+from examples.traced_order.__main__ import main as trace
 from perdure.worker import Worker
 from tests.interop.servers import SERVERS
 
@@ -60,6 +61,19 @@ def bank(tmp_path: Path) -> Bank:
 
 async def test_somebody_is_greeted(place: Namespace) -> None:
     assert await greet(options(place, name="Ada")) == "Hello, Ada!"
+
+
+async def test_an_order_is_traced_from_the_client_to_its_activities(place: Namespace) -> None:
+    assert await trace(place) == [
+        "StartWorkflow:Order",
+        "  RunWorkflow:Order",
+        "  StartActivity:charge",
+        "    RunActivity:charge",
+        "  Paid",
+        "  StartActivity:ship",
+        "    RunActivity:ship",
+        "  CompleteWorkflow:Order",
+    ]
 
 
 async def test_guests_are_greeted_by_another_team(place: Namespace) -> None:

@@ -17,12 +17,14 @@ PAGES = [
     "docs/replay.md",
     "docs/testing.md",
     "docs/determinism.md",
+    "docs/observability.md",
     "examples/README.md",
     "examples/bonus_cron/README.md",
     "examples/greeting/README.md",
     "examples/nexus_greeting/README.md",
     "examples/reminders/README.md",
     "examples/ride_payment/README.md",
+    "examples/traced_order/README.md",
 ]
 
 

@@ -29,6 +29,7 @@ BROAD_EXCEPT_BOUNDARIES: dict[str, str] = {
     "src/perdure/_replay/loop.py": "the user's exception handler",
     "src/perdure/_replay/runner.py": "an activation: whatever is raised fails the workflow task",
     "src/perdure/_replay/updates.py": "the user's handlers: what they raise ends update or task",
+    "src/perdure/contrib/opentelemetry/_calls.py": "whatever a span is around, told and raised",
     "src/perdure/worker/activity_worker.py": "the user's activities and converters",
     "src/perdure/worker/replayer.py": "the user's codecs and storage drivers",
     "src/perdure/worker/workflow_worker.py": "the user's codecs and storage drivers",

@@ -1,0 +1,3 @@
+"""Traces: an order's way from the client to its activities, as one tree of spans."""
+
+from __future__ import annotations
