@@ -21,6 +21,7 @@ from perdure.server.machines.workflow.commands.context import (
 )
 from perdure.server.machines.workflow.nexus import events as nexus_events
 from perdure.server.machines.workflow.nexus import operations
+from perdure.server.machines.workflow.nexus.due import call_to_start
 from perdure.server.machines.workflow.turn import Turn
 
 _BAD = failed_cause_pb2.WORKFLOW_TASK_FAILED_CAUSE_BAD_SCHEDULE_NEXUS_OPERATION_ATTRIBUTES
@@ -82,8 +83,8 @@ def apply(turn: Turn, context: ApplyContext, command: Command) -> None:
     )
     event_id = turn.record(events.with_command_metadata(event, command))
     pending = turn.run.nexus_operations[event_id]
-    if operations.has_time_to_start(turn, pending):
-        operations.call_to_start(turn, pending)
+    if call := call_to_start(pending, turn.now_ns, turn.limits):
+        operations.call(turn, pending, call)
     # Else the wake-up has it time out: a command has one event.
 
 
