@@ -41,7 +41,7 @@ from perdure.server.machines.workflow.state import Run
 if TYPE_CHECKING:
     from perdure.server.engine.deployments import DeploymentOffice
     from perdure.server.engine.nexus.nexus import Nexus
-    from perdure.server.engine.nexus.operations import WorkflowOperations
+    from perdure.server.engine.nexus.operations import NexusOperations
 
 
 class EngineUnavailable(Exception):
@@ -217,8 +217,8 @@ class EngineApi(Protocol):
         ...
 
     @property
-    def operations(self) -> WorkflowOperations:
-        """The Nexus operations of workflows."""
+    def operations(self) -> NexusOperations:
+        """The Nexus operations that are called from here."""
         ...
 
     @property

@@ -47,7 +47,7 @@ from perdure.server.engine.execution import Execution, ExecutionKey
 from perdure.server.engine.flight_recorder import FlightRecorder
 from perdure.server.engine.nexus.calls import NexusCaller
 from perdure.server.engine.nexus.nexus import NO_NAMESPACES, FindNamespace, Nexus
-from perdure.server.engine.nexus.operations import WorkflowOperations
+from perdure.server.engine.nexus.operations import NexusOperations
 from perdure.server.engine.outbox import Outbox
 from perdure.server.engine.pipeline import Pipeline
 from perdure.server.engine.queries import Queries
@@ -185,7 +185,7 @@ class Engine:
         )
         self.nexus: Nexus = Nexus(store, self.dispatcher, ids, clock, limits, post, find_namespace)
         self.callbacks = Callbacks(self.pipeline, self.nexus.post, self._event, limits, self._spawn)
-        self.operations: WorkflowOperations = WorkflowOperations(
+        self.operations: NexusOperations = NexusOperations(
             self.pipeline, caller or self.nexus, self._event, self._spawn
         )
         self.nexus.completions = self.operations
@@ -641,9 +641,9 @@ class Engine:
         """Somebody is told how a run has ended."""
         self.callbacks.invoke(namespace, workflow_id, effect)
 
-    def call_nexus(self, namespace: NamespaceRef, workflow_id: str, effect: CallNexus) -> None:
+    def call_nexus(self, namespace: NamespaceRef, whom: Address, effect: CallNexus) -> None:
         """The handler of a Nexus operation is called."""
-        self.operations.call(namespace, workflow_id, effect)
+        self.operations.call(namespace, whom, effect)
 
     def durable(self, execution: Execution, pending: PendingRun) -> None:
         """What a group did to a run is durable: arm its wake-up, publish its tasks, wake its

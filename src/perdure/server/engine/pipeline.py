@@ -27,6 +27,7 @@ from perdure.server.engine.sealing import Outgoing, PendingRun, PendingWrite
 from perdure.server.machines.effects import DeleteRun, SendMessage
 from perdure.server.machines.errors import InvalidArgument, InvariantViolation, Rejected
 from perdure.server.machines.ports import (
+    Address,
     Ids,
     Kind,
     Limits,
@@ -90,7 +91,7 @@ class Publisher(Protocol):
         """Somebody must be told how a run has ended: that it is under way is durable."""
         ...
 
-    def call_nexus(self, namespace: NamespaceRef, workflow_id: str, effect: CallNexus) -> None:
+    def call_nexus(self, namespace: NamespaceRef, whom: Address, effect: CallNexus) -> None:
         """The handler of a Nexus operation must be called: that this is under way is durable."""
         ...
 
@@ -338,7 +339,9 @@ class Pipeline:
                     lambda error: (
                         None
                         if error
-                        else self.publisher.call_nexus(namespace, execution.key[1], effect)
+                        else self.publisher.call_nexus(
+                            namespace, Address(execution.key[2], execution.key[1]), effect
+                        )
                     ),
                 )
             case SettleQuery():

@@ -121,6 +121,17 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
         "refused: `ALREADY_EXISTS`",
     ),
     ("when a Nexus endpoint was created", "not shown any more once it is updated", "shown"),
+    (
+        "`TerminateNexusOperationExecution` of an operation that is canceled",
+        "makes it one that was terminated",
+        "refused: `FAILED_PRECONDITION`, `invalid transition from Canceled`",
+    ),
+    (
+        "the failure of an operation without a workflow whose handler says in the old form that it"
+        " is canceled",
+        "has a message only",
+        "is a cancellation",
+    ),
     ("when a query finds a change", "a moment later", "as soon as it is answered"),
     ("a `Datetime` in a query", "compared by milliseconds", "compared by nanoseconds"),
     (
@@ -160,13 +171,6 @@ NOT_PASSED: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
-        (
-            "`tests/nexus`: 15 of `test_standalone_operations.py`, 3 of "
-            "`test_signal_link_propagation_e2e.py`, 1 of `test_temporal_operation.py`"
-        ),
-        "standalone Nexus operations, which are off",
-    ),
-    (
         "`tests/nexus/test_temporal_operation.py`: operations backed by an update",
         "completion callbacks of updates (`history.enableUpdateCallbacks`) are not built",
     ),
@@ -189,6 +193,19 @@ workers, and the importing of workflow code anew by `SandboxedWorkflowRunner`.
 
 SWITCHABLE: dict[str, str] = {
     "PauseWorkflowExecution": "on with `frontend.WorkflowPauseEnabled=true`",
+    **dict.fromkeys(
+        (
+            "StartNexusOperationExecution",
+            "DescribeNexusOperationExecution",
+            "PollNexusOperationExecution",
+            "ListNexusOperationExecutions",
+            "CountNexusOperationExecutions",
+            "RequestCancelNexusOperationExecution",
+            "TerminateNexusOperationExecution",
+            "DeleteNexusOperationExecution",
+        ),
+        "on with `nexusoperation.enableStandalone=true`",
+    ),
 }
 """How an RPC that is built is switched on."""
 

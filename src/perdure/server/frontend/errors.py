@@ -21,6 +21,7 @@ from temporalio.api.errordetails.v1 import (
     NamespaceAlreadyExistsFailure,
     NamespaceInvalidStateFailure,
     NamespaceNotFoundFailure,
+    NexusOperationExecutionAlreadyStartedFailure,
     NotFoundFailure,
     PermissionDeniedFailure,
     QueryFailedFailure,
@@ -87,6 +88,12 @@ class Row(msgspec.Struct, frozen=True):
 
 def _activity_already_started(error: errors.ActivityAlreadyStarted) -> Message:
     return ActivityExecutionAlreadyStartedFailure(
+        start_request_id=error.start_request_id, run_id=error.run_id
+    )
+
+
+def _operation_already_started(error: errors.OperationAlreadyStarted) -> Message:
+    return NexusOperationExecutionAlreadyStartedFailure(
         start_request_id=error.start_request_id, run_id=error.run_id
     )
 
@@ -162,6 +169,7 @@ TABLE: dict[type[Exception], Row] = {
     errors.AlreadyExists: Row(Code.ALREADY_EXISTS),
     errors.AlreadyStarted: Row(Code.ALREADY_EXISTS, _already_started),
     errors.ActivityAlreadyStarted: Row(Code.ALREADY_EXISTS, _activity_already_started),
+    errors.OperationAlreadyStarted: Row(Code.ALREADY_EXISTS, _operation_already_started),
     errors.WorkflowNotReady: Row(Code.FAILED_PRECONDITION, lambda error: WorkflowNotReadyFailure()),
     errors.QueryFailed: Row(Code.INVALID_ARGUMENT, _query_failed),
     NamespaceNotFound: Row(

@@ -171,7 +171,7 @@ def understood(
     text: str,
     *,
     is_count: bool = False,
-    names: Mapping[str, str] = NO_NAMES,
+    names: Mapping[str, str | Attribute] = NO_NAMES,
 ) -> Query:
     """A query as it is typed. Raises InvalidArgument."""
     try:

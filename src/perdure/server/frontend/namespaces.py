@@ -198,6 +198,8 @@ def _described(namespace: Namespace, limits: Limits) -> DescribeNamespaceRespons
     described = DescribeNamespaceResponse.FromString(namespace.settings)
     aliases.hide_removed(described.config)
     described.namespace_info.capabilities.CopyFrom(CAPABILITIES)
+    if limits.is_standalone_nexus_enabled:
+        described.namespace_info.capabilities.standalone_nexus_operation = True
     described.namespace_info.supports_schedules = True
     described.namespace_info.capabilities.workflow_pause = limits.is_workflow_pause_enabled
     described.namespace_info.limits.CopyFrom(

@@ -3,12 +3,7 @@ are pending."""
 
 from __future__ import annotations
 
-from temporalio.api.enums.v1 import (
-    NexusOperationCancellationState,
-    PendingNexusOperationState,
-    command_type_pb2,
-    common_pb2,
-)
+from temporalio.api.enums.v1 import command_type_pb2, common_pb2
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.workflow.v1 import NexusOperationCancellationInfo, PendingNexusOperationInfo
 from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest
@@ -25,20 +20,9 @@ from perdure.server.machines.workflow.nexus.state import (
     is_pending,
 )
 from perdure.server.machines.workflow.state import Run
+from perdure.server.visibility.operation_info import CALL_STATES, CANCEL_STATES
 
 _SCHEDULE = command_type_pb2.COMMAND_TYPE_SCHEDULE_NEXUS_OPERATION
-_STATES: dict[CallState, PendingNexusOperationState.ValueType] = {
-    CallState.SCHEDULED: common_pb2.PENDING_NEXUS_OPERATION_STATE_SCHEDULED,
-    CallState.BACKING_OFF: common_pb2.PENDING_NEXUS_OPERATION_STATE_BACKING_OFF,
-    CallState.STARTED: common_pb2.PENDING_NEXUS_OPERATION_STATE_STARTED,
-}
-_CANCEL_STATES: dict[CancelState, NexusOperationCancellationState.ValueType] = {
-    CancelState.WAITING: common_pb2.NEXUS_OPERATION_CANCELLATION_STATE_UNSPECIFIED,
-    CancelState.SCHEDULED: common_pb2.NEXUS_OPERATION_CANCELLATION_STATE_SCHEDULED,
-    CancelState.BACKING_OFF: common_pb2.NEXUS_OPERATION_CANCELLATION_STATE_BACKING_OFF,
-    CancelState.SUCCEEDED: common_pb2.NEXUS_OPERATION_CANCELLATION_STATE_SUCCEEDED,
-    CancelState.FAILED: common_pb2.NEXUS_OPERATION_CANCELLATION_STATE_FAILED,
-}
 
 
 def endpoints_of(
@@ -80,7 +64,7 @@ def _shown(pending: PendingOperation, blocked_reason: str) -> PendingNexusOperat
         operation_id=calls.operation_token,
         operation_token=calls.operation_token,
         scheduled_time=timestamp(operation.scheduled_ns),
-        state=_STATES[CallState(calls.state)],
+        state=CALL_STATES[CallState(calls.state)],
         attempt=calls.attempt,
         scheduled_event_id=operation.scheduled_event_id,
     )
@@ -109,7 +93,7 @@ def _cancellation(
     cancellation: Cancellation, blocked_reason: str
 ) -> NexusOperationCancellationInfo:
     info = NexusOperationCancellationInfo(
-        state=_CANCEL_STATES[CancelState(cancellation.state)], attempt=cancellation.attempt
+        state=CANCEL_STATES[CancelState(cancellation.state)], attempt=cancellation.attempt
     )
     if cancellation.requested_ns:
         info.requested_time.CopyFrom(timestamp(cancellation.requested_ns))

@@ -82,6 +82,15 @@ class ActivityAlreadyStarted(Rejected):
         self.run_id = run_id
 
 
+class OperationAlreadyStarted(Rejected):
+    """The id of a standalone Nexus operation is taken, as the policies of the request see it."""
+
+    def __init__(self, message: str, *, start_request_id: str, run_id: str) -> None:
+        super().__init__(message)
+        self.start_request_id = start_request_id
+        self.run_id = run_id
+
+
 class StartDeduplicated(Rejected):
     """The request has started a run before, which is over: it does not start another."""
 

@@ -95,6 +95,7 @@ class Limits(msgspec.Struct, frozen=True):
     is_workflow_pause_enabled: bool = False  # frontend.WorkflowPauseEnabled
     is_signal_with_start_from_workflow_enabled: bool = False
     # history.enableSignalWithStartFromWorkflow
+    is_standalone_nexus_enabled: bool = False  # nexusoperation.enableStandalone
     batches_max: int = 1  # frontend.MaxConcurrentBatchOperationPerNamespace
     batch_rate_per_second: int = 50  # worker.batcherRPS
 
@@ -109,6 +110,8 @@ class Kind(enum.IntEnum):
     SCHEDULE = 1
     ACTIVITY = 2
     """One of its own, without a workflow."""
+    NEXUS_OPERATION = 3
+    """The same."""
 
 
 class Names(NamedTuple):

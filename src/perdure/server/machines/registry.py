@@ -11,11 +11,13 @@ from perdure.server.machines.ports import Kind, Machine
 from perdure.server.machines.schedule.machine import SCHEDULE_MACHINE
 from perdure.server.machines.schedule.messages import Message as ScheduleMessage
 from perdure.server.machines.standalone.machine import ACTIVITY_MACHINE
+from perdure.server.machines.standalone_nexus.machine import NEXUS_OPERATION_MACHINE
 from perdure.server.machines.workflow.machine import WORKFLOW_MACHINE
 from perdure.server.machines.workflow.messages import Message as WorkflowMessage
 
 MACHINES: Mapping[Kind, Machine] = {
-    machine.kind: machine for machine in (WORKFLOW_MACHINE, SCHEDULE_MACHINE, ACTIVITY_MACHINE)
+    machine.kind: machine
+    for machine in (WORKFLOW_MACHINE, SCHEDULE_MACHINE, ACTIVITY_MACHINE, NEXUS_OPERATION_MACHINE)
 }
 
 Message = WorkflowMessage | ScheduleMessage

@@ -14,10 +14,12 @@ from perdure.server.machines.search_attributes import (
     CustomAttributes,
 )
 from perdure.server.machines.standalone.state import ActivityRun
+from perdure.server.machines.standalone_nexus.state import OperationRun
 from perdure.server.machines.workflow.state import Run, Status
 from perdure.server.store.ports import VisibilityRow
 from perdure.server.visibility.activity_info import activity_row
 from perdure.server.visibility.execution_info import shown_search_attributes
+from perdure.server.visibility.operation_info import operation_row
 from perdure.server.visibility.values import values_of
 
 BUILD_IDS = "BuildIds"
@@ -26,7 +28,7 @@ SCHEDULER = "temporal-sys-scheduler-workflow"
 
 
 def visibility_row(
-    run: Run | ScheduleRun | ActivityRun, custom: CustomAttributes = NO_CUSTOM
+    run: Run | ScheduleRun | ActivityRun | OperationRun, custom: CustomAttributes = NO_CUSTOM
 ) -> VisibilityRow:
     """The row of a run; `custom` are the search attributes of its namespace."""
     return _PROJECTIONS[type(run)](run, custom)
@@ -76,4 +78,5 @@ _PROJECTIONS: dict[type, Callable[[Any, CustomAttributes], VisibilityRow]] = {
     Run: _workflow_row,
     ScheduleRun: _schedule_row,
     ActivityRun: activity_row,
+    OperationRun: operation_row,
 }

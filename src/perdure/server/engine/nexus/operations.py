@@ -1,8 +1,8 @@
-"""Nexus operations of workflows: calls their handlers, and hands completions to the workflows that
-wait for them.
+"""Nexus operations: calls their handlers, and hands completions to the subjects that wait for
+them: workflows, and operations without one.
 
 That a call is under way is durable before it is made, and what became of it is an input of its
-workflow. When that is lost, with the process or with a commit, the run's wake-up has it made again.
+subject. When that is lost, with the process or with a commit, the run's wake-up has it made again.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import msgspec
-from temporalio.api.common.v1 import Link
-from temporalio.api.enums.v1 import EventType
-from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.server.engine.api import EngineStopped, EngineUnavailable, NamespaceRef
+from perdure.server.engine.execution import Execution
 from perdure.server.engine.nexus.breaker import BreakerState, CircuitBreaker
 from perdure.server.engine.nexus.calls import (
     CancelCall,
@@ -26,6 +24,7 @@ from perdure.server.engine.nexus.calls import (
     OperationAddress,
     StartCall,
 )
+from perdure.server.engine.nexus.owners import Content, ReadEvent, owners
 from perdure.server.engine.pipeline import Pipeline
 from perdure.server.machines.errors import InvariantViolation, NotFound, Rejected
 from perdure.server.machines.nexus.outcomes import (
@@ -34,21 +33,22 @@ from perdure.server.machines.nexus.outcomes import (
     StartOutcome,
     Unreachable,
 )
-from perdure.server.machines.ports import Kind
+from perdure.server.machines.ports import Address, Kind
 from perdure.server.machines.workflow.commands.schedule_nexus_operation import SYSTEM_ENDPOINT
 from perdure.server.machines.workflow.effects import CallNexus
 from perdure.server.machines.workflow.inputs import (
-    CompleteNexusOperation,
     NexusCancelAnswered,
     NexusStartAnswered,
 )
-from perdure.server.machines.workflow.nexus.state import CallState, CancelState, PendingOperation
+from perdure.server.machines.workflow.nexus.state import (
+    Calls,
+    CallState,
+    CancelState,
+    PendingOperation,
+)
 from perdure.server.store.ports import CorruptBlob
 
 logger = logging.getLogger(__name__)
-
-ReadEvent = Callable[[NamespaceRef, str, str, int], Awaitable[bytes]]
-"""Reads an event of a run."""
 
 CALLS_AT_ONCE = 100
 """To one endpoint: a call may wait for its handler for as long as its timeout."""
@@ -65,8 +65,8 @@ class Destination:
         self.room = asyncio.Semaphore(CALLS_AT_ONCE)
 
 
-class WorkflowOperations:
-    """The Nexus operations of the workflows of one shard."""
+class NexusOperations:
+    """The Nexus operations of one shard, whoever has them."""
 
     def __init__(
         self,
@@ -77,34 +77,28 @@ class WorkflowOperations:
     ) -> None:
         self._pipeline = pipeline
         self._caller = caller
-        self._read_event = read_event
+        self._owners = owners(read_event)
         self._spawn = spawn
         self.own_start: Callable[[StartCall], Awaitable[StartOutcome]] = caller.start
         """Carries out operations of the server's own endpoint."""
         self._under_way: set[CallNexus] = set()
         self._destinations: dict[tuple[int, str], Destination] = {}
 
-    def call(self, namespace: NamespaceRef, workflow_id: str, effect: CallNexus) -> None:
+    def call(self, namespace: NamespaceRef, whom: Address, effect: CallNexus) -> None:
         """Make a call, unless it is being made."""
         name = msgspec.structs.replace(effect, timeout_ns=0, operation_timeout_ns=0)
         if name not in self._under_way:
             self._under_way.add(name)
-            self._spawn(self._call(namespace, workflow_id, effect, name))
+            self._spawn(self._call(namespace, whom, effect, name))
 
     async def complete(self, namespace: NamespaceRef, completion: Completion) -> None:
         """See `NexusCompletions`."""
         address = completion.address
-        if address.kind != Kind.WORKFLOW:
+        owner = self._owners.get(address.kind)
+        if owner is None:
             raise NotFound(NO_ADDRESS)
-        message = CompleteNexusOperation(
-            address.scheduled_event_id,
-            address.request_id,
-            completion.outcome,
-            completion.operation_token,
-            completion.start_time_ns,
-            completion.links,
-        )
-        await self._pipeline.submit(namespace, address.id, message)
+        kind, message = Kind(address.kind), owner.completion(completion)
+        await self._pipeline.submit(namespace, address.id, message, kind)
 
     def blocked_reason(self, namespace: NamespaceRef, endpoint_id: str) -> str:
         """Why no calls get through to an endpoint; "" when they do."""
@@ -113,52 +107,31 @@ class WorkflowOperations:
         return "" if state is BreakerState.CLOSED else f"The circuit breaker is {state}."
 
     async def _call(
-        self, namespace: NamespaceRef, workflow_id: str, effect: CallNexus, name: CallNexus
+        self, namespace: NamespaceRef, whom: Address, effect: CallNexus, name: CallNexus
     ) -> None:
         try:
-            pending = await self._pending(namespace, workflow_id, effect)
-            if pending is None:
+            execution = await self._pipeline.execution(namespace, whom.id, whom.kind)
+            pending = self._owners[whom.kind].pending(execution, effect)
+            if pending is None or not _is_due(pending.calls, effect):
                 return
             destination = self._destination(namespace, pending.operation.endpoint_id)
             async with destination.room:
                 if not destination.breaker.allows(_now()):
                     return  # The wake-up asks again.
-                outcome = await self._made(namespace, workflow_id, effect, pending, destination)
-            await self._pipeline.submit(namespace, workflow_id, _answer(effect, outcome))
+                outcome = await self._made(namespace, execution, effect, pending, destination)
+            answer = _answer(effect, outcome)
+            await self._pipeline.submit(namespace, whom.id, answer, whom.kind)
         except (Rejected, EngineUnavailable, EngineStopped) as error:
-            logger.warning("a Nexus operation of %r has to be called again: %s", workflow_id, error)
+            logger.warning("a Nexus operation of %r has to be called again: %s", whom.id, error)
         except (InvariantViolation, CorruptBlob):
-            logger.exception("a Nexus operation of %r cannot be called", workflow_id)
+            logger.exception("a Nexus operation of %r cannot be called", whom.id)
         finally:
             self._under_way.discard(name)
-
-    async def _pending(
-        self, namespace: NamespaceRef, workflow_id: str, effect: CallNexus
-    ) -> PendingOperation | None:
-        """The operation, if the call still makes sense."""
-        execution = await self._pipeline.execution(namespace, workflow_id)
-        run = execution.workflow.run
-        if run is None or run.recorded.run_id != effect.run_id or not run.is_open:
-            return None
-        pending = run.nexus_operations.get(effect.scheduled_event_id)
-        if pending is None:
-            return None
-        calls, cancellation = pending.calls, pending.calls.cancellation
-        if effect.is_cancel:
-            is_due = (
-                calls.state == CallState.STARTED
-                and cancellation is not None
-                and cancellation.state == CancelState.SCHEDULED
-                and cancellation.attempt + 1 == effect.attempt
-            )
-        else:
-            is_due = calls.state == CallState.SCHEDULED and calls.attempt + 1 == effect.attempt
-        return pending if is_due else None
 
     async def _made(
         self,
         namespace: NamespaceRef,
-        workflow_id: str,
+        execution: Execution,
         effect: CallNexus,
         pending: PendingOperation,
         destination: Destination,
@@ -166,15 +139,13 @@ class WorkflowOperations:
         operation, breaker = pending.operation, destination.breaker
         outcome: StartOutcome | CancelOutcome | None = None
         try:
-            event_id = operation.scheduled_event_id
-            scheduled = HistoryEvent.FromString(
-                await self._read_event(namespace, workflow_id, effect.run_id, event_id)
-            )
+            owner = self._owners[execution.key[2]]
+            content = await owner.content(namespace, execution, effect)
             if effect.is_cancel:
-                call = _cancel_call(namespace, effect, pending, scheduled)
+                call = _cancel_call(namespace, effect, pending, content)
                 outcome = await self._caller.cancel(call)
             else:
-                start = _start_call(namespace, workflow_id, effect, pending, scheduled)
+                start = _start_call(namespace, execution, effect, pending, content)
                 is_own = operation.endpoint == SYSTEM_ENDPOINT
                 outcome = await (self.own_start if is_own else self._caller.start)(start)
             return outcome
@@ -200,27 +171,28 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
+def _is_due(calls: Calls, effect: CallNexus) -> bool:
+    """Whether a call still makes sense."""
+    if not effect.is_cancel:
+        return calls.state == CallState.SCHEDULED and calls.attempt + 1 == effect.attempt
+    cancellation = calls.cancellation
+    return (
+        calls.state == CallState.STARTED
+        and cancellation is not None
+        and cancellation.state == CancelState.SCHEDULED
+        and cancellation.attempt + 1 == effect.attempt
+    )
+
+
 def _start_call(
     namespace: NamespaceRef,
-    workflow_id: str,
+    execution: Execution,
     effect: CallNexus,
     pending: PendingOperation,
-    scheduled: HistoryEvent,
+    content: Content,
 ) -> StartCall:
     operation = pending.operation
-    attributes = scheduled.nexus_operation_scheduled_event_attributes
-    link = Link(
-        workflow_event=Link.WorkflowEvent(
-            namespace=namespace.name,
-            workflow_id=workflow_id,
-            run_id=effect.run_id,
-            event_ref=Link.WorkflowEvent.EventReference(
-                event_id=operation.scheduled_event_id,
-                event_type=EventType.EVENT_TYPE_NEXUS_OPERATION_SCHEDULED,
-            ),
-        )
-    )
-    has_input = attributes.HasField("input")
+    _, subject_id, kind = execution.key
     return StartCall(
         namespace=namespace,
         endpoint_id=operation.endpoint_id,
@@ -230,25 +202,22 @@ def _start_call(
         request_id=operation.request_id,
         completion=OperationAddress(
             namespace.id,
-            Kind.WORKFLOW,
-            workflow_id,
+            kind,
+            subject_id,
             effect.run_id,
             operation.scheduled_event_id,
             operation.request_id,
         ),
-        payload=attributes.input.SerializeToString(deterministic=True) if has_input else b"",
-        header=dict(attributes.nexus_header),
-        links=(link.SerializeToString(),),
+        payload=content.payload,
+        header=content.header,
+        links=(content.link.SerializeToString(),),
         timeout_ns=effect.timeout_ns,
         operation_timeout_ns=effect.operation_timeout_ns,
     )
 
 
 def _cancel_call(
-    namespace: NamespaceRef,
-    effect: CallNexus,
-    pending: PendingOperation,
-    scheduled: HistoryEvent,
+    namespace: NamespaceRef, effect: CallNexus, pending: PendingOperation, content: Content
 ) -> CancelCall:
     operation = pending.operation
     return CancelCall(
@@ -258,7 +227,7 @@ def _cancel_call(
         service=operation.service,
         operation=operation.operation,
         operation_token=pending.calls.operation_token,
-        header=dict(scheduled.nexus_operation_scheduled_event_attributes.nexus_header),
+        header=content.header,
         timeout_ns=effect.timeout_ns,
     )
 

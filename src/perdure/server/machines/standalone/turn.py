@@ -33,7 +33,7 @@ _replace = msgspec.structs.replace
 class Segment(msgspec.Struct):
     """What a turn does to one run."""
 
-    run: ActivityRun
+    run: Any
     is_new: bool = False
     batches: tuple[Any, ...] = ()
     touched: set[tuple[int, bytes]] = set()

@@ -81,7 +81,7 @@ STATUSES: dict[str, int] = {
 """Each status as queries name it."""
 
 
-NO_NAMES: Mapping[str, str] = MappingProxyType({})
+NO_NAMES: Mapping[str, str | Attribute] = MappingProxyType({})
 
 
 class QueryError(Exception):
@@ -120,13 +120,13 @@ def understand(
     *,
     is_count: bool = False,
     is_of_schedules: bool = False,
-    names: Mapping[str, str] = NO_NAMES,
+    names: Mapping[str, str | Attribute] = NO_NAMES,
 ) -> Query:
     """The typed tree of a query. Raises QueryError.
 
     Runs of a namespace division are left out unless the query speaks of it. Only a count makes
     groups; a list of them is a list of runs, as on the real server. `names`: what attributes are
-    also called, of runs that are not workflows.
+    also called, of runs that are not workflows, and what only those have.
     """
     try:
         statement = parse(text)
@@ -166,7 +166,11 @@ def system_attribute(name: str) -> Attribute:
 
 class _Binder:
     def __init__(
-        self, custom: CustomAttributes, names: Mapping[str, str], *, is_of_schedules: bool
+        self,
+        custom: CustomAttributes,
+        names: Mapping[str, str | Attribute],
+        *,
+        is_of_schedules: bool,
     ) -> None:
         self._custom = custom
         self._names = names
@@ -178,6 +182,8 @@ class _Binder:
         if not isinstance(expression, Column):
             raise QueryError(f"{_INVALID}must be a column name but was {_kind(expression)}")
         name = self._names.get(expression.name, expression.name)
+        if isinstance(name, Attribute):
+            return name
         if name == DIVISION:
             self.speaks_of_division = True
         if self._is_of_schedules and name == SCHEDULE_ID:

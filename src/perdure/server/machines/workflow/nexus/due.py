@@ -37,8 +37,13 @@ class CallToMake(msgspec.Struct, frozen=True):
         return (attempts.CancelCallBegun if self.is_cancel else attempts.CallBegun)(lost_ns)
 
 
-Due = CallToMake | attempts.TimedOut | attempts.BackoffOver | attempts.CancelBackoffOver
-Due |= attempts.CancelAnswered
+Due = (
+    CallToMake
+    | attempts.TimedOut
+    | attempts.BackoffOver
+    | attempts.CancelBackoffOver
+    | attempts.CancelAnswered
+)
 """One thing at a time: what comes next is asked when it has happened."""
 
 
