@@ -127,8 +127,7 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
         "refused: `FAILED_PRECONDITION`, `invalid transition from Canceled`",
     ),
     (
-        "the failure of an operation without a workflow whose handler says in the old form that it"
-        " is canceled",
+        "the failure of a Nexus operation without a workflow, canceled by its handler's old form",
         "has a message only",
         "is a cancellation",
     ),
