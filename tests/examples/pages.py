@@ -87,6 +87,7 @@ class Page:
             "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
             "PYTHONUNBUFFERED": "1",
             "NO_COLOR": "1",
+            "TEMPORAL_CONFIG_FILE": str(self._directory / "temporal.toml"),
         }
         # What goes to the log of a process in the background is not what the page is about.
         errors = subprocess.DEVNULL if line.startswith("exec ") else subprocess.STDOUT

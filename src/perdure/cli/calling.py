@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from perdure.cli.exits import fail
 
@@ -18,6 +20,11 @@ CONNECT_TIMEOUT: Final = timedelta(seconds=5)
 
 SCHEDULER: Final = "temporal-sys-scheduler:"
 """What servers put before the id of a schedule."""
+
+CONNECTING: Final[ContextVar[Mapping[str, Any]]] = ContextVar(
+    "CONNECTING", default=MappingProxyType({})
+)
+"""Further arguments of `Client.connect`, of the command that runs."""
 
 _Result = TypeVar("_Result")
 
@@ -60,7 +67,10 @@ async def connected(target: Target) -> Client:
 
     try:
         return await Client.connect(
-            target.address, namespace=target.namespace, connect_timeout=CONNECT_TIMEOUT
+            target.address,
+            namespace=target.namespace,
+            connect_timeout=CONNECT_TIMEOUT,
+            **CONNECTING.get(),
         )
     except RuntimeError as error:
         cause = error.__cause__

@@ -9,6 +9,9 @@ from perdure.cli.activity import activities
 from perdure.cli.batch import batches
 from perdure.cli.check import check
 from perdure.cli.cluster import clusters
+from perdure.cli.completion import completion
+from perdure.cli.config import configs
+from perdure.cli.connecting import with_connections
 from perdure.cli.dev import dev, server
 from perdure.cli.namespace import namespaces
 from perdure.cli.nexus import nexus
@@ -23,13 +26,13 @@ app = typer.Typer(
     name="perdure",
     help="Durable execution: code that must finish.",
     no_args_is_help=True,
-    add_completion=False,
     # A traceback of ours is for a bug report: whole, plain, and without local variables.
     pretty_exceptions_enable=False,
 )
 app.command()(dev)
 app.command()(replay)
 app.command()(check)
+app.command()(completion)
 app.add_typer(workflows)
 app.add_typer(workers)
 for group in (
@@ -41,9 +44,11 @@ for group in (
     search_attributes,
     nexus,
     clusters,
+    configs,
     server,
 ):
     app.add_typer(group)
+with_connections(app)
 
 
 @app.callback(invoke_without_command=True)

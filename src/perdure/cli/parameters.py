@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 DEFAULT_ADDRESS = "127.0.0.1:7233"
+DEFAULT_NAMESPACE = "default"
 
 _UNIT_SECONDS = {
     "ms": 0.001,
@@ -42,15 +43,9 @@ def duration(text: str | timedelta) -> timedelta:
         raise typer.BadParameter(f"{text!r} is more than can be counted") from None
 
 
-AddressOption = Annotated[
-    str,
-    typer.Option(
-        "--address", envvar="PERDURE_ADDRESS", metavar="HOST:PORT", help="Where the server listens."
-    ),
-]
-NamespaceOption = Annotated[
-    str, typer.Option("--namespace", "-n", envvar="PERDURE_NAMESPACE", help="Which namespace.")
-]
+AddressOption = Annotated[str, typer.Option("--address")]
+"""With `NamespaceOption`: what `connecting` makes the options of connections of."""
+NamespaceOption = Annotated[str, typer.Option("--namespace", "-n")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 WorkflowIdArgument = Annotated[
     str | None, typer.Argument(metavar="WORKFLOW_ID", help="Which workflow.", show_default=False)
