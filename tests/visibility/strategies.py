@@ -26,6 +26,7 @@ from perdure.server.visibility.query.tree import (
     Comparison,
     Filter,
     HasAny,
+    HasLike,
     IsMissing,
     Not,
     OneOf,
@@ -55,6 +56,7 @@ ATTRIBUTES += [system_attribute(name) for name in SYSTEM]
 SORTABLE = [attribute for attribute in ATTRIBUTES if attribute.type not in MANY]
 
 WORDS = st.sampled_from(["", "a", "ab", "b", "ä", "a'b", "%", "\ud7ff", "\U0010ffff", "w1", "w2"])
+PATTERNS = st.text(st.sampled_from("ab%_12wä"), max_size=5)
 SMALL = st.integers(0, 4)
 NUMBERS = st.one_of(SMALL, st.sampled_from([-1, 2**62, 2**53 + 1, 0.5, 2.0, -1e300]))
 WHOLE = st.one_of(SMALL, st.sampled_from([-1, 2**62, 2**53 + 1]))
@@ -89,6 +91,8 @@ def leaves(draw: st.DrawFn) -> Filter:
     value = asked(attribute)
     if draw(st.integers(0, 5)) == 0:
         return IsMissing(attribute)
+    if attribute.type == TEXT and draw(st.booleans()):
+        return HasLike(attribute, draw(PATTERNS))
     if attribute.type in MANY:
         return HasAny(attribute, tuple(draw(st.lists(value, min_size=1, max_size=3))))
     negated = draw(st.booleans())

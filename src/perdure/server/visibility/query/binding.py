@@ -51,6 +51,7 @@ from perdure.server.visibility.query.tree import (
     Comparison,
     Filter,
     HasAny,
+    HasLike,
     IsMissing,
     Not,
     OneOf,
@@ -59,7 +60,7 @@ from perdure.server.visibility.query.tree import (
     Query,
     StartsWith,
 )
-from perdure.server.visibility.query.words import words_of
+from perdure.server.visibility.query.words import pattern_of, words_of
 
 DIVISION = "TemporalNamespaceDivision"
 """Runs of a division are not shown unless a query speaks of it."""
@@ -99,9 +100,10 @@ _EQUALITY = frozenset(("=", "!="))
 _COMPARISONS = _EQUALITY | {"<", "<=", ">", ">="}
 _PREFIXES = frozenset(("STARTS_WITH", "NOT STARTS_WITH"))
 _MEMBERSHIP = frozenset(("IN", "NOT IN"))
+_WORDS = frozenset(("CONTAINS", "NOT CONTAINS", "LIKE", "NOT LIKE"))
 OPERATORS: dict[int, frozenset[str]] = {
     KEYWORD: _COMPARISONS | _PREFIXES | _MEMBERSHIP,
-    TEXT: _EQUALITY,
+    TEXT: _EQUALITY | _WORDS,
     KEYWORD_LIST: _EQUALITY | _MEMBERSHIP,
     INT: _COMPARISONS | _MEMBERSHIP,
     DOUBLE: _COMPARISONS | _MEMBERSHIP,
@@ -226,6 +228,9 @@ class _Binder:
         value = _value(attribute, expression.right)
         operator = expression.operator
         _check_operator(attribute, operator)
+        if operator in _WORDS:
+            found = _found_in_text(attribute, operator.removeprefix("NOT "), str(value))
+            return Not(found) if operator.startswith("NOT ") else found
         if attribute.type in MANY:
             has_any = HasAny(attribute, _elements(attribute, value))
             return has_any if operator == "=" else Not(has_any)
@@ -269,6 +274,21 @@ def _check_operator(attribute: Attribute, operator: str) -> None:
             f"{_UNSUPPORTED}operator '{operator}' not supported for"
             f" {TYPE_NAMES[attribute.type]} type search attribute '{attribute.name}'"
         )
+
+
+def _found_in_text(attribute: Attribute, operator: str, value: str) -> Filter:
+    """A text that has each of some words, or one that is like a pattern. The SQL stores of the real
+    server have no such filters."""
+    if operator == "CONTAINS":
+        words = _elements(attribute, value)
+        return And(tuple(HasAny(attribute, (word,)) for word in words))
+    pattern = pattern_of(value)
+    if pattern is None:
+        raise QueryError(
+            f"{_INVALID}pattern '{value}' for Text type search attribute {attribute.name} is not of"
+            " one word: letters and digits, % for any, _ for one"
+        )
+    return HasLike(attribute, pattern)
 
 
 def _elements(attribute: Attribute, value: Scalar) -> tuple[Scalar, ...]:

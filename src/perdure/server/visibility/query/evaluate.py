@@ -17,12 +17,14 @@ from perdure.server.visibility.query.tree import (
     Comparison,
     Filter,
     HasAny,
+    HasLike,
     IsMissing,
     Not,
     OneOf,
     Or,
     StartsWith,
 )
+from perdure.server.visibility.query.words import is_like
 
 _COMPARE: dict[Comparison, Callable[[Any, Any], bool]] = {
     Comparison.EQUAL: operator.eq,
@@ -59,6 +61,8 @@ def evaluate(part: Filter, subject: Subject) -> bool | None:
             return _opposite(opposite)
         case HasAny(attribute, values):
             return not frozenset(values).isdisjoint(subject.many(attribute))
+        case HasLike(attribute, pattern):
+            return any(is_like(str(word), pattern) for word in subject.many(attribute))
         case IsMissing(attribute):
             if attribute.type in MANY:
                 return not subject.many(attribute)

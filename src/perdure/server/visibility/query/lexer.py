@@ -37,10 +37,12 @@ class Kind(Enum):
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A piece of a query. `text` of a keyword is in lower case; `end` is the place after it."""
+    """A piece of a query. `text` of a keyword is in lower case; `start` is the place where
+    it begins, `end` the one after it."""
 
     kind: Kind
     text: str
+    start: int
     end: int
 
 
@@ -93,25 +95,27 @@ def _tokens(text: str) -> Iterator[Token]:
         token = _token(match)
         if token is not None:
             yield token
-    yield Token(Kind.END, "", len(text))
+    yield Token(Kind.END, "", len(text), len(text))
 
 
 def _token(match: re.Match[str]) -> Token | None:
-    group, text, end = match.lastgroup, match.group(), match.end()
+    group, text, place = match.lastgroup, match.group(), match.span()
     if group == "space":
         return None
     if group == "name":
         is_keyword = text.lower() in KEYWORDS
-        return Token(Kind.KEYWORD, text.lower(), end) if is_keyword else Token(Kind.NAME, text, end)
+        if is_keyword:
+            return Token(Kind.KEYWORD, text.lower(), *place)
+        return Token(Kind.NAME, text, *place)
     if group == "quoted":
-        return Token(Kind.NAME, text[1:-1].replace("``", "`"), end)
+        return Token(Kind.NAME, text[1:-1].replace("``", "`"), *place)
     if group == "string":
-        return Token(Kind.STRING, _unquoted(text), end)
+        return Token(Kind.STRING, _unquoted(text), *place)
     if group == "symbol":
         symbol = _SYMBOLS.get(text, text)
-        return Token(Kind.KEYWORD if symbol.isalpha() else Kind.SYMBOL, symbol, end)
+        return Token(Kind.KEYWORD if symbol.isalpha() else Kind.SYMBOL, symbol, *place)
     kinds = {"integer": Kind.INTEGER, "decimal": Kind.DECIMAL}
-    return Token(kinds.get(group or "", Kind.PARAMETER), text, end)
+    return Token(kinds.get(group or "", Kind.PARAMETER), text, *place)
 
 
 def _unquoted(text: str) -> str:
@@ -126,7 +130,7 @@ def _escaped(character: str) -> str:
 
 def _unreadable(text: str, place: int) -> Token:
     if text[place] in "'\"`":
-        return Token(Kind.ERROR, text[place + 1 :], len(text))
+        return Token(Kind.ERROR, text[place + 1 :], place, len(text))
     if text.startswith("/*", place):
-        return Token(Kind.ERROR, text[place:], len(text))
-    return Token(Kind.ERROR, text[place], place + 1)
+        return Token(Kind.ERROR, text[place:], place, len(text))
+    return Token(Kind.ERROR, text[place], place, place + 1)

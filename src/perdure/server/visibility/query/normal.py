@@ -13,6 +13,7 @@ from perdure.server.visibility.query.tree import (
     Comparison,
     Filter,
     HasAny,
+    HasLike,
     IsMissing,
     Not,
     OneOf,
@@ -31,8 +32,8 @@ OPPOSITES: dict[Comparison, Comparison] = {
 
 
 def without_negations(part: Filter, *, negated: bool = False) -> Filter:
-    """A filter that is true of the same runs; `Not` is left only around `HasAny` and
-    `IsMissing`."""
+    """A filter that is true of the same runs; `Not` is left only around `HasAny`,
+    `HasLike` and `IsMissing`."""
     match part:
         case Not(inner):
             return without_negations(inner, negated=not negated)
@@ -40,7 +41,7 @@ def without_negations(part: Filter, *, negated: bool = False) -> Filter:
             changed = tuple(without_negations(one, negated=negated) for one in parts)
             is_and = isinstance(part, And) != negated
             return And(changed) if is_and else Or(changed)
-        case HasAny() | IsMissing():
+        case HasAny() | HasLike() | IsMissing():
             return Not(part) if negated else part
         case Compare(attribute, comparison, value):
             return Compare(attribute, OPPOSITES[comparison], value) if negated else part

@@ -22,6 +22,7 @@ from perdure.server.visibility.query.tree import (
     Comparison,
     Filter,
     HasAny,
+    HasLike,
     IsMissing,
     Not,
     OneOf,
@@ -122,6 +123,8 @@ class Compiler:
                 return attribute.name == "WorkflowId" or attribute.field not in COLUMNS
             case HasAny(attribute):
                 return attribute.field not in LISTS
+            case HasLike():
+                return True
             case OneOf(attribute, _, False) | StartsWith(attribute, _, False):
                 return attribute.field not in COLUMNS
             case _:
@@ -138,6 +141,8 @@ class Compiler:
                 return Fragment(f"NOT {fragment.text}", fragment.parameters)
             case HasAny(attribute, values):
                 return self._has_any(attribute, values)
+            case HasLike(attribute, pattern):
+                return self._runs(attribute, " AND a.value LIKE ?", (pattern,))
             case IsMissing(attribute):
                 return self._is_missing(attribute)
             case Compare(attribute, Comparison.EQUAL, value) if attribute.name == "WorkflowId":

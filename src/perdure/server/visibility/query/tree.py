@@ -51,6 +51,14 @@ class HasAny(msgspec.Struct, frozen=True):
     values: tuple[Scalar, ...]
 
 
+class HasLike(msgspec.Struct, frozen=True):
+    """A text has a word like a pattern, in which `%` stands for anything and `_` for one
+    character."""
+
+    attribute: Attribute
+    pattern: str
+
+
 class OneOf(msgspec.Struct, frozen=True):
     """The attribute is one of the values, or is none of them."""
 
@@ -100,7 +108,7 @@ class Or(msgspec.Struct, frozen=True):
     parts: tuple[Filter, ...]
 
 
-Filter = Compare | HasAny | OneOf | Between | StartsWith | IsMissing | Not | And | Or
+Filter = Compare | HasAny | HasLike | OneOf | Between | StartsWith | IsMissing | Not | And | Or
 
 
 class Order(msgspec.Struct, frozen=True):
