@@ -25,6 +25,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from perdure.common.raw_value import RawValue
+
 WORKFLOW_ATTRIBUTE = "__perdure_workflow__"
 RUN_ATTRIBUTE = "__perdure_run__"
 INIT_ATTRIBUTE = "__perdure_init__"
@@ -36,6 +38,12 @@ ACTIVITY_ATTRIBUTE = "__perdure_activity__"
 # A type hint is not always a `type` (unions, generics), so hints are Any.
 ArgumentTypes = list[Any] | None
 """One hint per positional parameter; None when any of them is unknown."""
+
+
+class HintsWithRest(list[Any]):
+    """Hints of positional parameters, the last being that of each value of `*args`."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -219,9 +227,9 @@ def update_name_and_result_type(reference: object) -> tuple[str, Any]:
 def types_of(fn: Callable[..., Any]) -> tuple[ArgumentTypes, Any]:
     """The hints of the positional parameters, without `self`, and of the result.
 
-    The parameters' hints are None as a whole when one is missing or one is not positional, since a
-    value could then not be told which hint is its own. The result's is None when there is none; for
-    a function annotated `-> None` it is `NoneType`.
+    The parameters' hints are None as a whole when one is missing, since all are what a converter
+    is told. Parameters by keyword only are none that a value could be for. The result's hint is
+    None when there is none; for a function annotated `-> None` it is `NoneType`.
     """
     function = _function_behind(fn)
     hints = typing.get_type_hints(function)
@@ -230,14 +238,31 @@ def types_of(fn: Callable[..., Any]) -> tuple[ArgumentTypes, Any]:
     for index, parameter in enumerate(inspect.signature(function).parameters.values()):
         if index == 0 and parameter.name == "self":
             continue
-        positional = parameter.kind in (
-            inspect.Parameter.POSITIONAL_ONLY,
-            inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        )
-        if not positional or parameter.name not in hints:
+        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD):
+            break
+        if parameter.name not in hints:
             return None, result
         arguments.append(hints[parameter.name])
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            arguments = HintsWithRest(arguments)
     return arguments, result
+
+
+def is_dynamic(hints: ArgumentTypes) -> bool:
+    """Whether all values are taken as they came, in one parameter."""
+    return hints == [Sequence[RawValue]] and not isinstance(hints, HintsWithRest)
+
+
+def bound_hints(hints: ArgumentTypes, count: int) -> ArgumentTypes:
+    """The hints of so many values: the first ones, for what is left out is optional.
+
+    None when there are more values than parameters.
+    """
+    if hints is None:
+        return None
+    if isinstance(hints, HintsWithRest):
+        hints = hints[:-1] + hints[-1:] * (count - len(hints) + 1)
+    return hints[:count] if count <= len(hints) else None
 
 
 def _function_behind(fn: Callable[..., Any]) -> Callable[..., Any]:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
-from perdure._definitions import ACTIVITY_ATTRIBUTE, ActivityDefinition, types_of
-from perdure.common import MetricMeter, Priority, RawValue, RetryPolicy
+from perdure._definitions import ACTIVITY_ATTRIBUTE, ActivityDefinition, is_dynamic, types_of
+from perdure.common import MetricMeter, Priority, RetryPolicy
 from perdure.common.activity_cancellation import ActivityCancellationDetails
 from perdure.converter import PayloadConverter
 from perdure.converter.transfer_types import with_transfer_types
@@ -100,7 +100,7 @@ def _define(fn: Any, *, name: str | None, no_thread_cancel_exception: bool) -> A
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
             raise TypeError("Activity cannot have keyword-only arguments")
     arg_types, ret_type = types_of(call if inspect.isclass(fn) else fn)
-    if name is None and arg_types != [Sequence[RawValue]]:
+    if name is None and not is_dynamic(arg_types):
         raise TypeError("Dynamic activity must accept a single Sequence[RawValue]")
     return ActivityDefinition(
         name=name,

@@ -21,10 +21,13 @@ from perdure._definitions import (
     WorkflowDefinition,
     activity_definition_of,
     activity_name_and_result_type,
+    bound_hints,
+    is_dynamic,
     types_of,
     workflow_definition_of,
 )
 from perdure.client import Client, WorkflowQueryRejectedError
+from perdure.common import RawValue
 from perdure.converter import PayloadConverter
 from tests.sdk.conversions import Tree
 from tests.sdk.recording_service import RecordingService
@@ -141,7 +144,11 @@ class Callable1:
 def _untyped(a: int, b) -> None: ...  # type: ignore[no-untyped-def]
 
 
-def _variadic(*many: int) -> int:
+def _variadic(first: str, *many: int) -> int:
+    return 1
+
+
+def _optional(first: Tree, second: Tree | None = None, *, third: int = 3) -> int:
     return 1
 
 
@@ -152,8 +159,8 @@ def _variadic(*many: int) -> int:
         (Planting().run, ([Tree], list[Tree])),
         (Callable1(), ([int], str)),
         (_untyped, (None, type(None))),
-        (_variadic, (None, int)),
-        (Activities.dig, (None, type(None))),
+        (_variadic, ([str, int], int)),
+        (_optional, ([Tree, Tree | None], int)),
     ],
     ids=["function", "method", "callable", "unannotated", "variadic", "keyword"],
 )
@@ -161,3 +168,30 @@ def test_the_hints_of_a_function_are_all_known_or_none_is(
     fn: Callable[..., Any], expected: Sequence[Any]
 ) -> None:
     assert types_of(fn) == tuple(expected)
+
+
+@pytest.mark.parametrize(
+    ("fn", "count", "expected"),
+    [
+        (_optional, 0, []),
+        (_optional, 1, [Tree]),
+        (_optional, 2, [Tree, Tree | None]),
+        (_optional, 3, None),
+        (_variadic, 0, []),
+        (_variadic, 1, [str]),
+        (_variadic, 4, [str, int, int, int]),
+        (_untyped, 1, None),
+    ],
+)
+def test_values_get_the_hints_of_the_parameters_that_they_are_bound_to(
+    fn: Callable[..., Any], count: int, expected: Sequence[Any] | None
+) -> None:
+    assert bound_hints(types_of(fn)[0], count) == expected
+
+
+def test_many_values_in_one_parameter_are_not_all_values_in_it() -> None:
+    def takes_all(values: Sequence[RawValue]) -> None: ...
+    def takes_each(*values: Sequence[RawValue]) -> None: ...
+
+    assert is_dynamic(types_of(takes_all)[0])
+    assert not is_dynamic(types_of(takes_each)[0])

@@ -23,7 +23,7 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.sdk.v1 import UserMetadata
 
-from perdure._definitions import WorkflowDefinition
+from perdure._definitions import WorkflowDefinition, bound_hints
 from perdure._metrics.meter import Instrument, Sink, SinkMeter
 from perdure._replay.api import PatchActivationInput, RunnerOptions, WorkflowActivation
 from perdure._replay.commands.simple import SimpleMachine
@@ -250,7 +250,7 @@ class WorkflowContext:
         if not payloads:
             return []
         if hints is not None and len(hints) != len(payloads):
-            hints = None
+            hints = bound_hints(hints, len(payloads))
         try:
             return (converter or self.payload_converter).from_payloads(payloads, hints)
         except (FailureError, StorageNotConfiguredError):

@@ -20,7 +20,7 @@ from temporalio.api.workflowservice.v1 import (
     RespondActivityTaskFailedRequest,
 )
 
-from perdure._definitions import ActivityDefinition
+from perdure._definitions import ActivityDefinition, bound_hints
 from perdure._replay.call_site import without_sdk_frames
 from perdure.activity import (
     ActivityCancellationDetails,
@@ -301,8 +301,8 @@ class ActivityWorker:
         hints = definition.arg_types
         if definition.name is None:
             hints = [RawValue] * len(payloads)
-        elif hints is not None and len(hints) != len(payloads):
-            hints = None
+        else:
+            hints = bound_hints(hints, len(payloads))
         try:
             args = await converter.decode(payloads, hints) if payloads else []
         except Exception as error:  # a named boundary: the user's converters

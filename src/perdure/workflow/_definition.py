@@ -19,9 +19,10 @@ from perdure._definitions import (
     WORKFLOW_ATTRIBUTE,
     UpdateDefinition,
     WorkflowDefinition,
+    is_dynamic,
     types_of,
 )
-from perdure.common import RawValue, VersioningBehavior
+from perdure.common import VersioningBehavior
 from perdure.workflow._static_check import warn_of_nondeterminism
 
 _Class = TypeVar("_Class", bound=type)
@@ -135,7 +136,7 @@ def _define(
     found.raise_issues()
     assert found.run is not None
     arg_types, ret_type = types_of(found.run)
-    if name is None and arg_types != [Sequence[RawValue]]:
+    if name is None and not is_dynamic(arg_types):
         raise TypeError("Dynamic workflow must accept a single Sequence[RawValue]")
     return WorkflowDefinition(
         name=name,
