@@ -209,6 +209,7 @@ class ServiceClient:
     def __init__(self, config: ConnectConfig, transport: Transport) -> None:
         self.config = config
         self.transport = transport
+        self._process_id = os.getpid()
         self.workflow_service = RPCs(self, WORKFLOW_SERVICE)
         self.operator_service = RPCs(self, OPERATOR_SERVICE)
         self._test_service: RPCs | None = None
@@ -221,6 +222,11 @@ class ServiceClient:
         self._headers: dict[str, str | bytes] = {}
         self._headers_by_namespace: dict[str, dict[str, str | bytes]] = {}
         self.update_rpc_metadata(config.rpc_metadata)
+
+    @property
+    def is_of_this_process(self) -> bool:
+        """Whether it was made here: sockets and locks do not survive a fork."""
+        return self._process_id == os.getpid()
 
     @property
     def test_service(self) -> RPCs:
@@ -293,6 +299,12 @@ class ServiceClient:
         Without a timeout of its own, a long poll that ended without an answer is begun anew for
         ever; other calls give up as the retry configuration says.
         """
+        replaced = self.workflow_service.replacement_of(rpc)
+        if replaced is not None:
+            answer: Coroutine[Any, Any, _Response] = replaced(
+                request, retry=retry, metadata=metadata or {}, timeout=timeout
+            )
+            return answer
         return self.call_method(
             f"{WORKFLOW_METHODS}{rpc}",
             request,
@@ -378,12 +390,24 @@ class ServiceClient:
 
 
 class RPCs:
-    """A service's methods by their names in snake case: `service.get_system_info(request)`."""
+    """A service's methods by their names in snake case: `service.get_system_info(request)`.
+
+    A method that a test sets in place of one of them is what clients and workers call too.
+    """
 
     def __init__(self, client: ServiceClient, service: Any) -> None:
         self._client = client
         self._methods: dict[str, Any] = {_snake(method.name): method for method in service.methods}
         self._service_name: str = service.full_name
+        self._own_attributes = len(vars(self)) + 1
+
+    def replacement_of(self, rpc: str) -> Callable[..., Any] | None:
+        """What was set in place of an RPC; its own method, set again, is not."""
+        attributes = vars(self)
+        if len(attributes) == self._own_attributes:
+            return None
+        replacement: Callable[..., Any] | None = attributes.get(_snake(rpc))
+        return None if hasattr(replacement, "_rpc") else replacement
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         method = self._methods.get(name)
@@ -407,6 +431,7 @@ class RPCs:
                 timeout=timeout,
             )
 
+        call._rpc = method.name  # type: ignore[attr-defined]
         return call
 
 

@@ -62,7 +62,9 @@ class World:
         self.workflow_type = self.definition.name or "Whatever"
         self.events: list[HistoryEvent] = []
         self.runner: WorkflowRunner | None = None
-        self.seconds = START_SECONDS
+        self.milliseconds = START_SECONDS * 1000
+        self.task_milliseconds = 1000
+        """So long after what happened last a task begins."""
         self.evict_always = evict_always
         self._options = options({self.workflow_type: self.definition}, **worker_options)
         self._seen = 0
@@ -130,7 +132,7 @@ class World:
 
     def attempt(self) -> WorkflowCompletion | QueryAnswer | TaskFailure:
         """Runs the code on all that has happened."""
-        self.seconds += 1
+        self.milliseconds += self.task_milliseconds
         self._add("WORKFLOW_TASK_SCHEDULED")
         scheduled = len(self.events)
         self._add("WORKFLOW_TASK_STARTED", scheduled_event_id=scheduled)
@@ -241,7 +243,7 @@ class World:
         field = f"{name.lower()}_event_attributes"
         event = HistoryEvent(
             event_id=len(self.events) + 1,
-            event_time=Timestamp(seconds=self.seconds),
+            event_time=_timestamp(self.milliseconds),
             event_type=EventType.Value(f"EVENT_TYPE_{name}"),
             **{field: attributes},  # type: ignore[arg-type]
         )
@@ -274,6 +276,12 @@ class World:
             self._scheduled[attributes.activity_id] = len(self.events)
         elif name == "TIMER_STARTED":
             self._timers[attributes.timer_id] = len(self.events)
+
+
+def _timestamp(milliseconds: int) -> Timestamp:
+    timestamp = Timestamp()
+    timestamp.FromMilliseconds(milliseconds)
+    return timestamp
 
 
 def _fields(*names: str) -> Callable[[World, Any], dict[str, Any]]:

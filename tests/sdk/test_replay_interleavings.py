@@ -90,7 +90,7 @@ class Play:
 
     def _let_happen(self, choice: int) -> None:
         world = self.world
-        world.seconds += choice % 3
+        world.milliseconds += 1000 * (choice % 3)
         open_ones = [("activity", one) for one in world._scheduled]
         open_ones += [("timer", one) for one in world._timers if not self._cancelled(one)]
         waiting = [one for one in open_ones if one not in self._done]

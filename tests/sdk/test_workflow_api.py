@@ -250,7 +250,7 @@ class Looks:
 def test_time_is_that_of_the_task(evict_always: bool) -> None:
     world = World(Looks, evict_always=evict_always)
     world.task()
-    world.seconds += 5
+    world.milliseconds += 5000
     world.fire("1")
     assert result(world.task()) == {
         "now": "2023-11-14T22:13:27+00:00",
@@ -462,6 +462,6 @@ def test_asyncio_works(evict_always: bool) -> None:
     world = World(UsesAsyncio, evict_always=evict_always)
     for timer in range(1, 5):
         assert kinds(world.task()) == ["START_TIMER"]
-        world.seconds += 5
+        world.milliseconds += 5000
         world.fire(str(timer))
     assert result(world.task()) == ["0", "1", "timeout", "wait_for", "g0", "g1"]

@@ -19,6 +19,7 @@ from perdure._replay.context import WorkflowContext
 from perdure._replay.event_groups import EventGroup
 from perdure._replay.flags import RAISE_ON_CANCELLING_COMPLETED_ACTIVITY
 from perdure._replay.interceptors import StartActivityInput
+from perdure._replay.loop import WorkflowTask
 from perdure.common import Priority, RetryPolicy
 from perdure.converter import ActivitySerializationContext, PayloadConverter
 
@@ -61,7 +62,7 @@ class ActivityRequest:
     headers: Mapping[str, Payload] = field(default_factory=dict)
 
 
-class ActivityHandle(asyncio.Task[_Result]):
+class ActivityHandle(WorkflowTask[_Result]):
     """The handle of a scheduled activity: await it for the result, cancel it to cancel it."""
 
 

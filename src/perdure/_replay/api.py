@@ -81,6 +81,8 @@ class RunnerOptions:
     """What interceptors offer to workflow code."""
     guard: bool = True
     """Whether workflow code is guarded against what would not replay."""
+    debugging: bool = False
+    """Whether a debugger may be opened in workflow code all the same."""
     sdk_name: str = SDK_NAME
     sdk_version: str = SDK_VERSION
     is_context_free: bool = field(init=False)

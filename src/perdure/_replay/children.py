@@ -24,6 +24,7 @@ from perdure._replay.context import WorkflowContext
 from perdure._replay.event_groups import EventGroup
 from perdure._replay.externals import ExternalSignal, signal_workflow
 from perdure._replay.interceptors import StartChildWorkflowInput
+from perdure._replay.loop import WorkflowTask
 from perdure._replay.search_attributes import encoded
 from perdure.common import (
     Priority,
@@ -71,7 +72,7 @@ class ChildRequest:
     headers: Mapping[str, Payload] = field(default_factory=dict)
 
 
-class ChildWorkflowHandle(asyncio.Task[_Result], Generic[_Workflow, _Result]):
+class ChildWorkflowHandle(WorkflowTask[_Result], Generic[_Workflow, _Result]):
     """The handle of a started child: await it for the result, cancel it to cancel the child."""
 
     @property

@@ -75,6 +75,7 @@ class WorkflowContext:
         self.handlers: Handlers
         self.loop = WorkflowLoop(self)  # type: ignore[abstract]
         self.loop.guarded = options.guard and definition.sandboxed
+        self.loop.debugging = options.debugging
         self.instance: Any = None
         self.inbound: WorkflowInboundInterceptor | None = None
         self.outbound: WorkflowOutboundInterceptor | None = None
@@ -115,6 +116,8 @@ class WorkflowContext:
     def begin(self, started: HistoryEvent) -> None:
         """The first event is known."""
         self._started = started
+        attributes = started.workflow_execution_started_event_attributes
+        self.loop.begin(attributes.original_execution_run_id)
 
     @property
     def started(self) -> HistoryEvent:

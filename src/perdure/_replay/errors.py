@@ -34,6 +34,12 @@ class NotInWorkflowError(PerdureError):
 class NondeterministicCallError(PerdureError):
     """Workflow code called what would give another answer on replay."""
 
+    def __init__(self, message: str, *, qualified_name: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.qualified_name = qualified_name
+        """What was called."""
+
 
 class ContinueAsNewError(BaseException):
     """Ends the run and continues as a new one; raised by `continue_as_new`, to be let through."""

@@ -138,6 +138,7 @@ AUDIT_EVENTS: dict[str, str] = {
     "shutil.move": _ACTIVITY,
     "shutil.copytree": _ACTIVITY,
     "builtins.input": "a signal or an update",
+    "builtins.breakpoint": "Worker(debug_mode=True)",
 }
 
 _READS = frozenset({"open", "os.listdir", "os.scandir"})
@@ -165,6 +166,9 @@ _READERS = (
     "warnings",
     "zoneinfo",
 )
+
+# What a debugger does at its prompt, and whatever is typed there.
+_DEBUGGERS = ("pdb", "bdb", "cmd")
 
 # Deeper stacks than this are searched no further for one of the readers.
 READER_DEPTH_MAX = 40
@@ -313,7 +317,11 @@ def _on_audit_event(event: str, args: tuple[Any, ...]) -> None:
     loop = running_loop()
     if loop is None or not is_guarding(loop):
         return
-    if event in _READS and _reads_the_program(sys._getframe(1)):
+    if event in _READS and _is_done_for(_READERS, sys._getframe(1)):
+        return
+    if loop.debugging and (
+        event == "builtins.breakpoint" or _is_done_for(_DEBUGGERS, sys._getframe(1))
+    ):
         return
     _refuse(loop, f"{event} {args[:1]}" if event == "open" else event, instead)
 
@@ -326,7 +334,8 @@ def _refuse(loop: WorkflowLoop, call: str, instead: str) -> None:
     raise NondeterministicCallError(
         f"workflow code called {call}, which would come out differently on replay{where}. "
         f"Use {instead} instead; or wrap the call in workflow.unsafe.sandbox_unrestricted(), or "
-        "declare the workflow with @workflow.defn(sandboxed=False), if it is safe."
+        "declare the workflow with @workflow.defn(sandboxed=False), if it is safe.",
+        qualified_name=call.removesuffix("()"),
     )
 
 
@@ -350,12 +359,12 @@ def _package(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
-def _reads_the_program(frame: FrameType) -> bool:
+def _is_done_for(modules: tuple[str, ...], frame: FrameType) -> bool:
     current: FrameType | None = frame
     for _ in range(READER_DEPTH_MAX):
         if current is None:
             return False
-        if str(current.f_globals.get("__name__", "")).startswith(_READERS):
+        if str(current.f_globals.get("__name__", "")).startswith(modules):
             return True
         current = current.f_back
     return False

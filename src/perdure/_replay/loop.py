@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import zlib
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Sequence
@@ -41,6 +42,7 @@ TIMER_LABELS: ContextVar[TimerLabels] = ContextVar("perdure_timer_labels", defau
 """The labels of timers that asyncio starts for `wait_condition`."""
 
 _SECOND_NS = 1_000_000_000
+_TASK_COUNT_BITS = 12
 
 
 class TimerHandle(asyncio.TimerHandle):
@@ -69,6 +71,29 @@ class TimerHandle(asyncio.TimerHandle):
             self._ready.append(self)
 
 
+class WorkflowTask(asyncio.Task[_Result]):
+    """A task whose hash follows from the run and from how many tasks there were before it.
+
+    Sets of tasks, which `asyncio.wait` returns and in which a `TaskGroup` keeps what it cancels,
+    then have the same order on replay. The hashes of most objects differ from process to process.
+    """
+
+    def __init__(
+        self,
+        coro: Generator[Any, None, _Result] | Coroutine[Any, Any, _Result],
+        *,
+        loop: WorkflowLoop,
+        name: str | None = None,
+        context: Context | None = None,
+    ) -> None:
+        loop.last_task_hash += 1
+        self._hash = loop.last_task_hash
+        super().__init__(coro, loop=loop, name=name, context=context)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
 class WorkflowLoop(asyncio.AbstractEventLoop):
     """The loop of one run. What it does not define, workflow code has no use for."""
 
@@ -76,7 +101,16 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self.context = context
         self.ready: deque[asyncio.Handle] = deque()
         self.guarded = False
+        self.debugging = False
+        """Whether a debugger may do what the guard refuses."""
+        self.last_task_hash = 0
         self._exception_handler: Callable[..., Any] | None = None
+
+    def begin(self, first_run_id: str) -> None:
+        """The run that this one is, or was before it was reset, is known."""
+        # The low bits count, so that sets of few tasks are in the order in which they were made;
+        # the others keep tasks of different runs apart in the sets of all tasks.
+        self.last_task_hash = zlib.crc32(first_run_id.encode()) << _TASK_COUNT_BITS
 
     def call_soon(
         self,
@@ -156,7 +190,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         if self.context.evicting:
             coro.close()
         self.context.check_not_read_only("create task")
-        task = asyncio.Task(coro, loop=self, name=name, context=context)
+        task = WorkflowTask(coro, loop=self, name=name, context=context)
         self.context.keep_task(task)
         return task
 

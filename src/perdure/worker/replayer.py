@@ -20,7 +20,7 @@ from perdure.exceptions import ApplicationError
 from perdure.worker.interceptor import Interceptor, workflow_interceptors
 from perdure.worker.payloads import RunPayloads
 from perdure.worker.plugin import Plugin
-from perdure.worker.runners import SandboxedWorkflowRunner
+from perdure.worker.runners import SandboxedWorkflowRunner, check_runner
 from perdure.worker.runners import WorkflowRunner as WayToRun
 from perdure.worker.workflow_definitions import WorkflowDefinitions
 
@@ -210,6 +210,9 @@ def _options_of(config: ReplayerConfig) -> RunnerOptions:
     if not config["workflows"]:
         raise ValueError("At least one workflow must be specified")
     definitions = WorkflowDefinitions(config["workflows"])
+    check_runner(config["workflow_runner"])
+    for definition in definitions.all():
+        config["workflow_runner"].prepare_workflow(definition)
     data_converter = config["data_converter"]
     interceptor_classes, extern_functions = workflow_interceptors(config["interceptors"])
     return RunnerOptions(

@@ -7,7 +7,8 @@ accepted, with their names and their values, so that programs run unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -44,6 +45,13 @@ class SandboxMatcher:
     none: ClassVar[SandboxMatcher]
     all_uses: ClassVar[SandboxMatcher]
     all_uses_runtime: ClassVar[SandboxMatcher]
+
+    @staticmethod
+    def nested_child(path: Sequence[str], child: SandboxMatcher) -> SandboxMatcher:
+        """What a matcher says, of the member at a path of names."""
+        for name in reversed(path):
+            child = SandboxMatcher(children={name: child})
+        return child
 
     def child_matcher(self, *path: str) -> SandboxMatcher | None:
         """The matcher of a member of a member; None when there is nothing about it."""
@@ -106,10 +114,14 @@ class SandboxRestrictions:
     passthrough_all_modules: bool = False
     disable_lazy_sys_module_passthrough: bool = False
 
-    passthrough_modules_minimum: ClassVar[frozenset[str]] = frozenset()
-    passthrough_modules_with_temporal: ClassVar[frozenset[str]] = frozenset()
-    passthrough_modules_maximum: ClassVar[frozenset[str]] = frozenset()
-    passthrough_modules_default: ClassVar[frozenset[str]] = frozenset()
+    passthrough_modules_minimum: ClassVar[frozenset[str]] = frozenset({"asyncio", "typing"})
+    passthrough_modules_with_temporal: ClassVar[frozenset[str]] = frozenset(
+        {*passthrough_modules_minimum, "google.protobuf", "nexusrpc", "perdure", "temporalio"}
+    )
+    passthrough_modules_maximum: ClassVar[frozenset[str]] = frozenset(
+        {*passthrough_modules_with_temporal, *sys.stdlib_module_names}
+    )
+    passthrough_modules_default: ClassVar[frozenset[str]] = passthrough_modules_maximum
     invalid_module_members_default: ClassVar[SandboxMatcher] = SandboxMatcher.none
     default: ClassVar[SandboxRestrictions]
 

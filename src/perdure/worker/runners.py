@@ -1,18 +1,33 @@
-"""How workflow code is run: guarded against what would not replay, or not."""
+"""How workflow code is run: guarded against what would not replay, or not.
+
+The official SDK's runners may also make the instances that take a workflow's activations, which are
+messages of its core. There are no such messages here, so such a runner is refused, not ignored.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from perdure.worker.restrictions import SandboxRestrictions
 
 
-@dataclass(frozen=True)
 class WorkflowRunner:
-    """A way to run workflow code."""
+    """A way to run workflow code: not guarded, unless it says so."""
 
-    guarded: ClassVar[bool]
+    guarded: ClassVar[bool] = False
+
+    def prepare_workflow(self, defn: Any) -> None:
+        """Called with each definition of a worker. Raises what is to stop the worker."""
+
+
+def check_runner(runner: WorkflowRunner) -> None:
+    """Raises TypeError for a runner that would not be asked for what it is there for."""
+    if hasattr(runner, "create_instance"):
+        raise TypeError(
+            f"{type(runner).__name__}.create_instance would never be called: activations are not "
+            "messages here. Use a worker interceptor to act around workflow code"
+        )
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from perdure.worker.config import (
     workflow_polls,
 )
 from perdure.worker.deadlock import DeadlockWatch
+from perdure.worker.debugging import BreakpointHook
 from perdure.worker.deployment import default_behavior_of, options_of
 from perdure.worker.interceptor import Interceptor, WorkflowInterceptors
 from perdure.worker.places import places_of
@@ -91,6 +92,7 @@ class RunningWorker:
         self._local_slots = places.local_activity
         self._nexus_slots = places.nexus
         self._watch = None if config["debug_mode"] else DeadlockWatch(DEADLOCK_SECONDS)
+        self._breakpoints = BreakpointHook() if config["debug_mode"] else None
         self._activity_worker = self._make_activity_worker(activities)
         self._workflow_worker = self._make_workflow_worker(workflows, activities)
         self._workflow_pollers: Pollers[PollWorkflowTaskQueueResponse] | None = None
@@ -115,6 +117,8 @@ class RunningWorker:
             await self._activity_worker.open()
         if self._workflow_worker is not None:
             self._workflow_worker.limits = limits
+            if self._breakpoints is not None:
+                self._breakpoints.install()
             self._start_workflow_polls(self._workflow_worker)
         if self._activity_worker is not None and not self._config["no_remote_activities"]:
             self._start_activity_polls(self._activity_worker)
@@ -181,6 +185,8 @@ class RunningWorker:
         await asyncio.gather(*finishing)
         if self._watch is not None and self._workflow_worker is not None:
             self._watch.stop()
+        if self._breakpoints is not None:
+            self._breakpoints.remove()
 
     def _pollers(self) -> list[_AnyPollers]:
         kinds = (self._workflow_pollers, self._activity_pollers, self._nexus_pollers)
@@ -283,6 +289,7 @@ class RunningWorker:
                 interceptor_classes=interceptor_classes,
                 extern_functions=extern_functions,
                 guard=config["workflow_runner"].guarded,
+                debugging=config["debug_mode"],
             ),
             data_converter=converter,
             runs_kept_max=config["max_cached_workflows"],

@@ -32,6 +32,7 @@ from perdure.worker.runners import (
     SandboxedWorkflowRunner,
     UnsandboxedWorkflowRunner,
     WorkflowRunner,
+    check_runner,
 )
 from perdure.worker.running import RunningWorker
 from perdure.worker.shared_state import SharedStateManager
@@ -125,10 +126,15 @@ class Worker:
         self._plugins = plugins_of(client.config(active_config=True)["plugins"], plugins)
         self._config = config = _configured(self._initial_config, self._plugins)
         check(config)
+        check_runner(config["workflow_runner"])
+        if not config["client"].service_client.is_of_this_process:
+            raise AssertionError("Cannot create worker across forks")
         warn(config)
         if config["debug_mode"]:
             warn_of_findings(config["workflows"])
         self._workflows = WorkflowDefinitions(config["workflows"], config["deployment_config"])
+        for definition in self._workflows.all():
+            config["workflow_runner"].prepare_workflow(definition)
         self._activities = ActivityDefinitions(config["activities"], config["activity_executor"])
         self._interceptors = interceptors_of(
             config["client"].config(active_config=True)["interceptors"], config["interceptors"]
@@ -193,6 +199,8 @@ class Worker:
         """
         if self._started:
             raise RuntimeError("Already started")
+        if not self._config["client"].service_client.is_of_this_process:
+            raise AssertionError("Cannot use worker across forks")
         self._started = True
         run: Callable[[Worker], Awaitable[None]] = Worker._run_once
         for plugin in reversed(self._plugins):

@@ -29,6 +29,11 @@ class WorkflowDefinitions:
             else:
                 self._dynamic = definition
 
+    def all(self) -> list[WorkflowDefinition]:
+        """Every definition, the dynamic one last."""
+        dynamic = [] if self._dynamic is None else [self._dynamic]
+        return [*self._by_name.values(), *dynamic]
+
     def find(self, workflow_type: str) -> WorkflowDefinition | None:
         """What serves a type."""
         return self._by_name.get(workflow_type, self._dynamic)

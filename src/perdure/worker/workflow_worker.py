@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
@@ -50,6 +51,7 @@ from perdure.worker.cache import CachedRun, RunCache
 from perdure.worker.deadlock import DeadlockError, DeadlockWatch
 from perdure.worker.limits import PayloadsTooLargeError, check_payloads, is_too_large
 from perdure.worker.local_activities import LocalActivities, LocalRunner, RunLocals
+from perdure.worker.long_tasks import LONG_TASK_SECONDS, log_long_task
 from perdure.worker.payloads import RunPayloads
 from perdure.worker.port import PayloadLimits, TaskSource
 from perdure.worker.slots import TaskSlots
@@ -150,7 +152,11 @@ class WorkflowWorker:
             async with run.lock:
                 while task is not None:
                     history_bytes = _history_bytes(task)
-                    task = await self._answer(run, task)
+                    begun = time.monotonic()
+                    answered, task = task, await self._answer(run, task)
+                    seconds = time.monotonic() - begun
+                    if seconds > LONG_TASK_SECONDS:
+                        log_long_task(answered, seconds, history_bytes)
         except RPCError as error:
             run.evict()
             level = logging.DEBUG if error.status in _STALE else logging.WARNING
