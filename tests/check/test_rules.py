@@ -20,10 +20,14 @@ BROKEN = [
     ("PD101", "import time", "time.strftime('%Y')", "time.strftime"),
     ("PD101", "import time", "call(clock=time.time)", "time.time"),
     ("PD101", "", "import time\ntime.time()", "time.time"),
+    ("PD101", "import pendulum", "pendulum.now()", "pendulum.now"),
+    ("PD101", "import pandas as pd", "pd.Timestamp.now()", "pandas.Timestamp.now"),
     ("PD102", "import time", "time.sleep(1)", "use workflow.sleep()"),
     ("PD201", "import random", "random.choice(given)", "use workflow.random().choice()"),
     ("PD201", "import uuid", "str(uuid.uuid4())", "use workflow.uuid4()"),
     ("PD201", "import random", "random.Random().random()", "random.Random()"),
+    ("PD201", "import numpy as np", "np.random.default_rng()", "numpy.random.default_rng()"),
+    ("PD201", "import numpy as np", "np.random.rand(3)", "numpy.random.rand"),
     ("PD201", "import secrets", "secrets.token_hex(3)", "secrets.token_hex"),
     ("PD201", "import os", "os.urandom(4)", "os.urandom"),
     ("PD202", "", "hash(given)", "hash is another number"),
@@ -34,6 +38,12 @@ BROKEN = [
     ("PD302", "import requests", "requests.get(given)", "requests.get talks to the network"),
     ("PD302", "import urllib.request", "urllib.request.urlopen(given)", "urllib.request.urlopen"),
     ("PD302", "import asyncio", "await asyncio.open_connection('a', 1)", "open_connection"),
+    (
+        "PD302",
+        "from perdure.client import Client",
+        "await Client.connect(given)",
+        "use workflow.get_external_workflow_handle(), or an activity",
+    ),
     ("PD303", "import sqlite3", "sqlite3.connect('a')", "sqlite3.connect"),
     ("PD304", "", "input()", "a signal or an update"),
     ("PD305", "import os", "os.environ['HOME']", "os.environ"),
@@ -59,6 +69,7 @@ BROKEN = [
     ("PD701", "CACHE = {}", "CACHE[given] = 1", "assigning to CACHE[given]"),
     ("PD701", "SEEN = []", "SEEN.append(given)", "changing SEEN"),
     ("PD701", "class Config: pass", "Config.debug = True", "assigning to Config.debug"),
+    ("PD701", "", "type(self).debug = True", "assigning to type(self).debug"),
     ("PD701", "import json", "json.loads = given", "assigning to json.loads"),
     ("PD701", "import itertools\nIDS = itertools.count()", "next(IDS)", "taking from IDS"),
     ("PD801", "@activity.defn\ndef act(): pass", "act()", "workflow.execute_activity()"),
@@ -100,12 +111,60 @@ GOOD = [
     ("", "self.seen = []\nself.seen.append(1)\nself.config.debug = 1"),
     ("@activity.defn\ndef act(): pass", "await workflow.execute_activity(act, given)"),
     ("from pathlib import Path", "Path('a') / 'b'\nPath('a').name"),
+    ("import numpy as np", "np.random.default_rng(3)\nnp.random.Generator(np.random.PCG64(3))"),
+    ("", "try:\n    pass\nexcept ValueError as id:\n    return id"),
+    ("", "match given:\n    case {'id': id, **hash} | [id, *hash]:\n        return id, hash"),
+    ("", "if (hash := given): return hash"),
 ]
 
 
 @pytest.mark.parametrize(("before", "body"), GOOD)
 def test_what_breaks_no_rule_is_left_alone(checked: Checked, before: str, body: str) -> None:
     assert [one.message for one in checked(before, body)] == []
+
+
+def test_arguments_that_are_called_like_builtins_are_arguments(checked: Checked) -> None:
+    before = (
+        "@workflow.defn\nclass Other:\n"
+        "    def __init__(self, input, id):\n"
+        "        self.state = input.state\n"
+        "        self.id = id\n"
+        "        hash = input.hash\n"
+        "        self.hash = hash\n"
+        "    async def run(self, input, id):\n"
+        "        self.state.nodes['a'] = self.state.closed = self.id.x = 1\n"
+        "        return self.id, self.hash\n"
+    )
+    assert [one.message for one in checked(before, "pass")] == []
+
+
+def test_attributes_are_what_the_arguments_are_that_they_were_made_of(checked: Checked) -> None:
+    before = (
+        "from pathlib import Path\n"
+        "@workflow.defn\nclass Other:\n"
+        "    def __init__(self, path: Path, names: set[str]):\n"
+        "        self.path, self.given = path, names\n"
+        "        self.path = path\n"
+        "        self.names = names\n"
+        "    async def run(self):\n"
+        "        self.path.exists()\n"
+        "        for one in self.names: pass\n"
+    )
+    assert [one.rule.code for one in checked(before, "pass")] == ["PD301", "PD501"]
+
+
+def test_what_a_block_is_entered_and_left_by_is_read(checked: Checked) -> None:
+    found = checked(
+        "from shop import Timed",
+        "async with Timed() as timed:\n    pass",
+        {
+            "shop.py": "import random, time\n"
+            "class Timed:\n"
+            "    async def __aenter__(self):\n        time.time()\n"
+            "    async def __aexit__(self, *raised):\n        random.random()\n"
+        },
+    )
+    assert [one.rule.code for one in found] == ["PD101", "PD201"]
 
 
 def test_calls_are_followed_into_the_projects_modules(checked: Checked) -> None:
@@ -196,13 +255,25 @@ def test_a_finding_is_suppressed_with_a_reason_only(
     assert sorted(one.rule.code for one in checked("", body)) == codes
 
 
+def test_what_is_nested_too_deeply_is_told(checked: Checked, tmp_path: Path) -> None:
+    [found] = checked("", f"return {'+'.join(['given'] * 900)}")
+    assert (found.rule.code, found.line) == ("PD000", 5)
+    assert found.message == "what is nested too deeply cannot be read as Python (in Works.run)"
+    Path(tmp_path, "flows.py").write_text(f"x = {'+'.join(['1'] * 9000)}\n")
+    [found] = check([tmp_path])
+    assert (found.rule.code, found.line) == ("PD000", 1)
+
+
 def test_a_file_that_is_no_python_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("def (")
     (tmp_path / "b.py").write_bytes(b"x = '\xff'")
+    (tmp_path / "c.py").write_bytes(b"x = '\x00'")
+    (tmp_path / "directory.py").mkdir()
     found = check([tmp_path])
     assert [(one.path.name, one.rule.code) for one in found] == [
         ("a.py", "PD000"),
         ("b.py", "PD000"),
+        ("c.py", "PD000"),
     ]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from perdure._check.finding import Finding
 from perdure._check.project import (
     FUNCTIONS,
+    TOO_DEEP,
     Module,
     Project,
     python_files,
@@ -88,7 +89,11 @@ class _Checker:
             self.add(Finding(found.module.path, line, column, rule, subject, instead, via))
 
         reader = Reader(self._values, report)
-        reader.read(found)
+        try:
+            reader.read(found)
+        except RecursionError:
+            line = 1 if found.node is None else found.node.lineno
+            self.add(Finding(found.module.path, line, 1, SYNTAX, TOO_DEEP, "", via))
         for called in reader.calls:
             name = dotted_of(called).removeprefix(f"{called.module.name}.")
             todo.append((called, via if name == via[-1] else (*via, name)))

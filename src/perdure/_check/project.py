@@ -15,6 +15,9 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 SKIPPED = frozenset({"__pycache__", "node_modules", "build", "dist", "site-packages"})
 """Directories that hold no code of the project, besides those that begin with a dot."""
 
+TOO_DEEP = "what is nested too deeply"
+"""Told of code that neither Python nor we can read within its stack."""
+
 SDKS = frozenset({"perdure", "temporalio"})
 """What workflow code may call, however it is made."""
 
@@ -51,7 +54,7 @@ class Project:
             with tokenize.open(path) as file:
                 text = file.read()
             name = module_name(path)
-            module = Module(path, name, text.splitlines(), ast.parse(text, str(path)))
+            module = Module(path, name, text.splitlines(), _parse(text, path))
             self._by_path[path] = module
             is_package = path.name == "__init__.py"
             _bind(module, name if is_package else name.rpartition(".")[0])
@@ -86,6 +89,16 @@ class Project:
         return None
 
 
+def _parse(text: str, path: Path) -> ast.Module:
+    """Raises SyntaxError."""
+    try:
+        return ast.parse(text, str(path))
+    except RecursionError:
+        raise SyntaxError(TOO_DEEP) from None
+    except ValueError as error:  # a null byte
+        raise SyntaxError(str(error)) from None
+
+
 def python_files(paths: Sequence[Path]) -> Iterator[Path]:
     """The files, and those in the directories."""
     for path in paths:
@@ -94,7 +107,8 @@ def python_files(paths: Sequence[Path]) -> Iterator[Path]:
             continue
         for found in sorted(path.rglob("*.py")):
             within = found.relative_to(path).parts[:-1]
-            if not any(part in SKIPPED or part.startswith(".") for part in within):
+            is_left_out = any(part in SKIPPED or part.startswith(".") for part in within)
+            if not is_left_out and found.is_file():
                 yield found
 
 

@@ -58,25 +58,20 @@ class Reader:
                         self._expression(keyword.value, scope)
 
     def _function(self, node: Function | ast.Lambda, scope: Scope, *, is_method: bool) -> None:
-        arguments = node.args
-        every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-        for one in filter(None, (*every, arguments.vararg, arguments.kwarg)):
-            annotation = one.annotation
-            scope.locals[one.arg] = (
-                None if annotation is None else self._values.of_annotation(annotation, scope)
-            )
-        if is_method and scope.owner is not None and every and not isinstance(node, ast.Lambda):
-            scope.locals[every[0].arg] = self._first_argument(node, scope)
+        self._values.bind_arguments(node.args, scope)
+        first = next(iter([*node.args.posonlyargs, *node.args.args]), None)
+        if is_method and first is not None and isinstance(node, FUNCTIONS):
+            scope.locals[first.arg] = self._first_argument(node, first, scope)
         if isinstance(node, ast.Lambda):
             self._expression(node.body, scope)
         else:
             self._body(node.body, scope)
 
-    def _first_argument(self, node: Function, scope: Scope) -> Value | None:
+    def _first_argument(self, node: Function, first: ast.arg, scope: Scope) -> Value | None:
         assert scope.owner is not None
         marks = {one.id for one in node.decorator_list if isinstance(one, ast.Name)}
         if "staticmethod" in marks:
-            return scope.locals[node.args.args[0].arg]
+            return scope.locals[first.arg]
         name = f"{scope.module.name}.{scope.owner.name}"
         return Value("name" if "classmethod" in marks else "object", name)
 
@@ -120,9 +115,20 @@ class Reader:
             if value is not None and value.name.endswith("unsafe.sandbox_unrestricted"):
                 return
             self._expression(item.context_expr, scope)
+            self._entered(item.context_expr, scope)
             if item.optional_vars is not None:
                 self._forget(item.optional_vars, scope)
         self._body(node.body, scope)
+
+    def _entered(self, node: ast.expr, scope: Scope) -> None:
+        value = self._values.of(node, scope)
+        manager = None if value is None else self._values.definition(value.name)
+        if manager is None or not isinstance(manager.node, ast.ClassDef):
+            return
+        for name in ("__enter__", "__aenter__", "__exit__", "__aexit__"):
+            method = self._values.method(manager, name)
+            if method is not None:
+                self.calls.append(method)
 
     def _assignment(self, node: ast.Assign | ast.AnnAssign | ast.AugAssign, scope: Scope) -> None:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -158,7 +164,12 @@ class Reader:
                 self._expression(child, scope)
             elif isinstance(child, ast.ExceptHandler):
                 # Which errors it catches calls nothing.
+                if child.name is not None:
+                    scope.locals[child.name] = None
                 self._body(child.body, scope)
+            elif isinstance(child, ast.match_case):
+                scope.locals.update(dict.fromkeys(_captured_names(child.pattern)))
+                self._children(child, scope)
             else:
                 self._children(child, scope)
 
@@ -174,6 +185,9 @@ class Reader:
                 self._function(node, scope.nested(), is_method=False)
             case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
                 self._comprehension(node, scope.nested())
+            case ast.NamedExpr():
+                self._expression(node.value, scope)
+                scope.locals[node.target.id] = self._values.of(node.value, scope)
             case ast.Starred():
                 self._iterated(node.value, scope)
                 self._expression(node.value, scope)
@@ -218,7 +232,7 @@ class Reader:
 
     def _special(self, node: ast.Call, name: str, scope: Scope) -> None:
         function = node.func
-        if name in rules.UNSEEDED and not node.args:
+        if name in rules.UNSEEDED and not (node.args or node.keywords):
             self._report(node, *_told(rules.UNSEEDED[name], f"{name}()"))
         self._shared.called(node, name, scope)
         if isinstance(function, ast.Attribute):
@@ -269,6 +283,15 @@ class Reader:
 
 def _called(node: ast.expr) -> ast.expr:
     return node.func if isinstance(node, ast.Call) else node
+
+
+def _captured_names(pattern: ast.pattern) -> Iterator[str]:
+    for node in ast.walk(pattern):
+        match node:
+            case ast.MatchAs(name=str() as name) | ast.MatchStar(name=str() as name):
+                yield name
+            case ast.MatchMapping(rest=str() as name):
+                yield name
 
 
 def _entry(value: Value, *, called: bool) -> Entry | None:

@@ -68,6 +68,9 @@ Entry = tuple[Rule, str]
 """What is broken, and what to use instead."""
 
 
+_CLIENT: Entry = (NETWORK, "workflow.get_external_workflow_handle(), or an activity")
+
+
 def _each(module: str, names: str, rule: Rule, instead: str) -> dict[str, Entry]:
     return {f"{module}.{name}": (rule, instead) for name in names.split()}
 
@@ -79,6 +82,10 @@ EXACT: dict[str, Entry] = {
     **_each("datetime.datetime", "now utcnow today", CLOCK, _NOW),
     "datetime.date.today": (CLOCK, f"{_NOW}.date()"),
     **_each("time", "localtime gmtime ctime strftime", CLOCK, f"{_NOW}, or give a time"),
+    **_each("pendulum", "now today tomorrow yesterday", CLOCK, _NOW),
+    **_each("arrow", "now utcnow", CLOCK, _NOW),
+    **_each("pandas.Timestamp", "now utcnow today", CLOCK, _NOW),
+    **_each("django.utils.timezone", "now", CLOCK, _NOW),
     "uuid.uuid4": (RANDOM, "workflow.uuid4()"),
     "uuid.uuid1": (RANDOM, "workflow.uuid4()"),
     "os.urandom": (RANDOM, f"{_DRAW}.randbytes()"),
@@ -102,6 +109,11 @@ EXACT: dict[str, Entry] = {
             "lognormvariate",
             "expovariate",
             "betavariate",
+            "gammavariate",
+            "paretovariate",
+            "vonmisesvariate",
+            "weibullvariate",
+            "binomialvariate",
             "seed",
         ]
     },
@@ -152,6 +164,8 @@ EXACT: dict[str, Entry] = {
         _ACT,
     ),
     **_each("asyncio", "create_subprocess_exec create_subprocess_shell", PROCESS, _ACT),
+    **{f"{sdk}.client.Client.connect": _CLIENT for sdk in ("perdure", "temporalio")},
+    "perdure.embedded": _CLIENT,
     "sys.exit": (PROCESS, "raise ApplicationError, or return"),
     **_each("platform", "node uname platform system machine", ENVIRONMENT, "an argument"),
     "socket.gethostname": (ENVIRONMENT, "an argument of the workflow"),
@@ -187,6 +201,15 @@ PACKAGES: dict[str, Entry] = {
             "botocore",
             "paramiko",
             "grpc",
+            "kafka",
+            "aiokafka",
+            "confluent_kafka",
+            "pika",
+            "aio_pika",
+            "nats",
+            "azure",
+            "google.cloud",
+            "slack_sdk",
             "stripe",
             "openai",
             "anthropic",
@@ -205,6 +228,11 @@ PACKAGES: dict[str, Entry] = {
             "pymongo",
             "motor",
             "redis",
+            "pyodbc",
+            "oracledb",
+            "mysql.connector",
+            "duckdb",
+            "elasticsearch",
             "sqlalchemy.create_engine",
             "sqlalchemy.ext.asyncio.create_async_engine",
         ),
@@ -216,6 +244,7 @@ PACKAGES: dict[str, Entry] = {
 
 HARMLESS = frozenset(
     {
+        "numpy.random.Generator",
         "shutil.Error",
         "socket.timeout",
         "http.client.HTTPException",
@@ -265,7 +294,18 @@ ANY_METHOD: dict[str, Entry] = {
 }
 """Methods that are called the same nowhere else."""
 
-UNSEEDED = {"random.Random": (RANDOM, _DRAW)}
+UNSEEDED = dict.fromkeys(
+    [
+        "random.Random",
+        "numpy.random.default_rng",
+        "numpy.random.RandomState",
+        "numpy.random.SeedSequence",
+        "numpy.random.PCG64",
+        "numpy.random.MT19937",
+        "numpy.random.Philox",
+    ],
+    (RANDOM, _DRAW),
+)
 """Random unless they are given a seed."""
 
 TIME_OPTIONAL = {"time.localtime": 1, "time.gmtime": 1, "time.ctime": 1, "time.strftime": 2}
@@ -275,7 +315,7 @@ TIME_OPTIONAL = {"time.localtime": 1, "time.gmtime": 1, "time.ctime": 1, "time.s
 def entry_of(name: str, *, called: bool) -> Entry | None:
     """The rule that a dotted name breaks when it is used in workflow code."""
     found = EXACT.get(name)
-    if found is not None or not called or name in HARMLESS:
+    if found is not None or not called or name in HARMLESS or name in UNSEEDED:
         return found
     parts = name.split(".")
     for length in range(len(parts), 0, -1):

@@ -93,7 +93,7 @@ class Shared:
             value = self._values.of(node, scope)
             is_name = value is not None and value.kind == "name"
             return is_name or ast.unparse(node) == "self.__class__"
-        return False
+        return isinstance(node, ast.Call) and ast.unparse(node) == "type(self)"
 
     def _is_counter(self, node: ast.expr, scope: Scope) -> bool:
         value = self._first_value(node, scope)

@@ -277,8 +277,16 @@ class Values:
 
     def _attributes_of(self, module: Module, node: ast.ClassDef) -> dict[str, Value | None]:
         found: dict[str, Value | None] = {}
-        scope = Scope(module, node)
-        for statement in ast.walk(node):
+        for part in node.body:
+            scope = Scope(module, node)
+            if isinstance(part, FUNCTIONS):
+                scope.locals.update(dict.fromkeys(_assigned_names(part)))
+                self.bind_arguments(part.args, scope)
+            self._add_attributes(found, part, scope)
+        return found
+
+    def _add_attributes(self, found: dict[str, Value | None], part: ast.stmt, scope: Scope) -> None:
+        for statement in ast.walk(part):
             name, value = "", None
             if isinstance(statement, ast.AnnAssign):
                 name = _attribute_name(statement.target)
@@ -288,7 +296,15 @@ class Values:
                 value = self.of(statement.value, scope)
             if name and found.get(name) is None:
                 found[name] = value
-        return found
+
+    def bind_arguments(self, arguments: ast.arguments, scope: Scope) -> None:
+        """In its scope, a function's arguments are what their annotations say."""
+        every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+        for one in filter(None, (*every, arguments.vararg, arguments.kwarg)):
+            annotation = one.annotation
+            scope.locals[one.arg] = (
+                None if annotation is None else self.of_annotation(annotation, scope)
+            )
 
 
 def dotted_of(found: Definition) -> str:
@@ -305,6 +321,14 @@ def _attribute_name(target: ast.expr) -> str:
         case ast.Name(id=name):
             return name
     return ""
+
+
+def _assigned_names(function: Function) -> set[str]:
+    return {
+        node.id
+        for node in ast.walk(function)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
 
 
 def _is_number(node: ast.expr) -> bool:
