@@ -12,10 +12,11 @@ import os
 import random
 import socket
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import IntEnum
+from functools import cached_property
 from typing import Any, Protocol, TypeVar, cast
 
 from google.protobuf import message_factory
@@ -30,24 +31,46 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.api.workflowservice.v1 import service_pb2 as workflow_service_pb2
 
 from perdure import __version__
+from perdure._large_requests import LargeRequests
 from perdure.exceptions import PerdureError
 from perdure.runtime import Runtime
-from perdure.transport.connection_options import KeepAliveConfig, TLSConfig
+from perdure.transport.connection_options import (
+    DnsLoadBalancingConfig,
+    GrpcCompression,
+    HttpConnectProxyConfig,
+    KeepAliveConfig,
+    TLSConfig,
+)
 from perdure.transport.port import CallFailed, Code, Transport
 
 __all__ = [
+    "CloudService",
     "ConnectConfig",
+    "DnsLoadBalancingConfig",
+    "GrpcCompression",
+    "HealthService",
+    "HttpConnectProxyConfig",
     "KeepAliveConfig",
+    "OperatorService",
+    "PayloadLimitsConfig",
     "RPCError",
     "RPCStatusCode",
     "RetryConfig",
     "ServiceClient",
+    "ServiceRequest",
+    "ServiceResponse",
     "TLSConfig",
+    "TestService",
+    "WorkflowService",
 ]
 
 WORKFLOW_SERVICE = workflow_service_pb2.DESCRIPTOR.services_by_name["WorkflowService"]
 WORKFLOW_METHODS = f"/{WORKFLOW_SERVICE.full_name}/"
 OPERATOR_SERVICE = operator_service_pb2.DESCRIPTOR.services_by_name["OperatorService"]
+
+PAYLOADS_WARN_BYTES = 512 * 1024
+MEMO_WARN_BYTES = 2 * 1024
+"""From which size on the service itself warns of values and memos, unless it is set otherwise."""
 
 CALL_TIMEOUT_SECONDS = 30.0
 """A call that does not wait for anything has been lost after this long."""
@@ -57,7 +80,8 @@ TIMEOUT_SECONDS_MIN = 0.001
 """A timeout that is over is still one, and not none."""
 
 Metadata = Mapping[str, str | bytes]
-_Response = TypeVar("_Response", bound=Message)
+ServiceRequest = TypeVar("ServiceRequest", bound=Message)
+ServiceResponse = TypeVar("ServiceResponse", bound=Message)
 
 
 class RPCStatusCode(IntEnum):
@@ -171,6 +195,17 @@ _TOO_LARGE = "message larger than max"
 """A RESOURCE_EXHAUSTED with these words will never pass."""
 
 
+@dataclass(frozen=True)
+class PayloadLimitsConfig:
+    """From which size on, in bytes, a warning is logged of values that are sent; 0: never.
+
+    `payloads_warn_size` is of the values of one field, `memo_warn_size` of a memo.
+    """
+
+    payloads_warn_size: int = PAYLOADS_WARN_BYTES
+    memo_warn_size: int = MEMO_WARN_BYTES
+
+
 @dataclass
 class ConnectConfig:
     """Where the service is and how to speak to it."""
@@ -187,6 +222,10 @@ class ConnectConfig:
     connect_timeout: timedelta | None = None
     runtime: Runtime | None = None
     """Where metrics go; None: the default one."""
+    http_connect_proxy_config: HttpConnectProxyConfig | None = None
+    dns_load_balancing_config: DnsLoadBalancingConfig | None = None
+    grpc_compression: GrpcCompression = GrpcCompression.GZIP
+    payload_limits: PayloadLimitsConfig = field(default_factory=PayloadLimitsConfig)
 
     def __post_init__(self) -> None:
         self.identity = self.identity or f"{os.getpid()}@{socket.gethostname()}"
@@ -210,15 +249,18 @@ class ServiceClient:
         self.config = config
         self.transport = transport
         self._process_id = os.getpid()
-        self.workflow_service = RPCs(self, WORKFLOW_SERVICE)
-        self.operator_service = RPCs(self, OPERATOR_SERVICE)
-        self._test_service: RPCs | None = None
+        self.workflow_service = WorkflowService(self)
+        self.operator_service = OperatorService(self)
         self.eager_workflow_slots: dict[
             tuple[str, str], Callable[[], EagerWorkflowSlot | None]
         ] = {}
         """By namespace and task queue: the workers of this connection that take eager starts."""
         assert config.runtime is not None
         self._metrics = config.runtime._request_metrics
+        self._large_requests = LargeRequests(
+            payloads_warn_bytes=config.payload_limits.payloads_warn_size,
+            memo_warn_bytes=config.payload_limits.memo_warn_size,
+        )
         self._headers: dict[str, str | bytes] = {}
         self._headers_by_namespace: dict[str, dict[str, str | bytes]] = {}
         self.update_rpc_metadata(config.rpc_metadata)
@@ -228,16 +270,37 @@ class ServiceClient:
         """Whether it was made here: sockets and locks do not survive a fork."""
         return self._process_id == os.getpid()
 
-    @property
-    def test_service(self) -> RPCs:
+    @cached_property
+    def test_service(self) -> TestService:
         """The RPCs by which tests have time skipped, where the service serves them."""
-        if self._test_service is None:
-            # Few programs need it.
-            from temporalio.api.testservice.v1 import service_pb2 as test_service_pb2
+        return TestService(self)
 
-            service = test_service_pb2.DESCRIPTOR.services_by_name["TestService"]
-            self._test_service = RPCs(self, service)
-        return self._test_service
+    @cached_property
+    def cloud_service(self) -> CloudService:
+        """The RPCs by which Temporal Cloud is managed, where the service is that."""
+        return CloudService(self)
+
+    @cached_property
+    def health_service(self) -> HealthService:
+        """The RPCs by which any gRPC server says whether it is well."""
+        return HealthService(self)
+
+    async def check_health(
+        self,
+        *,
+        service: str = WORKFLOW_SERVICE.full_name,
+        retry: bool = False,
+        metadata: Metadata | None = None,
+        timeout: timedelta | None = None,
+    ) -> bool:
+        """Whether a service of the server is up. Raises RPCError when the server does not answer,
+        and when it does not know the service."""
+        from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+        response = await self.health_service.check(
+            HealthCheckRequest(service=service), retry=retry, metadata=metadata, timeout=timeout
+        )
+        return bool(response.status == HealthCheckResponse.SERVING)
 
     @staticmethod
     async def connect(config: ConnectConfig) -> ServiceClient:
@@ -247,15 +310,20 @@ class ServiceClient:
         Raises RuntimeError when it cannot be reached.
         """
         # A program whose engine is its own needs no gRPC, which takes long to import.
-        from perdure.transport.grpc_client import GrpcTransport
+        from perdure.transport.grpc_client import ChannelOptions, GrpcTransport
         from perdure.transport.grpc_session import GrpcSessionTransport
         from perdure.transport.per_loop import PerLoopTransport
 
-        tls = config.api_key is not None if config.tls is None else config.tls
+        options = ChannelOptions(
+            tls=config.api_key is not None if config.tls is None else config.tls,
+            keep_alive=config.keep_alive_config,
+            proxy=config.http_connect_proxy_config,
+            load_balancing=config.dns_load_balancing_config,
+            compression=config.grpc_compression,
+            connect_timeout=config.connect_timeout,
+        )
         transport = PerLoopTransport(
-            lambda: GrpcSessionTransport(
-                GrpcTransport(config.target_host, tls=tls, keep_alive=config.keep_alive_config)
-            )
+            lambda: GrpcSessionTransport(GrpcTransport(config.target_host, options))
         )
         client = ServiceClient(config, transport)
         if config.lazy:
@@ -286,14 +354,14 @@ class ServiceClient:
         self,
         rpc: str,
         request: Message,
-        response_type: type[_Response],
+        response_type: type[ServiceResponse],
         *,
         retry: bool = True,
         namespace: str = "",
         metadata: Metadata | None = None,
         timeout: timedelta | None = None,
         long_poll: bool = False,
-    ) -> Coroutine[Any, Any, _Response]:
+    ) -> Coroutine[Any, Any, ServiceResponse]:
         """The answer of an RPC of the workflow service. Raises RPCError.
 
         Without a timeout of its own, a long poll that ended without an answer is begun anew for
@@ -301,7 +369,7 @@ class ServiceClient:
         """
         replaced = self.workflow_service.replacement_of(rpc)
         if replaced is not None:
-            answer: Coroutine[Any, Any, _Response] = replaced(
+            answer: Coroutine[Any, Any, ServiceResponse] = replaced(
                 request, retry=retry, metadata=metadata or {}, timeout=timeout
             )
             return answer
@@ -320,18 +388,21 @@ class ServiceClient:
         self,
         method: str,
         request: Message,
-        response_type: type[_Response],
+        response_type: type[ServiceResponse],
         *,
         retry: bool,
         metadata: Metadata | None,
         timeout: timedelta | None,
         namespace: str = "",
         long_poll: bool = False,
-    ) -> _Response:
+    ) -> ServiceResponse:
         """`call` for a method by its full name."""
         # The port speaks of text; gRPC also carries bytes, under names that end in -bin.
         headers = cast(Mapping[str, str], self._headers_of(namespace, metadata))
         encoded = request.SerializeToString()
+        large = self._large_requests
+        if large.bytes_min is not None and len(encoded) > large.bytes_min:
+            large.look_at(method, request, len(encoded))
         seconds = _seconds(timeout, long_poll)
         attempts = None
         started = begun = time.monotonic()
@@ -409,6 +480,9 @@ class RPCs:
         replacement: Callable[..., Any] | None = attributes.get(_snake(rpc))
         return None if hasattr(replacement, "_rpc") else replacement
 
+    def __dir__(self) -> Iterable[str]:
+        return self._methods
+
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         method = self._methods.get(name)
         if method is None:
@@ -433,6 +507,50 @@ class RPCs:
 
         call._rpc = method.name  # type: ignore[attr-defined]
         return call
+
+
+class WorkflowService(RPCs):
+    """The RPCs of workflows."""
+
+    def __init__(self, client: ServiceClient) -> None:
+        super().__init__(client, WORKFLOW_SERVICE)
+
+
+class OperatorService(RPCs):
+    """The RPCs of who operates a service."""
+
+    def __init__(self, client: ServiceClient) -> None:
+        super().__init__(client, OPERATOR_SERVICE)
+
+
+class CloudService(RPCs):
+    """The RPCs of Temporal Cloud."""
+
+    def __init__(self, client: ServiceClient) -> None:
+        # Few programs need it, and it is large.
+        from temporalio.api.cloud.cloudservice.v1 import service_pb2
+
+        super().__init__(client, service_pb2.DESCRIPTOR.services_by_name["CloudService"])
+
+
+class TestService(RPCs):
+    """The RPCs of servers for tests."""
+
+    __test__ = False
+
+    def __init__(self, client: ServiceClient) -> None:
+        from temporalio.api.testservice.v1 import service_pb2
+
+        super().__init__(client, service_pb2.DESCRIPTOR.services_by_name["TestService"])
+
+
+class HealthService(RPCs):
+    """The RPCs of a server's health. Watching it is not offered."""
+
+    def __init__(self, client: ServiceClient) -> None:
+        from grpc_health.v1 import health_pb2
+
+        super().__init__(client, health_pb2.DESCRIPTOR.services_by_name["Health"])
 
 
 class _Attempts:

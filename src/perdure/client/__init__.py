@@ -32,7 +32,8 @@ from perdure.client.activity_options import (
     ActivityOptionsUpdate,
 )
 from perdure.client.async_activity import AsyncActivityHandle, AsyncActivityIDReference
-from perdure.client.client import Client, ClientConfig
+from perdure.client.client import Client, ClientConfig, ClientConnectConfig
+from perdure.client.cloud import CloudOperationsClient
 from perdure.client.errors import (
     ActivityFailureError,
     AsyncActivityCancelledError,
@@ -145,18 +146,27 @@ from perdure.client.status import (
 )
 from perdure.client.updates import WorkflowUpdateHandle
 from perdure.client.with_start import WithStartWorkflowOperation
+from perdure.common import HeaderCodecBehavior
 from perdure.common.activity_cancellation import ActivityCancellationDetails
 from perdure.converter import (
     ActivitySerializationContext,
     DataConverter,
     SerializationContext,
+    StorageDriverActivityInfo,
+    StorageDriverSelectContext,
+    StorageDriverStoreContext,
+    StorageDriverWorkflowInfo,
     WithSerializationContext,
     WorkflowSerializationContext,
 )
 from perdure.exceptions import WorkflowAlreadyStartedError
 from perdure.service import (
     ConnectConfig,
+    DnsLoadBalancingConfig,
+    GrpcCompression,
+    HttpConnectProxyConfig,
     KeepAliveConfig,
+    PayloadLimitsConfig,
     RetryConfig,
     RPCError,
     RPCStatusCode,
@@ -188,6 +198,8 @@ __all__ = [
     "CancelWorkflowInput",
     "Client",
     "ClientConfig",
+    "ClientConnectConfig",
+    "CloudOperationsClient",
     "CompleteAsyncActivityInput",
     "ConnectConfig",
     "CountActivitiesInput",
@@ -200,10 +212,14 @@ __all__ = [
     "DescribeNexusOperationInput",
     "DescribeScheduleInput",
     "DescribeWorkflowInput",
+    "DnsLoadBalancingConfig",
     "FailAsyncActivityInput",
     "FetchWorkflowHistoryEventsInput",
     "GetNexusOperationResultInput",
+    "GrpcCompression",
+    "HeaderCodecBehavior",
     "HeartbeatAsyncActivityInput",
+    "HttpConnectProxyConfig",
     "Interceptor",
     "KeepAliveConfig",
     "ListActivitiesInput",
@@ -222,6 +238,7 @@ __all__ = [
     "OutboundInterceptor",
     "PauseActivityInput",
     "PauseScheduleInput",
+    "PayloadLimitsConfig",
     "PendingActivityState",
     "Plugin",
     "QueryWorkflowInput",
@@ -265,6 +282,10 @@ __all__ = [
     "StartWorkflowInput",
     "StartWorkflowUpdateInput",
     "StartWorkflowUpdateWithStartInput",
+    "StorageDriverActivityInfo",
+    "StorageDriverSelectContext",
+    "StorageDriverStoreContext",
+    "StorageDriverWorkflowInfo",
     "TLSConfig",
     "TerminateActivityInput",
     "TerminateNexusOperationInput",

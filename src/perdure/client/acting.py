@@ -18,7 +18,7 @@ from temporalio.api.workflowservice.v1 import (
     TerminateWorkflowExecutionResponse,
 )
 
-from perdure.client.connection import Connection, write, write_headers
+from perdure.client.connection import Connection, write
 from perdure.client.executions import WorkflowExecutionCount, WorkflowExecutionDescription
 from perdure.client.inputs import (
     CancelWorkflowInput,
@@ -77,8 +77,9 @@ async def signal(connection: Connection, asked: SignalWorkflowInput) -> None:
         identity=connection.identity,
         request_id=str(uuid.uuid4()),
     )
-    write_headers(asked.headers, request.header)
-    await write(connection.converter_for(asked.id, run_id=asked.run_id), asked.args, request.input)
+    converter = connection.converter_for(asked.id, run_id=asked.run_id)
+    await connection.write_headers(asked.headers, request.header, converter)
+    await write(converter, asked.args, request.input)
     await connection.call(
         "SignalWorkflowExecution",
         request,

@@ -45,7 +45,7 @@ from perdure.client.activity_inputs import (
     UpdateActivityOptionsInput,
 )
 from perdure.client.activity_options import ActivityExecutionOptions, write_updates
-from perdure.client.connection import Connection, write, write_headers
+from perdure.client.connection import Connection, write
 from perdure.converter import (
     ActivitySerializationContext,
     DataConverter,
@@ -86,7 +86,7 @@ async def start(connection: Connection, asked: StartActivityInput) -> str:
     asked.priority.apply_to_proto(request.priority)
     if asked.search_attributes is not None:
         encode_search_attributes(asked.search_attributes, request.search_attributes)
-    write_headers(asked.headers, request.header)
+    await connection.write_headers(asked.headers, request.header, converter)
     await write(converter, asked.args, request.input)
     if asked.summary is not None:
         summary = (await converter.encode([asked.summary]))[0]

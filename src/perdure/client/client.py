@@ -67,6 +67,7 @@ from perdure.client.status import WorkflowUpdateStage
 from perdure.client.updates import WorkflowUpdateHandle
 from perdure.client.with_start import WithStartWorkflowOperation, use
 from perdure.common import (
+    HeaderCodecBehavior,
     Priority,
     QueryRejectCondition,
     RetryPolicy,
@@ -80,8 +81,12 @@ from perdure.converter import DataConverter
 from perdure.runtime import Runtime
 from perdure.service import (
     ConnectConfig,
+    DnsLoadBalancingConfig,
+    GrpcCompression,
+    HttpConnectProxyConfig,
     KeepAliveConfig,
     Metadata,
+    PayloadLimitsConfig,
     RetryConfig,
     RPCs,
     ServiceClient,
@@ -107,6 +112,32 @@ class ClientConfig(TypedDict):
     interceptors: Sequence[Interceptor]
     default_workflow_query_reject_condition: QueryRejectCondition | None
     plugins: Sequence[Plugin]
+    header_codec_behavior: HeaderCodecBehavior
+
+
+class ClientConnectConfig(TypedDict, total=False):
+    """What `Client.connect(**config)` takes."""
+
+    target_host: str
+    namespace: str
+    api_key: str | None
+    data_converter: DataConverter
+    interceptors: Sequence[Interceptor]
+    default_workflow_query_reject_condition: QueryRejectCondition | None
+    tls: bool | TLSConfig | None
+    retry_config: RetryConfig | None
+    keep_alive_config: KeepAliveConfig | None
+    connect_timeout: timedelta | None
+    rpc_metadata: Metadata
+    identity: str | None
+    lazy: bool
+    runtime: Runtime | None
+    plugins: Sequence[Plugin]
+    http_connect_proxy_config: HttpConnectProxyConfig | None
+    dns_load_balancing_config: DnsLoadBalancingConfig | None
+    grpc_compression: GrpcCompression
+    payload_limits: PayloadLimitsConfig
+    header_codec_behavior: HeaderCodecBehavior
 
 
 class Client:
@@ -121,7 +152,10 @@ class Client:
         interceptors: Sequence[Interceptor] = (),
         default_workflow_query_reject_condition: QueryRejectCondition | None = None,
         plugins: Sequence[Plugin] = (),
+        header_codec_behavior: HeaderCodecBehavior = HeaderCodecBehavior.NO_CODEC,
     ) -> None:
+        """`header_codec_behavior` says whose the payloads of headers are: interceptors' alone, or
+        the payload codec's too, of workflows only or of clients and activities as well."""
         self._initial_config = ClientConfig(
             service_client=service_client,
             namespace=namespace,
@@ -129,6 +163,7 @@ class Client:
             interceptors=interceptors,
             default_workflow_query_reject_condition=default_workflow_query_reject_condition,
             plugins=plugins,
+            header_codec_behavior=header_codec_behavior,
         )
         config = self._initial_config.copy()
         for plugin in plugins:
@@ -139,6 +174,7 @@ class Client:
             config["namespace"],
             config["data_converter"],
             config["default_workflow_query_reject_condition"],
+            config["header_codec_behavior"],
         )
         self._connection.outbound = intercepted(self._connection, config["interceptors"])
 
@@ -161,6 +197,11 @@ class Client:
         lazy: bool = False,
         runtime: Runtime | None = None,
         plugins: Sequence[Plugin] = (),
+        http_connect_proxy_config: HttpConnectProxyConfig | None = None,
+        dns_load_balancing_config: DnsLoadBalancingConfig | None = None,
+        grpc_compression: GrpcCompression = GrpcCompression.GZIP,
+        payload_limits: PayloadLimitsConfig = PayloadLimitsConfig(),  # noqa: B008 -- frozen
+        header_codec_behavior: HeaderCodecBehavior = HeaderCodecBehavior.NO_CODEC,
     ) -> Self:
         """A client of the service at `host:port`. Raises RuntimeError when it cannot be reached.
 
@@ -182,6 +223,10 @@ class Client:
                 lazy=lazy,
                 connect_timeout=connect_timeout,
                 runtime=runtime,
+                http_connect_proxy_config=http_connect_proxy_config,
+                dns_load_balancing_config=dns_load_balancing_config,
+                grpc_compression=grpc_compression,
+                payload_limits=payload_limits,
             )
         )
         return cls(
@@ -191,6 +236,7 @@ class Client:
             interceptors=interceptors,
             default_workflow_query_reject_condition=default_workflow_query_reject_condition,
             plugins=plugins,
+            header_codec_behavior=header_codec_behavior,
         )
 
     @classmethod

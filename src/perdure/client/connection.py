@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from temporalio.api.common.v1 import Header, Payload, Payloads
 
 from perdure.client.operation_scope import STARTING, OperationScope
-from perdure.common import QueryRejectCondition
+from perdure.common import HeaderCodecBehavior, QueryRejectCondition
 from perdure.converter import (
     DataConverter,
     StorageDriverWorkflowInfo,
@@ -44,6 +44,7 @@ class Connection:
     namespace: str
     data_converter: DataConverter
     default_workflow_query_reject_condition: QueryRejectCondition | None
+    header_codec_behavior: HeaderCodecBehavior = HeaderCodecBehavior.NO_CODEC
     outbound: OutboundInterceptor = field(init=False, repr=False)
     """What calls of clients and handles go through; at its end, they come back here."""
 
@@ -68,6 +69,18 @@ class Connection:
                 namespace=self.namespace, id=workflow_id, run_id=run_id, type=workflow_type
             )
         )
+
+    async def write_headers(
+        self, headers: Mapping[str, Payload], message: Header, converter: DataConverter
+    ) -> None:
+        """Put the headers of a call into a message, encoded where the client says so; no headers
+        leave the field unset."""
+        codec = converter.payload_codec
+        encodes = self.header_codec_behavior is HeaderCodecBehavior.CODEC
+        for name, payload in headers.items():
+            if encodes and codec is not None:
+                [payload] = await codec.encode([payload])
+            message.fields[name].CopyFrom(payload)
 
     def call(
         self,
@@ -117,9 +130,3 @@ async def write(converter: DataConverter, values: Sequence[Any], payloads: Paylo
     """Encode values into a field of a message; no values leave the field unset."""
     if values:
         payloads.payloads.extend(await converter.encode(values))
-
-
-def write_headers(headers: Mapping[str, Payload], message: Header) -> None:
-    """Put the headers of a call into a message; no headers leave the field unset."""
-    for name, payload in headers.items():
-        message.fields[name].CopyFrom(payload)

@@ -9,7 +9,7 @@ from temporalio.api.enums.v1 import query_pb2
 from temporalio.api.errordetails.v1 import QueryFailedFailure
 from temporalio.api.workflowservice.v1 import QueryWorkflowRequest, QueryWorkflowResponse
 
-from perdure.client.connection import Connection, write, write_headers
+from perdure.client.connection import Connection, write
 from perdure.client.errors import WorkflowQueryFailedError, WorkflowQueryRejectedError
 from perdure.client.inputs import QueryWorkflowInput
 from perdure.client.status import WorkflowExecutionStatus
@@ -26,7 +26,7 @@ async def ask(connection: Connection, query: QueryWorkflowInput) -> Any:
         query_reject_condition=query_pb2.QueryRejectCondition.ValueType(int(condition or 0)),
     )
     request.query.query_type = query.query
-    write_headers(query.headers, request.query.header)
+    await connection.write_headers(query.headers, request.query.header, converter)
     await write(converter, query.args, request.query.query_args)
     try:
         response = await connection.call(

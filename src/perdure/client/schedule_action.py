@@ -116,6 +116,7 @@ class ScheduleActionStartWorkflow(ScheduleAction):
         self.static_summary = static_summary
         self.static_details = static_details
         self.headers = headers
+        self._headers_read: Mapping[str, Payload] | None = None
         self.priority = priority
 
     def _read(self, info: NewWorkflowExecutionInfo) -> None:
@@ -134,7 +135,7 @@ class ScheduleActionStartWorkflow(ScheduleAction):
         metadata = info.user_metadata
         self.static_summary = metadata.summary if metadata.HasField("summary") else None
         self.static_details = metadata.details if metadata.HasField("details") else None
-        self.headers = dict(info.header.fields) or None
+        self.headers = self._headers_read = dict(info.header.fields) or None
         self.priority = Priority.from_proto(info.priority)
 
     async def _to_proto(self, connection: Connection) -> ScheduleActionMessage:
@@ -163,8 +164,12 @@ class ScheduleActionStartWorkflow(ScheduleAction):
             info.user_metadata.summary.CopyFrom(await _encoded(converter, self.static_summary))
         if self.static_details is not None:
             info.user_metadata.details.CopyFrom(await _encoded(converter, self.static_details))
-        for name, header in (self.headers or {}).items():
-            info.header.fields[name].CopyFrom(header)
+        if self.headers is self._headers_read:
+            # They were never decoded.
+            for name, header in (self.headers or {}).items():
+                info.header.fields[name].CopyFrom(header)
+        else:
+            await connection.write_headers(self.headers or {}, info.header, converter)
         self.priority.apply_to_proto(info.priority)
         return message
 

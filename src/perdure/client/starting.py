@@ -18,7 +18,7 @@ from temporalio.api.workflowservice.v1 import (
     StartWorkflowExecutionResponse,
 )
 
-from perdure.client.connection import Connection, write, write_headers
+from perdure.client.connection import Connection, write
 from perdure.client.inputs import StartWorkflowInput, UpdateWithStartStartWorkflowInput
 from perdure.common import (
     Priority,
@@ -133,7 +133,7 @@ async def filled(connection: Connection, start: AnyStart, request: _Request) -> 
         int(start.id_conflict_policy)
     )
     request.cron_schedule = start.cron_schedule
-    write_headers(start.headers, request.header)
+    await connection.write_headers(start.headers, request.header, converter)
     start.priority.apply_to_proto(request.priority)
     await write(converter, start.args, request.input)
     _write_times(start, request)

@@ -17,7 +17,7 @@ from temporalio.api.workflowservice.v1 import (
     UpdateWorkflowExecutionResponse,
 )
 
-from perdure.client.connection import Connection, write, write_headers
+from perdure.client.connection import Connection, write
 from perdure.client.errors import (
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
@@ -146,7 +146,7 @@ async def update_request(
     request.request.meta.update_id = update.update_id or str(uuid.uuid4())
     request.request.meta.identity = connection.identity
     request.request.input.name = update.update
-    write_headers(update.headers, request.request.input.header)
+    await connection.write_headers(update.headers, request.request.input.header, converter)
     await write(converter, update.args, request.request.input.args)
     return request
 

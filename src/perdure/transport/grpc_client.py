@@ -7,13 +7,23 @@ meanwhile is the caller's to try again.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 import grpc.aio
 
-from perdure.transport.connection_options import KeepAliveConfig, TLSConfig
+from perdure.transport.connection_options import (
+    DnsLoadBalancingConfig,
+    GrpcCompression,
+    HttpConnectProxyConfig,
+    KeepAliveConfig,
+    TLSConfig,
+)
 from perdure.transport.port import RESPONSE_BYTES_MAX, CallFailed, Code
 
 STATUS_DETAILS = "grpc-status-details-bin"
@@ -26,19 +36,39 @@ RECONNECT_INTERVAL_MILLIS_MAX = 5000
 """gRPC's own limit is two minutes, far longer than a server takes to restart."""
 
 
+COMPRESSED_BYTES_MIN = 1024
+"""Smaller requests are sent as they are: compressing them costs more than sending them."""
+
+IDENTITY_ONLY = 1
+"""The set of compressions, as bits, that has none in it."""
+
+
+@dataclass(frozen=True)
+class ChannelOptions:
+    """How a channel is made."""
+
+    tls: bool | TLSConfig = False
+    keep_alive: KeepAliveConfig | None = KeepAliveConfig.default
+    proxy: HttpConnectProxyConfig | None = None
+    load_balancing: DnsLoadBalancingConfig | None = None
+    compression: GrpcCompression = GrpcCompression.NONE
+    connect_timeout: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        tls = self.tls
+        if not isinstance(tls, TLSConfig) or tls.verification_server_name is None:
+            return
+        if tls.server_root_ca_cert is None:
+            raise ValueError("verification_server_name requires a server root CA cert")
+
+
 class GrpcTransport:
     """Calls over one channel."""
 
-    def __init__(
-        self,
-        target: str,
-        *,
-        tls: bool | TLSConfig = False,
-        keep_alive: KeepAliveConfig | None = KeepAliveConfig.default,
-    ) -> None:
+    def __init__(self, target: str, options: ChannelOptions | None = None) -> None:
         self._target = target
-        self._tls = TLSConfig() if tls is True else tls or None
-        self._keep_alive = keep_alive
+        self._options = options or ChannelOptions()
+        self._compresses = self._options.compression is GrpcCompression.GZIP
         self._channel: grpc.aio.Channel | None = None
         self._methods: dict[str, Any] = {}
 
@@ -53,11 +83,13 @@ class GrpcTransport:
         call = self._methods.get(method)
         if call is None:
             call = self._methods[method] = self.channel.unary_unary(method, None, None)
+        compressed = self._compresses and len(request) >= COMPRESSED_BYTES_MIN
         try:
             answer: bytes = await call(
                 request,
                 timeout=timeout_seconds,
                 metadata=tuple(metadata.items()) if metadata else None,
+                compression=grpc.Compression.Gzip if compressed else None,
             )
         except grpc.aio.AioRpcError as error:
             raise failure_of(error) from None
@@ -78,28 +110,57 @@ class GrpcTransport:
             await channel.close(None)
 
     def _open(self) -> grpc.aio.Channel:
-        options: list[tuple[str, Any]] = [
-            ("grpc.max_send_message_length", -1),
-            ("grpc.max_receive_message_length", RESPONSE_BYTES_MAX),
-            ("grpc.initial_reconnect_backoff_ms", RECONNECT_INTERVAL_MILLIS),
-            ("grpc.min_reconnect_backoff_ms", CONNECT_TIMEOUT_MILLIS),
-            ("grpc.max_reconnect_backoff_ms", RECONNECT_INTERVAL_MILLIS_MAX),
-            # Retries are the caller's: it knows which calls wait, and how long is long enough.
-            ("grpc.enable_retries", 0),
-        ]
-        if self._keep_alive is not None:
-            options.append(("grpc.keepalive_time_ms", self._keep_alive.interval_millis))
-            options.append(("grpc.keepalive_timeout_ms", self._keep_alive.timeout_millis))
-        if self._tls is None:
+        options = _arguments_of(self._options)
+        tls = TLSConfig() if self._options.tls is True else self._options.tls or None
+        if tls is None:
             return grpc.aio.insecure_channel(self._target, options)
-        if self._tls.domain is not None:
-            options.append(("grpc.ssl_target_name_override", self._tls.domain))
+        checked_name = tls.verification_server_name or tls.domain
+        if checked_name is not None:
+            options.append(("grpc.ssl_target_name_override", checked_name))
         credentials = grpc.ssl_channel_credentials(
-            root_certificates=self._tls.server_root_ca_cert,
-            private_key=self._tls.client_private_key,
-            certificate_chain=self._tls.client_cert,
+            root_certificates=tls.server_root_ca_cert,
+            private_key=tls.client_private_key,
+            certificate_chain=tls.client_cert,
         )
         return grpc.aio.secure_channel(self._target, credentials, options)
+
+
+def _arguments_of(options: ChannelOptions) -> list[tuple[str, Any]]:
+    """What gRPC's library is told of a channel."""
+    arguments: list[tuple[str, Any]] = [
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_receive_message_length", RESPONSE_BYTES_MAX),
+        ("grpc.initial_reconnect_backoff_ms", RECONNECT_INTERVAL_MILLIS),
+        ("grpc.min_reconnect_backoff_ms", _connect_timeout_millis(options)),
+        ("grpc.max_reconnect_backoff_ms", RECONNECT_INTERVAL_MILLIS_MAX),
+        # Retries are the caller's: it knows which calls wait, and how long is long enough.
+        ("grpc.enable_retries", 0),
+    ]
+    if options.keep_alive is not None:
+        arguments.append(("grpc.keepalive_time_ms", options.keep_alive.interval_millis))
+        arguments.append(("grpc.keepalive_timeout_ms", options.keep_alive.timeout_millis))
+    if options.compression is GrpcCompression.NONE:
+        arguments.append(("grpc.compression_enabled_algorithms_bitset", IDENTITY_ONLY))
+    if options.proxy is not None:
+        arguments.append(("grpc.http_proxy", _address_of(options.proxy)))
+    elif options.load_balancing is not None:
+        interval = options.load_balancing.resolution_interval_millis
+        policy = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
+        arguments.append(("grpc.service_config", policy))
+        arguments.append(("grpc.dns_min_time_between_resolutions_ms", interval))
+    return arguments
+
+
+def _connect_timeout_millis(options: ChannelOptions) -> int:
+    limit = options.connect_timeout
+    return CONNECT_TIMEOUT_MILLIS if limit is None else max(1, int(limit.total_seconds() * 1000))
+
+
+def _address_of(proxy: HttpConnectProxyConfig) -> str:
+    if proxy.basic_auth is None:
+        return f"http://{proxy.target_host}"
+    user, password = (quote(part, safe="") for part in proxy.basic_auth)
+    return f"http://{user}:{password}@{proxy.target_host}"
 
 
 def failure_of(error: grpc.aio.AioRpcError) -> CallFailed:

@@ -39,6 +39,7 @@ from perdure.exceptions import (
 from perdure.service import RPCError, RPCStatusCode
 from perdure.worker.activity_attempt import ActivityAttempt, AttemptOptions
 from perdure.worker.activity_definitions import ActivityDefinitions, UnknownActivityError
+from perdure.worker.codec import transform_all
 from perdure.worker.intercepted_activity import run_intercepted
 from perdure.worker.interceptor import ExecuteActivityInput, Interceptor
 from perdure.worker.limits import PayloadsTooLargeError, check_payloads, is_too_large
@@ -75,6 +76,7 @@ class ActivityWorker:
         heartbeat_interval: timedelta,
         heartbeat_interval_max: timedelta,
         interceptors: Sequence[Interceptor] = (),
+        decode_headers: bool = False,
     ) -> None:
         self._source = source
         self._client = client
@@ -89,6 +91,7 @@ class ActivityWorker:
             worker_shutdown=self._worker_shutdown,
         )
         self._interceptors = interceptors
+        self._decode_headers = decode_headers
         self._slots = slots
         self._definitions = definitions
         self._executor = executor
@@ -268,6 +271,9 @@ class ActivityWorker:
         _current_context.set(attempt.make_context(is_async=executor is None, shield=shield))
         if not self._interceptors:
             return await self._call(attempt, definition.fn, args, executor)
+        codec = attempt.data_converter.payload_codec
+        if self._decode_headers and codec is not None and not attempt.is_local:
+            await transform_all([task.header], codec.decode, headers=True)
         headers = task.header.fields
         told = ExecuteActivityInput(fn=definition.fn, args=args, executor=executor, headers=headers)
         return await run_intercepted(

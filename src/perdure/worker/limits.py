@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from google.protobuf.message import Message
 
+from perdure.converter.holders import holders
 from perdure.exceptions import ApplicationError
 from perdure.service import RPCError, RPCStatusCode
-from perdure.worker.codec import holders
 from perdure.worker.port import PayloadLimits
 
 _log = logging.getLogger("perdure.worker")
@@ -18,14 +18,14 @@ _MESSAGE_TOO_LARGE = "message larger than max"
 """What gRPC says of a request as a whole."""
 
 
+_TOO_LARGE = "[TMPRL1103] Attempted to upload payloads with size that exceeded the error limit."
+
+
 class PayloadsTooLargeError(ApplicationError):
     """Values are larger than the service takes."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "[TMPRL1103] Attempted to upload payloads with size that exceeded the error limit.",
-            type="PayloadsTooLarge",
-        )
+        super().__init__(_TOO_LARGE, type="PayloadsTooLarge")
 
 
 def check_payloads(messages: Iterable[Message], limits: PayloadLimits) -> None:
@@ -39,7 +39,7 @@ def check_payloads(messages: Iterable[Message], limits: PayloadLimits) -> None:
         for holder in holders(message):
             size = holder.ByteSize()
             if size > largest:
-                _log.error("Payloads of %d bytes are too large: the limit is %d", size, largest)
+                _log.error(_TOO_LARGE + " Size: %d bytes, limit: %d bytes", size, largest)
                 raise PayloadsTooLargeError
 
 

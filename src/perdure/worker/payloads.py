@@ -29,7 +29,8 @@ from perdure.converter import (
     StorageDriverWorkflowInfo,
     WorkflowSerializationContext,
 )
-from perdure.worker.codec import Transform, holders, transform_bodies, transform_holder
+from perdure.converter.holders import holders
+from perdure.worker.codec import Transform, transform_bodies, transform_holder
 
 _LOCAL_ACTIVITY: Final = "core_local_activity"
 
@@ -64,8 +65,11 @@ class RunPayloads:
         workflow_type: str,
         task_queue: str,
         concurrency: int,
+        headers: bool = False,
     ) -> None:
+        """`headers`: whether those are the codec's too."""
         self._converter = converter
+        self._headers = headers
         self._namespace = namespace
         self._workflow_type = workflow_type
         self._task_queue = task_queue
@@ -94,14 +98,16 @@ class RunPayloads:
         for event in events:
             self._note(event)
             if event.event_type not in _OWN_COMMANDS:
-                found = list(holders(event))
+                found = list(holders(event, headers=self._headers))
                 if found:
                     transform = self._path_of(self._context_of_event(event)).decode
                     work.extend((holder, transform) for holder in found)
         for query in queries:
-            work.extend((holder, self.own.decode) for holder in holders(query))
+            work.extend(
+                (holder, self.own.decode) for holder in holders(query, headers=self._headers)
+            )
         await self._do(work)
-        await transform_bodies(messages, self.own.decode)
+        await transform_bodies(messages, self.own.decode, headers=self._headers)
 
     async def encode(
         self,
@@ -112,7 +118,7 @@ class RunPayloads:
         """Encodes what answers a task, in place."""
         work: list[tuple[Message, Transform]] = []
         for command in commands:
-            found = list(holders(command))
+            found = list(holders(command, headers=self._headers))
             if found:
                 transform = self._path_of_command(command).encode
                 work.extend((holder, transform) for holder in found)

@@ -18,6 +18,7 @@ from temporalio.api.workflowservice.v1 import (
 
 from perdure._replay.api import SDK_VERSION, RunnerOptions
 from perdure.client import Client
+from perdure.common import HeaderCodecBehavior
 from perdure.runtime import Runtime
 from perdure.service import RPCError
 from perdure.worker.activity_definitions import ActivityDefinitions
@@ -236,6 +237,7 @@ class RunningWorker:
             heartbeat_interval=config["default_heartbeat_throttle_interval"],
             heartbeat_interval_max=config["max_heartbeat_throttle_interval"],
             interceptors=self._interceptors,
+            decode_headers=_header_codec_behavior(config) is HeaderCodecBehavior.CODEC,
         )
 
     def _make_nexus_worker(self, handler: Handler | None) -> NexusWorker | None:
@@ -299,6 +301,7 @@ class RunningWorker:
             local_runner=self._activity_worker,
             local_slots=self._local_slots,
             storage_concurrency=config["max_workflow_task_external_storage_concurrency"],
+            encode_headers=_header_codec_behavior(config) is not HeaderCodecBehavior.NO_CODEC,
         )
 
     # Polls
@@ -430,3 +433,7 @@ class _EagerStart:
 
     def release(self) -> None:
         self._slots.give_back()
+
+
+def _header_codec_behavior(config: WorkerConfig) -> HeaderCodecBehavior:
+    return config["client"].config(active_config=True)["header_codec_behavior"]

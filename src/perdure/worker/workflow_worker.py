@@ -106,12 +106,14 @@ class WorkflowWorker:
         local_runner: LocalRunner | None,
         local_slots: TaskSlots,
         storage_concurrency: int,
+        encode_headers: bool,
     ) -> None:
         self._source = source
         self._slots = slots
         self._options = options
         self._data_converter = data_converter
         self._storage_concurrency = storage_concurrency
+        self._encode_headers = encode_headers
         self.runs = RunCache(runs_kept_max)
         self._sticky = runs_kept_max > 0
         self._eager_activities = eager_activities
@@ -404,6 +406,7 @@ class WorkflowWorker:
             workflow_type=task.workflow_type.name,
             task_queue=self._options.task_queue,
             concurrency=self._storage_concurrency,
+            headers=self._encode_headers,
         )
 
     def _undecodable(self, error: Exception) -> WorkflowCompletion | TaskFailure:

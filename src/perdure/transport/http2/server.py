@@ -81,7 +81,7 @@ class Http2Server:
             **Reflection(services).streams(),
         }
         if open_state is not None:
-            self.streams[METHOD] = Sessions(handlers, open_state).open
+            self.streams[METHOD] = Sessions(self.handlers, open_state).open
         methods = (*self.handlers, *self.streams)
         self.services = frozenset(name.removeprefix("/").rpartition("/")[0] for name in methods)
 
