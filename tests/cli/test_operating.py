@@ -227,6 +227,21 @@ def test_priority_is_changed(terminal: Terminal) -> None:
     assert terminal.run(f"workflow update-options {name}").exit_code == 2
 
 
+def test_the_version_that_a_workflow_goes_on_with_is_changed(terminal: Terminal) -> None:
+    name = new_name("w")
+    terminal.ok(f"workflow start --type Greeting -t {new_name()} -w {name}")
+    command = f"workflow update-options {name} --versioning-override-behavior"
+    assert terminal.ok(f"{command} auto_upgrade").out == "version  the current one\n"
+    told = terminal.ok(f"{command} unspecified --json").json
+    assert told["options"].get("versioningOverride") is None
+    assert terminal.run(f"{command} pinned").exit_code == 2
+    assert terminal.run(f"{command} auto_upgrade --versioning-override-build-id 1").exit_code == 2
+    version = "--versioning-override-deployment-name d --versioning-override-build-id 1"
+    assert terminal.run(f"workflow update-options {name} {version}").exit_code == 2
+    # No worker of that version was ever there.
+    assert "d" in terminal.refused(f"{command} pinned {version}")
+
+
 def test_pausing_is_refused_while_it_is_off(terminal: Terminal) -> None:
     name = new_name("w")
     terminal.ok(f"workflow start --type Greeting -t {new_name()} -w {name}")

@@ -17,6 +17,7 @@ PAGES = [
     "docs/workflows.md",
     "docs/activities.md",
     "docs/finding.md",
+    "docs/versioning.md",
     "docs/replay.md",
     "docs/testing.md",
     "docs/determinism.md",
