@@ -4,6 +4,10 @@ Workflow code runs on the worker's event loop, where code that blocks holds up e
 looks at what is running now and then. Code that has run for too long is interrupted by an
 exception, which takes effect as soon as it executes Python again; its task is failed with the line
 at which it was seen.
+
+What counts is the processor time that the code has used, or the time for which it has waited at one
+place without using any: on a machine that is busy with others, or was asleep, code that makes
+little headway is not to blame.
 """
 
 from __future__ import annotations
@@ -21,6 +25,10 @@ from typing import Final, TypeVar
 _Result = TypeVar("_Result")
 
 LOOKS_PER_LIMIT: Final = 8
+LIMITS_ON_THE_WALL: Final = 5
+"""So many limits may pass on the clock on the wall, for code that works and waits by turns."""
+IDLE_SHARE: Final = 0.01
+"""Code that waits uses a smaller share of the processor."""
 _OWN: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _NOT_THE_USERS: Final = (_OWN, os.path.dirname(asyncio.__file__) + os.sep)
 _BEGIN: Final = os.path.join(_OWN, "_replay", "runner.py")
@@ -34,13 +42,43 @@ class _InterruptedByWatch(BaseException):
     """Raised into the thread that blocks."""
 
 
+_Place = tuple[int, int]
+"""Which frame is the innermost, and at which instruction it is."""
+
+
+class BlockedTime:
+    """For how long code has kept its thread, as far as it is to blame for it."""
+
+    __slots__ = ("_cpu_seconds", "_place", "seconds", "wall_seconds")
+
+    def __init__(self, cpu_seconds: float | None, place: _Place | None) -> None:
+        self._cpu_seconds = cpu_seconds
+        self._place = place
+        self.seconds = 0.0
+        self.wall_seconds = 0.0
+        """Time between two looks counts as it was meant to be, in case nobody could look."""
+
+    def look(self, cpu_seconds: float | None, place: _Place | None, interval: float) -> None:
+        """After so long, it has used so much of the processor and has come to this place. None:
+        nobody can tell."""
+        self.wall_seconds += interval
+        if cpu_seconds is None or self._cpu_seconds is None:
+            self.seconds += interval
+            return
+        used = cpu_seconds - self._cpu_seconds
+        waits = used < interval * IDLE_SHARE and place == self._place
+        self.seconds += interval if waits else used
+        self._cpu_seconds, self._place = cpu_seconds, place
+
+
 class _Running:
-    __slots__ = ("since", "stack", "thread_id")
+    __slots__ = ("blocked", "stack", "thread_id")
 
     def __init__(self) -> None:
-        self.since = time.monotonic()
         self.thread_id = threading.get_ident()
         self.stack: str | None = None
+        self.blocked: BlockedTime | None = None
+        """Begins with the first look: most code has ended by then."""
 
 
 class DeadlockWatch:
@@ -96,9 +134,7 @@ class DeadlockWatch:
         while not self._stop.wait(self._limit_seconds / LOOKS_PER_LIMIT):
             with self._lock:
                 running = self._running
-                if running is None or running.stack is not None:
-                    continue
-                if time.monotonic() - running.since <= self._limit_seconds:
+                if running is None or running.stack is not None or not self._is_over(running):
                     continue
                 # The exception comes where the thread is just now, since it needs the interpreter
                 # to get any further. Between the lines of the user's it would do damage.
@@ -106,6 +142,31 @@ class DeadlockWatch:
                 if stack:
                     running.stack = stack
                     raise_in_thread(running.thread_id, _InterruptedByWatch)
+
+    def _is_over(self, running: _Running) -> bool:
+        """Whether the code has had its time. It runs as long as the lock is held."""
+        cpu_seconds, place = _cpu_seconds(running.thread_id), _place_of(running.thread_id)
+        blocked = running.blocked
+        if blocked is None:
+            running.blocked = BlockedTime(cpu_seconds, place)
+            return False
+        blocked.look(cpu_seconds, place, self._limit_seconds / LOOKS_PER_LIMIT)
+        return (
+            blocked.seconds >= self._limit_seconds
+            or blocked.wall_seconds >= self._limit_seconds * LIMITS_ON_THE_WALL
+        )
+
+
+def _cpu_seconds(thread_id: int) -> float | None:
+    """What a running thread has used of the processor; None where that cannot be asked."""
+    if sys.platform in ("win32", "darwin"):
+        return None
+    return time.clock_gettime(time.pthread_getcpuclockid(thread_id))
+
+
+def _place_of(thread_id: int) -> _Place | None:
+    frame = sys._current_frames().get(thread_id)
+    return None if frame is None else (id(frame), frame.f_lasti)
 
 
 def raise_in_thread(thread_id: int, exception: type[BaseException] | None) -> None:
