@@ -18,6 +18,7 @@ PAGES = [
     "docs/activities.md",
     "docs/finding.md",
     "docs/versioning.md",
+    "docs/data.md",
     "docs/replay.md",
     "docs/testing.md",
     "docs/determinism.md",
