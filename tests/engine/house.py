@@ -146,6 +146,8 @@ class House:
         self.background: asyncio.Task[None] | None = None
         """What a test has begun that goes on for ever."""
         self.post: Post = no_post
+        self.limits = DEFAULT_LIMITS
+        """Of the engines that are opened from now on."""
         self.caller: NexusCaller | None = None
         """Who carries calls of Nexus operations, when they are made."""
         self.engine: Engine
@@ -159,7 +161,7 @@ class House:
             shard=1,
             clock=self.clock,
             ids=self.ids,
-            limits=DEFAULT_LIMITS,
+            limits=self.limits,
             project=lambda namespace, workflow_id, run: visibility_row(run),
             namespace_of=lambda number: NAMESPACE,
             on_lease_lost=self._lost_lease,

@@ -23,7 +23,7 @@ The inputs (`[...]` holds the commands of a completion, separated by semicolons)
     signal_with_start NAME [KEY=VALUE...]    of the start, as above
     query NAME [reject=CONDITION]    forget_query ID
     update_with_start ID [size=N] [KEY=VALUE...]    of the start, as above
-    update ID [first=RUN] [size=N]   poll_update ID
+    update ID [first=RUN] [size=N] [request=ID callback=URL]   poll_update ID
     poll_activity ID                 complete_activity ID RESULT
     undelivered_activity ID          lost_activity ID
     fail_activity ID MESSAGE         cancel_activity ID                        heartbeat ID DETAILS
@@ -287,6 +287,8 @@ def _update(play: Play, words: list[str], options: dict[str, str], commands: str
             run_id=requests.made_id(options.get("run", "")),
             first=requests.made_id(options.get("first", "")),
             size=int(options.get("size", 0)),
+            request_id=options.get("request", ""),
+            callback=options.get("callback", ""),
         )
     )
 

@@ -24,9 +24,20 @@ from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedReques
 from perdure.server.machines.workflow.inputs import UpdateWorkflow
 
 
-def update(update_id: str, *, run_id: str = "", first: str = "", size: int = 0) -> UpdateWorkflow:
-    """An update with this id, and so many bytes of arguments."""
+def update(
+    update_id: str,
+    *,
+    run_id: str = "",
+    first: str = "",
+    size: int = 0,
+    request_id: str = "",
+    callback: str = "",
+) -> UpdateWorkflow:
+    """An update with this id, and so many bytes of arguments; the callback is an address."""
     request = Request(meta=Meta(update_id=update_id, identity="client"), input=Input(name="change"))
+    request.request_id = request_id
+    if callback:
+        request.completion_callbacks.add().nexus.url = callback
     if size:
         request.input.args.payloads.add().data = b"x" * size
     return UpdateWorkflow(

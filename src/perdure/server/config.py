@@ -127,6 +127,7 @@ COUNTS: dict[str, str] = {
 SWITCHES: dict[str, str] = {
     "frontend.WorkflowPauseEnabled": "is_workflow_pause_enabled",
     "history.enableSignalWithStartFromWorkflow": "is_signal_with_start_from_workflow_enabled",
+    "history.enableUpdateCallbacks": "are_update_callbacks_enabled",
     "nexusoperation.enableStandalone": "is_standalone_nexus_enabled",
 }
 """Temporal's keys whose values are true or false, and our limits."""

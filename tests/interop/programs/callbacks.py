@@ -108,7 +108,7 @@ async def callbacks_called(stage: Stage) -> None:
             await worker.complete(await worker.poll(), command)
             await listener.hears(index + 1)
             await _ended(stage, execution)
-            _observe_post(stage, name, listener)
+            observe_post(stage, name, listener)
         worker = HandWorker(stage, "terminated")
         called = callback(f"{listener.base}/200/terminated")
         execution = await worker.start("terminated", completion_callbacks=[called])
@@ -120,14 +120,14 @@ async def callbacks_called(stage: Stage) -> None:
             )
         )
         await _ended(stage, execution)
-        _observe_post(stage, "terminated", listener)
+        observe_post(stage, "terminated", listener)
         await stage.describe("terminated, after", execution)
         called = callback(f"{listener.base}/200/late")
         execution = await worker.start(
             "late", completion_callbacks=[called], workflow_run_timeout=seconds(1)
         )
         await _ended(stage, execution)
-        _observe_post(stage, "timed out", listener)
+        observe_post(stage, "timed out", listener)
 
 
 async def callbacks_tried(stage: Stage) -> None:
@@ -315,7 +315,8 @@ async def _ended(stage: Stage, execution: WorkflowExecution) -> DescribeWorkflow
     )
 
 
-def _observe_post(stage: Stage, label: str, listener: Listener) -> None:
+def observe_post(stage: Stage, label: str, listener: Listener) -> None:
+    """Keeps the newest post, but for the times in it."""
     head, body = listener.posts[-1]
     lines = [stage.text(TIME.sub(r"\1<time>", line)) for line in head]
     stage.observe(f"{label} is posted", [*lines, "", body.decode(errors="backslashreplace")])

@@ -53,6 +53,7 @@ SETTINGS = (
     "callback.maxPerExecution=3",
     "frontend.WorkflowPauseEnabled=true",
     "history.enableSignalWithStartFromWorkflow=true",
+    "history.enableUpdateCallbacks=true",
     "nexusoperation.enableStandalone=true",
     "limit.blobSize.error=20000",
     "limit.blobSize.warn=10000",

@@ -1,4 +1,4 @@
-"""Calls those who want to hear how a run has ended.
+"""Calls those who want to hear how a run has ended, or an update.
 
 That an attempt is under way is durable before it is made, and what became of it is an input of its
 workflow. When that is lost, with the process or with a commit, the run's wake-up has it made again.
@@ -13,11 +13,14 @@ from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus
 from typing import Any
 
-from temporalio.api.common.v1 import Callback
 from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.server.engine.api import EngineStopped, EngineUnavailable, NamespaceRef
-from perdure.server.engine.completions import CompletionRequest, completion_request
+from perdure.server.engine.completions import (
+    CompletionRequest,
+    completion_request,
+    ending_event_id,
+)
 from perdure.server.engine.pipeline import Pipeline, Place
 from perdure.server.engine.posting import PostFailed, PostResponse
 from perdure.server.machines.errors import InvariantViolation, Rejected
@@ -101,15 +104,11 @@ class Callbacks:
                 callback = run.callbacks.get(effect.key) if run is not None else None
                 if run is None or callback is None:
                     return  # It was deleted meanwhile.
-                closing = await self._read_event(
-                    namespace, workflow_id, effect.run_id, run.recorded.close_event_id
+                ending = await self._read_event(
+                    namespace, workflow_id, effect.run_id, ending_event_id(callback, run)
                 )
                 request = completion_request(
-                    Callback.FromString(callback.callback),
-                    namespace.name,
-                    workflow_id,
-                    run,
-                    HistoryEvent.FromString(closing),
+                    callback, namespace.name, workflow_id, run, HistoryEvent.FromString(ending)
                 )
                 timeout_seconds = self._limits.callback_timeout_ns / SECOND_NS
                 try:

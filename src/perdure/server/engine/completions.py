@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import msgspec
-from temporalio.api.common.v1 import Callback
+from temporalio.api.common.v1 import Callback as ProtoCallback
+from temporalio.api.enums.v1 import event_type_pb2
 from temporalio.api.failure.v1 import (
     CanceledFailureInfo,
     Failure,
@@ -21,12 +22,13 @@ from perdure.server.engine.nexus.content import content_of
 from perdure.server.machines.nexus.failures import compact, plain_failure
 from perdure.server.machines.ports import SECOND_NS
 from perdure.server.machines.wire import timestamp_ns
-from perdure.server.machines.workflow.state import Run, Status
+from perdure.server.machines.workflow.state import Callback, Run, Status
+from perdure.server.machines.workflow.updates import WORKFLOW_COMPLETED_FIRST
 
 LINK_TYPE = "temporal.api.common.v1.Link.WorkflowEvent"
 OWN_HEADERS = frozenset(("Host", "Content-Length", "Transfer-Encoding", "Connection"))
 """What carries the request sets these."""
-
+_ATTACHED = event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED
 
 RESPONSE_BYTES_MAX = 4096
 """More of a response is not read where only what it says of itself is of interest."""
@@ -43,28 +45,54 @@ class CompletionRequest(msgspec.Struct, frozen=True):
     """More of the response is not read."""
 
 
+def ending_event_id(callback: Callback, run: Run) -> int:
+    """The event that tells how that has ended which a callback is about."""
+    update = run.updates.get(callback.update_id)
+    if update is not None and update.completed_event_id:
+        return update.completed_event_id
+    return run.recorded.close_event_id
+
+
 def completion_request(
-    callback: Callback, namespace: str, workflow_id: str, run: Run, closing: HistoryEvent
+    callback: Callback, namespace: str, workflow_id: str, run: Run, ending: HistoryEvent
 ) -> CompletionRequest:
-    """What is posted for a callback of a run that the event has closed."""
+    """What is posted for a callback of a run, or of an update, that the event has ended."""
     recorded = run.recorded
-    content_type, body, is_chunked = _content(Status(recorded.status), closing)
-    state = {Status.COMPLETED: "succeeded", Status.CANCELED: "canceled"}.get(
-        Status(recorded.status), "failed"
-    )
+    if callback.update_id:
+        state, content_type, body, is_chunked = _of_update(ending)
+    else:
+        state = {Status.COMPLETED: "succeeded", Status.CANCELED: "canceled"}.get(
+            Status(recorded.status), "failed"
+        )
+        content_type, body, is_chunked = _content(Status(recorded.status), ending)
+    registered = ProtoCallback.FromString(callback.callback)
     started = datetime.fromtimestamp(recorded.start_time_ns // SECOND_NS, UTC)
     headers = {
         _canonical(name): value
-        for name, value in callback.nexus.header.items()
+        for name, value in registered.nexus.header.items()
         if _canonical(name) not in OWN_HEADERS
     }
     if content_type:
         headers["Content-Type"] = content_type
-    headers["Nexus-Link"] = _link(namespace, workflow_id, recorded.run_id)
-    headers["Nexus-Operation-Close-Time"] = _rfc3339(timestamp_ns(closing.event_time))
+    headers["Nexus-Link"] = _link(namespace, workflow_id, recorded.run_id, callback, run)
+    headers["Nexus-Operation-Close-Time"] = _rfc3339(timestamp_ns(ending.event_time))
     headers["Nexus-Operation-Start-Time"] = format_datetime(started, usegmt=True)
     headers["Nexus-Operation-State"] = state
-    return CompletionRequest(callback.nexus.url, sorted(headers.items()), body, is_chunked)
+    return CompletionRequest(registered.nexus.url, sorted(headers.items()), body, is_chunked)
+
+
+def _of_update(ending: HistoryEvent) -> tuple[str, str, bytes, bool]:
+    """State, type and bytes of how an update has ended."""
+    completed = ending.workflow_execution_update_completed_event_attributes
+    if not ending.HasField("workflow_execution_update_completed_event_attributes"):
+        failure = Failure.FromString(WORKFLOW_COMPLETED_FIRST)
+    elif completed.outcome.HasField("failure"):
+        failure = completed.outcome.failure
+    else:
+        payloads = completed.outcome.success.payloads
+        content_type, body = content_of(payloads[0]) if payloads else ("", b"")
+        return "succeeded", content_type, body, not body
+    return "failed", "application/json", compact(plain_failure(failure)), True
 
 
 def _content(status: Status, closing: HistoryEvent) -> tuple[str, bytes, bool]:
@@ -94,11 +122,20 @@ def _content(status: Status, closing: HistoryEvent) -> tuple[str, bytes, bool]:
     return "application/json", compact(plain_failure(failure)), True
 
 
-def _link(namespace: str, workflow_id: str, run_id: str) -> str:
+def _link(namespace: str, workflow_id: str, run_id: str, callback: Callback, run: Run) -> str:
     path = "/".join(
         ("namespaces", _escaped(namespace), "workflows", _escaped(workflow_id), run_id, "history")
     )
     query = "eventID=1&eventType=WorkflowExecutionStarted&referenceType=EventReference"
+    if callback.update_id:
+        noted = run.requests.get(callback.request_id)
+        is_attached = noted is not None and noted.event_type == _ATTACHED
+        kind = "OptionsUpdated" if is_attached else "UpdateAccepted"
+        request_id = quote_plus(callback.request_id)
+        query = (
+            f"eventType=WorkflowExecution{kind}&referenceType=RequestIdReference"
+            f"&requestID={request_id}"
+        )
     return f'<temporal:///{path}?{query}>; type="{LINK_TYPE}"'
 
 

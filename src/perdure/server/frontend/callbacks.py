@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from temporalio.api.common.v1 import Callback
@@ -28,6 +29,16 @@ def check_callbacks(request: StartWorkflowExecutionRequest, limits: Limits) -> N
     """Callbacks must be few and allowed; names of headers become lower case, and links that a
     callback has are not links of the request besides, in place."""
     callbacks = request.completion_callbacks
+    check_each(callbacks, limits)
+    known = {link.SerializeToString() for callback in callbacks for link in callback.links}
+    if known:
+        kept = [link for link in request.links if link.SerializeToString() not in known]
+        del request.links[:]
+        request.links.extend(kept)
+
+
+def check_each(callbacks: Sequence[Callback], limits: Limits) -> None:
+    """The same of callbacks of any kind of request."""
     if len(callbacks) > limits.callbacks_max:
         raise InvalidArgument(
             f"cannot attach more than {limits.callbacks_max} callbacks to an execution"
@@ -42,11 +53,6 @@ def check_callbacks(request: StartWorkflowExecutionRequest, limits: Limits) -> N
         _check_url(callback.nexus.url, limits)
         _check_header(callback, limits)
         check_links(callback.links, limits)
-    known = {link.SerializeToString() for callback in callbacks for link in callback.links}
-    if known:
-        kept = [link for link in request.links if link.SerializeToString() not in known]
-        del request.links[:]
-        request.links.extend(kept)
 
 
 def callback_info(callback: state.Callback) -> CallbackInfo:
@@ -57,7 +63,10 @@ def callback_info(callback: state.Callback) -> CallbackInfo:
         state=callback.state,  # type: ignore[arg-type]
         attempt=callback.attempt,
     )
-    info.trigger.workflow_closed.SetInParent()
+    if callback.update_id:
+        info.trigger.update_workflow_execution_completed.update_id = callback.update_id
+    else:
+        info.trigger.workflow_closed.SetInParent()
     if callback.completed_ns:
         info.last_attempt_complete_time.CopyFrom(timestamp(callback.completed_ns))
     if callback.failure:

@@ -44,6 +44,7 @@ LISTED_REQUESTS = frozenset(
     (
         EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
         EventType.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED,
     )
 )
 """Request ids of other kinds of event are kept for deduplication only."""
@@ -72,7 +73,11 @@ async def describe_workflow_execution(
         ],
         pending_workflow_task=_pending_workflow_task(run),
         workflow_extended_info=_extended_info(run),
-        callbacks=[callback_info(callback) for callback in run.callbacks.values()],
+        callbacks=[
+            callback_info(callback)
+            for callback in run.callbacks.values()
+            if not callback.update_id or services.limits.are_update_callbacks_enabled
+        ],
         pending_nexus_operations=pending_operations(services, namespace, run),
     )
     page = await services.engine.read_history(

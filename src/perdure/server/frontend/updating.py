@@ -17,6 +17,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from perdure.server.engine.api import NamespaceRef, UpdateAnswer
+from perdure.server.frontend.callbacks import check_each
 from perdure.server.frontend.errors import PermissionDenied
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.validation import check_execution, is_too_long, is_uuid
@@ -29,6 +30,7 @@ from perdure.transport import Caller
 ADMITTED_REFUSED = (
     "UpdateWorkflowExecution issued asynchronously and waiting on update admitted is not supported."
 )
+NO_REQUEST_ID = "invalid *update.Request: request_id is required when completion_callbacks are set"
 _COMPLETED = update_pb2.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED
 REJECTED = "Update rejected"
 
@@ -89,6 +91,11 @@ def check_update(request: UpdateWorkflowExecutionRequest, limits: Limits, ids: I
         raise InvalidArgument("Update input is not set on request.")
     if not update.input.name:
         raise InvalidArgument("Update name is not set on request.")
+    if update.completion_callbacks:
+        if not update.request_id:
+            raise InvalidArgument(NO_REQUEST_ID)
+        if limits.are_update_callbacks_enabled:
+            check_each(update.completion_callbacks, limits)
     if request.wait_policy.lifecycle_stage == int(UpdateStage.ADMITTED):
         raise PermissionDenied(ADMITTED_REFUSED)
     if not request.wait_policy.lifecycle_stage:

@@ -95,6 +95,7 @@ class Limits(msgspec.Struct, frozen=True):
     is_workflow_pause_enabled: bool = False  # frontend.WorkflowPauseEnabled
     is_signal_with_start_from_workflow_enabled: bool = False
     # history.enableSignalWithStartFromWorkflow
+    are_update_callbacks_enabled: bool = False  # history.enableUpdateCallbacks
     is_standalone_nexus_enabled: bool = False  # nexusoperation.enableStandalone
     batches_max: int = 1  # frontend.MaxConcurrentBatchOperationPerNamespace
     batch_rate_per_second: int = 50  # worker.batcherRPS

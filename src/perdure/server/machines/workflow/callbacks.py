@@ -25,19 +25,39 @@ GRACE_NS = 2 * SECOND_NS
 PENDING = (CallbackState.SCHEDULED, CallbackState.BACKING_OFF)
 
 
-def trigger(turn: Turn) -> None:
-    """The run has ended, and the chain with it, as far as callbacks are concerned."""
+def trigger(turn: Turn, update_id: str = "") -> None:
+    """The run has ended, and the chain with it, as far as callbacks are concerned; or an update of
+    it has."""
+    if update_id and not turn.limits.are_update_callbacks_enabled:
+        return
     for callback in list(turn.run.callbacks.values()):
-        if callback.state == CallbackState.STANDBY:
+        if callback.state == CallbackState.STANDBY and callback.update_id == update_id:
             scheduled = msgspec.structs.replace(
                 callback, state=CallbackState.SCHEDULED, due_ns=turn.now_ns
             )
             turn.change(changes.CallbackChanged(scheduled))
 
 
+def trigger_attached(turn: Turn) -> None:
+    """Events that waited are recorded: some callbacks may have come for updates that ended
+    meanwhile."""
+    for callback in list(turn.run.callbacks.values()):
+        update = turn.run.updates.get(callback.update_id)
+        if (
+            update is not None
+            and callback.state == CallbackState.STANDBY
+            and 0 < update.completed_event_id < registered_by(callback)
+        ):
+            trigger(turn, callback.update_id)
+
+
+def registered_by(callback: Callback) -> int:
+    """The event that it came with."""
+    return int(callback.key.partition("-")[0])
+
+
 def invoke_due(turn: Turn, run: Run, *, is_other: bool) -> Done:
-    """Have the attempts made that are due."""
-    turn.is_transition = False
+    """Have the attempts made that are due. That is no transition by itself."""
     for callback in list(run.callbacks.values()):
         if callback.state not in PENDING or callback.due_ns > turn.now_ns:
             continue

@@ -391,7 +391,11 @@ def _is_end_of_chain(run: Run) -> bool:
 
 
 def _callbacks_of(run: Run) -> list[Callback]:
-    return [Callback.FromString(callback.callback) for callback in run.callbacks.values()]
+    return [
+        Callback.FromString(callback.callback)
+        for callback in run.callbacks.values()
+        if not callback.update_id
+    ]
 
 
 def _set_parent(attributes: WorkflowExecutionStartedEventAttributes, parent: Parent) -> None:

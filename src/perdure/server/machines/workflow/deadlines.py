@@ -138,6 +138,7 @@ def wake_at(run: Run) -> int:
         *map(activity_deadline, run.activities.values()),
         *map(timer_deadline, run.timers.values()),
         *map(operation_deadline, run.nexus_operations.values()),
+        callbacks_due(run),
     )
 
 
@@ -153,6 +154,8 @@ def wake_at_of_touched(run: Run, touched: set[tuple[RecordKind, int | str]]) -> 
             times.append(timer_deadline(run.timers[key]))
         elif kind is RecordKind.NEXUS_OPERATION and key in run.nexus_operations:
             times.append(operation_deadline(run.nexus_operations[key]))
+        elif kind is RecordKind.CALLBACK and key in run.callbacks:
+            times.append(run.callbacks[key].due_ns)
     return earliest(*times)
 
 

@@ -319,7 +319,7 @@ TABLE: dict[tuple[Phase, type], Decider] = {
     **_rows(
         inputs.CallbackAttempted,
         callbacks.attempted_of_other,
-        callbacks.of_open_run,
+        callbacks.attempted,
         callbacks.attempted,
     ),
     **_rows(

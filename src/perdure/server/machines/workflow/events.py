@@ -340,6 +340,8 @@ def update_accepted(
     attributes.accepted_request_sequencing_event_id = sequencing_event_id
     if request is not None:
         attributes.accepted_request.CopyFrom(request)
+        for callback in request.completion_callbacks:
+            event.links.extend(callback.links)
     return event
 
 
@@ -376,6 +378,21 @@ def options_updated(
         links=links,
         worker_may_ignore=True,
     )
+
+
+def update_attached(update_id: str, request_id: str, callbacks: Iterable[Callback]) -> HistoryEvent:
+    """WorkflowExecutionOptionsUpdated: somebody else wants to hear of an update."""
+    event = HistoryEvent(
+        event_type=event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED,
+        worker_may_ignore=True,
+    )
+    attributes = event.workflow_execution_options_updated_event_attributes
+    attributes.workflow_update_options.add(
+        update_id=update_id,
+        attached_request_id=request_id,
+        attached_completion_callbacks=callbacks,
+    )
+    return event
 
 
 def workflow_paused(identity: str, reason: str, request_id: str) -> HistoryEvent:

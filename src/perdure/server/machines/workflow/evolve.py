@@ -7,11 +7,10 @@ touched, so that a commit writes those rows and no others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from temporalio.api.common.v1 import Callback as ProtoCallback
 from temporalio.api.common.v1 import Memo, SearchAttributes
 from temporalio.api.common.v1 import RetryPolicy as RetryPolicyMessage
 from temporalio.api.enums.v1 import EventType, event_type_pb2
@@ -20,7 +19,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from perdure.server.machines.errors import InvariantViolation
 from perdure.server.machines.nulls import merge_fields
 from perdure.server.machines.wire import duration_ns, timestamp_ns
-from perdure.server.machines.workflow import changes, versioning
+from perdure.server.machines.workflow import changes, registering, update_folds, versioning
 from perdure.server.machines.workflow.nexus import folds as nexus
 from perdure.server.machines.workflow.state import (
     Activity,
@@ -28,7 +27,6 @@ from perdure.server.machines.workflow.state import (
     AttemptState,
     BlobName,
     BufferedEvent,
-    Callback,
     Child,
     ExternalRequest,
     Pending,
@@ -41,7 +39,6 @@ from perdure.server.machines.workflow.state import (
     Run,
     Status,
     Timer,
-    Update,
     WorkflowTask,
 )
 
@@ -129,7 +126,7 @@ def run_from_start(event: HistoryEvent, size: int, touched: Touched) -> Run:
             _stable(attributes.search_attributes),
             touched,
         )
-    _register_callbacks(run, attributes.completion_callbacks, 1, time_ns, touched)
+    registering.callbacks(run, attributes.completion_callbacks, 1, time_ns, touched)
     return run
 
 
@@ -391,7 +388,9 @@ def _signaled(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> 
     run.recorded.signals += 1
     request_id = event.workflow_execution_signaled_event_attributes.request_id
     if request_id:
-        _note_request(run, Request(request_id, event.event_type, event.event_id), touched)
+        registering.note_request(
+            run, Request(request_id, event.event_type, event.event_id), touched
+        )
 
 
 def _options_updated(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> None:
@@ -399,36 +398,14 @@ def _options_updated(run: Run, event: HistoryEvent, time_ns: int, touched: Touch
     if attributes.HasField("priority"):
         run.recorded.priority = attributes.priority.SerializeToString()
     callbacks = attributes.attached_completion_callbacks
-    _register_callbacks(run, callbacks, event.event_id, time_ns, touched)
+    registering.callbacks(run, callbacks, event.event_id, time_ns, touched)
+    update_folds.attached(run, event, time_ns, touched)
     run.recorded.versioning = versioning.after_options(run.recorded.versioning, attributes)
     request_id = attributes.attached_request_id
     if request_id:
-        _note_request(run, Request(request_id, event.event_type, event.event_id), touched)
-
-
-def _update_admitted(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> None:
-    update_id = event.workflow_execution_update_admitted_event_attributes.request.meta.update_id
-    run.updates[update_id] = Update(update_id, admitted_event_id=event.event_id)
-    touched.add((RecordKind.UPDATE, update_id))
-
-
-def _update_accepted(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> None:
-    attributes = event.workflow_execution_update_accepted_event_attributes
-    update_id = attributes.protocol_instance_id
-    update = run.updates.setdefault(update_id, Update(update_id))
-    if update.accepted_event_id:
-        raise InvariantViolation(f"event {event.event_id} accepts an update that was accepted")
-    update.accepted_event_id = event.event_id
-    touched.add((RecordKind.UPDATE, update_id))
-
-
-def _update_completed(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> None:
-    update_id = event.workflow_execution_update_completed_event_attributes.meta.update_id
-    update = run.updates.get(update_id)
-    if update is None or not update.accepted_event_id or update.completed_event_id:
-        raise InvariantViolation(f"event {event.event_id} completes no accepted update")
-    update.completed_event_id = event.event_id
-    touched.add((RecordKind.UPDATE, update_id))
+        registering.note_request(
+            run, Request(request_id, event.event_type, event.event_id), touched
+        )
 
 
 def _cancel_requested(run: Run, event: HistoryEvent, time_ns: int, touched: Touched) -> None:
@@ -480,26 +457,6 @@ def _stable(message: Memo | SearchAttributes) -> bytes:
 def _put_blob(run: Run, name: BlobName, blob: bytes, touched: Touched) -> None:
     run.blobs[name] = blob
     touched.add((RecordKind.BLOB, name))
-
-
-def _register_callbacks(
-    run: Run, callbacks: Iterable[ProtoCallback], event_id: int, time_ns: int, touched: Touched
-) -> None:
-    for index, callback in enumerate(callbacks):
-        content = callback.SerializeToString(deterministic=True)
-        # Keys sort as they were registered.
-        key = f"{event_id:08}-{index:05}"
-        _put_callback(run, Callback(key, content, time_ns), touched)
-
-
-def _put_callback(run: Run, callback: Callback, touched: Touched) -> None:
-    run.callbacks[callback.key] = callback
-    touched.add((RecordKind.CALLBACK, callback.key))
-
-
-def _note_request(run: Run, request: Request, touched: Touched) -> None:
-    run.requests[request.request_id] = request
-    touched.add((RecordKind.REQUEST, request.request_id))
 
 
 _EVENTS: dict[int, Callable[[Run, HistoryEvent, int, Touched], None]] = {
@@ -572,9 +529,9 @@ _EVENTS: dict[int, Callable[[Run, HistoryEvent, int, Touched], None]] = {
     event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: _signaled,
     event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED: _cancel_requested,
     event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED: _options_updated,
-    event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED: _update_admitted,
-    event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED: _update_accepted,
-    event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED: _update_completed,
+    event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED: update_folds.admitted,
+    event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED: update_folds.accepted,
+    event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED: update_folds.completed,
     event_type_pb2.EVENT_TYPE_MARKER_RECORDED: _nothing,
     event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_PAUSED: _nothing,
     event_type_pb2.EVENT_TYPE_WORKFLOW_EXECUTION_UNPAUSED: _nothing,
@@ -706,7 +663,7 @@ def _buffer_taken(run: Run, change: changes.BufferTaken, touched: Touched) -> No
 
 
 def _request_noted(run: Run, change: changes.RequestNoted, touched: Touched) -> None:
-    _note_request(run, Request(change.request_id, change.event_type, 0), touched)
+    registering.note_request(run, Request(change.request_id, change.event_type, 0), touched)
 
 
 def _cancel_noted(run: Run, change: changes.CancelNoted, touched: Touched) -> None:
@@ -745,13 +702,8 @@ def _external_answer_buffered(
     touched.add((change.kind, change.initiated_event_id))
 
 
-def _update_rejected(run: Run, change: changes.UpdateRejected, touched: Touched) -> None:
-    run.updates[change.update_id].is_rejected = True
-    touched.add((RecordKind.UPDATE, change.update_id))
-
-
 def _callback_changed(run: Run, change: changes.CallbackChanged, touched: Touched) -> None:
-    _put_callback(run, change.callback, touched)
+    registering.put_callback(run, change.callback, touched)
 
 
 def _turn_taken(run: Run, change: changes.TurnTaken, touched: Touched) -> None:
@@ -790,7 +742,7 @@ _PENDING: dict[type, Callable[[Run, Any, Touched], None]] = {
     changes.ChildStartBuffered: _child_start_buffered,
     changes.ChildEndBuffered: _child_end_buffered,
     changes.ExternalAnswerBuffered: _external_answer_buffered,
-    changes.UpdateRejected: _update_rejected,
+    changes.UpdateRejected: update_folds.rejected,
     changes.CallbackChanged: _callback_changed,
     changes.NexusCallsChanged: nexus.calls_changed,
     changes.TurnTaken: _turn_taken,

@@ -488,6 +488,10 @@ class Callback(msgspec.Struct, array_like=True, frozen=True):
     """When the newest attempt was over."""
     failure: bytes = b""
     """A serialised Failure, of that attempt."""
+    update_id: str = ""
+    """Of the update whose end it is about; "" for the end of the run."""
+    request_id: str = ""
+    """By which it came, with an update."""
 
 
 class Speculative(msgspec.Struct):

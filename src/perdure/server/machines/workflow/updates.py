@@ -14,7 +14,7 @@ from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.protocol.v1 import Message
 from temporalio.api.update.v1 import Acceptance, Rejection, Request, Response
 
-from perdure.server.machines.workflow import changes, events
+from perdure.server.machines.workflow import callbacks, changes, events
 from perdure.server.machines.workflow.effects import TellUpdate
 from perdure.server.machines.workflow.inputs import UpdateAbort, UpdateStage, UpdateStatus
 from perdure.server.machines.workflow.state import Run, Status, Workflow, WorkflowTask
@@ -52,7 +52,7 @@ _UNPROCESSED = Failure(
     source="Server",
     application_failure_info=ApplicationFailureInfo(type="UnprocessedUpdate", non_retryable=True),
 ).SerializeToString(deterministic=True)
-_WORKFLOW_COMPLETED_FIRST = Failure(
+WORKFLOW_COMPLETED_FIRST = Failure(
     message="Workflow Update failed because the Workflow completed before the Update completed.",
     source="Server",
     application_failure_info=ApplicationFailureInfo(
@@ -91,7 +91,7 @@ def status_of(workflow: Workflow, update_id: str) -> UpdateStatus | None:
         )
     if run.is_open:
         return UpdateStatus(run_id, update_id, UpdateStage.ACCEPTED)
-    return UpdateStatus(run_id, update_id, UpdateStage.COMPLETED, failure=_WORKFLOW_COMPLETED_FIRST)
+    return UpdateStatus(run_id, update_id, UpdateStage.COMPLETED, failure=WORKFLOW_COMPLETED_FIRST)
 
 
 def admitted_of(workflow: Workflow) -> dict[str, Admitted]:
@@ -163,6 +163,9 @@ def apply(turn: Turn, update_id: str, body: Body) -> None:
                     update_id, body.accepted_request_sequencing_event_id, request
                 )
             )
+            for request_id, other in admitted.attached.items() if admitted is not None else ():
+                callbacks_of = Request.FromString(other).completion_callbacks
+                turn.record(events.update_attached(update_id, request_id, callbacks_of))
             forget(turn.workflow, update_id)
             _tell(turn, UpdateStatus(run.recorded.run_id, update_id, UpdateStage.ACCEPTED))
         case Response():
@@ -177,6 +180,8 @@ def apply(turn: Turn, update_id: str, body: Body) -> None:
                     completed_event_id=event_id,
                 ),
             )
+            if run.callbacks:
+                callbacks.trigger(turn, update_id)
 
 
 def reject_unprocessed(turn: Turn) -> None:
@@ -229,6 +234,7 @@ def abort(turn: Turn) -> None:
             status = status_of(turn.workflow, update_id)
             assert status is not None, "it is in the list"
             _tell(turn, status)
+            callbacks.trigger(turn, update_id)
 
 
 def in_flight(run: Run, workflow: Workflow) -> int:

@@ -18,6 +18,9 @@ class Admitted(msgspec.Struct):
     """A serialised Request."""
     is_sent: bool = False
     """The outstanding workflow task carries it."""
+    attached: dict[str, bytes] = {}
+    """Other requests for it that want to hear of its end, by their ids: serialised Requests with
+    nothing but their callbacks."""
 
 
 class Volatile(msgspec.Struct):

@@ -21,6 +21,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from perdure.server.machines.ports import SECOND_NS, Limits
 from perdure.server.machines.wire import history_entry, set_timestamp
 from perdure.server.machines.workflow import (
+    callbacks,
     changes,
     events,
     problems,
@@ -329,6 +330,8 @@ def flush_buffer(turn: Turn) -> None:
         if event.event_type in _STARTS:
             started_ids[getattr(attributes, _STARTS[event.event_type])] = event_id
     transitions.override_changed(turn, before)
+    if turn.run.callbacks:
+        callbacks.trigger_attached(turn)
 
 
 def arrived_events(run: Run) -> list[HistoryEvent]:

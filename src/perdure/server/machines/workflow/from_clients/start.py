@@ -118,7 +118,7 @@ def _use_existing(turn: Turn, request: StartWorkflowExecutionRequest) -> Workflo
     if request.HasField("on_conflict_options"):
         options = request.on_conflict_options
         if options.attach_completion_callbacks:
-            _check_callbacks(turn, len(request.completion_callbacks))
+            check_callbacks(turn, len(request.completion_callbacks))
         event = events.options_updated(
             request.request_id if options.attach_request_id else "",
             request.completion_callbacks if options.attach_completion_callbacks else (),
@@ -130,7 +130,7 @@ def _use_existing(turn: Turn, request: StartWorkflowExecutionRequest) -> Workflo
     return answer(turn.run, is_new=False)
 
 
-def _check_callbacks(turn: Turn, count: int) -> None:
+def check_callbacks(turn: Turn, count: int) -> None:
     """Raises FailedPrecondition when a run cannot have so many more callbacks."""
     buffered = [
         HistoryEvent.FromString(event.event)

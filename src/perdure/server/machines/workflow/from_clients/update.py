@@ -3,16 +3,19 @@ asked about as often as one likes."""
 
 from __future__ import annotations
 
+from temporalio.api.update.v1 import Request
+
 from perdure.server.machines.errors import (
     FailedPrecondition,
     NotFound,
     ResourceExhausted,
     WorkflowNotReady,
 )
-from perdure.server.machines.workflow import speculative, updates
+from perdure.server.machines.workflow import changes, events, speculative, updates
 from perdure.server.machines.workflow.from_clients.cancel import RUN_NOT_FOUND
 from perdure.server.machines.workflow.from_clients.query import TASK_ATTEMPTS_MAX
 from perdure.server.machines.workflow.from_clients.signal import WORKFLOW_COMPLETED
+from perdure.server.machines.workflow.from_clients.start import check_callbacks
 from perdure.server.machines.workflow.inputs import (
     PollUpdate,
     UpdateStage,
@@ -21,6 +24,7 @@ from perdure.server.machines.workflow.inputs import (
 )
 from perdure.server.machines.workflow.state import Run
 from perdure.server.machines.workflow.turn import Turn
+from perdure.server.machines.workflow.volatile import Admitted
 
 TASK_FAILS = "Unable to perform workflow execution update due to Workflow Task in failed state."
 PAUSED = "Workflow is paused. Cannot update the workflow."
@@ -45,6 +49,7 @@ def running(turn: Turn, message: UpdateWorkflow) -> UpdateStatus:
         raise WorkflowNotReady(TASK_FAILS)
     known = updates.status_of(turn.workflow, message.update_id)
     if known is not None:
+        _attach(turn, message)
         return known
     if run.pending.pause is not None:
         raise FailedPrecondition(PAUSED)
@@ -53,6 +58,40 @@ def running(turn: Turn, message: UpdateWorkflow) -> UpdateStatus:
     if task is None:
         speculative.schedule(turn)  # Also before a delayed first task: it does not wait for that.
     return UpdateStatus(run.recorded.run_id, message.update_id, UpdateStage.ADMITTED)
+
+
+def _attach(turn: Turn, message: UpdateWorkflow) -> None:
+    """Another request for an update that goes on: it may want to hear of its end, too."""
+    request = Request.FromString(message.request)
+    recorded = turn.run.updates.get(message.update_id)
+    if (
+        not request.completion_callbacks
+        or request.request_id in turn.run.requests
+        or (recorded is not None and recorded.completed_event_id)
+    ):
+        return
+    admitted = updates.admitted_of(turn.workflow).get(message.update_id)
+    if admitted is not None:
+        _attach_admitted(turn, admitted, request)
+        return
+    check_callbacks(turn, len(request.completion_callbacks))
+    event = events.update_attached(
+        message.update_id, request.request_id, request.completion_callbacks
+    )
+    if not turn.record_or_buffer(event):
+        turn.change(changes.RequestNoted(request.request_id, event.event_type))
+
+
+def _attach_admitted(turn: Turn, admitted: Admitted, request: Request) -> None:
+    """It is recorded with the acceptance, as the request that came first."""
+    first = Request.FromString(admitted.request)
+    if request.request_id in (first.request_id, *admitted.attached):
+        return
+    others = [Request.FromString(other) for other in admitted.attached.values()]
+    known = sum(len(each.completion_callbacks) for each in (first, request, *others))
+    check_callbacks(turn, known)
+    kept = Request(completion_callbacks=request.completion_callbacks)
+    admitted.attached[request.request_id] = kept.SerializeToString(deterministic=True)
 
 
 def closed(turn: Turn, message: UpdateWorkflow) -> UpdateStatus:

@@ -1,8 +1,7 @@
-"""What becomes of the callbacks of a closed run, the current one or an earlier one."""
+"""What becomes of callbacks: of a closed run, current or earlier, or of an update."""
 
 from __future__ import annotations
 
-from perdure.server.machines.errors import NotFound
 from perdure.server.machines.workflow import callbacks
 from perdure.server.machines.workflow.inputs import CallbackAttempted, Done, NotCurrent, WakeUp
 from perdure.server.machines.workflow.turn import Turn
@@ -10,6 +9,7 @@ from perdure.server.machines.workflow.turn import Turn
 
 def wake_up(turn: Turn, message: WakeUp) -> Done:
     """Nothing else of a closed run can be due."""
+    turn.is_transition = False
     return callbacks.invoke_due(turn, turn.run, is_other=False)
 
 
@@ -18,6 +18,7 @@ def wake_up_of_other(turn: Turn, message: WakeUp) -> Done | NotCurrent:
     still has to tell is decided on when the shell has found it."""
     if message.other is None:
         return NotCurrent()
+    turn.is_transition = False
     return callbacks.invoke_due(turn, message.other, is_other=True)
 
 
@@ -31,8 +32,3 @@ def attempted_of_other(turn: Turn, message: CallbackAttempted) -> Done | NotCurr
     if message.other is None:
         return NotCurrent()
     return callbacks.attempted(turn, message.other, message, is_other=True)
-
-
-def of_open_run(turn: Turn, message: CallbackAttempted) -> Done:
-    """Nobody is called before the end."""
-    raise NotFound("the run goes on")

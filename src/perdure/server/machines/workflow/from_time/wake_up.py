@@ -6,6 +6,7 @@ from temporalio.api.enums.v1 import workflow_pb2
 from temporalio.api.failure.v1 import Failure, TimeoutFailureInfo
 
 from perdure.server.machines.workflow import (
+    callbacks,
     chain,
     changes,
     deadlines,
@@ -31,6 +32,8 @@ def decide(turn: Turn, message: WakeUp) -> Done:
     has_timed_out = activities.due(turn, now_ns)
     has_fired = _fire_timers(turn)
     has_called = bool(run.nexus_operations) and nexus_operations.due(turn)
+    if run.callbacks:
+        callbacks.invoke_due(turn, run, is_other=False)
     # The real server offers an attempt whose backoff is over, and looks again later at a deadline
     # that has moved, without a transition of the run.
     turn.is_transition = is_task_due or has_timed_out or has_fired or has_called
