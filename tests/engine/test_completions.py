@@ -12,6 +12,7 @@ from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.server.engine.completions import CompletionRequest, completion_request
 from perdure.server.machines.workflow import inputs
+from perdure.server.machines.workflow.state import Callback as RegisteredCallback
 from perdure.server.machines.workflow.state import Status
 from tests.machines import requests
 from tests.machines.world import World
@@ -31,7 +32,8 @@ def posted(
     run.recorded.start_time_ns = 1_700_000_000 * SECOND_NS
     closing = HistoryEvent(event_id=9, **attributes)
     closing.event_time.FromNanoseconds(1_700_000_001 * SECOND_NS + 500_000_000)
-    return completion_request(callback, "default", workflow_id, run, closing)
+    registered = RegisteredCallback("00000001-00000", callback.SerializeToString(), 0)
+    return completion_request(registered, "default", workflow_id, run, closing)
 
 
 def completed(payload: Payload | None) -> CompletionRequest:
