@@ -14,6 +14,7 @@ import perdure
 from examples.bonus_cron.__main__ import USERS
 from examples.bonus_cron.__main__ import main as give_bonus
 from examples.bonus_cron.database import Database
+from examples.database_migration.__main__ import main as migrate
 from examples.greeting.__main__ import main as greet
 from examples.nexus_greeting.__main__ import main as arrive
 from examples.reminders.__main__ import main as remind
@@ -24,6 +25,8 @@ from examples.ride_payment.__main__ import main as ride
 from examples.ride_payment.activities import COMPANY, Ride
 from examples.ride_payment.bank import AccountClosed, Bank, Transfer
 from examples.ride_payment.paying import pay, payment_worker
+from examples.subscription_polling.__main__ import main as subscribe
+from examples.subscription_polling.billing import Billing
 from examples.traced_order.__main__ import main as trace
 from perdure.worker import Worker
 from tests.interop.servers import SERVERS
@@ -100,6 +103,30 @@ async def test_mails_are_sent_in_order_once_the_service_works(place: Namespace) 
     ]
     attempts = [line.partition(":")[0] for line in told]
     assert attempts == [f"attempt {number}" for number in (1, 2, 3, 1, 1)]
+
+
+async def test_a_subscription_lasts_while_it_is_paid_for(place: Namespace) -> None:
+    told: list[str] = []
+    billing = Billing(paid_after={1: (1, 0), 2: (1, 1)}, tell=told.append)
+    ended = await subscribe(options(place, day_seconds=SHORT_DAY_SECONDS), billing)
+    assert ended == "not paid in period 3"
+    assert told[:5] == [
+        *("period 1: invoice", "period 1: renewed", "period 2: invoice"),
+        *("period 2: reminder 1", "period 2: renewed"),
+    ]
+    assert len([line for line in told if "period 3: reminder" in line]) == 3
+
+
+async def test_migrations_that_do_not_fit_leave_no_trace(
+    place: Namespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await migrate(place, tmp_path)
+    ends = [line.strip() for line in capsys.readouterr().out.splitlines() if ": step" not in line]
+    assert [line for line in ends if line.endswith("Grace")] == ["applied, approved by Grace"]
+    assert [line for line in ends if "reverted" in line or "rolled back" in line] == [
+        "reverted 4: a currency",
+        "rolled back: UNIQUE constraint failed: purchase.email, purchase.day",
+    ]
 
 
 async def test_a_service_that_is_down_for_long_delays_the_mails_that_follow() -> None:

@@ -25,10 +25,13 @@ PAGES = [
     "docs/observability.md",
     "examples/README.md",
     "examples/bonus_cron/README.md",
+    "examples/database_migration/README.md",
+    "examples/file_upload/README.md",
     "examples/greeting/README.md",
     "examples/nexus_greeting/README.md",
     "examples/reminders/README.md",
     "examples/ride_payment/README.md",
+    "examples/subscription_polling/README.md",
     "examples/traced_order/README.md",
 ]
 
