@@ -13,6 +13,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from perdure.server.engine.pipeline import run_of
 from perdure.server.machines.errors import InvariantViolation
 from perdure.server.machines.ports import Kind
+from perdure.server.machines.standalone.state import ActivityRun
 from perdure.server.machines.wire import entries_of
 from perdure.server.machines.workflow.state import Run
 from perdure.server.store.codec import unseal
@@ -91,6 +92,15 @@ class StoredRun(msgspec.Struct):
         return [entry for batch in self.batches for entry in batch.entries]
 
 
+class StoredJob(msgspec.Struct):
+    """A run of a standalone activity, as it is stored."""
+
+    number: RunNumber
+    activity_id: str
+    is_current: bool
+    run: ActivityRun
+
+
 class Listing(msgspec.Struct):
     """What a query finds, and how many it says there are."""
 
@@ -108,6 +118,7 @@ class Audit(msgspec.Struct):
     """What is on offer."""
     ranges: list[int] = []
     """Of the commits, in their order."""
+    jobs: list[StoredJob] = []
     schedules: dict[str, Any] = {}
     """What is kept of each, by id."""
     listings: dict[str, Listing] = {}
@@ -143,11 +154,15 @@ class Auditor:
     async def take(self, now_ns: int, *, is_final: bool = False) -> Audit:
         """Read everything."""
         last, _, _ = await self._store.last_numbers()
-        runs, schedules = [], {}
+        runs, jobs, schedules = [], [], {}
         namespace = NAMESPACE.number
         for number in range(1, last + 1):
             loaded = await self._store.load_number(number)
             if loaded is None:
+                continue
+            if Kind(loaded.identity.kind) is Kind.ACTIVITY:
+                run = run_of(loaded)
+                jobs.append(StoredJob(number, loaded.identity.workflow_id, loaded.is_current, run))
                 continue
             if Kind(loaded.identity.kind) is not Kind.WORKFLOW:
                 schedules[loaded.identity.workflow_id] = run_of(loaded)
@@ -167,6 +182,7 @@ class Auditor:
             dispatch=[row async for row in self._dispatch()],
             ranges=list(self._ranges),
             listings={query: await self._list(namespace, query) for query in _QUERIES},
+            jobs=jobs,
             schedules=schedules,
             is_final=is_final,
         )

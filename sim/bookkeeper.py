@@ -52,17 +52,19 @@ class Bookkeeper:
             settled = Settled(sequence, _target_of(row_before), source, _key_of(write))
             self._ledger.settled.append(settled)
         for loaded in deleted:
-            if Kind(loaded.identity.kind) is Kind.WORKFLOW:
-                self._forget(loaded, write.workflow_id)
+            kind = Kind(loaded.identity.kind)
+            if kind is Kind.WORKFLOW:
+                recorded: Any = run_of(loaded).recorded
+                self._forget(recorded.run_id, recorded.close_time_ns)
+                self._ledger.forgotten.add(write.workflow_id)
+            elif kind is Kind.ACTIVITY:
+                head: Any = run_of(loaded).head
+                self._forget(head.run_id, head.close_time_ns)
 
-    def _forget(self, loaded: LoadedRun, workflow_id: str) -> None:
-        recorded: Any = run_of(loaded).recorded
-        is_asked = recorded.run_id in self._ledger.deleted
-        self._ledger.deletions.append(
-            Deletion(recorded.run_id, recorded.close_time_ns, self._latest_ns, is_asked)
-        )
-        self._ledger.deleted[recorded.run_id] = True
-        self._ledger.forgotten.add(workflow_id)
+    def _forget(self, run_id: str, close_time_ns: int) -> None:
+        is_asked = run_id in self._ledger.deleted
+        self._ledger.deletions.append(Deletion(run_id, close_time_ns, self._latest_ns, is_asked))
+        self._ledger.deleted[run_id] = True
 
 
 def _key_of(write: WorkflowWrite) -> str:

@@ -100,6 +100,23 @@ class Settled(msgspec.Struct):
     by: str
 
 
+class Job(msgspec.Struct):
+    """A request to start a standalone activity, by its request id."""
+
+    activity_id: str
+    attempts_max: int
+    run_ids: list[str] = []
+    """What it was answered with, in order."""
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """What the address of a callback was told."""
+
+    run_id: str
+    workflow_id: str
+    state: str
+
+
 class Deletion(msgspec.Struct):
     """A run that went, when it had closed (0: not), and whether somebody had asked for that."""
 
@@ -143,6 +160,16 @@ class Ledger:
         """The workflows that they are of."""
         self.resets: dict[str, set[str]] = {}
         """Per request id of a reset, the run ids that it was answered with."""
+
+        self.jobs: dict[str, Job] = {}
+        self.job_attempts: dict[str, list[int]] = {}
+        """By run id, the attempts that workers got, in their order."""
+        self.controlled_jobs: set[str] = set()
+        """Standalone activities that an operator changed."""
+        self.operation_results: dict[str, bytes] = {}
+        """Of Nexus operations, by request id."""
+        self.heard: dict[str, list[Heard]] = {}
+        """What was told to the addresses of callbacks."""
 
         self.schedules: dict[str, Planned] = {}
         self.is_clock_set = False

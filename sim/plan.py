@@ -19,6 +19,8 @@ class Plan(msgspec.Struct, frozen=True):
     pause_seconds_max: float
     workers: int
     schedules: int
+    jobs: int
+    """Requests of the client of standalone activities; 0: there is none."""
     retention_seconds: float
     """How long closed runs are kept; 0: for ever."""
     misbehaviour: float
@@ -77,5 +79,6 @@ def plan_for(dice: random.Random) -> Plan:
         group_writes_max=dice.choice((1, 2, 500)),
         duration_seconds=duration,
         schedules=dice.choice((0, 0, 1, 2)),
+        jobs=dice.choice((0, 0, 4, 12)),
         retention_seconds=dice.choice((0.0, 0.0, 0.0, 2.0)),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from temporalio.api.common.v1 import Payloads
@@ -22,7 +23,10 @@ from perdure.server.engine.api import (
     UpdateAnswer,
     WorkflowTaskWithHistory,
 )
+from perdure.server.engine.nexus.calls import OperationAddress
 from perdure.server.engine.pipeline import run_of
+from perdure.server.machines.ports import Kind
+from perdure.server.machines.standalone.state import ActivityRun
 from perdure.server.machines.wire import entries_of
 from perdure.server.machines.workflow.inputs import (
     StartedActivityTask,
@@ -30,11 +34,12 @@ from perdure.server.machines.workflow.inputs import (
     UpdateStage,
     WorkflowStarted,
 )
+from perdure.server.machines.workflow.nexus.state import is_pending
 from perdure.server.machines.workflow.state import Run
 from perdure.server.store.codec import unseal
 from perdure.server.store.ports import RunNumber
 from sim.disk import Platter, run_now
-from sim.ledger import Attempt, Ledger
+from sim.ledger import Attempt, Heard, Ledger
 from sim.workload.messages import Seen
 
 BYTES_MAX = 1 << 40
@@ -128,8 +133,28 @@ class Witness:
     def deleted(self, workflow_id: str, run_id: str) -> None:
         """A deletion was acknowledged."""
         self._ledger.deleted[run_id] = True
-        if self._stored_run(workflow_id, run_id) is not None:
+        stored = self._stored_run(workflow_id, run_id) or self._stored_job(workflow_id, run_id)
+        if stored is not None:
             self._broken("H6", f"{run_id} is stored, and said to be deleted")
+
+    def operation_ended(self, address: OperationAddress) -> None:
+        """A handler's word that an operation has ended was taken."""
+        for run in self._stored_runs(address.id)[:1]:
+            pending = run.nexus_operations.get(address.scheduled_event_id)
+            if pending is None or pending.operation.request_id != address.request_id:
+                continue
+            if run.is_open and is_pending(pending):
+                self._broken(
+                    "H6", f"operation {address.request_id} is pending, and its end was acknowledged"
+                )
+
+    def heard(self, heard: Heard) -> None:
+        """Somebody was told that a run has ended."""
+        if self._is_forgotten(heard.workflow_id):
+            return
+        run = self._stored_run(heard.workflow_id, heard.run_id)
+        if run is None or run.is_open:
+            self._broken("H6", f"{heard.run_id} is said to have ended before that was stored")
 
     def terminated(self, workflow_id: str, run_id: str) -> None:
         """A termination was acknowledged."""
@@ -206,8 +231,37 @@ class Witness:
             if outstanding:
                 self._broken("H6", f"a task of {token.run_id} was given out, but is not started")
 
+    def job_started(self, request_id: str, reply: Any) -> None:
+        """A start of a standalone activity was answered."""
+        job = self._ledger.jobs[request_id]
+        job.run_ids.append(reply.run_id)
+        if reply.run_id not in self._ledger.deleted and not self._stored_job(
+            job.activity_id, reply.run_id
+        ):
+            self._broken("H6", f"start {request_id} was answered before {reply.run_id} was stored")
+
+    def job_ended(self, activity_id: str, run_id: str) -> None:
+        """The termination of a standalone activity was acknowledged."""
+        run = self._stored_job(activity_id, run_id) if run_id else None
+        if run is not None and run.is_open:
+            self._broken("H6", f"{run_id} is open, but its termination was acknowledged")
+
+    def _job_task(self, task: StartedActivityTask) -> None:
+        token = task.token
+        self._handed_over(f"activity {token}")
+        self._ledger.job_attempts.setdefault(token.run_id, []).append(task.attempt)
+        run = self._stored_job(token.workflow_id, token.run_id)
+        if run is None:
+            return
+        attempt = run.head.pending.attempt
+        if (attempt.attempt, attempt.stamp) < (token.attempt, token.stamp):
+            self._broken("H6", f"an attempt of {token.run_id} was given out before it was stored")
+
     def activity_task(self, ready: ActivityTaskWithInput | None) -> None:
         """A worker gets an activity attempt."""
+        if ready is not None and ready.task.token.kind:
+            self._job_task(ready.task)
+            return
         if ready is None or self._is_forgotten(ready.task.token.workflow_id):
             return
         self.activity_started(ready.task)
@@ -281,13 +335,28 @@ class Witness:
         return [
             run_of(loaded)
             for loaded in found
-            if loaded is not None and loaded.identity.workflow_id == workflow_id
+            if loaded is not None
+            and loaded.identity.workflow_id == workflow_id
+            and Kind(loaded.identity.kind) is Kind.WORKFLOW
         ]
 
     def _stored_run(self, workflow_id: str, run_id: str) -> Run | None:
         key = uuid.UUID(run_id).bytes
         loaded = run_now(self._platter.load_run(self._namespace, workflow_id, key))
         return None if loaded is None else run_of(loaded)
+
+    def _stored_job(self, activity_id: str, run_id: str) -> ActivityRun | None:
+        """None as well for one that may have been deleted."""
+        last, _, _ = run_now(self._platter.last_numbers())
+        for number in range(last, 0, -1):
+            loaded = run_now(self._platter.load_number(number))
+            if loaded is None or Kind(loaded.identity.kind) is not Kind.ACTIVITY:
+                continue
+            run = run_of(loaded)
+            if loaded.identity.workflow_id == activity_id and run.run_id == run_id:
+                assert isinstance(run, ActivityRun), "the kind says so"
+                return run
+        return None
 
     def _stored_entries(self, workflow_id: str, run_id: str) -> list[bytes]:
         key = uuid.UUID(run_id).bytes

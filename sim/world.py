@@ -16,8 +16,12 @@ import msgspec
 
 from perdure.server.engine.api import EngineUnavailable, WorkflowTaskWithHistory
 from perdure.server.engine.engine import Engine
+from perdure.server.engine.pipeline import run_of
 from perdure.server.housekeeping.retention import Retention
 from perdure.server.machines.ports import DEFAULT_LIMITS, SECOND_NS
+from perdure.server.machines.standalone.state import ActivityRun
+from perdure.server.machines.workflow.callbacks import PENDING
+from perdure.server.machines.workflow.state import Run
 from perdure.server.namespaces.registry import Namespace, RetentionPeriod
 from perdure.server.store.faulty import FaultOdds
 from perdure.server.store.ports import StoreUnavailable
@@ -36,6 +40,9 @@ from sim.plan import Plan, plan_for
 from sim.trace import Trace
 from sim.witness import Witness
 from sim.workload.client import Client
+from sim.workload.handler import Handler
+from sim.workload.jobs import Employer
+from sim.workload.listener import Listener
 from sim.workload.schedules import Planner
 from sim.workload.service import Service
 from sim.workload.worker import Mood, Worker
@@ -88,6 +95,8 @@ class World:
         self.witness = Witness(self.platter, NAMESPACE.number, self.ledger, self.broken)
         self.network = Network(self.loop, self, self.trace, dice, self.plan.loss)
         self.mood = Mood(self.plan.misbehaviour)
+        self.handler = Handler(self.loop, self.network, self.witness, self.ledger, dice, self.mood)
+        self.listener = Listener(self.witness, self.ledger, dice, self.mood)
         self.failures: list[Broken] = []
         self.engine: Engine | None = None
         self.process = Process("engine")
@@ -150,6 +159,8 @@ class World:
             self._clients.append(self._client(f"client-{index}"))
         for index in range(self.plan.schedules):
             self._clients.append(self._planner(f"schedule-{index}"))
+        if self.plan.jobs:
+            self._clients.append(self._employer("employer"))
         for at in self.plan.crashes:
             self.loop.call_later(at, self._plan_crash)
         for at in self.plan.worker_deaths:
@@ -188,7 +199,23 @@ class World:
             return False
         if await self.platter.outbox(0, 1):
             return False
-        return not await self.platter.started_runs(0, 1)
+        return not await self.platter.started_runs(0, 1) and not await self._is_at_work()
+
+    async def _is_at_work(self) -> bool:
+        """Whether some callback is still to be called, or some job to be done."""
+        last, _, _ = await self.platter.last_numbers()
+        for number in range(1, last + 1):
+            loaded = await self.platter.load_number(number)
+            if loaded is None:
+                continue
+            run = run_of(loaded)
+            if isinstance(run, ActivityRun) and run.is_open:
+                return True
+            if isinstance(run, Run) and any(
+                each.state in PENDING for each in run.callbacks.values()
+            ):
+                return True
+        return False
 
     async def _finish(self) -> None:
         """Close the engine as a server does that is told to, and look at everything once more."""
@@ -217,6 +244,17 @@ class World:
         planner = Planner(name, self._service(), self.ledger, self.dice)
         return self.loop.task_of(Process(name), planner.run(), name=name)
 
+    def _employer(self, name: str) -> asyncio.Task[None]:
+        employer = Employer(
+            name,
+            self._service(),
+            self.witness,
+            self.ledger,
+            self.dice,
+            requests=self.plan.jobs,
+        )
+        return self.loop.task_of(Process(name), employer.run(), name=name)
+
     def _service(self) -> Service:
         return Service(self.network, self.witness, self.dice)
 
@@ -244,6 +282,8 @@ class World:
                     namespace_of=lambda number: NAMESPACE,
                     on_lease_lost=lambda: self.broken("F1", "the only owner lost its lease"),
                     executions_max=self.plan.executions_max,
+                    post=self.listener.post,
+                    caller=self.handler,
                 )
             except StoreUnavailable:
                 await asyncio.sleep(0.1)

@@ -26,7 +26,10 @@ from sim.checkers.h3_memory import check_memory
 from sim.checkers.h4_parses import check as h4
 from sim.checkers.h5_replay import check as h5
 from sim.checkers.h6_acknowledged import check as h6
+from sim.checkers.j1_jobs import check as j1
+from sim.checkers.k1_callbacks import check as k1
 from sim.checkers.l1_ends import check as l1
+from sim.checkers.o1_operations import check as o1
 from sim.checkers.q1_queries import check as q1
 from sim.checkers.r1_retention import check as r1
 from sim.checkers.s1_signals import check as s1
@@ -72,6 +75,9 @@ CHECKERS: dict[str, Checker] = {
     "Q1": q1,
     "C1": c1,
     "C2": c2,
+    "O1": o1,
+    "K1": k1,
+    "J1": j1,
     "F1": f1,
     "F2": f2,
     "F3": f3,

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from perdure.server.machines.standalone.state import TASK_ID, ActivityRun
 from perdure.server.machines.workflow.effects import TaskKind
 from perdure.server.machines.workflow.expected_tasks import ExpectedTask, expected_tasks
+from perdure.server.machines.workflow.state import AttemptState
 from sim.audit import Audit
 
 
@@ -20,5 +22,17 @@ def check(audit: Audit) -> Iterator[str]:
         found, expected = rows.pop(stored.number, set()), expected_tasks(stored.run)
         if found != expected:
             yield f"{stored.run_id}: on offer are {found}, expected {expected}"
+    for job in audit.jobs:
+        found, wanted = rows.pop(job.number, set()), _expected_of(job.run)
+        if found != wanted:
+            yield f"{job.run.run_id}: on offer are {found}, expected {wanted}"
     for number, found in rows.items():
         yield f"run {number} does not exist, and {found} are on offer"
+
+
+def _expected_of(run: ActivityRun) -> set[ExpectedTask]:
+    attempt = run.head.pending.attempt
+    if not run.is_open or attempt.state != AttemptState.SCHEDULED:
+        return set()
+    queue = run.head.pending.options.task_queue
+    return {ExpectedTask(TaskKind.ACTIVITY, TASK_ID, attempt.stamp, queue)}

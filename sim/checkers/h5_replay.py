@@ -76,6 +76,11 @@ _COMMANDS: dict[int, tuple[str, Callable[[object], str]]] = {
         "cancel external",
         _field("control"),
     ),
+    CommandType.COMMAND_TYPE_SCHEDULE_NEXUS_OPERATION: ("operation", _field("operation")),
+    CommandType.COMMAND_TYPE_REQUEST_CANCEL_NEXUS_OPERATION: (
+        "cancel operation",
+        _field("scheduled_event_id"),
+    ),
     CommandType.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION: ("complete", _no_name),
     CommandType.COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION: ("fail", _no_name),
     CommandType.COMMAND_TYPE_CANCEL_WORKFLOW_EXECUTION: ("cancel", _no_name),
@@ -99,6 +104,11 @@ _EVENTS: dict[int, tuple[str, Callable[[object], str]]] = {
     EventType.EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED: (
         "cancel external",
         _field("control"),
+    ),
+    EventType.EVENT_TYPE_NEXUS_OPERATION_SCHEDULED: ("operation", _field("operation")),
+    EventType.EVENT_TYPE_NEXUS_OPERATION_CANCEL_REQUESTED: (
+        "cancel operation",
+        _field("scheduled_event_id"),
     ),
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: ("complete", _no_name),
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: ("fail", _no_name),

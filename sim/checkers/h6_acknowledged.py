@@ -31,8 +31,10 @@ def check(audit: Audit) -> Iterator[str]:
             continue
         if stored is None or stored.run.recorded.status != Status.TERMINATED:
             yield f"{run_id}: its termination is lost"
+    jobs = {stored.run.run_id for stored in audit.jobs}
     for run_id, activity_id in audit.ledger.acknowledged_activities:
-        yield from _check_activity(audit, run_id, activity_id)
+        if run_id not in jobs:
+            yield from _check_activity(audit, run_id, activity_id)
 
 
 def _check_activity(audit: Audit, run_id: str, activity_id: str) -> Iterator[str]:

@@ -10,7 +10,13 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from google.protobuf.field_mask_pb2 import FieldMask
 from temporalio.api.activity.v1 import ActivityOptions
-from temporalio.api.common.v1 import Payloads, RetryPolicy, WorkflowExecution, WorkflowType
+from temporalio.api.common.v1 import (
+    Callback,
+    Payloads,
+    RetryPolicy,
+    WorkflowExecution,
+    WorkflowType,
+)
 from temporalio.api.enums.v1 import (
     EventType,
     TaskQueueKind,
@@ -40,6 +46,7 @@ from sim.ids import SeededIds
 from sim.ledger import Ledger, Query, Signal, Start, Update
 from sim.network import Unavailable
 from sim.workload.facts import ACTIVITY_TYPE, QUEUE, encode
+from sim.workload.listener import BASE
 from sim.workload.messages import UPDATES, Seen
 from sim.workload.plans import random_program
 from sim.workload.service import Service
@@ -118,11 +125,12 @@ class Client:
                 self._update,
                 self._query,
                 self._signal_with_start,
+                self._update_with_start,
                 self._pause_workflow,
                 self._reset,
                 self._delete,
             ),
-            (8, 7, 1, 1, 3, 3, 1, 2, 5, 3, 3, 1, 2, 0.5),
+            (8, 7, 1, 1, 3, 3, 1, 2, 5, 3, 3, 3, 1, 2, 0.5),
         )[0]
 
     def _start_request(self, workflow_id: str) -> StartWorkflowExecutionRequest:
@@ -161,6 +169,12 @@ class Client:
             request.cron_schedule = "@every 1s"  # The chain ends with its timeout.
         elif dice.random() < 0.1:
             request.workflow_start_delay.CopyFrom(duration(700 * MILLISECOND_NS))
+        if dice.random() < 0.3:
+            url = f"{BASE}{request.request_id}"
+            request.completion_callbacks.append(Callback(nexus=Callback.Nexus(url=url)))
+            if dice.random() < 0.5:
+                request.on_conflict_options.attach_request_id = True
+                request.on_conflict_options.attach_completion_callbacks = True
         self._ledger.starts[request.request_id] = Start(
             workflow_id, request.workflow_id_reuse_policy, request.workflow_id_conflict_policy
         )
@@ -180,6 +194,8 @@ class Client:
         start = self._start_request(workflow_id)
         if start.workflow_id_conflict_policy == _CONFLICT[0]:
             start.workflow_id_conflict_policy = _CONFLICT[2]  # The frontend refuses to fail.
+        start.ClearField("completion_callbacks")
+        start.ClearField("on_conflict_options")
         request_id = start.request_id
         self._ledger.starts[request_id].conflict_policy = start.workflow_id_conflict_policy
         self._sequence += 1
@@ -189,6 +205,26 @@ class Client:
         )
         for _ in range(2 if self._dice.random() < 0.2 else 1):
             reply = await self._service.signal_with_start(start, signal)
+            self._run_ids[workflow_id] = reply.run_id
+
+    async def _update_with_start(self, workflow_id: str) -> None:
+        """Perhaps twice: the update of a workflow that runs by then."""
+        start, update_id = self._start_request(workflow_id), self._ids.uuid()
+        for field in ("cron_schedule", "workflow_start_delay"):
+            start.ClearField(field)
+        start.ClearField("completion_callbacks")
+        start.ClearField("on_conflict_options")
+        if start.workflow_id_conflict_policy == _CONFLICT[-1]:
+            start.workflow_id_conflict_policy = _CONFLICT[2]  # The frontend refuses to terminate.
+            self._ledger.starts[start.request_id].conflict_policy = _CONFLICT[2]
+        name = self._dice.choice(UPDATES)
+        self._ledger.updates[update_id] = Update(workflow_id, name)
+        request = Request(
+            meta=Meta(update_id=update_id, identity=self.name), input=Input(name=name)
+        )
+        wanted = self._dice.choice((UpdateStage.ACCEPTED, UpdateStage.COMPLETED))
+        for _ in range(2 if self._dice.random() < 0.2 else 1):
+            reply = await self._service.update_with_start(start, request, wanted)
             self._run_ids[workflow_id] = reply.run_id
 
     async def _signal(self, workflow_id: str) -> None:

@@ -30,10 +30,25 @@ class ActivityPlan(msgspec.Struct):
     is_eager: bool = False
 
 
+class OperationPlan(msgspec.Struct):
+    """A Nexus operation: its options, and what its handler makes of it."""
+
+    kind: str = "now"
+    """now (answered at once), later (goes on for a while), refuse, or hang."""
+    takes_ms: int = 0
+    fails: bool = False
+    failures: int = 0
+    """How many calls are in vain first."""
+    schedule_to_close_ms: int = 20_000
+    schedule_to_start_ms: int = 0
+    start_to_close_ms: int = 0
+
+
 class Stage(msgspec.Struct):
     """One step of a program. `kind`: activities (wait for all), timer, signals (wait for some, or
     for the timer), race (an activity against a timer; the loser is cancelled), marker, upsert (a
-    search attribute), child, or external (a signal or a cancel request to another workflow)."""
+    search attribute), child, external (a signal or a cancel request to another workflow), or
+    operation (of Nexus; it is cancelled when the timer fires)."""
 
     kind: str
     activities: list[ActivityPlan] = []
@@ -47,6 +62,7 @@ class Stage(msgspec.Struct):
     target: str = ""
     """The other workflow, of an external stage."""
     is_cancel: bool = False
+    operation: OperationPlan | None = None
 
 
 class Program(msgspec.Struct):
@@ -81,6 +97,9 @@ class Facts:
         self.externals: dict[str, int] = {}
         """Signals and cancel requests to others, by what the program calls them."""
         self.externals_over: set[int] = set()
+        self.operations: dict[str, int] = {}
+        self.operations_cancelled: set[int] = set()
+        self.operations_over: set[int] = set()
         self.signals = 0
         """With the updates that were accepted, which count as signals."""
         self.signal_ids: list[str] = []
@@ -190,6 +209,27 @@ def _note_cancel_request(found: Facts, event: HistoryEvent) -> None:
     found.is_cancel_requested = True
 
 
+def _note_operation(found: Facts, event: HistoryEvent) -> None:
+    name = event.nexus_operation_scheduled_event_attributes.operation
+    found.operations[name] = event.event_id
+
+
+def _note_operation_cancel(found: Facts, event: HistoryEvent) -> None:
+    attributes = event.nexus_operation_cancel_requested_event_attributes
+    found.operations_cancelled.add(attributes.scheduled_event_id)
+
+
+def _note_operation_over(found: Facts, event: HistoryEvent) -> None:
+    attributes = getattr(event, event.WhichOneof("attributes") or "")
+    found.operations_over.add(attributes.scheduled_event_id)
+
+
+OPERATION_ENDS = (
+    EventType.EVENT_TYPE_NEXUS_OPERATION_COMPLETED,
+    EventType.EVENT_TYPE_NEXUS_OPERATION_FAILED,
+    EventType.EVENT_TYPE_NEXUS_OPERATION_CANCELED,
+    EventType.EVENT_TYPE_NEXUS_OPERATION_TIMED_OUT,
+)
 _NOTES: dict[int, Callable[[Facts, HistoryEvent], None]] = {
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED: _note_started,
     EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: _note_activity,
@@ -242,6 +282,9 @@ _NOTES: dict[int, Callable[[Facts, HistoryEvent], None]] = {
         ),
         _note_external_over,
     ),
+    EventType.EVENT_TYPE_NEXUS_OPERATION_SCHEDULED: _note_operation,
+    EventType.EVENT_TYPE_NEXUS_OPERATION_CANCEL_REQUESTED: _note_operation_cancel,
+    **dict.fromkeys(OPERATION_ENDS, _note_operation_over),
     EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES: _note_upsert,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED: _note_admitted,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED: _note_accepted,

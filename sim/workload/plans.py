@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from temporalio.api.enums.v1 import ParentClosePolicy
 
-from sim.workload.facts import ActivityPlan, Program, Stage
+from sim.workload.facts import ActivityPlan, OperationPlan, Program, Stage
 
 STAGES_MAX = 3
 LONG_MS = 25_000
 """A child that takes so long is still there when its parent closes."""
 _KINDS = ("activities", "activities", "timer", "signals", "race", "marker")
-_RELATED_KINDS = (*_KINDS, "upsert", "child", "child", "external")
+_RELATED_KINDS = (*_KINDS, "upsert", "child", "child", "external", "operation", "operation")
 _CLOSE_POLICIES = (
     ParentClosePolicy.PARENT_CLOSE_POLICY_TERMINATE,
     ParentClosePolicy.PARENT_CLOSE_POLICY_REQUEST_CANCEL,
@@ -47,7 +47,7 @@ def _stage(dice: random.Random, workflow_ids: Sequence[str]) -> Stage:
     count = dice.randint(1, 3) if kind == "activities" else 1
     stage = Stage(
         kind=kind,
-        activities=[_activity(dice) for _ in range(count)]
+        activities=[random_activity(dice) for _ in range(count)]
         if kind in ("activities", "race")
         else [],
         timer_ms=dice.choice((1, 100, 700, 2_500)),
@@ -58,6 +58,8 @@ def _stage(dice: random.Random, workflow_ids: Sequence[str]) -> Stage:
     elif kind == "external":
         stage.target = dice.choice(workflow_ids)
         stage.is_cancel = dice.random() < 0.2
+    elif kind == "operation":
+        stage.operation = _operation(dice)
     return stage
 
 
@@ -71,7 +73,20 @@ def _add_child(dice: random.Random, stage: Stage) -> None:
         stage.child = random_program(dice, ())
 
 
-def _activity(dice: random.Random) -> ActivityPlan:
+def _operation(dice: random.Random) -> OperationPlan:
+    return OperationPlan(
+        kind=dice.choice(("now", "later", "later", "later", "refuse", "hang")),
+        takes_ms=dice.choice((1, 200, 2_000)),
+        fails=dice.random() < 0.2,
+        failures=dice.choice((0, 0, 1, 2)),
+        schedule_to_close_ms=dice.choice((1_500, 20_000)),
+        schedule_to_start_ms=dice.choice((0, 0, 1_000)),
+        start_to_close_ms=dice.choice((0, 0, 900)),
+    )
+
+
+def random_activity(dice: random.Random) -> ActivityPlan:
+    """An activity that ends by itself."""
     return ActivityPlan(
         attempts=dice.choice(_ATTEMPTS),
         start_to_close_ms=dice.choice((500, 1_500)),

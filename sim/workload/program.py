@@ -27,7 +27,7 @@ from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.taskqueue.v1 import TaskQueue
 
 from perdure.server.machines.wire import duration
-from sim.workload import relations
+from sim.workload import nexus, relations
 from sim.workload.facts import (
     ACTIVITY_TYPE,
     MILLISECOND_NS,
@@ -124,6 +124,7 @@ _STAGES: dict[str, Callable[[str, Stage, Facts, list[Command], int], bool]] = {
     "upsert": relations.upsert,
     "child": relations.child,
     "external": relations.external,
+    "operation": nexus.operation,
 }
 
 

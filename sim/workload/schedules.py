@@ -112,7 +112,9 @@ class Planner:
 
     async def _ask(self, what: str, message: inputs.Input) -> None:
         try:
-            await self._service.ask(f"{what} {self._id}", Address(Kind.SCHEDULE, self._id), message)
+            await self._service.ask(
+                f"{what} {self._id}", Address(Kind.SCHEDULE, self._id), lambda: message
+            )
         except Rejected:
             # Only the deletion may have been done before: its answer was lost.
             if not isinstance(message, inputs.DeleteSchedule):

@@ -39,6 +39,7 @@ from perdure.server.engine.api import (
     QueryAnswer,
     QueryTaskWithHistory,
     RunView,
+    UpdateAnswer,
     WorkflowTaskWithHistory,
 )
 from perdure.server.engine.engine import Engine
@@ -71,6 +72,7 @@ from perdure.server.machines.workflow.inputs import (
     UnpauseWorkflow,
     UpdateActivityOptions,
     UpdateStage,
+    UpdateWithStart,
     UpdateWorkflow,
     WorkflowStarted,
     WorkflowTaskCompleted,
@@ -78,6 +80,7 @@ from perdure.server.machines.workflow.inputs import (
 from sim.namespace import NAMESPACE
 from sim.network import Network, Unavailable
 from sim.witness import Witness
+from sim.workload.nexus import ENDPOINTS
 
 _T = TypeVar("_T")
 _Operation = (
@@ -92,6 +95,17 @@ RETRY_SECONDS_MAX = 1.0
 POLL_SECONDS = 6.0
 QUERY_SECONDS = 4.0
 UPDATE_SECONDS = 3.0
+
+
+async def insist(call: Callable[[], Awaitable[_T]], dice: random.Random) -> _T:
+    """Make a call until it is answered."""
+    pause = RETRY_SECONDS_FIRST
+    while True:
+        try:
+            return await call()
+        except Unavailable:
+            await asyncio.sleep(pause * (0.5 + dice.random()))
+            pause = min(pause * 2, RETRY_SECONDS_MAX)
 
 
 class CompletedTask(msgspec.Struct):
@@ -240,6 +254,39 @@ class Service:
         )
         return answer.stage
 
+    async def update_with_start(
+        self, start: StartWorkflowExecutionRequest, request: Request, stage: int
+    ) -> WorkflowStarted:
+        """Update a workflow, and start it first if it does not run."""
+        workflow_id, request_id = start.workflow_id, start.request_id
+        update_id, serialised = request.meta.update_id, request.SerializeToString()
+
+        async def serve(engine: Engine) -> tuple[WorkflowStarted, UpdateAnswer]:
+            copy = StartWorkflowExecutionRequest()
+            copy.CopyFrom(start)
+            message = UpdateWithStart(
+                StartWorkflow(copy), UpdateWorkflow("", update_id, serialised)
+            )
+            return await engine.update_with_start(
+                NAMESPACE, workflow_id, message, stage=stage, timeout_seconds=UPDATE_SECONDS
+            )
+
+        def answered(answer: tuple[WorkflowStarted, UpdateAnswer]) -> None:
+            started, updated = answer
+            if started.is_new:
+                self._witness.started(request_id, workflow_id, started)
+            self._witness.updated(workflow_id, updated)
+
+        started, _ = await self.insist(
+            lambda: self._network.call(
+                f"update-with-start {workflow_id} {request_id}",
+                serve,
+                waits_seconds=UPDATE_SECONDS,
+                answered=answered,
+            )
+        )
+        return started
+
     async def poll_update(self, workflow_id: str, run_id: str, update_id: str) -> int:
         """Ask for the outcome of an update, and wait for it for a while; how far it has come."""
         answer = await self.insist(
@@ -354,7 +401,7 @@ class Service:
             reply = await engine.submit(
                 NAMESPACE,
                 workflow_id,
-                CompleteWorkflowTask(token, copy, NAMESPACE.search_attributes),
+                CompleteWorkflowTask(token, copy, NAMESPACE.search_attributes, endpoints=ENDPOINTS),
             )
             completed = CompletedTask(reply)
             if isinstance(reply, WorkflowTaskCompleted):
@@ -397,7 +444,7 @@ class Service:
             return CompleteActivity(token, copy, identity)
 
         name = f"complete-activity {token.workflow_id} {token.scheduled_event_id}.{token.attempt}"
-        await self._submit(name, token.workflow_id, message, lambda reply: accepted())
+        await self.ask(name, _subject_of(token), message, lambda reply: accepted())
 
     async def fail_activity(self, token: TaskToken, failure: Failure, identity: str) -> None:
         """Report a failure."""
@@ -408,18 +455,18 @@ class Service:
             return FailActivity(token, copy, identity)
 
         name = f"fail-activity {token.workflow_id} {token.scheduled_event_id}.{token.attempt}"
-        await self._submit(name, token.workflow_id, message)
+        await self.ask(name, _subject_of(token), message)
 
     async def cancel_activity(self, token: TaskToken, identity: str) -> None:
         """Acknowledge a cancellation."""
         name = f"cancel-activity {token.workflow_id} {token.scheduled_event_id}.{token.attempt}"
-        await self._submit(name, token.workflow_id, lambda: CancelActivity(token, None, identity))
+        await self.ask(name, _subject_of(token), lambda: CancelActivity(token, None, identity))
 
     async def heartbeat(self, token: TaskToken, identity: str) -> bool:
         """Say that an activity is alive; whether it shall cancel."""
         name = f"heartbeat {token.workflow_id} {token.scheduled_event_id}.{token.attempt}"
-        reply = await self._submit(
-            name, token.workflow_id, lambda: HeartbeatActivity(token, None, identity)
+        reply = await self.ask(
+            name, _subject_of(token), lambda: HeartbeatActivity(token, None, identity)
         )
         return isinstance(reply, Heartbeat) and reply.cancel_requested
 
@@ -445,14 +492,12 @@ class Service:
             )
         )
 
-    async def delete(self, workflow_id: str, run_id: str) -> None:
+    async def delete(self, workflow_id: str, run_id: str, *, kind: Kind = Kind.WORKFLOW) -> None:
         """Forget a run."""
         await self.insist(
             lambda: self._network.call(
                 f"delete {workflow_id} {run_id}",
-                lambda engine: engine.delete(
-                    NAMESPACE, Address(Kind.WORKFLOW, workflow_id), run_id
-                ),
+                lambda engine: engine.delete(NAMESPACE, Address(kind, workflow_id), run_id),
                 answered=lambda answer: self._witness.deleted(workflow_id, run_id),
             )
         )
@@ -499,23 +544,25 @@ class Service:
         workflow_id = request.execution.workflow_id
         await self._submit(f"{what}-activities {workflow_id}", workflow_id, message)
 
-    async def ask(self, name: str, whom: Address, message: Any) -> Any:
+    async def ask(
+        self,
+        name: str,
+        whom: Address,
+        message: Callable[[], Any],
+        answered: Callable[[Any], None] | None = None,
+    ) -> Any:
         """Have any machine decide."""
         return await self.insist(
-            lambda: self._network.call(name, lambda engine: engine.ask(NAMESPACE, whom, message))
+            lambda: self._network.call(
+                name, lambda engine: engine.ask(NAMESPACE, whom, message()), answered=answered
+            )
         )
 
     # ---- how
 
     async def insist(self, call: Callable[[], Awaitable[_T]]) -> _T:
         """Make a call until it is answered."""
-        pause = RETRY_SECONDS_FIRST
-        while True:
-            try:
-                return await call()
-            except Unavailable:
-                await asyncio.sleep(pause * (0.5 + self._dice.random()))
-                pause = min(pause * 2, RETRY_SECONDS_MAX)
+        return await insist(call, self._dice)
 
     async def _submit(
         self,
@@ -538,6 +585,11 @@ def _may_be_dropped(
 ) -> bool:
     """Whether the task was speculative and only rejects: it leaves no trace."""
     return task.attempt == 1 and bool(task.unrecorded) and not request.commands
+
+
+def _subject_of(token: TaskToken) -> Address:
+    """Whose activity it is: a workflow's, or its own."""
+    return Address(Kind(token.kind) if token.kind else Kind.WORKFLOW, token.workflow_id)
 
 
 def _run_of(request: _Operation) -> str:

@@ -25,6 +25,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     RespondWorkflowTaskCompletedRequest,
     RespondWorkflowTaskFailedRequest,
+    StartActivityExecutionRequest,
 )
 
 from perdure.server.engine.api import (
@@ -283,9 +284,8 @@ class Worker:
 
     async def _perform(self, task: ActivityTaskWithInput) -> None:
         """Run one attempt as its plan says."""
-        scheduled = HistoryEvent.FromString(task.scheduled_event)
-        attributes = scheduled.activity_task_scheduled_event_attributes
-        plan = msgspec.json.decode(attributes.input.payloads[0].data, type=ActivityPlan)
+        activity_id, payloads = _work_of(task)
+        plan = msgspec.json.decode(payloads.payloads[0].data, type=ActivityPlan)
         if self._misbehaves():
             self._die()
             await asyncio.sleep(0)  # And this is how far it comes.
@@ -293,7 +293,7 @@ class Worker:
         if self._misbehaves():
             await asyncio.sleep(self._dice.random() * 3)
         try:
-            await _BEHAVIOURS[behaviour](self, task, attributes.activity_id)
+            await _BEHAVIOURS[behaviour](self, task, activity_id)
         except Rejected:
             return  # It timed out, was cancelled, or its run is over.
 
@@ -302,7 +302,7 @@ class Worker:
         await asyncio.sleep(self._dice.random() * 0.2)
         data = f'"{activity_id} by {self.name} as {task.task.attempt}"'.encode()
         self._ledger.results.setdefault((token.run_id, activity_id), set()).add(data)
-        if self._misbehaves():
+        if not token.kind and self._misbehaves():
             token = msgspec.structs.replace(token, scheduled_event_id=0, activity_id=activity_id)
         result = Payloads(payloads=[Payload(data=data)])
         for index in range(2 if self._misbehaves() else 1):
@@ -363,6 +363,16 @@ _BEHAVIOURS = {
     "beat": Worker._beat,
     "async": Worker._hand_over,
 }
+
+
+def _work_of(task: ActivityTaskWithInput) -> tuple[str, Payloads]:
+    """What an activity is called, and its input."""
+    if task.task.token.kind:
+        start = StartActivityExecutionRequest.FromString(task.task.start)
+        return start.activity_id, start.input
+    scheduled = HistoryEvent.FromString(task.scheduled_event)
+    attributes = scheduled.activity_task_scheduled_event_attributes
+    return attributes.activity_id, attributes.input
 
 
 def _failure(*, is_fatal: bool) -> Failure:

@@ -22,6 +22,7 @@ QUIET = Plan(
     pause_seconds_max=1.0,
     workers=1,
     schedules=0,
+    jobs=0,
     retention_seconds=0.0,
     misbehaviour=0.0,
     loss=0.0,
