@@ -270,6 +270,11 @@ class ServiceClient:
         """Whether it was made here: sockets and locks do not survive a fork."""
         return self._process_id == os.getpid()
 
+    @property
+    def serves_any_loop(self) -> bool:
+        """Whether calls from other event loops have connections of their own."""
+        return getattr(self.transport, "has_connection_per_loop", False)
+
     @cached_property
     def test_service(self) -> TestService:
         """The RPCs by which tests have time skipped, where the service serves them."""

@@ -17,6 +17,8 @@ from perdure.transport.grpc_session import GrpcSessionTransport
 class PerLoopTransport:
     """Calls over the transport of the loop that is running."""
 
+    has_connection_per_loop = True
+
     def __init__(self, make: Callable[[], GrpcSessionTransport]) -> None:
         self._make = make
         self._loop: asyncio.AbstractEventLoop | None = None

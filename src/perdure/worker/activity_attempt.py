@@ -11,7 +11,10 @@ from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.common.v1 import Payload
-from temporalio.api.workflowservice.v1 import PollActivityTaskQueueResponse
+from temporalio.api.workflowservice.v1 import (
+    PollActivityTaskQueueResponse,
+    RecordActivityTaskHeartbeatRequest,
+)
 
 from perdure.activity import ActivityCancellationDetails, Info, _Context, _Flag
 from perdure.client import Client
@@ -70,6 +73,10 @@ class ActivityAttempt:
         self._loop = asyncio.get_running_loop()
         self._thread_id = threading.get_ident()
         self._on_cancel: Sequence[Callable[[], None]] = ()
+        self._unrecorded: Sequence[Payload] | None = None
+        """Reported from another thread, and not seen on the loop yet."""
+        self._sent_late: Sequence[Payload] | None = None
+        self._next_late_seconds = 0.0
 
     def make_context(self, *, is_async: bool, shield: ThreadCancellation | None) -> _Context:
         """What the functions of `perdure.activity` reach."""
@@ -103,9 +110,41 @@ class ActivityAttempt:
         if threading.get_ident() == self._thread_id:
             self._record(payloads)
         else:
+            self._unrecorded = payloads
             self._loop.call_soon_threadsafe(self._record, payloads)
 
+    def take_late_heartbeat(self, now_seconds: float) -> bool:
+        """Whether there is a heartbeat to send for a loop that is blocked; from another thread."""
+        details = self._unrecorded
+        if details is None or details is self._sent_late or self.done or self.is_local:
+            return False
+        if now_seconds < self._next_late_seconds:
+            return False
+        self._sent_late = details
+        self._next_late_seconds = now_seconds + self._heartbeat_interval()
+        return True
+
+    async def send_late_heartbeat(self) -> None:
+        """Sends what `take_late_heartbeat` has found, on whichever loop."""
+        details = self._sent_late or ()
+        codec = self.data_converter.path
+        if codec is not None and details:
+            details = await codec.encode(details)
+        request = RecordActivityTaskHeartbeatRequest(task_token=self.task.task_token)
+        request.details.payloads.extend(details)
+        await self._options.source.heartbeat(request)
+
+    def _heartbeat_interval(self) -> float:
+        options = self._options
+        return interval_of(
+            self.task.heartbeat_timeout.ToTimedelta(),
+            options.heartbeat_interval,
+            options.heartbeat_interval_max,
+        )
+
     def _record(self, details: Sequence[Payload]) -> None:
+        if details is self._unrecorded:
+            self._unrecorded = None
         if self.done or self.is_local:
             return
         if self.heartbeats is None:
@@ -113,11 +152,7 @@ class ActivityAttempt:
             self.heartbeats = Heartbeats(
                 source=options.source,
                 task_token=self.task.task_token,
-                interval_seconds=interval_of(
-                    self.task.heartbeat_timeout.ToTimedelta(),
-                    options.heartbeat_interval,
-                    options.heartbeat_interval_max,
-                ),
+                interval_seconds=self._heartbeat_interval(),
                 codec=self.data_converter.path,
                 asked_to_stop=self.cancel,
                 failed=self._heartbeat_failed,

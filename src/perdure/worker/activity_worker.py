@@ -43,6 +43,7 @@ from perdure.worker.codec import transform_all
 from perdure.worker.intercepted_activity import run_intercepted
 from perdure.worker.interceptor import ExecuteActivityInput, Interceptor
 from perdure.worker.limits import PayloadsTooLargeError, check_payloads, is_too_large
+from perdure.worker.loop_watch import LoopWatch
 from perdure.worker.polling import forget
 from perdure.worker.port import PayloadLimits, TaskSource
 from perdure.worker.process_activity import ProcessCall
@@ -100,6 +101,7 @@ class ActivityWorker:
         self._shared_state_manager = shared_state_manager
         self._own_state_manager = OwnStateManager()
         self._attempts: dict[asyncio.Task[None], ActivityAttempt] = {}
+        self._watch: LoopWatch | None = None
         self.limits = PayloadLimits()
         """What the service takes, once it has said so."""
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -107,6 +109,12 @@ class ActivityWorker:
 
     async def open(self) -> None:
         """Gets ready what takes long, so that no activity's time is spent on it."""
+        service = self._client.service_client
+        self._watch = LoopWatch(
+            self._attempts,
+            send=ActivityAttempt.send_late_heartbeat if service.serves_any_loop else None,
+            close=service.close,
+        )
         other_processes = self._executor is not None and not isinstance(
             self._executor, ThreadPoolExecutor
         )
@@ -172,6 +180,8 @@ class ActivityWorker:
         while self._attempts:
             await asyncio.wait(self._attempts)
         forget(self.broken)
+        if self._watch is not None:
+            self._watch.stop()
         await self._own_state_manager.close()
         if self._own_executor is not None:
             self._own_executor.shutdown()

@@ -181,5 +181,9 @@ def _stack_of(thread_id: int) -> str:
     the user's code at all."""
     frames = traceback.extract_stack(sys._current_frames().get(thread_id))
     begin = next((index for index, frame in enumerate(frames) if frame.filename == _BEGIN), 0)
-    users = [frame for frame in frames[begin:] if not frame.filename.startswith(_NOT_THE_USERS)]
-    return "".join(traceback.format_list(users)).rstrip()
+    return "".join(traceback.format_list(without_own_frames(frames[begin:]))).rstrip()
+
+
+def without_own_frames(frames: list[traceback.FrameSummary]) -> list[traceback.FrameSummary]:
+    """The frames that are neither the SDK's nor asyncio's."""
+    return [frame for frame in frames if not frame.filename.startswith(_NOT_THE_USERS)]

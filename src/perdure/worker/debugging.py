@@ -53,4 +53,5 @@ def _workflow_debugger() -> Any:
 
         do_q = do_exit = do_EOF = do_quit
 
-    return WorkflowPdb()
+    # Ctrl-C stays the program's: it ends the worker, and does not come back to the prompt.
+    return WorkflowPdb(nosigint=True)
