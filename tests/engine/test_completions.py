@@ -147,3 +147,14 @@ def test_headers_are_those_of_the_callback_but_for_what_the_request_needs() -> N
     assert headers["Nexus-Operation-Start-Time"] == "Tue, 14 Nov 2023 22:13:20 GMT"
     assert headers["Nexus-Operation-Close-Time"] == "2023-11-14T22:13:21.5Z"
     assert [name for name, _ in request.headers] == sorted(headers)
+
+
+def test_a_failure_with_a_delay_that_json_has_not_is_told_without_it() -> None:
+    inner = Failure(message="inner")
+    inner.application_failure_info.next_retry_delay.seconds = -(2**62)
+    failure = Failure(message="outer", cause=inner)
+    failure.application_failure_info.next_retry_delay.FromSeconds(2)
+    request = posted(Status.FAILED, workflow_execution_failed_event_attributes={"failure": failure})
+    told = json.loads(request.body)
+    assert told["details"]["applicationFailureInfo"] == {"nextRetryDelay": "2s"}
+    assert told["cause"]["details"]["applicationFailureInfo"] == {}

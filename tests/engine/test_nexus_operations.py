@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from temporalio.api.common.v1 import Link
 from temporalio.api.enums.v1 import EventType
@@ -19,6 +20,7 @@ from perdure.server.engine.nexus.calls import (
     OperationAddress,
     StartCall,
 )
+from perdure.server.engine.nexus.operations import CALLS_AT_ONCE
 from perdure.server.machines.errors import NotFound
 from perdure.server.machines.nexus.outcomes import (
     AsyncStarted,
@@ -243,6 +245,28 @@ async def test_nobody_is_called_for_a_workflow_that_is_over(house: House) -> Non
     assert not handler.started
     await asyncio.sleep(100)
     assert not handler.started
+
+
+@simulated
+async def test_nobody_is_called_for_an_operation_that_ended_while_there_was_no_room(
+    house: House,
+) -> None:
+    handler = Handler(house)
+    handler.is_silent = True
+    for name, operations in (("a", 30), ("b", 30), ("c", 30), ("w", CALLS_AT_ONCE - 90 + 1)):
+        await house.start(name)
+        await house.complete(await house.take(), "; ".join(["nexus"] * operations))
+    await handler.hears(CALLS_AT_ONCE)
+    waits = max((await house.run("w")).nexus_operations)
+    request_id = (await house.run("w")).nexus_operations[waits].operation.request_id
+    first = handler.started[-1].completion
+    last = msgspec.structs.replace(first, scheduled_event_id=waits, request_id=request_id)
+    await house.engine.operations.complete(
+        NAMESPACE, Completion(address=last, outcome=SyncSuccess(b""))
+    )
+    handler.may_answer.set()
+    await asyncio.sleep(1)
+    assert len(handler.started) == CALLS_AT_ONCE
 
 
 @simulated

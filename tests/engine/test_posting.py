@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gzip
 import socket
+from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from perdure.server.engine.completions import CompletionRequest
-from perdure.server.engine.posting import HttpPoster, PostFailed
+from perdure.server.engine.posting import PER_HOST_MAX, HttpPoster, PostFailed
 from tests.interop.listener import listening
 
 SECONDS = 5.0
@@ -38,6 +42,27 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@contextlib.asynccontextmanager
+async def answering(told: bytes) -> AsyncIterator[str]:
+    """An address where every request is told this, or nothing until it hangs up."""
+
+    answered: list[asyncio.Task[None] | None] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answered.append(asyncio.current_task())
+        await reader.readuntil(b"body")
+        writer.write(told)
+        if not told:
+            await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
+        await asyncio.gather(*filter(None, answered))
+
+
 async def test_a_body_of_known_length_is_sent_whole() -> None:
     poster = HttpPoster()
     async with listening() as listener:
@@ -52,6 +77,7 @@ async def test_a_body_of_known_length_is_sent_whole() -> None:
                 "User-Agent: temporalio/server",
                 "Content-Length: 4",
                 "Custom: x",
+                "Authorization: Basic dXNlcjpzZWNyZXQ=",
                 "Accept-Encoding: gzip",
             ],
             b"body",
@@ -87,17 +113,8 @@ async def test_who_hangs_up_is_told_of_as_go_does() -> None:
 
 
 async def test_who_says_nothing_is_not_waited_for() -> None:
-    done = asyncio.Event()
-
-    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await done.wait()
-        writer.close()
-
-    server = await asyncio.start_server(hold, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
-    assert await failure_of(post(url), 0.1) == f'Post "{url}": context deadline exceeded'
-    done.set()
-    server.close()
+    async with answering(b"") as url:
+        assert await failure_of(post(url), 0.1) == f'Post "{url}": context deadline exceeded'
 
 
 async def test_who_says_little_by_little_holds_no_thread() -> None:
@@ -130,3 +147,66 @@ async def test_a_header_that_cannot_be_sent_is_not() -> None:
 
 async def test_a_host_that_does_not_exist_is_told_of() -> None:
     assert "no such host" in await failure_of(post("http://nowhere.invalid/"))
+
+
+async def test_a_response_that_is_zipped_is_read() -> None:
+    zipped = gzip.compress(b"x" * 10_000)
+    told = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n"
+    poster = HttpPoster()
+    async with answering(told + zipped) as url:
+        few = msgspec.structs.replace(post(url), response_bytes_max=9)
+        response = await poster.post(few, SECONDS)
+        whole = await poster.post(
+            msgspec.structs.replace(post(url), response_bytes_max=20_000), SECONDS
+        )
+    poster.close()
+    assert (response.body, whole.body) == (b"", b"x" * 10_000)
+
+
+async def test_what_is_zipped_and_cannot_be_read_is_no_response() -> None:
+    told = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\nplain"
+    async with answering(told) as url:
+        assert "incorrect header check" in await failure_of(post(url))
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [("us%20er:se%40cret", "Basic dXMgZXI6c2VAY3JldA=="), ("user", "Basic dXNlcjo=")],
+)
+async def test_credentials_of_an_address_are_sent_unless_a_header_has_others(
+    user: str, expected: str
+) -> None:
+    poster = HttpPoster()
+    async with listening() as listener:
+        url = f"http://{user}@127.0.0.1:{listener.port}/200/"
+        await poster.post(post(url), SECONDS)
+        await poster.post(post(url, Authorization="mine"), SECONDS)
+    poster.close()
+    heads = [[line for line in head if "Authorization" in line] for head, _ in listener.posts]
+    assert heads == [[f"Authorization: {expected}"], ["Authorization: mine"]]
+
+
+async def test_a_password_is_not_told() -> None:
+    port = free_port()
+    assert await failure_of(post(f"http://user:se:cret@127.0.0.1:{port}/x")) == (
+        f'Post "http://user:***@127.0.0.1:{port}/x":'
+        f" dial tcp 127.0.0.1:{port}: connect: connection refused"
+    )
+
+
+async def test_a_host_that_says_nothing_keeps_nobody_from_others() -> None:
+    poster = HttpPoster()
+    silent = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{silent.getsockname()[1]}/x"
+    waiting = [
+        asyncio.create_task(poster.post(post(url), SECONDS)) for _ in range(PER_HOST_MAX + 1)
+    ]
+    async with listening() as listener:
+        response = await poster.post(post(f"{listener.base}/200/"), SECONDS)
+    assert response.status == 200
+    assert not any(task.done() for task in waiting)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    silent.close()
+    poster.close()

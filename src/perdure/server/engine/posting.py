@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import zlib
+from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -16,7 +19,11 @@ from perdure.server.engine.completions import CompletionRequest
 if TYPE_CHECKING:
     from http.client import HTTPConnection
 
-THREADS_MAX = 16
+THREADS_MAX = 256
+PER_HOST_MAX = 64
+"""A host that does not answer holds no more threads, so that others are still heard."""
+GZIP_BITS = 31
+"""zlib's word for gzip."""
 
 
 class PostFailed(Exception):
@@ -39,6 +46,8 @@ class HttpPoster:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="perdure-post")
         self._exchanges: set[_Exchange] = set()
+        self._rooms: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        """By host: whoever waits or exchanges holds its room."""
 
     async def post(self, request: CompletionRequest, timeout_seconds: float) -> PostResponse:
         """Send a request and read its response, all in this time. Raises PostFailed."""
@@ -47,16 +56,17 @@ class HttpPoster:
         try:
             exchange = _Exchange(request, timeout_seconds)
         except ValueError as error:
-            raise PostFailed(f'Post "{request.url}": {error}') from error
+            raise PostFailed(f'Post "{_shown(request.url)}": {error}') from error
+        room = self._rooms.setdefault(urlsplit(request.url).netloc, asyncio.Semaphore(PER_HOST_MAX))
         self._exchanges.add(exchange)
         try:
-            async with asyncio.timeout(timeout_seconds):
+            async with asyncio.timeout(timeout_seconds), room:
                 return await asyncio.get_running_loop().run_in_executor(self._threads, exchange.run)
         except TimeoutError as error:
-            raise PostFailed(f'Post "{request.url}": context deadline exceeded') from error
-        except (OSError, HTTPException, ValueError) as error:
+            raise PostFailed(f'Post "{_shown(request.url)}": context deadline exceeded') from error
+        except (OSError, HTTPException, ValueError, zlib.error) as error:
             raise PostFailed(
-                f'Post "{request.url}": {_words(exchange.connection, error)}'
+                f'Post "{_shown(request.url)}": {_words(exchange.connection, error)}'
             ) from error
         finally:
             self._exchanges.discard(exchange)
@@ -78,28 +88,41 @@ class _Exchange:
         self._socket: socket.socket | None = None
         """The connection itself forgets it as soon as a response says that it is the last one, and
         reads on."""
+        self._is_cut_off = False
 
     def run(self) -> PostResponse:
-        """Send and read. Raises OSError, HTTPException, ValueError."""
-        _send(self.connection, self._request)
-        self._socket = self.connection.sock
-        response = self.connection.getresponse()
-        headers: dict[str, str] = {}
-        for name, value in response.getheaders():
-            lowered = name.lower()
-            headers[lowered] = f"{headers[lowered]}, {value}" if lowered in headers else value
-        body = response.read(self._request.response_bytes_max)
-        return PostResponse(response.status, response.reason, body, headers)
+        """Send and read. Raises OSError, HTTPException, ValueError, zlib.error."""
+        try:
+            _put_head(self.connection, self._request)
+            self.connection.connect()
+            self._socket = self.connection.sock
+            if self._is_cut_off:
+                raise ConnectionAbortedError  # Nobody waits any more: nothing needs to be sent.
+            _send(self.connection, self._request)
+            return self._response()
+        finally:
+            self.connection.close()
 
     def cut_off(self) -> None:
         """A thread that reads or writes is woken up by that."""
-        held = self._socket or self.connection.sock
-        if held is not None:
+        self._is_cut_off = True
+        if self._socket is not None:
             try:
-                held.shutdown(socket.SHUT_RDWR)
+                self._socket.shutdown(socket.SHUT_RDWR)
             except OSError:
                 return  # It was over already.
-            self.connection.close()
+
+    def _response(self) -> PostResponse:
+        headers: dict[str, str] = {}
+        bytes_max = self._request.response_bytes_max
+        with self.connection.getresponse() as response:
+            for name, value in response.getheaders():
+                lowered = name.lower()
+                headers[lowered] = f"{headers[lowered]}, {value}" if lowered in headers else value
+            body = response.read(bytes_max)
+        if headers.get("content-encoding", "").lower() == "gzip":
+            body = _unzipped(body, bytes_max)
+        return PostResponse(response.status, response.reason, body, headers)
 
 
 def _connection(url: str, timeout_seconds: float) -> HTTPConnection:
@@ -114,9 +137,10 @@ def _connection(url: str, timeout_seconds: float) -> HTTPConnection:
     return HTTPConnection(host, parts.port or 80, timeout=timeout_seconds)
 
 
-def _send(connection: HTTPConnection, request: CompletionRequest) -> None:
+def _put_head(connection: HTTPConnection, request: CompletionRequest) -> None:
     parts = urlsplit(request.url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    named = {name.lower() for name, _ in request.headers}
     connection.putrequest("POST", target, skip_host=True, skip_accept_encoding=True)
     connection.putheader("Host", parts.netloc.rpartition("@")[2])
     connection.putheader("User-Agent", "temporalio/server")
@@ -126,7 +150,13 @@ def _send(connection: HTTPConnection, request: CompletionRequest) -> None:
         connection.putheader("Content-Length", str(len(request.body)))
     for name, value in request.headers:
         connection.putheader(name, value)
+    if parts.username is not None and "authorization" not in named:
+        credentials = unquote(f"{parts.username}:{parts.password or ''}").encode()
+        connection.putheader("Authorization", f"Basic {b64encode(credentials).decode()}")
     connection.putheader("Accept-Encoding", "gzip")
+
+
+def _send(connection: HTTPConnection, request: CompletionRequest) -> None:
     if request.is_chunked:
         connection.endheaders(_chunks(request.body), encode_chunked=True)
     else:
@@ -138,11 +168,24 @@ def _chunks(body: bytes) -> Iterator[bytes]:
         yield body
 
 
+def _unzipped(body: bytes, bytes_max: int) -> bytes:
+    """What a body says, as much of it as is wanted. Raises zlib.error."""
+    return zlib.decompressobj(GZIP_BITS).decompress(body, bytes_max)
+
+
+def _shown(url: str) -> str:
+    """A URL as it may be told: without its password."""
+    user, at, host = urlsplit(url).netloc.rpartition("@")
+    name, colon, _ = user.partition(":")
+    return url.replace(f"{user}{at}{host}", f"{name}:***@{host}", 1) if colon else url
+
+
 def _words(connection: HTTPConnection, error: Exception) -> str:
     """What went wrong, as Go says it where it is common."""
     match error:
         case ConnectionRefusedError():
-            return f"dial tcp {connection.host}:{connection.port}: connect: connection refused"
+            host = f"[{connection.host}]" if ":" in connection.host else connection.host
+            return f"dial tcp {host}:{connection.port}: connect: connection refused"
         case socket.gaierror():
             return f"dial tcp: lookup {connection.host}: no such host"
         case ConnectionResetError() if type(error) is not ConnectionResetError:  # No response came.

@@ -232,7 +232,7 @@ def _timeout_ns(headers: Mapping[str, str]) -> int:
     length_ns = parse_duration(text)
     if length_ns is None:
         raise _bad(UNKNOWN_TIMEOUT)
-    return min(length_ns, TIMEOUT_NS_MAX) or TIMEOUT_NS_MAX
+    return min(length_ns, TIMEOUT_NS_MAX)
 
 
 def _refused(error: HandlerError) -> Response:

@@ -30,6 +30,8 @@ from perdure.server.visibility.query.syntax import (
     Text,
 )
 
+DIGITS_MAX: Final = 1000
+"""What is longer is no time; Python would not read much more."""
 _STATUSES: Final[Mapping[int, str]] = {
     WorkerStatus.WORKER_STATUS_UNSPECIFIED: "Unspecified",
     WorkerStatus.WORKER_STATUS_RUNNING: "Running",
@@ -143,7 +145,7 @@ def _is_missing(name: str, told: WorkerHeartbeat) -> bool:
 def _time(value: Expression) -> int:
     """Nanoseconds."""
     match value:
-        case Number(text, True):
+        case Number(text, True) if len(text) <= DIGITS_MAX:
             return int(text)
         case Text(text):
             try:

@@ -114,8 +114,8 @@ def _last_of(token: bytes) -> str:
     if not token:
         return ""
     try:
-        last = json.loads(token)["l"]
-    except (ValueError, KeyError, TypeError):
+        last = json.loads(token).get("l", "")
+    except (ValueError, AttributeError, RecursionError):
         last = None
     if not isinstance(last, str):
         raise InvalidArgument("invalid next_page_token")

@@ -110,17 +110,20 @@ class NexusOperations:
         self, namespace: NamespaceRef, whom: Address, effect: CallNexus, name: CallNexus
     ) -> None:
         try:
-            execution = await self._pipeline.execution(namespace, whom.id, whom.kind)
-            pending = self._owners[whom.kind].pending(execution, effect)
-            if pending is None or not _is_due(pending.calls, effect):
+            wanted = await self._wanted(namespace, whom, effect)
+            if wanted is None:
                 return
-            destination = self._destination(namespace, pending.operation.endpoint_id)
+            destination = self._destination(namespace, wanted[1].operation.endpoint_id)
             async with destination.room:
-                if not destination.breaker.allows(_now()):
-                    return  # The wake-up asks again.
-                outcome = await self._made(namespace, execution, effect, pending, destination)
+                # It may have ended while there was no room.
+                wanted = await self._wanted(namespace, whom, effect)
+                if wanted is None or not destination.breaker.allows(_now()):
+                    return  # The wake-up asks again, if it still makes sense.
+                outcome = await self._made(namespace, *wanted, effect, destination)
             answer = _answer(effect, outcome)
             await self._pipeline.submit(namespace, whom.id, answer, whom.kind)
+        except NotFound:
+            pass  # Whoever called has ended meanwhile: nobody waits for the answer.
         except (Rejected, EngineUnavailable, EngineStopped) as error:
             logger.warning("a Nexus operation of %r has to be called again: %s", whom.id, error)
         except (InvariantViolation, CorruptBlob):
@@ -128,12 +131,20 @@ class NexusOperations:
         finally:
             self._under_way.discard(name)
 
+    async def _wanted(
+        self, namespace: NamespaceRef, whom: Address, effect: CallNexus
+    ) -> tuple[Execution, PendingOperation] | None:
+        """The operation of whoever asks for a call, if that still makes sense."""
+        execution = await self._pipeline.execution(namespace, whom.id, whom.kind)
+        pending = self._owners[whom.kind].pending(execution, effect)
+        return (execution, pending) if pending and _is_due(pending.calls, effect) else None
+
     async def _made(
         self,
         namespace: NamespaceRef,
         execution: Execution,
-        effect: CallNexus,
         pending: PendingOperation,
+        effect: CallNexus,
         destination: Destination,
     ) -> StartOutcome | CancelOutcome:
         operation, breaker = pending.operation, destination.breaker

@@ -151,11 +151,23 @@ def plain_failure(failure: Failure) -> dict[str, Any]:
     details.CopyFrom(failure)
     details.ClearField("message")
     details.ClearField("stack_trace")
+    _clear_what_json_has_not(details)
     told["metadata"] = {"type": TEMPORAL_TYPE}
     told["details"] = MessageToDict(details)
     if failure.HasField("cause"):
         told["cause"] = plain_failure(failure.cause)
     return told
+
+
+def _clear_what_json_has_not(failure: Failure) -> None:
+    current: Failure | None = failure
+    while current is not None:
+        info = current.application_failure_info
+        try:
+            info.next_retry_delay.ToJsonString()
+        except ValueError:  # A length that JSON has no words for; the failure is told without it.
+            info.ClearField("next_retry_delay")
+        current = current.cause if current.HasField("cause") else None
 
 
 def plain_error(error_type: str, message: str, is_retryable: bool | None = None) -> dict[str, Any]:

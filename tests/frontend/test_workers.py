@@ -1,0 +1,39 @@
+"""Who asks for workers what makes no sense: it finds none, or is refused, as by the real server."""
+
+from __future__ import annotations
+
+import pytest
+from temporalio.api.worker.v1 import WorkerHeartbeat
+from temporalio.api.workflowservice.v1 import (
+    ListWorkersRequest,
+    ListWorkersResponse,
+    RecordWorkerHeartbeatRequest,
+    RecordWorkerHeartbeatResponse,
+)
+
+from perdure.transport import Code
+from tests.frontend.client import Client
+
+
+async def listed(client: Client, query: str = "", token: bytes = b"") -> list[str]:
+    """The keys of those that are found."""
+    request = ListWorkersRequest(namespace="default", query=query, next_page_token=token)
+    response = await client.call(request, ListWorkersResponse)
+    return [info.worker_heartbeat.worker_instance_key for info in response.workers_info]
+
+
+async def test_a_number_that_no_time_has_finds_nobody(client: Client) -> None:
+    heartbeat = RecordWorkerHeartbeatRequest(
+        namespace="default", worker_heartbeat=[WorkerHeartbeat(worker_instance_key="key")]
+    )
+    await client.call(heartbeat, RecordWorkerHeartbeatResponse)
+    for digits in (20, 5000):
+        assert await listed(client, f"StartTime > {'9' * digits}") == []
+    assert await listed(client, token=b"{}") == ["key"]
+
+
+@pytest.mark.parametrize("token", [b"x", b"1", b"[]", b'{"l":1}', b"[" * 100_000, b"\xff"])
+async def test_a_page_token_that_is_none_is_refused(client: Client, token: bytes) -> None:
+    request = ListWorkersRequest(namespace="default", next_page_token=token)
+    refusal = await client.refusal(request)
+    assert (refusal.code, refusal.message) == (Code.INVALID_ARGUMENT, "invalid next_page_token")
