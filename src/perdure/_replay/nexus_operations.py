@@ -20,6 +20,7 @@ from perdure._replay.activities import write_duration
 from perdure._replay.commands.nexus import NexusOperationMachine, OperationListener
 from perdure._replay.context import WorkflowContext
 from perdure._replay.interceptors import StartNexusOperationInput
+from perdure._replay.system_payloads import SYSTEM_ENDPOINT, SystemPayloadConverter
 from perdure.converter import NexusSerializationContext, PayloadConverter
 from perdure.converter.context import in_context
 
@@ -57,6 +58,8 @@ class _Operation(NexusOperationHandle[Any]):
             endpoint=asked.endpoint, service=asked.service, operation=asked.operation_name
         )
         self._converter = context.converter_for(serialization)
+        if asked.endpoint == SYSTEM_ENDPOINT:
+            self._converter = SystemPayloadConverter()
         self._failure_converter = in_context(context.options.failure_converter, serialization)
         command = _schedule_command(asked, self._converter)
         context.mark(command, asked.event_groups)

@@ -15,11 +15,14 @@ from typing import Any, Final
 
 from google.protobuf.message import Message
 from temporalio.api.command.v1 import Command
+from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import CommandType, EventType
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.protocol.v1 import Message as ProtocolMessage
 
+from perdure._replay import system_operations
+from perdure._replay.system_payloads import SYSTEM_ENDPOINT
 from perdure.converter import (
     ActivitySerializationContext,
     DataConverter,
@@ -82,6 +85,8 @@ class RunPayloads:
         self._scheduled: dict[int, SerializationContext] = {}
         """By the ids of their events: the contexts of activities and operations. Empty when nobody
         wants to know."""
+        self._of_server: set[int] = set()
+        """Events that schedule operations of the server itself."""
         path = self._path()
         assert path is not None, "there is neither codec nor storage"
         self.own: PayloadCodec = path
@@ -97,7 +102,7 @@ class RunPayloads:
         work: list[tuple[Message, Transform]] = []
         for event in events:
             self._note(event)
-            if event.event_type not in _OWN_COMMANDS:
+            if event.event_type not in _OWN_COMMANDS and not self._is_of_server(event):
                 found = list(holders(event, headers=self._headers))
                 if found:
                     transform = self._path_of(self._context_of_event(event)).decode
@@ -117,7 +122,17 @@ class RunPayloads:
     ) -> None:
         """Encodes what answers a task, in place."""
         work: list[tuple[Message, Transform]] = []
+        to_server: list[tuple[Payload, Message]] = []
         for command in commands:
+            sent = system_operations.message_in(command)
+            if sent is not None:
+                attributes, request = sent
+                to_server.append((attributes.input, request))
+                transform = self._path_of(self._of(request.workflow_id)).encode
+                work.extend(
+                    (holder, transform) for holder in holders(request, headers=self._headers)
+                )
+                continue
             found = list(holders(command, headers=self._headers))
             if found:
                 transform = self._path_of_command(command).encode
@@ -125,6 +140,8 @@ class RunPayloads:
         for result in results:
             work.extend((holder, self.own.encode) for holder in holders(result))
         await self._do(work)
+        for payload, message in to_server:
+            system_operations.put_message(payload, message)
         await transform_bodies(messages, self.own.encode)
 
     async def encode_failure(self, failure: Failure) -> None:
@@ -171,7 +188,15 @@ class RunPayloads:
             return self.own
         return self._path(context, target) or self.own
 
+    def _is_of_server(self, event: HistoryEvent) -> bool:
+        """Whether an event brings a message of the server itself."""
+        completed = event.nexus_operation_completed_event_attributes
+        return bool(self._of_server) and completed.scheduled_event_id in self._of_server
+
     def _note(self, event: HistoryEvent) -> None:
+        operation = event.nexus_operation_scheduled_event_attributes
+        if operation.endpoint == SYSTEM_ENDPOINT:
+            self._of_server.add(event.event_id)
         if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
             started = event.workflow_execution_started_event_attributes
             parent = started.parent_workflow_execution

@@ -103,6 +103,7 @@ from perdure.workflow._nexus import (
     NexusOperationCancellationType,
     create_nexus_client,
 )
+from perdure.workflow._system import signal_with_start_workflow
 from perdure.workflow._unsafe import SandboxImportNotificationPolicy, unsafe
 from perdure.workflow._versioning import ContinueAsNewVersioningBehavior, VersioningIntent
 from perdure.workflow._waiting import as_completed, wait
@@ -204,6 +205,7 @@ __all__ = [
     "set_signal_handler",
     "set_update_handler",
     "signal",
+    "signal_with_start_workflow",
     "sleep",
     "start_activity",
     "start_activity_class",

@@ -7,11 +7,12 @@ from typing import Any
 from google.protobuf.json_format import MessageToJson
 from temporalio.api.command.v1 import Command
 from temporalio.api.common.v1 import Payload, WorkflowExecution, WorkflowType
-from temporalio.api.enums.v1 import EventType
+from temporalio.api.enums.v1 import EventType, WorkflowIdReusePolicy
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     SignalWithStartWorkflowExecutionRequest,
     SignalWithStartWorkflowExecutionResponse,
+    TerminateWorkflowExecutionRequest,
 )
 
 from tests.interop.programs.nexus_by_hand import schedule
@@ -20,6 +21,7 @@ from tests.interop.stage import Stage, payloads
 
 COMPLETED = EventType.EVENT_TYPE_NEXUS_OPERATION_COMPLETED
 SERVICE = "temporal.api.workflowservice.v1.WorkflowService"
+REJECT = WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
 OPERATION = "SignalWithStartWorkflowExecution"
 
 
@@ -100,3 +102,12 @@ async def system_operations(stage: Stage) -> None:
         execution = await worker.start(label)
         await stage.outcome(label, worker.complete(await worker.poll(), command))
         await stage.history(f"{label}: history", execution)
+    await stage.service.terminate_workflow_execution(
+        TerminateWorkflowExecutionRequest(namespace=stage.namespace, workflow_execution=target)
+    )
+    worker = HandWorker(stage, "refused")
+    execution = await worker.start("refused")
+    command = _call(_binary(_request(stage, workflow_id_reuse_policy=REJECT)))
+    await worker.complete(await worker.poll(), command)
+    await stage.event(execution, EventType.EVENT_TYPE_NEXUS_OPERATION_FAILED)
+    await stage.history("refused", execution)

@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError
 from temporalio.api.command.v1 import ScheduleNexusOperationCommandAttributes
 from temporalio.api.common.v1 import Link, Payload
 from temporalio.api.enums.v1 import command_type_pb2
+from temporalio.api.failure.v1 import Failure, ServerFailureInfo
 from temporalio.api.workflowservice.v1 import (
     RespondWorkflowTaskCompletedRequest,
     SignalWithStartWorkflowExecutionRequest,
@@ -18,9 +19,13 @@ from perdure.server.engine.nexus.calls import StartCall
 from perdure.server.frontend import signalling_with_start
 from perdure.server.frontend.errors import Unimplemented
 from perdure.server.frontend.services import Services
-from perdure.server.machines.errors import InvalidArgument, Rejected
-from perdure.server.machines.nexus.failures import handler_failed, handler_failure
-from perdure.server.machines.nexus.outcomes import StartOutcome, SyncSuccess, Unreachable
+from perdure.server.machines.errors import AlreadyStarted, InvalidArgument, Rejected
+from perdure.server.machines.nexus.outcomes import (
+    HandlerFailed,
+    StartOutcome,
+    SyncSuccess,
+    Unreachable,
+)
 from perdure.server.machines.workflow.commands.schedule_nexus_operation import (
     SYSTEM_ENDPOINT,
     SYSTEM_OPERATION,
@@ -29,6 +34,8 @@ from perdure.server.machines.workflow.commands.schedule_nexus_operation import (
 
 DISABLED = "SignalWithStart operation is disabled"
 _SCHEDULE = command_type_pb2.COMMAND_TYPE_SCHEDULE_NEXUS_OPERATION
+_NAMES: dict[type[Rejected], str] = {AlreadyStarted: "WorkflowExecutionAlreadyStarted"}
+"""What Temporal calls a refusal, where that is not our name of it."""
 _PROTOBUF, _JSON = b"binary/protobuf", b"json/protobuf"
 
 
@@ -102,7 +109,7 @@ class SystemOperations:
             request.links.extend(Link.FromString(link) for link in call.links)
             response = await signalling_with_start.signal_with_start(self._services, request)
         except Rejected as refusal:
-            return handler_failed(handler_failure("BAD_REQUEST", str(refusal)))
+            return _refused(refusal)
         except (EngineUnavailable, EngineStopped) as error:
             return Unreachable(str(error))
         response.ClearField("first_execution_run_id")  # As on the real server.
@@ -111,3 +118,14 @@ class SystemOperations:
         result.metadata["messageType"] = response.DESCRIPTOR.full_name.encode()
         link = response.signal_link.SerializeToString(deterministic=True)
         return SyncSuccess(result.SerializeToString(deterministic=True), (link,))
+
+
+def _refused(refusal: Rejected) -> HandlerFailed:
+    """It is the server's own failure, and says which kind of refusal it is."""
+    name = _NAMES.get(type(refusal), type(refusal).__name__)
+    failure = Failure(
+        message=f"{name}: {refusal}", server_failure_info=ServerFailureInfo(non_retryable=True)
+    )
+    return HandlerFailed(
+        failure.SerializeToString(deterministic=True), "BAD_REQUEST", is_retryable=False
+    )
