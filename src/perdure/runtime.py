@@ -1,7 +1,7 @@
 """What clients and workers of a process have in common: where their metrics go.
 
 The SDK is Python all the way down, so its log records are Python's already: they are those of the
-logger `perdure`, and nothing has to be forwarded.
+logger `perdure`. Where a program asks for them to be forwarded, another logger has them too.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from typing import ClassVar
 
+from perdure._log_forwarding import ForwardingHandler, level_of
 from perdure._metrics.buffer import (
     BUFFERED_METRIC_KIND_COUNTER,
     BUFFERED_METRIC_KIND_GAUGE,
@@ -41,6 +43,8 @@ __all__ = [
     "LoggingFormat",
     "MetricBuffer",
     "MetricBufferDurationFormat",
+    "OpenTelemetryConfig",
+    "OpenTelemetryMetricTemporality",
     "PrometheusConfig",
     "Runtime",
     "TelemetryConfig",
@@ -74,7 +78,14 @@ class LoggingFormat(Enum):
 
 @dataclass
 class LogForwardingConfig:
-    """Accepted so that programs run unchanged: the SDK's records are Python's already."""
+    """Has a logger take the SDK's own records too, as long as the runtime lives.
+
+    - `append_target_to_name`: whether they are named `LOGGER-TARGET`, where the target is the
+      logger of the SDK's that they are from
+    - `prepend_target_on_message`: whether their messages begin with `[TARGET]`
+    - `overwrite_log_record_time`, `append_log_fields_to_message`: accepted so that programs run
+      unchanged; records have their own time, and their fields are in their messages
+    """
 
     logger: logging.Logger
     append_target_to_name: bool = True
@@ -85,7 +96,11 @@ class LogForwardingConfig:
 
 @dataclass(frozen=True)
 class LoggingConfig:
-    """Accepted so that programs run unchanged: the logger `perdure` is configured as any other."""
+    """Which of the SDK's own records are forwarded, and to whom; without `forwarding`, none.
+
+    The logger `perdure` itself is configured as any other, and `format` is accepted so that
+    programs run unchanged.
+    """
 
     filter: TelemetryFilter | str
     forwarding: LogForwardingConfig | None = None
@@ -114,6 +129,33 @@ class PrometheusConfig:
     histogram_bucket_overrides: Mapping[str, Sequence[float]] | None = None
 
 
+class OpenTelemetryMetricTemporality(Enum):
+    """Whether sums are told since the beginning, or since they were told before."""
+
+    CUMULATIVE = 1
+    DELTA = 2
+
+
+@dataclass(frozen=True)
+class OpenTelemetryConfig:
+    """Sends metrics to an OpenTelemetry collector. Needs `perdure[opentelemetry]`.
+
+    - `url`: for gRPC such as `http://localhost:4317`; with `http`, such as
+      `http://localhost:4318/v1/metrics`
+    - `headers`: go along with each request
+    - `metric_periodicity`: how often something is sent; every second without it
+    - `histogram_bucket_overrides`: as of `PrometheusConfig`
+    """
+
+    url: str
+    headers: Mapping[str, str] | None = None
+    metric_periodicity: timedelta | None = None
+    metric_temporality: OpenTelemetryMetricTemporality = OpenTelemetryMetricTemporality.CUMULATIVE
+    durations_as_seconds: bool = False
+    http: bool = False
+    histogram_bucket_overrides: Mapping[str, Sequence[float]] | None = None
+
+
 @dataclass(frozen=True)
 class TelemetryConfig:
     """What is told of what the SDK does, and to whom.
@@ -125,7 +167,7 @@ class TelemetryConfig:
     """
 
     logging: LoggingConfig | None = LoggingConfig.default
-    metrics: PrometheusConfig | MetricBuffer | None = None
+    metrics: OpenTelemetryConfig | PrometheusConfig | MetricBuffer | None = None
     global_tags: Mapping[str, str] = field(default_factory=dict)
     attach_service_name: bool = True
     metric_prefix: str | None = None
@@ -152,12 +194,13 @@ class Runtime:
         self._tells_environment = not disable_environment_info
         self._grouping_key = str(uuid.uuid4())
         self._sink = _sink_of(telemetry)
+        _forward(self, telemetry.logging)
         self._attributes: MetricAttributes = (
             {"service_name": SERVICE_NAME} if telemetry.attach_service_name else {}
         )
         self._meter = SinkMeter(self._sink, self._attributes)
         prefix = telemetry.metric_prefix
-        prefix = METRIC_PREFIX if prefix is None else prefix
+        self._metric_prefix = prefix = METRIC_PREFIX if prefix is None else prefix
         self._request_metrics = None if self._sink is None else RequestMetrics(self._meter, prefix)
 
     @classmethod
@@ -182,6 +225,20 @@ class Runtime:
         return self._meter
 
 
+def _forward(runtime: Runtime, logging_: LoggingConfig | None) -> None:
+    if logging_ is None or logging_.forwarding is None:
+        return
+    wanted = logging_.filter
+    forwarding = logging_.forwarding
+    handler = ForwardingHandler(
+        forwarding.logger,
+        level_of(wanted.core_level if isinstance(wanted, TelemetryFilter) else wanted),
+        names_target=forwarding.append_target_to_name,
+        tells_target=forwarding.prepend_target_on_message,
+    )
+    weakref.finalize(runtime, handler.attached())
+
+
 def _sink_of(telemetry: TelemetryConfig) -> Sink | None:
     match telemetry.metrics:
         case MetricBuffer() as buffer:
@@ -198,6 +255,20 @@ def _sink_of(telemetry: TelemetryConfig) -> Sink | None:
                 unit_suffix=config.unit_suffix,
                 durations_as_seconds=config.durations_as_seconds,
                 bound_overrides=config.histogram_bucket_overrides or {},
+            )
+        case OpenTelemetryConfig() as config:
+            from perdure._metrics.opentelemetry import OpenTelemetrySink
+
+            return OpenTelemetrySink(
+                config.url,
+                by_http=config.http,
+                headers=config.headers or {},
+                period=config.metric_periodicity,
+                deltas=config.metric_temporality is OpenTelemetryMetricTemporality.DELTA,
+                durations_as_seconds=config.durations_as_seconds,
+                bound_overrides=config.histogram_bucket_overrides or {},
+                global_tags=telemetry.global_tags,
+                service_name=SERVICE_NAME,
             )
         case None:
             return None

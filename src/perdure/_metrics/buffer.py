@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NewType
 
-from perdure._metrics.meter import Instrument, Kind
+from perdure._metrics.meter import DURATION, Instrument, Kind
 from perdure.common.metrics import MetricAttributes
 
 BufferedMetricKind = NewType("BufferedMetricKind", int)
@@ -85,10 +85,18 @@ class MetricBuffer:
         metric = instrument.sink_state
         if metric is None:
             metric = instrument.sink_state = BufferedMetric(
-                instrument.name, instrument.description, instrument.unit, _KINDS[instrument.kind]
+                instrument.name,
+                instrument.description,
+                self._unit_of(instrument),
+                _KINDS[instrument.kind],
             )
         if instrument.is_duration and not self._in_seconds:
             value = int(value * 1000)
         with self._lock:
             if len(self._updates) < self._size:
                 self._updates.append(BufferedMetricUpdate(metric, value, attributes))
+
+    def _unit_of(self, instrument: Instrument) -> str | None:
+        if instrument.is_duration and instrument.unit in (None, DURATION):
+            return "s" if self._in_seconds else "ms"
+        return instrument.unit

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import Enum
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 from perdure.common.metrics import (
     MetricAttributes,
@@ -20,6 +20,9 @@ from perdure.common.metrics import (
     MetricHistogramTimedelta,
     MetricMeter,
 )
+
+DURATION: Final = "duration"
+"""The unit of durations of the SDK's own: whatever the sink tells them in."""
 
 
 class Kind(Enum):

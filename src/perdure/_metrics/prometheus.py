@@ -9,41 +9,12 @@ from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
+from perdure._metrics.bounds import bounds_of
 from perdure._metrics.meter import Instrument, Kind
 from perdure.common.metrics import MetricAttributes
 
 _CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_:]")
-
-BOUNDS_MS: Final[Mapping[str, Sequence[float]]] = {
-    "workflow_endtoend_latency": tuple(
-        1000 * seconds
-        for seconds in (
-            0.1,
-            0.5,
-            1,
-            1.5,
-            2,
-            5,
-            10,
-            30,
-            60,
-            120,
-            300,
-            600,
-            1800,
-            3600,
-            36_000,
-            86_400,
-        )
-    ),
-    "workflow_task_execution_latency": (1, 10, 20, 50, 100, 200, 500, 1000),
-    "workflow_task_replay_latency": (1, 10, 20, 50, 100, 200, 500, 1000),
-    "activity_execution_latency": (50, 100, 500, 1000, 5000, 10_000, 60_000),
-}
-"""Upper bounds of the buckets of the SDK's own histograms, by the end of their names."""
-BOUNDS: Final[Sequence[float]] = (50, 100, 500, 1000, 2500, 10_000)
-"""Of all others."""
 
 
 class _Series:
@@ -160,21 +131,14 @@ class PrometheusSink:
         scale = 1 if self._in_seconds or not instrument.is_duration else 1000
         known = self._families.get(name)
         if known is None:
-            bounds = self._bounds_of(instrument) if is_histogram else ()
+            bounds = (
+                bounds_of(instrument, self._bound_overrides, in_seconds=self._in_seconds)
+                if is_histogram
+                else ()
+            )
             known = _Family(name, instrument.description or name, instrument.kind, bounds, scale)
             self._families[name] = known
         return known
-
-    def _bounds_of(self, instrument: Instrument) -> Sequence[float]:
-        for part, bounds in self._bound_overrides.items():
-            if part in instrument.name:
-                return bounds
-        found = next(
-            (bounds for end, bounds in BOUNDS_MS.items() if instrument.name.endswith(end)), BOUNDS
-        )
-        if instrument.is_duration and self._in_seconds:
-            return [bound / 1000 for bound in found]
-        return found
 
     def _listen(self, bind_address: str) -> None:
         host, _, port = bind_address.rpartition(":")

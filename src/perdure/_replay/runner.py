@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from temporalio.api.common.v1 import Payloads
 from temporalio.api.enums.v1 import QueryResultType, WorkflowTaskFailedCause
@@ -101,6 +101,11 @@ class WorkflowRunner:
     def take_local_stops(self) -> list[int]:
         """Which local activities are to be stopped."""
         return self._machine.local_activities.take_stops()
+
+    @property
+    def run_start_time(self) -> datetime:
+        """When the run began."""
+        return self._context.info.workflow_start_time
 
     @property
     def task_timeout_seconds(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
 from dataclasses import replace
@@ -44,6 +45,7 @@ from perdure.worker.intercepted_activity import run_intercepted
 from perdure.worker.interceptor import ExecuteActivityInput, Interceptor
 from perdure.worker.limits import PayloadsTooLargeError, check_payloads, is_too_large
 from perdure.worker.loop_watch import LoopWatch
+from perdure.worker.metrics import WorkerMetrics
 from perdure.worker.polling import forget
 from perdure.worker.port import PayloadLimits, TaskSource
 from perdure.worker.process_activity import ProcessCall
@@ -104,6 +106,7 @@ class ActivityWorker:
         self._watch: LoopWatch | None = None
         self.limits = PayloadLimits()
         """What the service takes, once it has said so."""
+        self.metrics: WorkerMetrics | None = None
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Fails when no function can be run any more."""
 
@@ -136,6 +139,8 @@ class ActivityWorker:
     def accept(self, task: PollActivityTaskQueueResponse) -> None:
         """Begins an activity, in a place that was taken for it."""
         attempt = ActivityAttempt(task, self._options)
+        if self.metrics is not None:
+            self.metrics.activity_received(task)
         self._slots.use(attempt)
         name = f"perdure activity {task.activity_type.name} {task.activity_id}"
         running = asyncio.create_task(self._work(attempt), name=name)
@@ -155,13 +160,16 @@ class ActivityWorker:
 
     async def run_local(self, attempt: ActivityAttempt) -> _Report | None:
         """What came of it, with payloads that no codec has seen."""
+        begun = time.monotonic()
         running = asyncio.current_task()
         assert running is not None
         self._attempts[running] = attempt
         try:
-            return await self._outcome(attempt)
+            report = await self._outcome(attempt)
         finally:
             del self._attempts[running]
+        self._tell(attempt, report, begun)
+        return report
 
     # Shutdown
 
@@ -189,8 +197,10 @@ class ActivityWorker:
     # One attempt
 
     async def _work(self, attempt: ActivityAttempt) -> None:
+        begun = time.monotonic()
         try:
             report = await self._outcome(attempt)
+            self._tell(attempt, report, begun)
             if isinstance(report, RespondActivityTaskFailedRequest):
                 self._slots.failed += 1
             try:
@@ -210,6 +220,12 @@ class ActivityWorker:
             )
         finally:
             self._slots.give_back(attempt)
+
+    def _tell(self, attempt: ActivityAttempt, report: _Report | None, begun: float) -> None:
+        if self.metrics is not None:
+            self.metrics.activity_ended(
+                attempt.task, report, time.monotonic() - begun, is_local=attempt.is_local
+            )
 
     async def _outcome(self, attempt: ActivityAttempt) -> _Report | None:
         """Runs the function; what to report, None for what is reported from elsewhere."""

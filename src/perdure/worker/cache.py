@@ -64,6 +64,8 @@ class RunCache:
         """So many tasks went on where their run stood."""
         self.misses = 0
         """For so many the history had to be read."""
+        self.forced_evictions = 0
+        """So many runs there was no room for."""
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -112,3 +114,4 @@ class RunCache:
         for run in evicted:
             del self._runs[run.run_id]
             run.evict()
+        self.forced_evictions += len(evicted)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from datetime import timedelta
@@ -52,6 +53,7 @@ from perdure.worker.interceptor import (
     Interceptor,
     NexusOperationInboundInterceptor,
 )
+from perdure.worker.metrics import WorkerMetrics, failure_reason_of
 from perdure.worker.nexus_failures import (
     failed_operation,
     failed_task,
@@ -106,6 +108,7 @@ class NexusWorker:
         self._tasks: dict[asyncio.Task[None], RunningTask] = {}
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Fails when no handler can be run any more."""
+        self.metrics: WorkerMetrics | None = None
 
     def accept(self, task: PollNexusTaskQueueResponse) -> None:
         """Begins a task, in a place that was taken for it."""
@@ -137,6 +140,7 @@ class NexusWorker:
     # One task
 
     async def _work(self, task: PollNexusTaskQueueResponse, kept: RunningTask) -> None:
+        begun = time.monotonic()
         limit = time_limit(task)
         timer = None
         if limit is not None:
@@ -145,8 +149,14 @@ class NexusWorker:
         try:
             answer = await self._answer(task, kept.cancellation, limit)
             kept.running = None  # the answer itself is not to be interrupted
+            if self.metrics is not None:
+                self.metrics.nexus_task_ended(
+                    task, time.monotonic() - begun, failure_reason_of(answer)
+                )
             await self._send(answer)
         except asyncio.CancelledError:
+            if self.metrics is not None:
+                self.metrics.nexus_task_ended(task, time.monotonic() - begun, "timeout")
             logger.debug("A Nexus task is given up: %s", kept.cancellation.cancellation_reason())
         except RPCError as error:
             level = logging.DEBUG if error.status is RPCStatusCode.NOT_FOUND else logging.WARNING

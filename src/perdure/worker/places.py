@@ -13,6 +13,7 @@ from temporalio.api.workflowservice.v1 import (
 
 from perdure.worker.activity_attempt import ActivityAttempt
 from perdure.worker.config import WorkerConfig, tuner_of
+from perdure.worker.metrics import WorkerMetrics
 from perdure.worker.slots import TaskSlots
 from perdure.worker.supplied_slots import slots_of
 from perdure.worker.tuning import (
@@ -50,6 +51,16 @@ def places_of(config: WorkerConfig, build_id: str, is_sticky: Callable[[], bool]
         slots_of(tuner._activity, replace(who, slot_type="activity"), _of_activity),
         slots_of(tuner._local_activity, replace(who, slot_type="local-activity"), _of_local),
         slots_of(tuner._nexus, replace(who, slot_type="nexus"), _of_nexus),
+    )
+
+
+def told_places(places: Places, metrics: WorkerMetrics) -> Places:
+    """The same places, whose use is told."""
+    return Places(
+        metrics.slots("WorkflowWorker", places.workflow),
+        metrics.slots("ActivityWorker", places.activity),
+        metrics.slots("LocalActivityWorker", places.local_activity),
+        metrics.slots("NexusWorker", places.nexus),
     )
 
 

@@ -48,8 +48,6 @@ QUIET_FAILURES: Final = 2
 class PollCount:
     """The polls for tasks of one kind at one queue."""
 
-    __slots__ = ("current", "is_autoscaling", "last_task_ns")
-
     def __init__(self) -> None:
         self.current = 0
         self.is_autoscaling = False

@@ -35,7 +35,8 @@ from perdure.worker.deadlock import DeadlockWatch
 from perdure.worker.debugging import BreakpointHook
 from perdure.worker.deployment import default_behavior_of, options_of
 from perdure.worker.interceptor import Interceptor, WorkflowInterceptors
-from perdure.worker.places import places_of
+from perdure.worker.metrics import WorkerMetrics
+from perdure.worker.places import places_of, told_places
 from perdure.worker.polling import Pollers, Rate
 from perdure.worker.port import PayloadLimits, TaskSource
 from perdure.worker.report import Whoami, Work, WorkerReport
@@ -88,6 +89,10 @@ class RunningWorker:
         self._interceptors = interceptors
         self._workflow_interceptors = workflow_interceptors
         places = places_of(config, build_id, self._source.next_workflow_poll_is_sticky)
+        self._metrics = _metrics_of(config)
+        if self._metrics is not None:
+            self._source.polls = self._metrics.polls()
+            places = told_places(places, self._metrics)
         self._workflow_slots = places.workflow
         self._activity_slots = places.activity
         self._local_slots = places.local_activity
@@ -113,11 +118,15 @@ class RunningWorker:
             raise RuntimeError(f"Worker validation failed: {error}") from error
         if self._config["disable_payload_error_limit"]:
             limits = PayloadLimits()
+        if self._metrics is not None:
+            self._metrics.started()
         if self._activity_worker is not None:
             self._activity_worker.limits = limits
+            self._activity_worker.metrics = self._metrics
             await self._activity_worker.open()
         if self._workflow_worker is not None:
             self._workflow_worker.limits = limits
+            self._workflow_worker.metrics = self._metrics
             if self._breakpoints is not None:
                 self._breakpoints.install()
             self._start_workflow_polls(self._workflow_worker)
@@ -311,12 +320,13 @@ class RunningWorker:
             self._watch.start()
         self._offer_eager_starts(True)
         count, count_max = workflow_polls(self._config)
+        poll, metrics = self._source.next_workflow_task, self._metrics
         self._workflow_pollers = Pollers(
             name="workflow task",
             count=count,
             count_max=count_max,
             slots=self._workflow_slots,
-            next_task=self._source.next_workflow_task,
+            next_task=poll if metrics is None else metrics.polled_workflow_tasks(poll),
             accept=worker.accept,
         )
         self._workflow_pollers.start()
@@ -324,12 +334,13 @@ class RunningWorker:
     def _start_activity_polls(self, worker: ActivityWorker) -> None:
         per_second = self._config["max_activities_per_second"]
         count, count_max = activity_polls(self._config)
+        poll, metrics = self._source.next_activity_task, self._metrics
         self._activity_pollers = Pollers(
             name="activity",
             count=count,
             count_max=count_max,
             slots=self._activity_slots,
-            next_task=self._source.next_activity_task,
+            next_task=poll if metrics is None else metrics.polled_activities(poll),
             accept=worker.accept,
             permit=None if per_second is None else Rate(per_second).permit,
         )
@@ -337,12 +348,14 @@ class RunningWorker:
 
     def _start_nexus_polls(self, worker: NexusWorker) -> None:
         count, count_max = nexus_polls(self._config)
+        poll, metrics = self._source.next_nexus_task, self._metrics
+        worker.metrics = metrics
         self._nexus_pollers = Pollers(
             name="Nexus task",
             count=count,
             count_max=count_max,
             slots=self._nexus_slots,
-            next_task=self._source.next_nexus_task,
+            next_task=poll if metrics is None else metrics.polled_nexus_tasks(poll),
             accept=worker.accept,
         )
         self._nexus_pollers.start()
@@ -437,3 +450,18 @@ class _EagerStart:
 
 def _header_codec_behavior(config: WorkerConfig) -> HeaderCodecBehavior:
     return config["client"].config(active_config=True)["header_codec_behavior"]
+
+
+def _metrics_of(config: WorkerConfig) -> WorkerMetrics | None:
+    """None: nobody wants any."""
+    client = config["client"]
+    runtime = client.service_client.config.runtime
+    assert runtime is not None
+    if runtime._sink is None:
+        return None
+    return WorkerMetrics(
+        runtime.metric_meter,
+        runtime._metric_prefix,
+        namespace=client.namespace,
+        task_queue=config["task_queue"],
+    )

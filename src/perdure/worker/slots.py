@@ -16,12 +16,18 @@ class TaskSlots(Protocol):
 
     kind: str
     """What decides how many there are, as the service is told."""
-    used: int
-    """How many tasks are being worked on."""
-    processed: int
-    """How many tasks are done."""
     failed: int
-    """How many of those came to nothing."""
+    """How many tasks that are done came to nothing."""
+
+    @property
+    def used(self) -> int:
+        """How many tasks are being worked on."""
+        ...
+
+    @property
+    def processed(self) -> int:
+        """How many tasks are done."""
+        ...
 
     @property
     def available(self) -> int:

@@ -52,6 +52,7 @@ from perdure.worker.deadlock import DeadlockError, DeadlockWatch
 from perdure.worker.limits import PayloadsTooLargeError, check_payloads, is_too_large
 from perdure.worker.local_activities import LocalActivities, LocalRunner, RunLocals
 from perdure.worker.long_tasks import LONG_TASK_SECONDS, log_long_task
+from perdure.worker.metrics import WorkerMetrics
 from perdure.worker.payloads import RunPayloads
 from perdure.worker.port import PayloadLimits, TaskSource
 from perdure.worker.slots import TaskSlots
@@ -128,6 +129,7 @@ class WorkflowWorker:
         )
         self.limits = PayloadLimits()
         """What the service takes, once it has said so."""
+        self.metrics: WorkerMetrics | None = None
 
     def accept(self, task: PollWorkflowTaskQueueResponse) -> None:
         """Works on a task, in a place that was taken for it."""
@@ -157,6 +159,8 @@ class WorkflowWorker:
                     begun = time.monotonic()
                     answered, task = task, await self._answer(run, task)
                     seconds = time.monotonic() - begun
+                    if self.metrics is not None:
+                        self.metrics.workflow_task_answered(answered, seconds, self.runs)
                     if seconds > LONG_TASK_SECONDS:
                         log_long_task(answered, seconds, history_bytes)
         except RPCError as error:
@@ -195,6 +199,8 @@ class WorkflowWorker:
                 await self._answer_query(task, outcome.result, payloads)
             case TaskFailure():
                 self._slots.failed += 1
+                if self.metrics is not None:
+                    self.metrics.workflow_task_failed(task, outcome.cause)
                 run.evict()
                 await self._fail(task, outcome, payloads)
         return None
@@ -222,7 +228,13 @@ class WorkflowWorker:
                 await run.payloads.decode(events, _queries(task), task.messages)
             except Exception as error:  # a named boundary: the user's codecs and drivers
                 return self._undecodable(error)
-        outcome = self._activate(run, _activation_of(task, events))
+        activation = _activation_of(task, events)
+        if run.runner is None and self.metrics is not None and task.previous_started_event_id:
+            begun = time.monotonic()
+            outcome = self._activate(run, activation)
+            self.metrics.workflow_replayed(task, time.monotonic() - begun)
+        else:
+            outcome = self._activate(run, activation)
         if not isinstance(outcome, LocalActivitiesPending):
             return outcome
         assert run.runner is not None
@@ -317,6 +329,9 @@ class WorkflowWorker:
             for _ in range(reserved - started):
                 assert self._eager_activities is not None
                 self._eager_activities.release()
+        if completion.closed and self.metrics is not None and run.runner is not None:
+            ended_by = completion.commands[-1].command_type
+            self.metrics.run_ended(task, ended_by, run.runner.run_start_time)
         if completion.closed or leaves:
             run.evict()
         elif response.reset_history_event_id:
