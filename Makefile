@@ -21,7 +21,7 @@ SEEDS ?= 0:200
 # Tests and benchmarks start many processes: each would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test tidy differential check format format-check lint types bench clean
+.PHONY: help install demo test tidy differential check format format-check lint types bench bench-visibility clean
 .DEFAULT_GOAL := help
 
 help:
@@ -31,6 +31,7 @@ help:
 	@echo "make differential   random programs on the real server and on ours (SEEDS=0:200)"
 	@echo "make format   format the code and apply safe fixes"
 	@echo "make bench    measure against the real Temporal server"
+	@echo "make bench-visibility   find workflows among a million (BENCH_ARGS='--executions 100000')"
 	@echo "make clean    remove caches and the virtual environment"
 
 install: $(STAMP)
@@ -87,6 +88,10 @@ $(PEERS): bench/peers.txt
 
 bench: $(STAMP) $(PEERS)
 	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+# A million workflows to find: filling takes some minutes.
+bench-visibility: $(STAMP)
+	@$(BIN)/python -m bench.visibility $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

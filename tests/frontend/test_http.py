@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
@@ -374,6 +375,25 @@ async def test_who_does_not_read_is_left(monkeypatch: pytest.MonkeyPatch) -> Non
     async with asyncio.timeout(10):
         while listener.connections or not reader._buffer:  # type: ignore[attr-defined]  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+    writer.close()
+    await listener.stop()
+
+
+async def test_a_request_that_trickles_in_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perdure.server.http.listener.REQUEST_SECONDS", 0.2)
+
+    async def never(_request: Request) -> Response:
+        raise AssertionError
+
+    listener = await listening(never)
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+    async with asyncio.timeout(10):
+        while listener.connections:
+            writer.write(b"x")
+            await asyncio.sleep(0.01)
+    with contextlib.suppress(ConnectionError):
+        assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
     writer.close()
     await listener.stop()
 

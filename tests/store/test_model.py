@@ -27,16 +27,16 @@ from perdure.server.store.ports import (
     RunWrite,
     Store,
     VisibilityCursor,
-    VisibilityRow,
     WorkflowWrite,
 )
 from perdure.server.store.sqlite import SqliteSettings, open_sqlite
-from tests.store.rows import SHARD, run_id
+from tests.store.rows import SHARD, run_id, shown
 
 RUN_MAX = 6
 RUNS = st.integers(1, RUN_MAX)
 SMALL = st.integers(0, 5)
 TIMES_SHOWN = st.integers(0, 2)
+SHOWN = st.builds(shown, TIMES_SHOWN, TIMES_SHOWN)
 TIMES = st.one_of(st.none(), st.integers(0, 5))
 BLOBS = st.binary(max_size=6)
 WORKFLOWS = [(1, "a"), (1, "ä"), (2, "a")]
@@ -74,7 +74,7 @@ def run_writes(draw: st.DrawFn, workflow: tuple[int, str], new: bool) -> RunWrit
             )
             for place in draw(st.lists(SMALL, max_size=2))
         ],
-        visibility=VisibilityRow("T", 1, draw(TIMES_SHOWN), draw(TIMES_SHOWN)) if visible else None,
+        visibility=draw(SHOWN) if visible else None,
         dispatch_put=[
             DispatchRow(
                 run, event, queue.namespace, queue.queue, queue.kind, draw(SMALL), draw(SMALL), 1

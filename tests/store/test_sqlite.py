@@ -30,7 +30,8 @@ from perdure.server.store.ports import (
 from perdure.server.store.sqlite import SqliteSettings, SqliteStore, open_sqlite
 from perdure.server.store.sqlite.connections import migrate, open_writer
 from perdure.server.store.sqlite.readers import ReaderPool
-from perdure.server.store.sqlite.statements import migrations, workflow_hash
+from perdure.server.store.sqlite.statements import migrations
+from perdure.server.visibility.query.binding import understand
 from tests.store.powerloss import Disk
 from tests.store.rows import NAMESPACE, SHARD, batch, change, group, later, start
 
@@ -265,30 +266,6 @@ async def test_an_idle_store_copies_its_log_and_gives_space_back(tmp_path: Path)
     assert path.stat().st_size < 500_000
 
 
-async def test_workflow_ids_with_equal_hashes_are_kept_apart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in ("rows", "store"):
-        monkeypatch.setattr(
-            f"perdure.server.store.sqlite.{module}.workflow_hash", lambda *_names: 1
-        )
-    store = open_sqlite(tmp_path / "perdure.db")
-    fence = await store.acquire(SHARD)
-    await store.commit(group(fence, start(1, "a"), start(2, "b")))
-    await store.commit(group(fence, start(3, "a")))
-    for workflow_id, run in (("a", 3), ("b", 2)):
-        loaded = await store.load_current(NAMESPACE, workflow_id)
-        assert loaded is not None
-        assert loaded.run == run
-    await store.close()
-
-
-def test_the_hash_of_a_workflow_never_changes() -> None:
-    assert workflow_hash(1, "order-1234") == -24803546543491
-    assert workflow_hash(2, "order-1234") == 71022040433912
-    assert workflow_hash(1, "order-1234", 1) == -102523827262944
-
-
 async def test_a_commit_handed_over_before_a_failure_was_known_fails_with_it(
     tmp_path: Path,
 ) -> None:
@@ -385,7 +362,17 @@ async def test_a_small_workflow_stays_small_on_disk(tmp_path: Path) -> None:
             "head": blob((260, 300, 310, 295)[step]),
             "wake_at_ns": started + 10**10 if step < 3 else None,
             "visibility": (
-                VisibilityRow("Hello", 1 + step, started, started * (step > 0))
+                VisibilityRow(
+                    "Hello",
+                    status=1 + step // 3,
+                    start_time_ns=started,
+                    close_time_ns=(started + dice.randrange(10**9)) * (step > 0),
+                    task_queue="hello",
+                    history_length=11 * (step > 0),
+                    history_size_bytes=1280 * (step > 0),
+                    state_transitions=7 * (step > 0),
+                    build_ids=("unversioned", f"unversioned:{'0' * 32}") if step else (),
+                )
                 if step in {0, 3}
                 else None
             ),
@@ -402,8 +389,8 @@ async def test_a_small_workflow_stays_small_on_disk(tmp_path: Path) -> None:
         for step in range(4):
             await store.commit(group(fence, *(turn(run, step) for run in range(first, first + 50))))
     await store.close()
-    overhead = 20 * 4096
-    size = (tmp_path / "perdure.db").stat().st_size - overhead
+    await open_sqlite(tmp_path / "empty.db").close()
+    size = (tmp_path / "perdure.db").stat().st_size - (tmp_path / "empty.db").stat().st_size
     assert size / runs <= BYTES_OF_A_HELLO_MAX
 
 
@@ -418,4 +405,26 @@ async def test_the_search_attributes_of_a_deleted_run_are_deleted(tmp_path: Path
     connection = apsw.Connection(str(path))
     left = connection.execute("SELECT run, value FROM perdure_attribute ORDER BY value")
     assert left.fetchall() == [(2, 5), (2, "k")]
+    connection.close()
+
+
+async def test_lists_of_build_ids_have_numbers_until_there_are_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perdure.server.store.sqlite.groups.BUILD_LISTS_MAX", 2)
+    path = tmp_path / "perdure.db"
+    for reopened in range(2):
+        store = open_sqlite(path)
+        fence = await store.acquire(SHARD)
+        for number in range(1, 7):
+            row = VisibilityRow("Hello", 1, number, 0, build_ids=("unversioned", f"b{number % 3}"))
+            await store.commit(group(fence, start(number + 10 * reopened, visibility=row)))
+        query = understand("BuildIds = 'b1'")
+        found = await store.list_executions(NAMESPACE, None, 10, (), query)
+        assert {run.run for run in found.runs} == {1, 4} | {11 * reopened or 1, 14 * reopened or 1}
+        await store.close()
+    connection = apsw.Connection(str(path))
+    assert connection.execute("SELECT count(*) FROM perdure_build_list").get == 2
+    numbered = connection.execute("SELECT run FROM perdure_run WHERE build_list IS NOT NULL")
+    assert [row[0] for row in numbered] == [4, 5, 12, 14, 15]
     connection.close()

@@ -16,6 +16,7 @@ from perdure.server.machines.search_attributes import (
     TEXT,
 )
 from perdure.server.store.ports import VisibilityRow
+from perdure.server.visibility.query.access import CLOSED_STATUSES, OPEN_STATUSES
 from perdure.server.visibility.query.binding import RANGED, system_attribute
 from perdure.server.visibility.query.tree import (
     MANY,
@@ -78,7 +79,7 @@ assert run_id(1).hex() == RUN_IDS[1].replace("-", "")
 def asked(attribute: Attribute) -> st.SearchStrategy[Any]:
     """A value to compare an attribute with."""
     if attribute.name == "ExecutionStatus":
-        return SMALL
+        return st.sampled_from([0, 1, 2, 3, 8])
     if attribute.name.endswith("RunId"):
         return st.sampled_from([*RUN_IDS, "", "x"])
     return NUMBERS if attribute.type in (INT, DOUBLE) else VALUES[attribute.type]
@@ -134,11 +135,12 @@ def rows(draw: st.DrawFn) -> VisibilityRow:
         kind = TYPES[field]
         values = st.lists(VALUES[kind], min_size=1, max_size=3 if kind in MANY else 1, unique=True)
         attributes += [(field, value) for value in draw(values)]
+    close_time_ns = draw(SMALL)
     return VisibilityRow(
         workflow_type=draw(WORDS),
-        status=draw(st.integers(1, 4)),
+        status=draw(st.sampled_from(CLOSED_STATUSES if close_time_ns else OPEN_STATUSES)),
         start_time_ns=draw(SMALL),
-        close_time_ns=draw(SMALL),
+        close_time_ns=close_time_ns,
         execution_time_ns=draw(SMALL),
         task_queue=draw(WORDS),
         history_length=draw(SMALL),

@@ -80,6 +80,7 @@ async def write(store: Store, shown: list[VisibilityRow], changes: list[Change])
     ),
     grouped=st.sampled_from(KEYWORDS),
     size=st.integers(1, 4),
+    few=st.sampled_from([0, 1, 2, 5_000]),
 )
 def test_a_database_finds_what_the_memory_store_finds(
     shown: list[VisibilityRow],
@@ -87,10 +88,12 @@ def test_a_database_finds_what_the_memory_store_finds(
     queries: list[Query],
     grouped: Any,
     size: int,
+    few: int,
 ) -> None:
     async def compare(path: Path) -> None:
         model = MemoryStore()
-        sqlite = open_sqlite(path, settings=SqliteSettings(synchronous="OFF"))
+        settings = SqliteSettings(synchronous="OFF", sorted_runs_max=few, sorted_entries_max=few)
+        sqlite = open_sqlite(path, settings=settings)
         try:
             await write(model, shown, changes)
             await write(sqlite, shown, changes)

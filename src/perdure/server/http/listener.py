@@ -22,7 +22,10 @@ BODY_BYTES_MAX = 4 * 1024 * 1024
 HEADER_BYTES_MAX = 64 * 1024
 CONNECTIONS_MAX = 1_000
 IDLE_SECONDS = 60.0
-"""A connection that sends nothing for so long, between requests or within one, is closed."""
+"""A connection that sends nothing for so long between requests is closed."""
+REQUEST_SECONDS = 60.0
+"""From its first byte on a request has so long to come in whole, however it trickles."""
+STATUS_TOO_LATE = 408
 STATUS_TOO_LARGE = 413
 STATUS_BAD = 400
 STATUS_FAILED = 500
@@ -86,6 +89,8 @@ class _Connection(asyncio.Protocol):
         self._body = bytearray()
         self._task: asyncio.Task[None] | None = None
         self._ahead_bytes = 0
+        self._has_begun = False
+        """A request comes in."""
         self._idle: asyncio.TimerHandle | None = None
         self._may_write = asyncio.Event()
         self._may_write.set()
@@ -97,7 +102,7 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
             return
         self._connections.add(self)
-        self._watch()
+        self._watch(IDLE_SECONDS)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Nobody is there any more: what was asked for is not needed."""
@@ -117,7 +122,9 @@ class _Connection(asyncio.Protocol):
             if self._ahead_bytes > HEADER_BYTES_MAX:
                 self._transport.pause_reading()
             return
-        self._watch()
+        if not self._has_begun:
+            self._has_begun = True
+            self._watch(REQUEST_SECONDS)
         self._go_on()
 
     def eof_received(self) -> None:
@@ -135,16 +142,19 @@ class _Connection(asyncio.Protocol):
         """End it."""
         self._transport.close()
 
-    def _watch(self) -> None:
+    def _watch(self, seconds: float) -> None:
         """Begin to wait for what comes next."""
         if self._idle is not None:
             self._idle.cancel()
         loop = asyncio.get_running_loop()
-        self._idle = loop.call_later(IDLE_SECONDS, self._expire)
+        self._idle = loop.call_later(seconds, self._expire)
 
     def _expire(self) -> None:
-        if self._task is None:
-            self._transport.abort()
+        if self._task is not None:
+            return
+        if self._has_begun:
+            self._refuse(STATUS_TOO_LATE, f"the request took longer than {REQUEST_SECONDS:g} s")
+        self._transport.abort()
 
     def _go_on(self) -> None:
         """Take the events of the protocol, up to the end of a request."""
@@ -207,10 +217,11 @@ class _Connection(asyncio.Protocol):
         if self._protocol.our_state is self._h11.MUST_CLOSE:
             self._transport.close()
             return
+        self._has_begun = self._ahead_bytes > 0
         self._ahead_bytes = 0
         self._protocol.start_next_cycle()
         self._transport.resume_reading()
-        self._watch()
+        self._watch(REQUEST_SECONDS if self._has_begun else IDLE_SECONDS)
         self._go_on()
 
     def _respond(self, response: Response, *, has_body: bool) -> None:

@@ -570,14 +570,14 @@ class _Place(msgspec.Struct):
     cursor: VisibilityCursor
 
 
-_CLOSE, _START = (Attribute(name, DATETIME, name) for name in ("CloseTime", "StartTime"))
-NEWEST_FIRST = (Order(_CLOSE), Order(_CLOSE, descending=True), Order(_START, descending=True))
+_CLOSE = Attribute("CloseTime", DATETIME, "CloseTime")
+NEWEST_FIRST = (Order(_CLOSE), Order(_CLOSE, descending=True))
 """Open runs, the newest start first; then closed ones, the newest close first: whether a run is
 closed is the first key."""
 
 
 def _newest(close_time_ns: int, start_time_ns: int) -> tuple[Scalar, ...]:
-    return (close_time_ns != 0, close_time_ns, start_time_ns)
+    return (close_time_ns != 0, close_time_ns or start_time_ns)
 
 
 def _place(number: RunNumber, run: ShownRun, order: Sequence[Order]) -> _Place:

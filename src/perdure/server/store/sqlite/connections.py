@@ -70,6 +70,10 @@ class SqliteSettings(msgspec.Struct, frozen=True):
     readers_max: int = 3
     read_seconds_max: float = 10.0
     """A read that takes longer is cancelled, so that it cannot keep the log from being copied."""
+    sorted_runs_max: int = 5_000
+    """Up to so many runs are read and sorted for a page: each costs some microseconds."""
+    sorted_entries_max: int = 30_000
+    """The same where an index tells all that is needed, which costs a tenth."""
 
 
 def open_writer(path: str, settings: SqliteSettings) -> apsw.Connection:

@@ -47,6 +47,8 @@ Marks = tuple[int, int, int]
 NUMBERS_AHEAD = 1000
 """How far a mark is raised at once, so that few groups write one. At most so many numbers are left
 out when the database is opened again."""
+BUILD_LISTS_MAX = 1000
+"""Lists of build ids that have a number. Workers have few; what clients make up has no end."""
 REFUSALS = (RowRefused, *ROW_ERRORS)
 EARLIER_REFUSED = "an earlier write of the same workflow could not be written"
 
@@ -60,6 +62,8 @@ class GroupWriter:
         self._sql = statements()
         self._connection: apsw.Connection | None = None
         self._unsettled = False
+        self._build_lists: dict[str, int] = {}
+        self._has_all_build_lists = False
         self._marks: dict[int, Marks] = {}
         """By shard: marks that are certain to be stored."""
         self.log_pages = 0
@@ -89,12 +93,14 @@ class GroupWriter:
             }
             writes = [pair for pair in writes if pair[0] not in poisoned]
         try:
-            rows = Rows(commit.fence.shard, [write for _, write in writes])
+            rows = Rows(commit.fence.shard, [write for _, write in writes], self._build_lists)
             with self._transaction() as connection:
                 self._check_fence(connection, commit.fence)
                 self._write(connection, rows)
                 marks = self._raise_marks(connection, commit.fence.shard, [rows])
+                build_lists = self._learn(connection, rows.build_lists_unknown)
             self._marks[commit.fence.shard] = marks
+            self._build_lists = build_lists
         except REFUSALS:
             self._one_by_one(commit.fence, writes, bad_workflows, poisoned)
         return CommitResult(poisoned)
@@ -117,7 +123,7 @@ class GroupWriter:
                     continue
                 connection.execute("SAVEPOINT one_write")
                 try:
-                    rows = Rows(fence.shard, [write])
+                    rows = Rows(fence.shard, [write], self._build_lists)
                     self._write(connection, rows)
                     written.append(rows)
                 except REFUSALS as refusal:
@@ -188,6 +194,16 @@ class GroupWriter:
         if marks != stored:
             connection.execute(self._sql["raise_marks"], (*marks, shard))
         return marks
+
+    def _learn(self, connection: apsw.Connection, unknown: set[str]) -> dict[str, int]:
+        """Give numbers to lists of build ids that rows were written with, for rows to come."""
+        if not unknown or self._has_all_build_lists:
+            return self._build_lists
+        known = dict(connection.execute(self._sql["build_lists"]))
+        room = max(0, BUILD_LISTS_MAX - len(known))
+        self._has_all_build_lists = room == 0
+        self._many(connection, "put_build_list", [(text,) for text in sorted(unknown)[:room]])
+        return dict(connection.execute(self._sql["build_lists"]))
 
     def copy_history(
         self,

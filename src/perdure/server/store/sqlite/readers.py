@@ -91,7 +91,7 @@ class Glance:
         self._settings = settings
         self._connection: apsw.Connection | None = None
 
-    def finds_nothing(self, sql: str, parameters: tuple[int, ...]) -> bool:
+    def finds_nothing(self, sql: str, parameters: tuple[int | str, ...]) -> bool:
         """Whether a query has no row among what is committed now; False also when it fails.
 
         Outside of a transaction each statement sees the newest commit.

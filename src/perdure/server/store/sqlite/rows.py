@@ -6,10 +6,9 @@ Several writes may touch one row; the last one counts, as if they had been carri
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from perdure.server.store.ports import RunNumber, RunWrite, VisibilityRow, WorkflowWrite
-from perdure.server.store.sqlite.statements import workflow_hash
 
 Parameters = tuple[object, ...]
 
@@ -22,8 +21,10 @@ class Rows:
     """The parameters of every statement that a group needs, and the highest numbers in it."""
 
     __slots__ = (
+        "_build_lists",
         "attributes_deleted",
         "attributes_put",
+        "build_lists_unknown",
         "dispatch_deleted",
         "dispatch_put",
         "history",
@@ -43,7 +44,11 @@ class Rows:
         "visible_updates",
     )
 
-    def __init__(self, shard: int, writes: Sequence[WorkflowWrite]) -> None:
+    def __init__(
+        self, shard: int, writes: Sequence[WorkflowWrite], build_lists: Mapping[str, int]
+    ) -> None:
+        self._build_lists = build_lists
+        self.build_lists_unknown: set[str] = set()
         self.history: list[Parameters] = []
         self.runs_completed: list[Parameters] = []
         self.runs_deleted: list[Parameters] = []
@@ -128,8 +133,7 @@ class Rows:
         self.attributes_put: list[Parameters] = []
         made_current: set[RunNumber] = set()
         for (namespace, workflow_id, kind), number in current.items():
-            key = workflow_hash(namespace, workflow_id, kind)
-            self.uncurrent.append((key, namespace, workflow_id, kind))
+            self.uncurrent.append((namespace, workflow_id, kind))
             made_current.add(number)
         for number, merged in runs.items():
             last, seen = merged.last, merged.visibility
@@ -138,25 +142,48 @@ class Rows:
             self.turn_max = max(self.turn_max, merged.turn_max)
             state = (last.version, last.turn, last.wake_at_ns, last.may_hold_tasks)
             if identity is not None:
-                key = workflow_hash(identity.namespace, identity.workflow_id, identity.kind)
                 self.inserts.append(
-                    (number, shard, identity.namespace, number in made_current, *state, key,
+                    (number, shard, identity.namespace, number in made_current, *state,
                      identity.workflow_id, identity.run_id, last.head,
-                     *_visible(seen, merged.kind), identity.kind)
+                     *self._visible(seen, merged.kind), identity.kind)
                 )  # fmt: skip
                 made_current.discard(number)
             elif seen is None:
                 self.updates.append((*state, last.head, number))
             else:
                 self.visible_updates.append(
-                    (*state, last.head, *_visible(seen, merged.kind), number)
+                    (*state, last.head, *self._visible(seen, merged.kind), number)
                 )
                 self.attributes_deleted.append((number,))
             if seen is not None and seen.attributes:
+                place = (-merged.kind or seen.status, seen.close_time_ns or seen.start_time_ns)
                 self.attributes_put += [
-                    (merged.namespace, *attribute, number) for attribute in seen.attributes
+                    (merged.namespace, *attribute, *place, number) for attribute in seen.attributes
                 ]
         self.made_current: list[Parameters] = [(number,) for number in made_current]
+
+    def _visible(self, row: VisibilityRow | None, kind: int) -> Parameters:
+        if row is None:
+            return (None,) * 15
+        return (
+            row.status, row.start_time_ns,
+            -row.close_time_ns or None if kind else row.close_time_ns,
+            row.workflow_type,
+            row.execution_time_ns or None, row.task_queue, row.history_length or None,
+            row.history_size_bytes or None, row.state_transitions or None,
+            row.parent_workflow_id or None, row.parent_run_id or None,
+            row.root_workflow_id or None, row.root_run_id or None,
+            *(self._build_list(row.build_ids) if row.build_ids else (None, None)),
+        )  # fmt: skip
+
+    def _build_list(self, build_ids: tuple[str, ...]) -> Parameters:
+        """The list itself, or the number under which it is known."""
+        text = json.dumps(build_ids)
+        number = self._build_lists.get(text)
+        if number is not None:
+            return (None, number)
+        self.build_lists_unknown.add(text)
+        return (text, None)
 
 
 class _MergedRun:
@@ -180,17 +207,3 @@ class _MergedRun:
         self.turn_max = max(self.turn_max, later.turn)
         if later.visibility is not None:
             self.visibility = later.visibility
-
-
-def _visible(row: VisibilityRow | None, kind: int) -> Parameters:
-    if row is None:
-        return (None,) * 14
-    return (
-        row.status, row.start_time_ns, -row.close_time_ns or None if kind else row.close_time_ns,
-        row.workflow_type,
-        row.execution_time_ns or None, row.task_queue, row.history_length or None,
-        row.history_size_bytes or None, row.state_transitions or None,
-        row.parent_workflow_id or None, row.parent_run_id or None,
-        row.root_workflow_id or None, row.root_run_id or None,
-        json.dumps(row.build_ids) if row.build_ids else None,
-    )  # fmt: skip

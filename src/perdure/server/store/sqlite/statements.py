@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
 from importlib.resources import files
 
@@ -27,11 +26,3 @@ def migrations() -> list[tuple[int, str]]:
         (int(name.partition("_")[0]), folder.joinpath(name).read_text(encoding="utf-8"))
         for name in scripts
     ]
-
-
-def workflow_hash(namespace: int, workflow_id: str, kind: int = 0) -> int:
-    """48 bits that stand for a workflow (or something of another kind) in indexes. It is stored, so
-    it must never change."""
-    prefix = b"%d:%d" % (namespace, kind) if kind else b"%d" % namespace
-    digest = hashlib.blake2b(b"%s/%s" % (prefix, workflow_id.encode()), digest_size=6).digest()
-    return int.from_bytes(digest, "big", signed=True)

@@ -23,17 +23,17 @@ FROM perdure_shard;
 
 -- name: uncurrent
 UPDATE perdure_run SET is_current = 0
-WHERE workflow_hash = ? AND is_current = 1 AND namespace = ? AND workflow_id = ? AND kind = ?;
+WHERE namespace = ? AND workflow_id = ? AND kind = ? AND is_current = 1;
 
 -- name: make_current
 UPDATE perdure_run SET is_current = 1 WHERE run = ?;
 
 -- name: insert_run
 INSERT INTO perdure_run (
-    run, shard, namespace, is_current, version, turn, wake_at_ns, may_hold_tasks, workflow_hash, workflow_id, run_id,
+    run, shard, namespace, is_current, version, turn, wake_at_ns, may_hold_tasks, workflow_id, run_id,
     head, status, start_time_ns, close_time_ns, workflow_type, execution_time_ns, task_queue, history_length,
     history_size_bytes, state_transitions, parent_workflow_id, parent_run_id, root_workflow_id, root_run_id, build_ids,
-    kind, reserve
+    build_list, kind, reserve
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, zeroblob(48));
 
 -- name: update_run
@@ -46,7 +46,7 @@ UPDATE perdure_run
 SET version = ?, turn = ?, wake_at_ns = ?, may_hold_tasks = ?, head = ?, reserve = NULL,
     status = ?, start_time_ns = ?, close_time_ns = ?, workflow_type = ?, execution_time_ns = ?, task_queue = ?,
     history_length = ?, history_size_bytes = ?, state_transitions = ?, parent_workflow_id = ?, parent_run_id = ?,
-    root_workflow_id = ?, root_run_id = ?, build_ids = ?
+    root_workflow_id = ?, root_run_id = ?, build_ids = ?, build_list = ?
 WHERE run = ?;
 
 -- name: insert_history
@@ -141,12 +141,41 @@ INSERT OR REPLACE INTO perdure_batch (namespace, job_id, state) VALUES (?, ?, ?)
 DELETE FROM perdure_batch WHERE namespace = ? AND job_id = ?;
 
 -- name: closed_runs
--- Of workflows, and of what is none: its time is negative.
+-- Of workflows, by each status that closed ones have, and of what is none: its time is negative.
 SELECT * FROM (
-    SELECT close_time_ns, run, namespace, workflow_id, run_id, kind FROM perdure_run
-    WHERE namespace = ?1 AND close_time_ns > 0 AND close_time_ns >= ?2 AND close_time_ns < ?3
-        AND (close_time_ns, run) > (?2, ?4)
-    ORDER BY close_time_ns, run LIMIT ?5
+    SELECT place_ns, run, namespace, workflow_id, run_id, kind FROM perdure_run
+    WHERE namespace = ?1 AND kind = 0 AND status = 2 AND place_ns >= ?2 AND place_ns < ?3 AND (place_ns, run) > (?2, ?4)
+    ORDER BY place_ns, run LIMIT ?5
+)
+UNION ALL
+SELECT * FROM (
+    SELECT place_ns, run, namespace, workflow_id, run_id, kind FROM perdure_run
+    WHERE namespace = ?1 AND kind = 0 AND status = 3 AND place_ns >= ?2 AND place_ns < ?3 AND (place_ns, run) > (?2, ?4)
+    ORDER BY place_ns, run LIMIT ?5
+)
+UNION ALL
+SELECT * FROM (
+    SELECT place_ns, run, namespace, workflow_id, run_id, kind FROM perdure_run
+    WHERE namespace = ?1 AND kind = 0 AND status = 4 AND place_ns >= ?2 AND place_ns < ?3 AND (place_ns, run) > (?2, ?4)
+    ORDER BY place_ns, run LIMIT ?5
+)
+UNION ALL
+SELECT * FROM (
+    SELECT place_ns, run, namespace, workflow_id, run_id, kind FROM perdure_run
+    WHERE namespace = ?1 AND kind = 0 AND status = 5 AND place_ns >= ?2 AND place_ns < ?3 AND (place_ns, run) > (?2, ?4)
+    ORDER BY place_ns, run LIMIT ?5
+)
+UNION ALL
+SELECT * FROM (
+    SELECT place_ns, run, namespace, workflow_id, run_id, kind FROM perdure_run
+    WHERE namespace = ?1 AND kind = 0 AND status = 6 AND place_ns >= ?2 AND place_ns < ?3 AND (place_ns, run) > (?2, ?4)
+    ORDER BY place_ns, run LIMIT ?5
+)
+UNION ALL
+SELECT * FROM (
+    SELECT place_ns, run, namespace, workflow_id, run_id, kind FROM perdure_run
+    WHERE namespace = ?1 AND kind = 0 AND status = 7 AND place_ns >= ?2 AND place_ns < ?3 AND (place_ns, run) > (?2, ?4)
+    ORDER BY place_ns, run LIMIT ?5
 )
 UNION ALL
 SELECT * FROM (
@@ -161,18 +190,18 @@ ORDER BY 1, 2 LIMIT ?5;
 SELECT version, turn FROM perdure_run WHERE run = ?;
 
 -- name: any_current
-SELECT 1 FROM perdure_run WHERE workflow_hash = ? AND is_current = 1 LIMIT 1;
+SELECT 1 FROM perdure_run WHERE namespace = ? AND workflow_id = ? AND kind = ? AND is_current = 1;
 
 -- name: load_current
 SELECT run, namespace, workflow_id, run_id, kind, version, turn, head, wake_at_ns, is_current FROM perdure_run
-WHERE workflow_hash = ?1 AND is_current = 1 AND namespace = ?2 AND workflow_id = ?3 AND kind = ?4;
+WHERE namespace = ?1 AND workflow_id = ?2 AND kind = ?3 AND is_current = 1;
 
 -- name: load_run
 SELECT run, namespace, workflow_id, run_id, kind, version, turn, head, wake_at_ns, is_current FROM perdure_run
-WHERE workflow_hash = ?1 AND is_current = 1 AND namespace = ?2 AND workflow_id = ?3 AND run_id = ?4 AND kind = ?5
+WHERE namespace = ?1 AND workflow_id = ?2 AND run_id = ?3 AND kind = ?4 AND is_current = 1
 UNION ALL
 SELECT run, namespace, workflow_id, run_id, kind, version, turn, head, wake_at_ns, is_current FROM perdure_run
-WHERE workflow_hash = ?1 AND is_current = 0 AND namespace = ?2 AND workflow_id = ?3 AND run_id = ?4 AND kind = ?5;
+WHERE namespace = ?1 AND workflow_id = ?2 AND run_id = ?3 AND kind = ?4 AND is_current = 0;
 
 -- name: load_number
 SELECT run, namespace, workflow_id, run_id, kind, version, turn, head, wake_at_ns, is_current FROM perdure_run
@@ -238,18 +267,24 @@ SELECT run FROM perdure_run WHERE close_time_ns = 0 AND run > ? ORDER BY run LIM
 SELECT run FROM perdure_run INDEXED BY perdure_run_wake
 WHERE shard = ? AND wake_at_ns IS NOT NULL AND may_hold_tasks = 1 AND run > ? ORDER BY run LIMIT ?;
 
--- name: list_open
--- {plus} is empty, or a sign that keeps an index from being used when {filter} leaves few runs.
-SELECT r.close_time_ns, r.start_time_ns, r.run, r.namespace, r.workflow_id, r.run_id, r.head FROM perdure_run r
-WHERE {plus}r.namespace = ? AND {plus}r.close_time_ns = 0 AND r.start_time_ns <= ?
-    AND (r.start_time_ns < ? OR r.run < ?) AND {filter}
-ORDER BY r.start_time_ns DESC, r.run DESC LIMIT ?;
+-- name: list_few
+-- {runs} are all that pass, {order} of what they have.
+SELECT r.close_time_ns, r.start_time_ns, r.run, r.namespace, r.workflow_id, r.run_id, r.head
+FROM (
+    SELECT *, status IN (1, 8) AS is_open FROM ({runs}) WHERE {after} ORDER BY {order} LIMIT ?
+) f
+CROSS JOIN perdure_run r ON r.run = f.run ORDER BY {order_of_all};
 
--- name: list_closed
-SELECT r.close_time_ns, r.start_time_ns, r.run, r.namespace, r.workflow_id, r.run_id, r.head FROM perdure_run r
-WHERE {plus}r.namespace = ? AND {plus}r.close_time_ns > 0 AND r.close_time_ns <= ?
-    AND (r.close_time_ns, r.start_time_ns, r.run) < (?, ?, ?) AND {filter}
-ORDER BY r.close_time_ns DESC, r.start_time_ns DESC, r.run DESC LIMIT ?;
+-- name: list_status
+-- One status of an index that is in order of place.
+SELECT {place} AS place, {run} AS run, r.close_time_ns, r.start_time_ns, r.namespace, r.workflow_id, r.run_id, r.head
+FROM {table} WHERE {where} AND {status} = ? AND {place} <= ? AND ({place} < ? OR {run} < ?) AND {rest}
+
+-- name: list_started
+SELECT r.close_time_ns, r.start_time_ns, r.run, r.namespace, r.workflow_id, r.run_id, r.head
+FROM perdure_run r INDEXED BY perdure_run_start
+WHERE r.namespace = ? AND r.kind = 0 AND {after} AND r.status IN ({statuses}) AND {rest}
+ORDER BY r.start_time_ns {direction}, r.run DESC LIMIT ?;
 
 -- name: list_kind
 -- Of what is no workflow: its close_time_ns is negative, or NULL while it is open, and so it is in no other list.
@@ -260,24 +295,24 @@ ORDER BY r.start_time_ns DESC, r.run DESC LIMIT ?;
 -- name: list_ordered
 SELECT * FROM (
     SELECT abs(coalesce(r.close_time_ns, 0)), r.start_time_ns, r.run, r.namespace, r.workflow_id, r.run_id, r.head, {keys}
-    FROM perdure_run r
-    WHERE {plus}r.namespace = ? AND r.kind = ? AND r.status IS NOT NULL AND {filter}
+    FROM {source} WHERE {filter}
 ) WHERE {after} ORDER BY {order} LIMIT ?;
 
--- name: count_open
-SELECT {group}, count(*) FROM perdure_run r
-WHERE {plus}r.namespace = ? AND {plus}r.close_time_ns = 0 AND {filter} GROUP BY 1 LIMIT ?;
+-- name: count_runs
+SELECT {group}, count(*) FROM {source} WHERE {filter} GROUP BY 1 LIMIT ?;
 
--- name: count_closed
-SELECT {group}, count(*) FROM perdure_run r
-WHERE {plus}r.namespace = ? AND {plus}r.close_time_ns > 0 AND {filter} GROUP BY 1 LIMIT ?;
-
--- name: count_kind
-SELECT {group}, count(*) FROM perdure_run r
-WHERE r.namespace = ? AND r.kind = ? AND r.kind > 0 AND {filter} GROUP BY 1 LIMIT ?;
+-- name: count_status
+SELECT count(*) FROM perdure_run INDEXED BY perdure_run_listed WHERE namespace = ? AND kind = 0 AND status = ?;
 
 -- name: delete_attributes
 DELETE FROM perdure_attribute WHERE run = ?;
 
 -- name: put_attribute
-INSERT OR IGNORE INTO perdure_attribute (namespace, attribute, value, run) VALUES (?, ?, ?, ?);
+INSERT OR IGNORE INTO perdure_attribute (namespace, attribute, value, status, place_ns, run)
+VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: build_lists
+SELECT build_ids, number FROM perdure_build_list;
+
+-- name: put_build_list
+INSERT OR IGNORE INTO perdure_build_list (build_ids) VALUES (?);

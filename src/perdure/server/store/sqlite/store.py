@@ -48,7 +48,7 @@ from perdure.server.store.sqlite.connections import (
 from perdure.server.store.sqlite.groups import GroupWriter
 from perdure.server.store.sqlite.lock import LockFile
 from perdure.server.store.sqlite.readers import Glance, ReaderPool
-from perdure.server.store.sqlite.statements import statements, workflow_hash
+from perdure.server.store.sqlite.statements import statements
 from perdure.server.store.sqlite.visibility import VisibilityReader
 from perdure.server.store.sqlite.writer import Writer
 from perdure.server.visibility.query.tree import EVERYTHING, Query
@@ -95,6 +95,7 @@ class SqliteStore:
     ) -> None:
         self._sql = statements()
         self._lock = lock
+        self._settings = settings
         self._readers = ReaderPool(path, settings)
         self._glance = Glance(path, settings)
         self._groups = GroupWriter(path, settings, connection)
@@ -120,11 +121,11 @@ class SqliteStore:
         return await self._writer.commit(commit)
 
     def absent(self, namespace: int, workflow_id: str, kind: int = 0) -> bool:
-        """Whether no run has the hash of this workflow id, looked up on the loop's thread."""
+        """Whether no run has this workflow id, looked up on the loop's thread."""
         if self._closing is not None:
             return False
-        key = workflow_hash(namespace, workflow_id, kind)
-        return self._glance.finds_nothing(self._sql["any_current"], (key,))
+        names = (namespace, workflow_id, kind)
+        return self._glance.finds_nothing(self._sql["any_current"], names)
 
     async def run_versions(self, runs: Sequence[RunNumber]) -> dict[RunNumber, tuple[int, int]]:
         """The durable (version, turn) of each run that exists.
@@ -150,15 +151,13 @@ class SqliteStore:
         self, namespace: int, workflow_id: str, kind: int = 0
     ) -> LoadedRun | None:
         """The current run of a workflow id."""
-        key = workflow_hash(namespace, workflow_id, kind)
-        return await self._load("load_current", (key, namespace, workflow_id, kind))
+        return await self._load("load_current", (namespace, workflow_id, kind))
 
     async def load_run(
         self, namespace: int, workflow_id: str, run_id: bytes, kind: int = 0
     ) -> LoadedRun | None:
         """One run by its names."""
-        key = workflow_hash(namespace, workflow_id, kind)
-        return await self._load("load_run", (key, namespace, workflow_id, run_id, kind))
+        return await self._load("load_run", (namespace, workflow_id, run_id, kind))
 
     async def load_number(self, run: RunNumber) -> LoadedRun | None:
         """One run by its number."""
@@ -369,7 +368,7 @@ class SqliteStore:
     ) -> VisibilityPage:
         """Runs that a query is true of, in its order."""
         self._check_open()
-        reader = VisibilityReader(self._sql, namespace, query, kind)
+        reader = VisibilityReader(self._sql, self._settings, namespace, query, kind)
 
         def read(connection: apsw.Connection) -> VisibilityPage:
             rows = reader.page(connection, after, limit + 1)
@@ -392,7 +391,7 @@ class SqliteStore:
     ) -> dict[Scalar | None, int]:
         """How many runs a query is true of, by what it groups by."""
         self._check_open()
-        reader = VisibilityReader(self._sql, namespace, query, kind)
+        reader = VisibilityReader(self._sql, self._settings, namespace, query, kind)
         return await self._readers.read(lambda connection: reader.count(connection, groups_max))
 
     def _listed(

@@ -3,83 +3,204 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import apsw
 
 from perdure.server.machines.search_attributes import Scalar
 from perdure.server.store.ports import TooManyGroups, VisibilityCursor
-from perdure.server.store.sqlite.statements import workflow_hash
+from perdure.server.store.sqlite.connections import SqliteSettings
+from perdure.server.store.sqlite.finding import Finder, Found, among_statuses, runs_of
+from perdure.server.visibility.query.access import Source
 from perdure.server.visibility.query.sql import Compiler, Fragment, keyset
 from perdure.server.visibility.query.tree import Query
 
 INTEGER_MAX = 2**63 - 1
 
 Row = tuple[Any, ...]
+Place = tuple[int, int]
+"""In a list: when a run started, or closed, and its number."""
+
+_BEFORE_ALL: Place = (INTEGER_MAX, INTEGER_MAX)
+_STATUS = "ExecutionStatus"
 
 
 class VisibilityReader:
     """One query on one namespace, as SQL."""
 
-    def __init__(self, sql: dict[str, str], namespace: int, query: Query, kind: int = 0) -> None:
+    def __init__(
+        self,
+        sql: dict[str, str],
+        settings: SqliteSettings,
+        namespace: int,
+        query: Query,
+        kind: int = 0,
+    ) -> None:
+        self._settings = settings
         self._sql = sql
         self._namespace = namespace
         self._query = query
         self._kind = kind
-        self._compiler = Compiler(namespace, lambda name: workflow_hash(namespace, name, kind))
-        condition = self._compiler.condition(query.filter)
-        self._filter = condition.sql
-        self._plus = "+" if condition.is_narrow else ""
+        self._compiler = Compiler(namespace, kind)
 
     def page(
         self, connection: apsw.Connection, after: VisibilityCursor | None, limit: int
     ) -> list[Row]:
         """Rows after a place: close, start, number, namespace, workflow id, run id, head, and then
         the keys of the query's order."""
-        if self._query.order:
-            return self._ordered(connection, after, limit)
+        order = self._query.order
         if self._kind:
-            place = (after.start_time_ns, after.run) if after else (INTEGER_MAX,) * 2
-            return self._all(connection, "list_kind", (self._kind, *place), (limit,))
+            return self._page_of_kind(connection, after, limit)
+        if len(order) == 1 and order[0].attribute.field == "StartTime":
+            return self._by_start(connection, after, limit)
+        found = Finder(connection, self._settings, self._namespace).find(self._query.filter)
+        if order:
+            return self._ordered(connection, *_source(self._namespace, found), after, limit)
+        if found.few:
+            return self._few(connection, found, after, limit)
         rows: list[Row] = []
         if after is None or after.close_time_ns == 0:
-            rows += self._open(connection, after, limit)
+            place = (after.start_time_ns, after.run) if after else _BEFORE_ALL
+            rows += self._walk(connection, found, found.open_statuses, place, limit)
             after = None
         if len(rows) < limit:
-            rows += self._closed(connection, after, limit - len(rows))
+            place = (after.close_time_ns, after.run) if after else _BEFORE_ALL
+            left = limit - len(rows)
+            rows += self._walk(connection, found, found.closed_statuses, place, left)
         return rows
 
-    def _open(
+    def _page_of_kind(
         self, connection: apsw.Connection, after: VisibilityCursor | None, limit: int
     ) -> list[Row]:
-        start, run = (after.start_time_ns, after.run) if after else (INTEGER_MAX, INTEGER_MAX)
-        place = (start, start, run)
-        return self._all(connection, "list_open", place, (limit,))
+        condition = self._compiler.condition(self._query.filter)
+        if self._query.order:
+            plus = "+" if condition.is_narrow else ""
+            where = Fragment(
+                f"{plus}r.namespace = ? AND r.kind = ? AND r.status IS NOT NULL"
+                f" AND {condition.sql.text}",
+                (self._namespace, self._kind, *condition.sql.parameters),
+            )
+            return self._ordered(connection, Fragment("perdure_run r"), where, after, limit)
+        place = (after.start_time_ns, after.run) if after else _BEFORE_ALL
+        text = self._sql["list_kind"].format(filter=condition.sql.text)
+        parameters = (self._namespace, self._kind, *place, *condition.sql.parameters, limit)
+        return connection.execute(text, parameters).fetchall()
 
-    def _closed(
+    def _few(
+        self,
+        connection: apsw.Connection,
+        found: Found,
+        after: VisibilityCursor | None,
+        limit: int,
+    ) -> list[Row]:
+        """All runs that there are, sorted."""
+        place = Fragment("1")
+        if after is not None:
+            is_open = after.close_time_ns == 0
+            time_ns = after.start_time_ns if is_open else after.close_time_ns
+            same = "status IN (1, 8)" if is_open else "status NOT IN (1, 8)"
+            later = "status NOT IN (1, 8)" if is_open else "0"
+            text = f"({later} OR {same} AND (place, run) < (?, ?))"
+            place = Fragment(text, (time_ns, after.run))
+        keys = (("is_open", "DESC"), ("place", "DESC"), ("run", "DESC"))
+        return self._sorted(connection, runs_of(found), place, keys, limit)
+
+    def _sorted(
+        self,
+        connection: apsw.Connection,
+        runs: Fragment,
+        after: Fragment,
+        keys: Sequence[tuple[str, str]],
+        limit: int,
+    ) -> list[Row]:
+        text = self._sql["list_few"].format(
+            runs=runs.text,
+            after=after.text,
+            order=", ".join(" ".join(key) for key in keys),
+            order_of_all=", ".join("f." + " ".join(key) for key in keys),
+        )
+        parameters = (*runs.parameters, *after.parameters, limit)
+        return connection.execute(text, parameters).fetchall()
+
+    def _walk(
+        self,
+        connection: apsw.Connection,
+        found: Found,
+        statuses: Sequence[int],
+        after: Place,
+        limit: int,
+    ) -> list[Row]:
+        """Runs as an index has them in order: of each status, merged as they are met."""
+        if not statuses:
+            return []
+        source = found.sources[0] if found.sources else _listed(self._namespace)
+        text = self._sql["list_status"].format(
+            place=source.place,
+            run=source.run,
+            status=source.status,
+            table=_joined_to_runs(source),
+            where=source.where.text,
+            rest=found.rest.text,
+        )
+        parameters: list[Any] = []
+        for status in statuses:
+            parameters += [*source.where.parameters, status, after[0], *after]
+            parameters += found.rest.parameters
+        every = " UNION ALL ".join([text] * len(statuses))
+        rows = connection.execute(
+            f"{every} ORDER BY place DESC, run DESC LIMIT ?", (*parameters, limit)
+        )
+        return [(close, start, run, *names) for _, run, close, start, *names in rows]
+
+    def _by_start(
         self, connection: apsw.Connection, after: VisibilityCursor | None, limit: int
     ) -> list[Row]:
-        place = (INTEGER_MAX,) * 3
+        found = Finder(connection, self._settings, self._namespace).find(
+            self._query.filter, by_start=True
+        )
+        direction, sign = ("DESC", "<") if self._query.order[0].descending else ("ASC", ">")
+        start, run = ("start", "run") if found.few else ("r.start_time_ns", "r.run")
+        place = Fragment("1")
         if after is not None:
-            place = (after.close_time_ns, after.start_time_ns, after.run)
-        return self._all(connection, "list_closed", (place[0], *place), (limit,))
+            text = f"{start} {sign}= ? AND ({start} {sign} ? OR {run} < ?)"
+            place = Fragment(text, (after.start_time_ns, after.start_time_ns, after.run))
+        if found.few:
+            keys = (("start", direction), ("run", "DESC"))
+            rows = self._sorted(connection, runs_of(found, with_start=True), place, keys, limit)
+        else:
+            text = self._sql["list_started"].format(
+                after=place.text,
+                statuses=among_statuses(found.statuses),
+                rest=found.rest.text,
+                direction=direction,
+            )
+            parameters = (self._namespace, *place.parameters, *found.rest.parameters, limit)
+            rows = connection.execute(text, parameters).fetchall()
+        return [(*row, row[1]) for row in rows]
 
     def _ordered(
-        self, connection: apsw.Connection, after: VisibilityCursor | None, limit: int
+        self,
+        connection: apsw.Connection,
+        source: Fragment,
+        where: Fragment,
+        after: VisibilityCursor | None,
+        limit: int,
     ) -> list[Row]:
+        """All runs that there are, sorted by what the query says."""
         order = self._query.order
         keys = [self._compiler.value(part.attribute) for part in order]
         place = Fragment("1") if after is None else keyset(order, after.keys, after.run)
         names = [f"k{number}{' DESC' * part.descending}" for number, part in enumerate(order)]
-        text = self._filled(
-            "list_ordered",
+        text = self._sql["list_ordered"].format(
             keys=", ".join(f"{key.text} AS k{number}" for number, key in enumerate(keys)),
+            source=source.text,
+            filter=where.text,
             after=place.text,
             order=", ".join([*names, "run DESC"]),
         )
         parameters = [parameter for key in keys for parameter in key.parameters]
-        parameters += [self._namespace, self._kind]
-        parameters += [*self._filter.parameters, *place.parameters, limit]
+        parameters += [*source.parameters, *where.parameters, *place.parameters, limit]
         return connection.execute(text, parameters).fetchall()
 
     def count(self, connection: apsw.Connection, groups_max: int) -> dict[Scalar | None, int]:
@@ -87,28 +208,78 @@ class VisibilityReader:
         group = Fragment("NULL")
         if self._query.group is not None:
             group = self._compiler.value(self._query.group)
-        counts: Counter[Scalar | None] = Counter()
-        names: tuple[str, ...] = ("count_open", "count_closed")
-        kind: tuple[int, ...] = ()
         if self._kind:
-            names, kind = ("count_kind",), (self._kind,)
-        for name in names:
-            text = self._filled(name, group=group.text)
-            parameters = (
-                *group.parameters,
-                self._namespace,
-                *kind,
-                *self._filter.parameters,
-                groups_max + 1,
-            )
-            counts.update(dict(connection.execute(text, parameters)))
+            condition = self._compiler.condition(self._query.filter).sql
+            text = "r.namespace = ? AND r.kind = ? AND r.kind > 0 AND " + condition.text
+            where = Fragment(text, (self._namespace, self._kind, *condition.parameters))
+            return self._counted(connection, group, Fragment("perdure_run r"), where, groups_max)
+        found = Finder(connection, self._settings, self._namespace).find(self._query.filter)
+        by_status = self._query.group is None or self._query.group.field == _STATUS
+        if by_status and not found.sources and found.is_whole:
+            return self._count_statuses(connection, found.statuses, groups_max)
+        if by_status and found.sources and found.is_whole:
+            source, where = runs_of(found), Fragment("1")
+            source = Fragment(f"({source.text}) r", source.parameters)
+        else:
+            source, where = _source(self._namespace, found)
+        return self._counted(connection, group, source, where, groups_max)
+
+    def _count_statuses(
+        self, connection: apsw.Connection, statuses: Sequence[int], groups_max: int
+    ) -> dict[Scalar | None, int]:
+        """How many runs each status has: one range of an index, which is counted fastest."""
+        counts: Counter[Scalar | None] = Counter()
+        for status in statuses:
+            text = self._sql["count_status"]
+            count = connection.execute(text, (self._namespace, status)).get
+            if count:
+                counts[None if self._query.group is None else status] += count
         if len(counts) > groups_max:
             raise TooManyGroups
         return counts
 
-    def _all(self, connection: apsw.Connection, name: str, before: Row, after: Row) -> list[Row]:
-        parameters = (self._namespace, *before, *self._filter.parameters, *after)
-        return connection.execute(self._filled(name), parameters).fetchall()
+    def _counted(
+        self,
+        connection: apsw.Connection,
+        group: Fragment,
+        source: Fragment,
+        where: Fragment,
+        groups_max: int,
+    ) -> dict[Scalar | None, int]:
+        text = self._sql["count_runs"].format(
+            group=group.text, source=source.text, filter=where.text
+        )
+        parameters = (*group.parameters, *source.parameters, *where.parameters, groups_max + 1)
+        counts = dict(connection.execute(text, parameters))
+        if len(counts) > groups_max:
+            raise TooManyGroups
+        return counts
 
-    def _filled(self, name: str, **parts: str) -> str:
-        return self._sql[name].format(plus=self._plus, filter=self._filter.text, **parts)
+
+def _listed(namespace: int) -> Source:
+    return Source(
+        "perdure_run r INDEXED BY perdure_run_listed",
+        Fragment("r.namespace = ? AND r.kind = 0", (namespace,)),
+        status="r.status",
+        place="r.place_ns",
+    )
+
+
+def _joined_to_runs(source: Source) -> str:
+    if source.run == "r.run":
+        return source.table
+    return f"{source.table} CROSS JOIN perdure_run r ON r.run = {source.run}"
+
+
+def _source(namespace: int, found: Found) -> tuple[Fragment, Fragment]:
+    """Runs `r` that pass, for a sort or a count of all: where they come from, and a condition."""
+    if found.sources:
+        runs = runs_of(found)
+        text = f"({runs.text}) f CROSS JOIN perdure_run r ON r.run = f.run"
+        return Fragment(text, runs.parameters), Fragment("1")
+    where = Fragment(
+        f"r.namespace = ? AND r.kind = 0 AND r.status IN ({among_statuses(found.statuses)})"
+        f" AND {found.rest.text}",
+        (namespace, *found.rest.parameters),
+    )
+    return Fragment("perdure_run r INDEXED BY perdure_run_listed"), where

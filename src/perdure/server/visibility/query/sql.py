@@ -1,18 +1,20 @@
-"""A query as parameterised SQL, for SQLite.
+"""A filter as parameterised SQL, for SQLite: what is true of a run `r`.
 
 Names of columns come from tables of this module, names of users' attributes and all values are
-parameters. Values of attributes that are no columns are rows of `perdure_attribute`; a filter on
-one is the set of runs that have such a row, found by the table's primary key.
+parameters. Values of attributes that are no columns are rows of `perdure_attribute`. Of a workflow
+that was found otherwise it is asked whether it has such a row; other things, which have few
+indexes, are the set of those that have one.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from perdure.server.machines.search_attributes import Scalar
+from perdure.server.visibility.query import run_ids
 from perdure.server.visibility.query.normal import without_negations
 from perdure.server.visibility.query.tree import (
     And,
@@ -31,7 +33,7 @@ from perdure.server.visibility.query.tree import (
     StartsWith,
 )
 
-Parameter = str | int | float | None
+Parameter = str | int | float | bytes | None
 
 _RUN_ID = "lower(hex(r.run_id))"
 RUN_ID = (
@@ -63,9 +65,6 @@ COLUMNS: dict[str, str] = {
 }
 """Attributes that are columns of a run `r`, or made of some."""
 
-LISTS: dict[str, str] = {"BuildIds": "r.build_ids"}
-"""Attributes that are columns with a JSON list. A run without the attribute has NULL there."""
-
 _OPERATORS: dict[Comparison, str] = {
     Comparison.EQUAL: "=",
     Comparison.UNEQUAL: "<>",
@@ -76,11 +75,21 @@ _OPERATORS: dict[Comparison, str] = {
 }
 _AMONG = "(SELECT value FROM json_each(?))"
 _ROWS = "SELECT a.run FROM perdure_attribute a WHERE a.namespace = ? AND a.attribute = ?"
-_VALUE = "(SELECT a.value FROM perdure_attribute a WHERE a.run = r.run AND a.attribute = ?)"
-_SAME_WORKFLOW = (
-    "SELECT w.run FROM perdure_run w WHERE w.workflow_hash = ? AND w.is_current = {}"
-    " AND w.namespace = ? AND w.workflow_id = ?"
+_OF_RUN = (
+    "perdure_attribute a INDEXED BY perdure_attribute_run WHERE a.run = r.run AND a.attribute = ?"
 )
+_VALUE = f"(SELECT a.value FROM {_OF_RUN})"
+_SAME_ID = (
+    "SELECT w.run FROM perdure_run w WHERE w.namespace = ? AND w.workflow_id = ?"
+    " AND w.is_current = {} AND w.kind > 0"
+)
+_BUILD_IDS = (
+    "coalesce(r.build_ids, (SELECT b.build_ids FROM perdure_build_list b"
+    " WHERE b.number = r.build_list))"
+)
+
+LISTS: dict[str, str] = {"BuildIds": _BUILD_IDS}
+"""Attributes that are a JSON list in SQL. A run without the attribute has NULL there."""
 
 
 class Fragment(msgspec.Struct, frozen=True):
@@ -98,11 +107,11 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 class Compiler:
-    """Makes SQL of queries on one namespace."""
+    """Makes SQL of filters on one namespace, and on one kind of what is in it."""
 
-    def __init__(self, namespace: int, hash_of: Callable[[str], int]) -> None:
+    def __init__(self, namespace: int, kind: int = 0) -> None:
         self._namespace = namespace
-        self._hash_of = hash_of
+        self._kind = kind
 
     def condition(self, part: Filter | None) -> Condition:
         """The SQL that is true of the same runs as the filter."""
@@ -145,15 +154,19 @@ class Compiler:
                 return self._runs(attribute, " AND a.value LIKE ?", (pattern,))
             case IsMissing(attribute):
                 return self._is_missing(attribute)
-            case Compare(attribute, Comparison.EQUAL, value) if attribute.name == "WorkflowId":
-                return self._is_workflow(str(value))
+            case Compare(attribute, Comparison.EQUAL, value) if (
+                self._kind and attribute.field == "WorkflowId"
+            ):
+                return self._has_id(str(value))
             case _:
                 return self._tell(part)
 
     def _tell(self, part: Compare | OneOf | Between | StartsWith) -> Fragment:
         """Comparing a column, or finding the rows that compare so."""
         column = COLUMNS.get(part.attribute.field)
-        fragment = _comparison(column or "a.value", part)
+        if part.attribute.field == "RunId" and (found := run_ids.ranges(part)) is not None:
+            return _joined(" OR ", [_within(*one) for one in found])
+        fragment = comparison(column or "a.value", part)
         if column:
             return fragment
         return self._runs(part.attribute, f" AND {fragment.text}", fragment.parameters)
@@ -161,18 +174,21 @@ class Compiler:
     def _runs(
         self, attribute: Attribute, condition: str = "", parameters: tuple[Parameter, ...] = ()
     ) -> Fragment:
+        if self._kind == 0:
+            text = f"(EXISTS (SELECT 1 FROM {_OF_RUN}{condition}))"
+            return Fragment(text, (attribute.field, *parameters))
         return Fragment(
             f"(r.run IN ({_ROWS}{condition}))", (self._namespace, attribute.field, *parameters)
         )
 
     def _has_any(self, attribute: Attribute, values: Sequence[Scalar]) -> Fragment:
-        among = _json(values)
+        text, parameters = among(values)
         column = LISTS.get(attribute.field)
         if column:
             return Fragment(
-                f"EXISTS (SELECT 1 FROM json_each({column}) e WHERE e.value IN {_AMONG})", (among,)
+                f"EXISTS (SELECT 1 FROM json_each({column}) e WHERE e.value IN {text})", parameters
             )
-        return self._runs(attribute, f" AND a.value IN {_AMONG}", (among,))
+        return self._runs(attribute, f" AND a.value IN {text}", parameters)
 
     def _is_missing(self, attribute: Attribute) -> Fragment:
         column = COLUMNS.get(attribute.field) or LISTS.get(attribute.field)
@@ -181,13 +197,25 @@ class Compiler:
         found = self._runs(attribute)
         return Fragment(f"(NOT {found.text})", found.parameters)
 
-    def _is_workflow(self, workflow_id: str) -> Fragment:
-        names = (self._hash_of(workflow_id), self._namespace, workflow_id)
-        both = f"{_SAME_WORKFLOW.format(1)} UNION ALL {_SAME_WORKFLOW.format(0)}"
-        return Fragment(f"(r.run IN ({both}))", names * 2)
+    def _has_id(self, name: str) -> Fragment:
+        both = f"{_SAME_ID.format(1)} UNION ALL {_SAME_ID.format(0)}"
+        return Fragment(f"(r.run IN ({both}))", (self._namespace, name) * 2)
 
 
-def _comparison(value: str, part: Compare | OneOf | Between | StartsWith) -> Fragment:
+def _within(low: bytes | None, high: bytes | None) -> Fragment:
+    """Run ids of a range."""
+    bounds = [(sign, bound) for sign, bound in ((">=", low), ("<", high)) if bound is not None]
+    texts = [f"r.run_id {sign} ?" for sign, _ in bounds]
+    return Fragment(f"({' AND '.join(texts) or '1'})", tuple(bound for _, bound in bounds))
+
+
+def among(values: Sequence[Scalar]) -> tuple[str, tuple[Parameter, ...]]:
+    """What stands behind IN, and its parameter."""
+    return _AMONG, (_json(values),)
+
+
+def comparison(value: str, part: Compare | OneOf | Between | StartsWith) -> Fragment:
+    """An expression compares so; neither true nor false when it is NULL."""
     match part:
         case Compare(_, comparison, wanted):
             return Fragment(f"({value} {_OPERATORS[comparison]} ?)", (wanted,))
