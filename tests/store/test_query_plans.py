@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -42,8 +43,8 @@ VALUES = {
     "ParentRunId": RUN_ID,
     "RootRunId": RUN_ID,
 }
-OF_TYPE = {KEYWORD: "'x'", INT: "7", DATETIME: TIME, BOOL: "true"}
-TYPES = {name: kind for name, kind in SYSTEM_ATTRIBUTES.items() if kind in OF_TYPE}
+OF_TYPE: dict[int, str] = {KEYWORD: "'x'", INT: "7", DATETIME: TIME, BOOL: "true"}
+TYPES: dict[str, int] = {name: kind for name, kind in SYSTEM_ATTRIBUTES.items() if kind in OF_TYPE}
 TYPES |= {name: attribute.type for name, attribute in CUSTOM.items()}
 
 Explain = Callable[[str, bool], list[str]]
@@ -81,7 +82,7 @@ def explain(tmp_path_factory: pytest.TempPathFactory) -> Explain:
         connection = open_reader(str(path), settings)
         plans: list[str] = []
 
-        def trace(cursor: apsw.Cursor, sql: str, bindings: tuple[object, ...]) -> bool:
+        def trace(_cursor: apsw.Cursor, sql: str, bindings: Any) -> bool:
             if not sql.startswith("EXPLAIN"):
                 rows = connection.cursor().execute(f"EXPLAIN QUERY PLAN {sql}", bindings)
                 plans.extend(str(row[3]) for row in rows)

@@ -325,6 +325,16 @@ def _berlin() -> bytes:
     return (files("tzdata.zoneinfo.Europe") / "Berlin").read_bytes()
 
 
+def _zone_data(offset: int, last_line: bytes) -> bytes:
+    """A zone with one offset, until its last line holds, in the year 2026."""
+    head = b"TZif2" + bytes(15)
+    old = head + struct.pack(">6llbb", 0, 0, 0, 0, 1, 4, 0, 0, 0) + b"UTC\0"
+    counts = struct.pack(">6lqb", 0, 0, 0, 1, 1, 4, at("2026-01-10T03:00:00") // SECOND_NS, 0)
+    return (
+        old + head + counts + struct.pack(">lbb", offset, 0, 0) + b"X\0\0\0\n" + last_line + b"\n"
+    )
+
+
 BAD_ZONES = {
     "no last newline": _berlin()[:-1],
     "only a head": b"TZif2" + bytes(15),
@@ -337,6 +347,25 @@ BAD_ZONES = {
 def test_zones_that_are_cut_short_or_broken_are_refused(case: str) -> None:
     with pytest.raises(BadSpec, match="malformed time zone information"):
         normalise(hourly(timezone_data=BAD_ZONES[case]))
+
+
+FAR_ZONES = {
+    "now": _zone_data(86_400, b"X-1"),
+    "a hundred hours": _zone_data(-360_000, b"X-1"),
+    "later": _zone_data(3_600, b"<X>-24"),
+    "in summer": _zone_data(3_600, b"X-1Y-24,M3.5.0,M10.5.0/3"),
+}
+
+
+@pytest.mark.parametrize("case", FAR_ZONES)
+def test_zones_a_day_or_more_away_from_utc_are_refused(case: str) -> None:
+    with pytest.raises(BadSpec, match="time zone is a day or more away from UTC"):
+        normalise(hourly(timezone_data=FAR_ZONES[case]))
+
+
+def test_zones_less_than_a_day_away_from_utc_are_taken() -> None:
+    for offset in (86_399, -86_399):
+        assert normalise(hourly(timezone_data=_zone_data(offset, b"X-1"))).timezone_data
 
 
 def test_a_clock_that_is_set_back_by_days_keeps_no_search_going() -> None:

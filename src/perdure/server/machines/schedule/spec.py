@@ -26,6 +26,7 @@ from perdure.server.machines.schedule.fields import (
     check_calendar,
     parse_cron,
 )
+from perdure.server.machines.schedule.zones import is_within_a_day
 from perdure.server.machines.wire import duration_ns, is_timestamp, timestamp_ns
 
 PARTS_MAX = 250
@@ -98,7 +99,9 @@ def _check(spec: ScheduleSpec) -> None:
     for name in ("start_time", "end_time"):
         if not is_timestamp(getattr(spec, name)):
             raise BadSpec(f"{name} is not a well-formed time")
-    zone_of(spec)
+    zone = zone_of(spec)
+    if spec.timezone_data and not is_within_a_day(zone, spec.timezone_data):
+        raise BadSpec("time zone is a day or more away from UTC")
 
 
 def zone_of(spec: ScheduleSpec) -> tzinfo:
