@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import grpc  # noqa: F401 -- makes its logger, for which the first test that needs it is not to blame
 import pytest
 
 from tests.process_state import process_state, restore

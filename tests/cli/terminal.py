@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from perdure.cli.main import app
 
 QUEUE = "cli"
+PLAIN = {"TERM": "dumb", "NO_COLOR": "1"}
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,22 @@ class Terminal:
     def __init__(self, address: str) -> None:
         self._address = address
 
-    def run(self, line: str, *more: str, stdin: str | None = None) -> Said:
-        """Run `perdure` with the arguments in a line, and some that need no quotes."""
-        environment = {"PERDURE_ADDRESS": self._address, "TERM": "dumb", "NO_COLOR": "1"}
+    def run(
+        self, line: str, *more: str, stdin: str | None = None, looks: Mapping[str, str] = PLAIN
+    ) -> Said:
+        """Run `perdure` with the arguments in a line, and some that need no quotes.
+
+        `looks` are the variables that say what the terminal can do. What is printed comes as it is.
+        """
+        environment = {"PERDURE_ADDRESS": self._address, **looks}
         path = [*sys.path]  # A command adds the current directory: to its own process.
         result = CliRunner().invoke(
-            app, [*shlex.split(line), *more], input=stdin, env=environment, prog_name="perdure"
+            app,
+            [*shlex.split(line), *more],
+            input=stdin,
+            env=environment,
+            prog_name="perdure",
+            color=True,
         )
         sys.path[:] = path
         if result.exception is not None and not isinstance(result.exception, SystemExit):

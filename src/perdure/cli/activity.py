@@ -17,6 +17,7 @@ from perdure.cli.parameters import (
     duration_option,
     json_from,
 )
+from perdure.cli.saying import say
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -301,4 +302,4 @@ def _tell(name: str, done: str, *, as_json: bool) -> None:
 
         print_json({"activity": name, "done": done})
     else:
-        typer.echo(f"activity {name}: {done}")
+        say(f"activity {name}: {done}")

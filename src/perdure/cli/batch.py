@@ -19,6 +19,7 @@ from perdure.cli.parameters import (
     NamespaceOption,
     inputs_from,
 )
+from perdure.cli.saying import say
 
 if TYPE_CHECKING:
     from temporalio.api.batch.v1 import BatchOperationInfo
@@ -247,4 +248,4 @@ def _tell(job_id: str, text: str, done: str, as_json: bool) -> None:
 
         print_json({"jobId": job_id, "done": done})
     else:
-        typer.echo(text)
+        say(text)

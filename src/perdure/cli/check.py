@@ -10,6 +10,7 @@ import typer
 
 from perdure.cli.exits import MISUSED, REFUSED, fail
 from perdure.cli.parameters import JsonOption
+from perdure.cli.saying import say
 
 
 def check(
@@ -47,7 +48,7 @@ def check(
         if as_json:
             print_json(finding.as_json(shown))
         else:
-            typer.echo(finding.text(shown))
+            say(finding.text(shown))
     if found:
         if not as_json:
             _summarise([finding.rule.code for finding in found])
@@ -67,4 +68,4 @@ def _shown(path: Path) -> str:
 
 def _summarise(codes: Sequence[str]) -> None:
     findings = "1 finding" if len(codes) == 1 else f"{len(codes)} findings"
-    typer.echo(f"{findings}; docs/determinism.md says what the rules mean", err=True)
+    say(f"{findings}; docs/determinism.md says what the rules mean", err=True)

@@ -6,6 +6,7 @@ import typer
 
 from perdure.cli.calling import Target
 from perdure.cli.parameters import DEFAULT_ADDRESS, AddressOption, JsonOption
+from perdure.cli.saying import say
 
 clusters = typer.Typer(name="cluster", help="Look at the server itself.", no_args_is_help=True)
 
@@ -23,7 +24,7 @@ def health(address: AddressOption = DEFAULT_ADDRESS, *, as_json: JsonOption = Fa
 
         print_json({"status": "SERVING"})
     else:
-        typer.echo("SERVING")
+        say("SERVING")
 
 
 @clusters.command("system")

@@ -13,6 +13,7 @@ import typer
 from perdure.cli.connecting import ConfigFileOption, ProfileOption
 from perdure.cli.exits import fail
 from perdure.cli.parameters import JsonOption
+from perdure.cli.saying import say
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -52,7 +53,7 @@ def list_profiles(config_file: ConfigFileOption = None, *, as_json: JsonOption =
 
             print_json({"name": name})
         else:
-            typer.echo(name)
+            say(name)
 
 
 @configs.command("get")
@@ -82,7 +83,7 @@ def get(
     if as_json:
         print_json({"property": name, "value": value})
     elif value is not None:
-        typer.echo(_shown(value))
+        say(_shown(value))
 
 
 @configs.command("set")
@@ -259,4 +260,4 @@ def _tell(name: str, told: str, done: str, *, as_json: bool, **more: str) -> Non
 
         print_json({"profile": name, **more, "done": done})
     else:
-        typer.echo(told)
+        say(told)

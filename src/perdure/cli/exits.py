@@ -6,6 +6,8 @@ from typing import NoReturn
 
 import typer
 
+from perdure.cli.saying import say
+
 REFUSED = 1
 MISUSED = 2
 INTERRUPTED = 130
@@ -13,5 +15,5 @@ INTERRUPTED = 130
 
 def fail(message: str, code: int = REFUSED) -> NoReturn:
     """End the command with one line that says what was wrong and what to do."""
-    typer.echo(f"perdure: {' '.join(message.split())}", err=True)
+    say(f"perdure: {' '.join(message.split())}", err=True)
     raise typer.Exit(code)

@@ -10,6 +10,7 @@ import typer
 from perdure.cli.calling import Target
 from perdure.cli.confirming import YesOption, confirm
 from perdure.cli.parameters import DEFAULT_ADDRESS, AddressOption, JsonOption, duration_option
+from perdure.cli.saying import say
 
 if TYPE_CHECKING:
     from temporalio.api.workflowservice.v1 import DescribeNamespaceResponse
@@ -209,4 +210,4 @@ def _tell(name: str, text: str, done: str, *, as_json: bool) -> None:
 
         print_json({"namespace": name, "done": done})
     else:
-        typer.echo(text)
+        say(text)

@@ -10,6 +10,7 @@ from perdure.cli.calling import Target
 from perdure.cli.confirming import YesOption, confirm
 from perdure.cli.exits import MISUSED, fail
 from perdure.cli.parameters import DEFAULT_ADDRESS, AddressOption, JsonOption
+from perdure.cli.saying import say
 
 if TYPE_CHECKING:
     from temporalio.api.nexus.v1 import Endpoint, EndpointTarget
@@ -220,7 +221,7 @@ def _show(endpoint: Endpoint, done: str, *, as_json: bool) -> None:
         print_json({**told, "done": done} if done else told)
         return
     if done:
-        typer.echo(f"endpoint {endpoint.spec.name}: {done}")
+        say(f"endpoint {endpoint.spec.name}: {done}")
         return
     from perdure.cli.rendering.payloads import brief
     from perdure.cli.rendering.tables import print_pairs

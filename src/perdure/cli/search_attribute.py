@@ -9,6 +9,7 @@ import typer
 from perdure.cli.calling import Target
 from perdure.cli.confirming import YesOption, confirm
 from perdure.cli.parameters import DEFAULT_ADDRESS, AddressOption, JsonOption, NamespaceOption
+from perdure.cli.saying import say
 
 search_attributes = typer.Typer(
     name="search-attribute",
@@ -119,4 +120,4 @@ def _tell(names: list[str], done: str, namespace: str, *, as_json: bool) -> None
 
         print_json({"namespace": namespace, "searchAttributes": names, "done": done})
     else:
-        typer.echo(f"{', '.join(names)}: {done}")
+        say(f"{', '.join(names)}: {done}")

@@ -8,6 +8,7 @@ import typer
 
 from perdure.cli.calling import Target
 from perdure.cli.parameters import DEFAULT_ADDRESS, AddressOption, JsonOption, NamespaceOption
+from perdure.cli.saying import say
 
 if TYPE_CHECKING:
     from temporalio.api.workflowservice.v1 import DescribeTaskQueueResponse
@@ -53,7 +54,7 @@ def describe(
     )
     pollers = [(name, poller) for name, one in found.items() for poller in one.pollers]
     if pollers:
-        typer.echo("")
+        say("")
         print_rows(
             ("TYPE", "POLLER", "LAST SEEN", "LIMIT/S"),
             [
@@ -113,7 +114,7 @@ def config(
         print_json(asking.as_json(found))
     else:
         told = "is not limited any more" if limit is None else f"is limited to {limit:g} a second"
-        typer.echo(f"{kind} tasks of {task_queue}: what is given out {told}")
+        say(f"{kind} tasks of {task_queue}: what is given out {told}")
 
 
 def _described(target: Target, task_queue: str, kind: int) -> DescribeTaskQueueResponse:

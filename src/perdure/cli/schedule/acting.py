@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from perdure.cli.calling import Target, call
-from perdure.cli.parameters import DEFAULT_ADDRESS, AddressOption, NamespaceOption
+from perdure.cli.parameters import DEFAULT_ADDRESS, AddressOption, JsonOption, NamespaceOption
+from perdure.cli.saying import say
 from perdure.cli.schedule.parameters import (
     OverlapOption,
     ScheduleIdOption,
@@ -29,6 +30,7 @@ def trigger(
     overlap_policy: OverlapOption = None,
     address: AddressOption = DEFAULT_ADDRESS,
     namespace: NamespaceOption = "default",
+    as_json: JsonOption = False,
 ) -> None:
     """Let a schedule act now."""
     from temporalio.api.schedule.v1 import SchedulePatch, TriggerImmediatelyRequest
@@ -37,7 +39,7 @@ def trigger(
         overlap_policy=overlap_policy.number if overlap_policy else 0  # type: ignore[arg-type]
     )
     _patch(Target(address, namespace), schedule_id, SchedulePatch(trigger_immediately=request))
-    typer.echo(f"triggered schedule {schedule_id}")
+    tell(schedule_id, "triggered", as_json=as_json)
 
 
 def backfill(
@@ -48,6 +50,7 @@ def backfill(
     overlap_policy: OverlapOption = None,
     address: AddressOption = DEFAULT_ADDRESS,
     namespace: NamespaceOption = "default",
+    as_json: JsonOption = False,
 ) -> None:
     """Let a schedule act for its times of the past."""
     from temporalio.api.schedule.v1 import BackfillRequest, SchedulePatch
@@ -60,7 +63,7 @@ def backfill(
         overlap_policy=overlap_policy.number if overlap_policy else 0,  # type: ignore[arg-type]
     )
     _patch(Target(address, namespace), schedule_id, SchedulePatch(backfill_request=[request]))
-    typer.echo(f"backfilling schedule {schedule_id}")
+    tell(schedule_id, "backfilling", as_json=as_json)
 
 
 def toggle(
@@ -71,6 +74,7 @@ def toggle(
     reason: Annotated[str, typer.Option("--reason", help="Notes, for people.")] = "(no reason)",
     address: AddressOption = DEFAULT_ADDRESS,
     namespace: NamespaceOption = "default",
+    as_json: JsonOption = False,
 ) -> None:
     """Pause or unpause a schedule."""
     from temporalio.api.schedule.v1 import SchedulePatch
@@ -79,7 +83,7 @@ def toggle(
         raise typer.BadParameter("say one of --pause and --unpause")
     patch = SchedulePatch(pause=reason) if pause else SchedulePatch(unpause=reason)
     _patch(Target(address, namespace), schedule_id, patch)
-    typer.echo(f"{'paused' if pause else 'unpaused'} schedule {schedule_id}")
+    tell(schedule_id, "paused" if pause else "unpaused", as_json=as_json)
 
 
 def delete(
@@ -87,6 +91,7 @@ def delete(
     schedule_id: ScheduleIdOption,
     address: AddressOption = DEFAULT_ADDRESS,
     namespace: NamespaceOption = "default",
+    as_json: JsonOption = False,
 ) -> None:
     """Forget a schedule; what it has started goes on."""
     from temporalio.api.workflowservice.v1 import DeleteScheduleRequest
@@ -97,7 +102,17 @@ def delete(
         )
 
     call(Target(address, namespace), forget)
-    typer.echo(f"deleted schedule {schedule_id}")
+    tell(schedule_id, "deleted", as_json=as_json)
+
+
+def tell(schedule_id: str, done: str, *, as_json: bool) -> None:
+    """Say what was done with a schedule."""
+    if as_json:
+        from perdure.cli.terminal import print_json
+
+        print_json({"scheduleId": schedule_id, "done": done})
+    else:
+        say(f"{done} schedule {schedule_id}")
 
 
 def _patch(target: Target, schedule_id: str, patch: SchedulePatch) -> None:

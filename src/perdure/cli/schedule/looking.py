@@ -9,6 +9,7 @@ import typer
 
 from perdure.cli.calling import Target, call
 from perdure.cli.parameters import DEFAULT_ADDRESS, AddressOption, JsonOption, NamespaceOption
+from perdure.cli.saying import say
 from perdure.cli.schedule.parameters import ScheduleIdOption, time_option, timestamp_of
 
 if TYPE_CHECKING:
@@ -55,11 +56,9 @@ def list_schedules(
     elif shown:
         print_list(output(), shown)
     else:
-        typer.echo(f"there are no schedules in namespace {namespace!r}", err=True)
+        say(f"there are no schedules in namespace {namespace!r}", err=True)
     if len(shown) < len(found):
-        typer.echo(
-            f"there are more than {limit}: see more with --limit, all with --limit 0", err=True
-        )
+        say(f"there are more than {limit}: see more with --limit, all with --limit 0", err=True)
 
 
 def describe(
@@ -119,4 +118,4 @@ def matching_times(
         print_json(times)
     else:
         for time in times:
-            typer.echo(time)
+            say(time)

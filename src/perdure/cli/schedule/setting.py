@@ -14,12 +14,14 @@ from perdure.cli.parameters import (
     AddressOption,
     InputFileOption,
     InputOption,
+    JsonOption,
     NamespaceOption,
     duration,
     duration_option,
     inputs_from,
     json_from,
 )
+from perdure.cli.schedule.acting import tell
 from perdure.cli.schedule.parameters import (
     OverlapOption,
     ScheduleIdOption,
@@ -123,6 +125,7 @@ def create(
     schedule_search_attributes: _ScheduleAttributeOption = [],  # noqa: B006
     address: AddressOption = DEFAULT_ADDRESS,
     namespace: NamespaceOption = "default",
+    as_json: JsonOption = False,
 ) -> None:
     """Begin a schedule."""
     from temporalio.api.workflowservice.v1 import CreateScheduleRequest
@@ -144,7 +147,7 @@ def create(
         await client.workflow_service.create_schedule(request)
 
     call(Target(address, namespace), begin)
-    typer.echo(f"created schedule {schedule_id}")
+    tell(schedule_id, "created", as_json=as_json)
 
 
 def update(
@@ -175,6 +178,7 @@ def update(
     search_attributes: _AttributeOption = [],  # noqa: B006
     address: AddressOption = DEFAULT_ADDRESS,
     namespace: NamespaceOption = "default",
+    as_json: JsonOption = False,
 ) -> None:
     """Replace what a schedule does; what is not said is as for a new one."""
     from temporalio.api.workflowservice.v1 import DescribeScheduleRequest, UpdateScheduleRequest
@@ -198,7 +202,7 @@ def update(
         )
 
     call(Target(address, namespace), replace)
-    typer.echo(f"updated schedule {schedule_id}")
+    tell(schedule_id, "updated", as_json=as_json)
 
 
 def _schedule(given: dict[str, Any]) -> Schedule:

@@ -10,6 +10,7 @@ import typer
 from perdure.cli.calling import Target
 from perdure.cli.confirming import YesOption, confirm
 from perdure.cli.parameters import DEFAULT_ADDRESS, AddressOption, JsonOption, NamespaceOption
+from perdure.cli.saying import say
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
@@ -123,7 +124,7 @@ def describe(
         ]
     )
     if info.version_summaries:
-        typer.echo("")
+        say("")
         prefix = "WORKER_DEPLOYMENT_VERSION_STATUS_"
         print_rows(
             ("BUILD ID", "STATUS", "CREATED"),
@@ -438,7 +439,7 @@ def _tell(name: str, text: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"deployment": name, "done": text})
     else:
-        typer.echo(text)
+        say(text)
 
 
 def _time(time: Timestamp) -> str:

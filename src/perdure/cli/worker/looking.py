@@ -9,6 +9,7 @@ import typer
 
 from perdure.cli.calling import Target
 from perdure.cli.parameters import DEFAULT_ADDRESS, AddressOption, JsonOption, NamespaceOption
+from perdure.cli.saying import say
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
@@ -98,7 +99,7 @@ def count(
     if as_json:
         print_json({"count": found.count})
     else:
-        typer.echo(f"Total: {found.count}")
+        say(f"Total: {found.count}")
 
 
 def describe(
@@ -143,7 +144,7 @@ def describe(
             ("tasks on read runs", one.total_sticky_cache_miss),
         ]
     )
-    typer.echo("")
+    say("")
     print_rows(
         ("TASKS", "POLLS", "USED", "FREE", "SUPPLIER", "DONE", "FAILED"),
         [

@@ -21,6 +21,7 @@ from perdure.cli.parameters import (
     inputs_from,
     the_workflow_id,
 )
+from perdure.cli.saying import say
 
 if TYPE_CHECKING:
     from perdure.client import Client, WorkflowHandle
@@ -112,4 +113,4 @@ def _tell(workflow_id: str, text: str, done: str, *, as_json: bool) -> None:
 
         print_json({"workflowId": workflow_id, "done": done})
     else:
-        typer.echo(text)
+        say(text)

@@ -8,6 +8,7 @@ import typer
 
 from perdure.cli.calling import Target
 from perdure.cli.parameters import DEFAULT_ADDRESS, AddressOption, JsonOption, NamespaceOption
+from perdure.cli.saying import say
 
 
 def count(
@@ -41,7 +42,7 @@ def count(
         return
     from perdure.cli.rendering.tables import print_rows
 
-    typer.echo(f"{found.count} workflows")
+    say(f"{found.count} workflows")
     if groups:
         rows = [(", ".join(map(str, values)), number) for values, number in groups]
         print_rows(("GROUP", "COUNT"), rows)

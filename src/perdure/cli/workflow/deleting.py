@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typer
-
 from perdure.cli.calling import Target
 from perdure.cli.parameters import (
     DEFAULT_ADDRESS,
@@ -15,6 +13,7 @@ from perdure.cli.parameters import (
     WorkflowIdOption,
     the_workflow_id,
 )
+from perdure.cli.saying import say
 
 
 def delete(
@@ -46,4 +45,4 @@ def delete(
 
         print_json({"workflowId": chosen_id, "done": "deleted"})
     else:
-        typer.echo(f"{chosen_id} is deleted")
+        say(f"{chosen_id} is deleted")

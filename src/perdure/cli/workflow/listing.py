@@ -9,6 +9,7 @@ import typer
 
 from perdure.cli.calling import Target, call
 from perdure.cli.parameters import DEFAULT_ADDRESS, AddressOption, JsonOption, NamespaceOption
+from perdure.cli.saying import say
 
 if TYPE_CHECKING:
     from perdure.client import Client, WorkflowExecution
@@ -43,11 +44,9 @@ def list_runs(
     elif shown:
         _print_table(shown)
     else:
-        typer.echo(f"there are no workflows in namespace {namespace!r}", err=True)
+        say(f"there are no workflows in namespace {namespace!r}", err=True)
     if len(shown) < len(runs):
-        typer.echo(
-            f"there are more than {limit}: see more with --limit, all with --limit 0", err=True
-        )
+        say(f"there are more than {limit}: see more with --limit, all with --limit 0", err=True)
 
 
 def _print_lines(runs: list[WorkflowExecution]) -> None:

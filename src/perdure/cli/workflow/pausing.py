@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from perdure.cli.calling import Target
 from perdure.cli.parameters import (
     DEFAULT_ADDRESS,
@@ -17,6 +15,7 @@ from perdure.cli.parameters import (
     WorkflowIdOption,
     the_workflow_id,
 )
+from perdure.cli.saying import say
 from perdure.cli.workflow.acting import ReasonOption
 
 if TYPE_CHECKING:
@@ -89,4 +88,4 @@ def _send(address: str, request: Any, response: type[Message], done: str, *, as_
 
         print_json({"workflowId": request.workflow_id, "done": done})
     else:
-        typer.echo(f"{request.workflow_id} is {done}")
+        say(f"{request.workflow_id} is {done}")

@@ -23,6 +23,7 @@ from perdure.cli.parameters import (
     inputs_from,
     the_workflow_id,
 )
+from perdure.cli.saying import say
 
 if TYPE_CHECKING:
     from perdure.client import Client
@@ -75,7 +76,7 @@ def query(
         result = None if answer is None else json_value(answer.payload)
         print_json({"workflowId": chosen_id, "result": result})
     else:
-        typer.echo("null" if answer is None else brief(answer.payload, ANSWER_LENGTH_MAX))
+        say("null" if answer is None else brief(answer.payload, ANSWER_LENGTH_MAX))
 
 
 def stack(
@@ -98,7 +99,7 @@ def stack(
     if as_json:
         print_json({"workflowId": chosen_id, "stack": trace})
     else:
-        typer.echo(trace)
+        say(trace)
 
 
 def _ask(

@@ -20,6 +20,7 @@ from perdure.cli.parameters import (
     WorkflowIdOption,
     the_workflow_id,
 )
+from perdure.cli.saying import say
 
 if TYPE_CHECKING:
     from temporalio.api.common.v1 import WorkflowExecution
@@ -105,7 +106,7 @@ def reset(
 
         print_json({"workflowId": chosen_id, "runId": new_run_id, "done": "reset"})
     else:
-        typer.echo(f"{chosen_id} goes on in run {new_run_id}")
+        say(f"{chosen_id} goes on in run {new_run_id}")
 
 
 async def _cut(

@@ -18,6 +18,7 @@ from perdure.cli.parameters import (
     WorkflowIdOption,
     the_workflow_id,
 )
+from perdure.cli.saying import say
 
 if TYPE_CHECKING:
     from perdure.client import Client, WorkflowExecutionDescription, WorkflowHistory
@@ -45,7 +46,7 @@ def show(
 
     described, history = call(Target(address, namespace), fetch)
     if as_json:
-        typer.echo(history.to_json())
+        say(history.to_json())
         return
     from perdure.cli.rendering.executions import heading
     from perdure.cli.rendering.timeline import print_timeline

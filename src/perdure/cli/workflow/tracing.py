@@ -18,6 +18,7 @@ from perdure.cli.parameters import (
     WorkflowIdOption,
     the_workflow_id,
 )
+from perdure.cli.saying import harmless
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -105,7 +106,9 @@ def _line(run: WorkflowExecution) -> Any:
 
     end = run.close_time or datetime.now(UTC)
     length = took((end - run.start_time).total_seconds())
-    return Text.assemble(status_text(status_of(run)), f" {run.workflow_type} {run.id} ({length})")
+    # What is followed live does not go through what makes all else harmless.
+    named = harmless(f" {run.workflow_type} {run.id} ({length})")
+    return Text.assemble(status_text(status_of(run)), named)
 
 
 async def _json(client: Client, workflow_id: str, run_id: str | None) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from perdure.cli.parameters import (
     inputs_from,
     the_workflow_id,
 )
+from perdure.cli.saying import say
 
 if TYPE_CHECKING:
     from temporalio.api.failure.v1 import Failure
@@ -270,11 +271,11 @@ def _print(told: Told, text: str | None = None, *, as_json: bool) -> None:
         print_json(told.json())
     elif failure is not None:
         first, *causes = failure_lines(failure)
-        typer.echo(f"perdure: the update failed: {first}", err=True)
+        say(f"perdure: the update failed: {first}", err=True)
         for cause in causes:
-            typer.echo(f"  {cause}", err=True)
+            say(f"  {cause}", err=True)
     else:
-        typer.echo(told.result_text() if text is None else text)
+        say(told.result_text() if text is None else text)
     if failure is not None:
         raise typer.Exit(REFUSED)
 
@@ -292,4 +293,4 @@ def _print_described(told: Told, *, as_json: bool) -> None:
         lines = [f"{lines[0]}  failed: {first}", *(f"  {cause}" for cause in causes)]
     elif told.outcome is not None:
         lines[0] += f"  {told.result_text()}"
-    typer.echo("\n".join(lines))
+    say("\n".join(lines))

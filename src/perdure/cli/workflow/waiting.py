@@ -19,6 +19,7 @@ from perdure.cli.rendering.events import attributes_of
 from perdure.cli.rendering.executions import status_text
 from perdure.cli.rendering.failures import failure_lines
 from perdure.cli.rendering.payloads import brief_all, json_value
+from perdure.cli.saying import say
 from perdure.cli.terminal import output, print_json, waiting
 from perdure.client import Client, WorkflowHistoryEventFilterType
 
@@ -141,6 +142,6 @@ def _print_text(outcome: Outcome) -> None:
         said,
         first,
     )
-    typer.echo(text.plain, err=True)
+    say(text.plain, err=True)
     for cause in causes:
-        typer.echo(f"  {cause}", err=True)
+        say(f"  {cause}", err=True)
