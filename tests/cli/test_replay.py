@@ -37,6 +37,11 @@ WAITS = "        await workflow.wait_condition(lambda: False)\n"
 CALLS_OTHER = FITS.replace('"echo"', '"shout"')
 ENDS = '        return "echo"\n'
 RAISES = '        raise KeyError("nothing")\n'
+EXITS = "        raise SystemExit(0)\n"
+ENDS_THE_PROCESS = """        with workflow.unsafe.sandbox_unrestricted():
+            import os
+            os._exit(0)
+"""
 PRINTS = '        print("hello")\n' + FITS
 
 
@@ -120,6 +125,22 @@ def test_code_that_raises_is_shown_where_it_does(shop: Shop) -> None:
     assert problem["kind"] == "failed"
     assert "nothing" in problem["message"]
     assert problem["place"]["source"] == 'raise KeyError("nothing")'
+
+
+def test_code_that_would_end_the_worker_does_not_end_the_replay(shop: Shop) -> None:
+    said = shop.replay(EXITS, str(CHILD), "--jobs", "1")
+    assert said.exit_code == 1
+    assert "it raised SystemExit(0), which would end the worker" in said.out
+    assert said.out.endswith("1 history: 0 fit, 1 does not\n")
+
+
+def test_a_process_that_ends_is_told_with_what_it_was_at(shop: Shop, tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    other.write_bytes(CHILD.read_bytes())
+    said = shop.replay(ENDS_THE_PROCESS, str(CHILD), str(other), "--jobs", "2")
+    assert said.exit_code == 1
+    assert said.err.startswith("perdure: a process ended while it replayed one of ")
+    assert str(other) in said.err
 
 
 def test_what_workflows_print_is_not_among_the_results(shop: Shop) -> None:

@@ -97,7 +97,10 @@ async def test_a_worker_is_listed_with_what_it_is_and_how_it_fares() -> None:
             told = await until(
                 client,
                 "TaskQueue='listed' AND Status='Running'",
-                lambda one: one.activity_task_slots_info.total_failed_tasks > 0,
+                lambda one: (
+                    one.activity_task_slots_info.total_failed_tasks > 0
+                    and not one.activity_task_slots_info.current_used_slots
+                ),
             )
             described = await client.service_client.call(
                 "DescribeWorker",

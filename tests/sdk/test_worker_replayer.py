@@ -8,7 +8,9 @@ import pytest
 from temporalio.api.common.v1 import Payload
 
 import perdure
+from perdure import workflow
 from perdure.client import Client, WorkflowHistory
+from perdure.common import HeaderCodecBehavior
 from perdure.converter import DataConverter, PayloadCodec
 from perdure.worker import Replayer, Worker
 from perdure.workflow import NondeterminismError
@@ -114,3 +116,41 @@ async def test_all_values_pass_through_the_codec(queue: str) -> None:
         for run in (handle, calls):
             text = (await run.fetch_history()).to_json()
             assert "json/plain" not in text
+
+
+@workflow.defn(name="Changes")
+class NeverLetsGo:
+    """Code that has come to loop since."""
+
+    @workflow.run
+    async def run(self) -> None:
+        while True:
+            pass
+
+
+async def test_code_that_never_lets_go_is_no_replay_without_end(
+    queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with perdure.embedded() as client:
+        history = await history_of(client, queue)
+    monkeypatch.setattr("perdure.worker.replayer.REPLAY_SECONDS_MAX", 0.2)
+    with pytest.raises(RuntimeError, match="Potential deadlock detected") as raised:
+        await Replayer(workflows=[NeverLetsGo]).replay_workflow(history)
+    assert "while True:" in str(raised.value)
+
+
+async def test_what_the_official_replayer_takes_is_taken(queue: str) -> None:
+    async with perdure.embedded() as client:
+        history = await history_of(client, queue)
+    replayer = Replayer(
+        workflows=[programs.Changes],
+        workflow_task_executor=None,
+        identity="me",
+        debug_mode=True,
+        runtime=None,
+        disable_safe_workflow_eviction=True,
+        header_codec_behavior=HeaderCodecBehavior.CODEC,
+    )
+    assert replayer.config()["identity"] == "me"
+    again = Replayer(**replayer.config())
+    assert (await again.replay_workflow(history)).replay_failure is None

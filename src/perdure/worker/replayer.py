@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypedDict
+from typing import Final, TypedDict, cast
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
-from perdure._replay.api import HistoryGap, RunnerOptions, TaskFailure, WorkflowActivation
+from perdure._replay.api import (
+    HistoryGap,
+    RunnerOptions,
+    TaskFailure,
+    WorkflowActivation,
+)
 from perdure._replay.errors import NondeterminismError
 from perdure._replay.runner import UnknownWorkflowError, WorkflowRunner
 from perdure.client import WorkflowHistory
+from perdure.common import HeaderCodecBehavior
 from perdure.converter import DataConverter
 from perdure.exceptions import ApplicationError
+from perdure.runtime import Runtime
+from perdure.worker.deadlock import DeadlockError, DeadlockWatch
 from perdure.worker.interceptor import Interceptor, workflow_interceptors
 from perdure.worker.payloads import RunPayloads
 from perdure.worker.plugin import Plugin
-from perdure.worker.runners import SandboxedWorkflowRunner, check_runner
+from perdure.worker.runners import (
+    SandboxedWorkflowRunner,
+    UnsandboxedWorkflowRunner,
+    check_runner,
+)
 from perdure.worker.runners import WorkflowRunner as WayToRun
 from perdure.worker.workflow_definitions import WorkflowDefinitions
+
+REPLAY_SECONDS_MAX: Final = 30.0
+"""So long may the replay of a history take, which is that of all its tasks at once: far longer than
+any does whose code lets go of the thread."""
 
 _STARTED = EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED
 _COMPLETED = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
@@ -47,13 +64,20 @@ class ReplayerConfig(TypedDict, total=False):
     """What `Replayer(**config)` takes."""
 
     workflows: Sequence[type]
+    workflow_task_executor: ThreadPoolExecutor | None
     workflow_runner: WayToRun
+    unsandboxed_workflow_runner: WayToRun
     namespace: str
     data_converter: DataConverter
     interceptors: Sequence[Interceptor]
     plugins: Sequence[Plugin]
     build_id: str | None
+    identity: str | None
     workflow_failure_exception_types: Sequence[type[BaseException]]
+    debug_mode: bool
+    runtime: Runtime | None
+    disable_safe_workflow_eviction: bool
+    header_codec_behavior: HeaderCodecBehavior
 
 
 class Replayer:
@@ -63,24 +87,31 @@ class Replayer:
         self,
         *,
         workflows: Sequence[type],
+        workflow_task_executor: ThreadPoolExecutor | None = None,
         workflow_runner: WayToRun = SandboxedWorkflowRunner(),  # noqa: B008 -- frozen
+        unsandboxed_workflow_runner: WayToRun = UnsandboxedWorkflowRunner(),  # noqa: B008
         namespace: str = "ReplayNamespace",
         data_converter: DataConverter = DataConverter.default,
         interceptors: Sequence[Interceptor] = (),
         plugins: Sequence[Plugin] = (),
         build_id: str | None = None,
+        identity: str | None = None,
         workflow_failure_exception_types: Sequence[type[BaseException]] = (),
+        debug_mode: bool = False,
+        runtime: Runtime | None = None,
+        disable_safe_workflow_eviction: bool = False,
+        header_codec_behavior: HeaderCodecBehavior = HeaderCodecBehavior.NO_CODEC,
     ) -> None:
-        """Takes what the worker that ran the workflows was given."""
-        self._initial_config = ReplayerConfig(
-            workflows=workflows,
-            workflow_runner=workflow_runner,
-            namespace=namespace,
-            data_converter=data_converter,
-            interceptors=interceptors,
-            plugins=plugins,
-            build_id=build_id,
-            workflow_failure_exception_types=workflow_failure_exception_types,
+        """Takes what the worker that ran the workflows was given.
+
+        - `debug_mode` lets workflow code block, as a debugger does.
+        - `workflow_task_executor`, `unsandboxed_workflow_runner`, `identity`, `runtime`,
+          `disable_safe_workflow_eviction` and `header_codec_behavior` are accepted and not used:
+          code runs on the event loop, and nothing is sent anywhere.
+        """
+        given = dict(locals())  # the parameters, before there is anything else
+        self._initial_config = cast(
+            ReplayerConfig, {name: given[name] for name in ReplayerConfig.__annotations__}
         )
         config = self._initial_config.copy()
         for plugin in plugins:
@@ -139,14 +170,25 @@ class Replayer:
     async def _replayed(
         self, histories: AsyncIterator[WorkflowHistory]
     ) -> AsyncIterator[AsyncIterator[WorkflowReplayResult]]:
-        async with aclosing(self._results(histories)) as results:
-            yield results
+        watch = None if self._config["debug_mode"] else DeadlockWatch(REPLAY_SECONDS_MAX)
+        if watch is not None:
+            watch.start()
+        try:
+            async with aclosing(self._results(histories, watch)) as results:
+                yield results
+        finally:
+            if watch is not None:
+                watch.stop()
 
-    async def _results(self, histories: AsyncIterator[WorkflowHistory]) -> Any:
+    async def _results(
+        self, histories: AsyncIterator[WorkflowHistory], watch: DeadlockWatch | None
+    ) -> AsyncGenerator[WorkflowReplayResult]:
         async for history in histories:
-            yield WorkflowReplayResult(history, await self._replay(history))
+            yield WorkflowReplayResult(history, await self._replay(history, watch))
 
-    async def _replay(self, history: WorkflowHistory) -> Exception | None:
+    async def _replay(
+        self, history: WorkflowHistory, watch: DeadlockWatch | None
+    ) -> Exception | None:
         try:
             events = await self._decoded(history)
         except ApplicationError as error:
@@ -159,9 +201,14 @@ class Replayer:
         except UnknownWorkflowError as error:
             return _failed(error.message, error)
         try:
-            outcome = runner.activate(task)
+            activate = partial(runner.activate, task)
+            outcome = activate() if watch is None else watch.run(activate)
         except HistoryGap as error:
             return _failed(f"the history lacks events: {error}", error)
+        except DeadlockError as error:
+            return _code_failed(str(error), error)
+        except SystemExit as error:
+            return _code_failed(f"it raised {error!r}, which would end the worker", error)
         finally:
             runner.evict()
         if runner.mismatch is not None:

@@ -51,7 +51,7 @@ def replay(
     if (from_server is None) == (not files):
         raise typer.BadParameter("give either FILES or --from-server", param_hint="FILES")
     from perdure.cli.replay.code import Code, UnusableCode
-    from perdure.cli.replay.running import Options, replay_all
+    from perdure.cli.replay.running import Options, ProcessEnded, replay_all
     from perdure.cli.replay.sources import NoHistories, from_files, from_query
     from perdure.cli.replay.telling import teller
 
@@ -70,6 +70,8 @@ def replay(
         tried = replay_all(source, code, options, tell)
     except NoHistories as error:
         fail(str(error), MISUSED)
+    except ProcessEnded as error:
+        fail(str(error), REFUSED)
     tell.finish(tried)
     if tried.bad:
         raise typer.Exit(REFUSED)

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Protocol
@@ -20,6 +21,16 @@ from perdure.client import WorkflowHistory
 
 AHEAD_PER_PROCESS = 2
 """Histories held in memory for each process: one being replayed, and one that waits for it."""
+
+
+class ProcessEnded(Exception):
+    """A process has ended while it replayed."""
+
+    def __init__(self, sources: Collection[str]) -> None:
+        super().__init__(
+            f"a process ended while it replayed one of {', '.join(sorted(sources))}: is it "
+            "ended by their code, or is there too little memory? (--jobs 1 takes one at a time)"
+        )
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ class Tell(Protocol):
 
 
 def replay_all(source: Source, code: Code, options: Options, tell: Tell) -> Tried:
-    """Replays all. Raises NoHistories."""
+    """Replays all. Raises NoHistories, ProcessEnded."""
     return asyncio.run(_replay_all(source, code, options, tell))
 
 
@@ -81,24 +92,48 @@ async def _results(source: Source, code: Code, jobs: int) -> AsyncGenerator[Resu
         return
     # Spawned, so that nothing of this process is in the way of the user's modules.
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_prepare) as pool:
-        loop = asyncio.get_running_loop()
-        under_way: set[asyncio.Future[Result]] = set()
-        async for found in source.histories():
-            if found.history is None:
-                yield _unreadable(found)
-                continue
-            content = History(events=found.history.events).SerializeToString()
-            under_way.add(
-                loop.run_in_executor(
-                    pool, _try_bytes, code, found.source, found.workflow_id, content
-                )
-            )
-            if len(under_way) >= jobs * AHEAD_PER_PROCESS:
-                done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-                for one in done:
-                    yield one.result()
-        for following in asyncio.as_completed(under_way):
-            yield await following
+        under_way: dict[asyncio.Future[Result], str] = {}
+        try:
+            async for result in _from_processes(source, code, pool, under_way, jobs):
+                yield result
+        except BrokenProcessPool:
+            await asyncio.gather(*under_way, return_exceptions=True)
+            raise ProcessEnded(under_way.values()) from None
+
+
+async def _from_processes(
+    source: Source,
+    code: Code,
+    pool: ProcessPoolExecutor,
+    under_way: dict[asyncio.Future[Result], str],
+    jobs: int,
+) -> AsyncIterator[Result]:
+    """Raises BrokenProcessPool; then `under_way` names what was being replayed."""
+    loop = asyncio.get_running_loop()
+    async for found in source.histories():
+        if found.history is None:
+            yield _unreadable(found)
+            continue
+        content = History(events=found.history.events).SerializeToString()
+        replay = loop.run_in_executor(
+            pool, _try_bytes, code, found.source, found.workflow_id, content
+        )
+        under_way[replay] = found.source
+        if len(under_way) >= jobs * AHEAD_PER_PROCESS:
+            for result in await _some(under_way):
+                yield result
+    while under_way:
+        for result in await _some(under_way):
+            yield result
+
+
+async def _some(under_way: dict[asyncio.Future[Result], str]) -> list[Result]:
+    """Takes out those that are done, as soon as one is. Raises BrokenProcessPool."""
+    done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+    results = [one.result() for one in done]
+    for one in done:
+        del under_way[one]
+    return results
 
 
 def _try_here(found: Found, code: Code) -> Result:
