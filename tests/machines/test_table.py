@@ -82,8 +82,8 @@ OUTCOMES: dict[type, dict[Phase, type]] = {
         SCHEDULED: UpdateStatus, STARTED: UpdateStatus, CLOSED: NotFound,
     },
     inputs.CallbackAttempted: {
-        ABSENT: NotCurrent, DELAYED: NotFound, IDLE: NotFound,
-        SCHEDULED: NotFound, STARTED: NotFound, CLOSED: Done,
+        ABSENT: NotCurrent, DELAYED: Done, IDLE: Done,
+        SCHEDULED: Done, STARTED: Done, CLOSED: Done,
     },
     inputs.UpdateWithStart: dict.fromkeys(Phase, UpdatedWithStart),
     inputs.PollUpdate: dict.fromkeys(Phase, NotFound),
