@@ -81,6 +81,7 @@ def canonical(seen: Seen, *, has_races: bool, has_heartbeats: bool) -> Plain:
     for run, label in _labelled(seen.runs):
         regions = list(seen.regions.get(run.run_id, {}).values())
         events = [_without_pause(normaliser.message(event)) for event in run.events]
+        _forget_closer(events)
         if has_races:
             events = _relative(events, run.events, regions)
         plain[f"history of {label}"] = events
@@ -123,6 +124,16 @@ def _forget_aborted(answers: list[Plain]) -> None:
             if label in known and told.get("message") in _ABORTED:
                 told["message"] = "<either>"
             known.add(label)
+
+
+def _forget_closer(events: list[Plain]) -> None:
+    """A task that brought an update has as its worker whoever closed it, or nobody when other news
+    made it a normal one: which of the two is a matter of milliseconds."""
+    for started, accepted in zip(events, events[2:], strict=False):
+        if "workflow_execution_update_accepted_event_attributes" in accepted:
+            attributes = started.get("workflow_task_started_event_attributes", {})
+            attributes.pop("identity", None)
+            attributes.pop("worker_version", None)
 
 
 def _without_pause(event: Plain) -> Plain:

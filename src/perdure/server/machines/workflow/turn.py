@@ -168,7 +168,8 @@ class Turn:
         stamp = speculative.stamp - speculative.is_undelivered
         self.change(changes.TaskScheduled(None, task.scheduled_time_ns, stamp))
         if task.started_event_id:
-            task = msgspec.structs.replace(task, identity=identity)
+            worker_version = task.worker_version if identity else b""
+            task = msgspec.structs.replace(task, identity=identity, worker_version=worker_version)
             self.record(started_event(task), task.started_time_ns)
             self.change(changes.TaskStarted(None, speculative.delivered_ns))
         if speculative.is_undelivered:
