@@ -34,6 +34,10 @@ class Homes:
         if home in SERVERS and home not in self._addresses:
             self._addresses[home] = self._stack.enter_context(SERVERS[home]())
 
+    def address(self, home: str) -> str:
+        """Where a server that was started listens."""
+        return self._addresses[home]
+
     @contextlib.asynccontextmanager
     async def open(self, home: str) -> AsyncIterator[Client]:
         """A client of a home that was started."""
