@@ -18,7 +18,10 @@ COMMAND = (sys.executable, "-c", "from perdure.cli.main import main; main()")
 @pytest.fixture(scope="session")
 def address() -> Iterator[str]:
     """Where a server of ours listens."""
-    with ServerProcess([*COMMAND, "dev", "--port", "0"]) as server:
+    switch = "nexusoperation.enableStandalone=true"
+    with ServerProcess(
+        [*COMMAND, "dev", "--port", "0", "--dynamic-config-value", switch]
+    ) as server:
         server.wait_ready()
         yield f"127.0.0.1:{server.port}"
 

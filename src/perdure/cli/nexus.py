@@ -1,4 +1,5 @@
-"""`perdure nexus`: the endpoints by which callers name where operations are."""
+"""`perdure nexus`: the endpoints by which callers name where operations are, and operations without
+a workflow."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import typer
 from perdure.cli.calling import Target
 from perdure.cli.confirming import YesOption, confirm
 from perdure.cli.exits import MISUSED, fail
+from perdure.cli.nexus_operations import operations
 from perdure.cli.parameters import DEFAULT_ADDRESS, AddressOption, JsonOption
 from perdure.cli.saying import say
 
@@ -20,6 +22,7 @@ endpoints = typer.Typer(
     name="endpoint", help="Create, change, list and delete endpoints.", no_args_is_help=True
 )
 nexus.add_typer(endpoints)
+nexus.add_typer(operations)
 
 PAGE = 100
 
