@@ -209,20 +209,26 @@ def _shared_random() -> random.Random:
     return cast(random.Random, shared.__self__)
 
 
-def enter() -> None:
-    """Workflow code is about to run in some thread."""
+def enter(loop: WorkflowLoop) -> bool:
+    """Workflow code is about to run on a loop; whether that has to be left again: not when it is
+    not guarded, nor when it was entered already."""
     global _inside
+    if not loop.guarded or loop.is_entered:
+        return False
+    loop.is_entered = True
     with _lock:
         _inside += 1
         if _inside == 1:
             if not _namespaces:
                 _prepare()
             _update(_guards)
+    return True
 
 
-def leave() -> None:
+def leave(loop: WorkflowLoop) -> None:
     """Workflow code has run."""
     global _inside
+    loop.is_entered = False
     with _lock:
         _inside -= 1
         if _inside == 0:

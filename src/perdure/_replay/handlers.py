@@ -129,9 +129,7 @@ class Handlers:
         loop = self._context.loop
         outer = events._get_running_loop()
         hooks = sys.get_asyncgen_hooks()
-        guarded = loop.guarded
-        if guarded:
-            guard.enter()
+        entered = guard.enter(loop)
         sys.set_asyncgen_hooks(None, None)
         events._set_running_loop(loop)
         try:
@@ -139,8 +137,8 @@ class Handlers:
         finally:
             events._set_running_loop(outer)
             sys.set_asyncgen_hooks(*hooks)
-            if guarded:
-                guard.leave()
+            if entered:
+                guard.leave(loop)
 
     def _run_ready(self, check_conditions: bool) -> None:
         context = self._context

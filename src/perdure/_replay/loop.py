@@ -101,6 +101,8 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self.context = context
         self.ready: deque[asyncio.Handle] = deque()
         self.guarded = False
+        self.is_entered = False
+        """Whether the guard stands while its code runs."""
         self.debugging = False
         """Whether a debugger may do what the guard refuses."""
         self.last_task_hash = 0

@@ -143,10 +143,9 @@ class WorkflowRunner:
 
     def _run(self, code: Callable[[], None]) -> WorkflowCompletion | TaskFailure | None:
         """Runs the code; what to answer when that fails the task, or the run. Raises HistoryGap."""
-        guarded = self._context.loop.guarded
-        if guarded:
-            # Once for all activations of the task: a replay has thousands.
-            guard.enter()
+        loop = self._context.loop
+        # Once for all activations of the task: a replay has thousands.
+        entered = guard.enter(loop)
         try:
             code()
         except HistoryGap:
@@ -156,8 +155,8 @@ class WorkflowRunner:
         except Exception as error:  # a named boundary: whatever the code raises fails the task
             return self._failed(error)
         finally:
-            if guarded:
-                guard.leave()
+            if entered:
+                guard.leave(loop)
         return None
 
     def _feed(self, task: WorkflowActivation) -> None:
