@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -29,6 +30,7 @@ from perdure.worker import (
     WorkerTuner,
     WorkflowSlotInfo,
 )
+from perdure.worker.host import FRESH_SECONDS, CpuSeconds, HostLoad
 from perdure.worker.supplied_slots import ResourcePermits
 
 
@@ -270,3 +272,27 @@ def test_the_official_names_are_there(name: str) -> None:
     fields = [one for one in getattr(theirs, "__annotations__", {}) if not one.startswith("_")]
     ours = getattr(getattr(perdure.worker, name), "__annotations__", {})
     assert [one for one in fields if one not in ours] == []
+
+
+def test_the_load_is_measured_since_the_same_one_measured_last() -> None:
+    now, busy = 0.0, 0.0
+    both = [HostLoad(lambda: now, lambda: CpuSeconds(busy, 2 * now)) for _ in range(2)]
+    for shares in (0.5, 1.0, 0.0):
+        now += 1.0
+        busy += 2 * shares
+        assert [load.usage()[0] for load in both] == [shares, shares]
+    now += FRESH_SECONDS / 2  # Too short to tell anything.
+    busy += FRESH_SECONDS
+    assert both[0].usage()[0] == 0.0
+
+
+def test_the_load_of_this_machine_is_a_share() -> None:
+    now = 0.0
+    load = HostLoad(lambda: now)
+    end = time.process_time() + 0.05
+    while time.process_time() < end:
+        pass
+    now += 1.0
+    cpu, memory = load.usage()
+    assert 0 < cpu <= 1
+    assert 0 < memory < 1
