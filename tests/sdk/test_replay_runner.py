@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 
-from perdure import workflow
+from perdure import __version__, workflow
 from perdure._replay.api import HistoryGap, TaskFailure, WorkflowActivation
 from perdure._replay.runner import (
     UnknownWorkflowError,
@@ -177,6 +177,7 @@ def test_every_workflow_says_where_it_waits_and_what_it_can_be_told() -> None:
     assert "in run" in trace
     assert "await workflow.wait_condition(lambda: self.stopped)" in trace
     enhanced = json.loads(world.query("__enhanced_stack_trace").result.answer.payloads[0].data)
+    assert enhanced["sdk"] == {"name": "perdure-python", "version": __version__}
     [stack] = enhanced["stacks"]
     [location] = stack["locations"]
     assert location["functionName"] == "run"

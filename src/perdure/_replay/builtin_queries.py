@@ -17,6 +17,7 @@ from temporalio.api.sdk.v1 import (
     WorkflowMetadata,
 )
 
+from perdure import __version__
 from perdure._definitions import QueryDefinition
 from perdure._replay.call_site import lines_of_user
 from perdure._replay.context import current
@@ -42,10 +43,8 @@ def _stack_trace() -> str:
 def _enhanced_stack_trace() -> EnhancedStackTrace:
     """The same as a message, with the sources of the files that it names."""
     context = current()
-    options = context.options
-    trace = EnhancedStackTrace(
-        sdk=StackTraceSDKInfo(name=options.sdk_name, version=options.sdk_version)
-    )
+    # Not what histories say, by which SDKs know what to replay: these are the lines of this one.
+    trace = EnhancedStackTrace(sdk=StackTraceSDKInfo(name="perdure-python", version=__version__))
     for task in context.tasks:
         stack = StackTrace()
         for site in lines_of_user(task.get_coro()):

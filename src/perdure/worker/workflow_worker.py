@@ -144,7 +144,9 @@ class WorkflowWorker:
         self._stopping.set()
         self._eager_activities = None
         while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            # Not `gather`: from Python 3.12 on it is over at once when all are done, and so keeps
+            # the loop from taking them out of the set.
+            await asyncio.wait(self._tasks)
         self.runs.clear()
 
     async def _work(self, first: PollWorkflowTaskQueueResponse) -> None:
