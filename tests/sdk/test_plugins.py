@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -218,3 +220,40 @@ async def test_an_interceptor_of_a_plugin_stands_in_each_chain_once(
     await replayer.replay_workflow(await handle.fetch_history())
     assert counting.runs == 2
     assert contexts == ["in", "out", "in", "out"]
+
+
+@pytest.mark.parametrize("patience", [timedelta(), None], ids=["none", "all"])
+async def test_what_plugins_do_after_the_worker_is_cancelled_in_the_end(
+    patience: timedelta | None,
+) -> None:
+    ends: list[str] = []
+    tidied = asyncio.Event()
+
+    class Tidying(Everywhere):
+        async def run_worker(
+            self,
+            worker: Worker,
+            next: Callable[[Worker], Awaitable[None]],  # noqa: A002
+        ) -> None:
+            await next(worker)
+            try:
+                if patience is None:
+                    asyncio.get_running_loop().call_soon(tidied.set)
+                await tidied.wait()
+                ends.append("tidied")
+            except asyncio.CancelledError:
+                ends.append("cancelled")
+                raise
+
+    async with (
+        await WorkflowEnvironment.start_time_skipping() as env,
+        Worker(
+            env.client,
+            task_queue="q",
+            plugins=[Tidying()],
+            plugin_shutdown_timeout=patience,
+        ),
+    ):
+        result = await env.client.execute_workflow(Hello.run, "you", id="w", task_queue="q")
+    assert result == "Hello, you!"
+    assert ends == ["tidied" if patience is None else "cancelled"]

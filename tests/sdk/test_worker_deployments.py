@@ -260,6 +260,19 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         },
         "deployment_config cannot be used with build_id",
     ),
+    "versioning by builds without one": (
+        {"use_worker_versioning": True},
+        "build_id must be specified when use_worker_versioning is True",
+    ),
+    "two kinds of versioning": (
+        {
+            "use_worker_versioning": True,
+            "deployment_config": WorkerDeploymentConfig(
+                WorkerDeploymentVersion("d", "1"), True, VersioningBehavior.PINNED
+            ),
+        },
+        "deployment_config cannot be used with build_id or use_worker_versioning",
+    ),
 }
 
 

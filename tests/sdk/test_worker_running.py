@@ -135,6 +135,17 @@ async def test_it_does_not_begin_in_a_namespace_that_does_not_exist(
     assert cause.status is RPCStatusCode.NOT_FOUND
 
 
+@pytest.mark.parametrize("uses", [False, True])
+async def test_build_ids_decide_on_tasks_where_that_is_asked_for(uses: bool) -> None:
+    service = RecordingService({"PollWorkflowTaskQueue": DENIED, "PollActivityTaskQueue": DENIED})
+    worker = greeter(client_of(service), "queue", build_id="1", use_worker_versioning=uses)
+    with pytest.raises(RuntimeError, match="worker failed"):
+        await worker.run()
+    polls = service.named("PollActivityTaskQueue") + service.named("PollWorkflowTaskQueue")
+    assert {poll.worker_version_capabilities.use_versioning for poll in polls} == {uses}
+    assert {poll.worker_version_capabilities.build_id for poll in polls} == {"1"}
+
+
 async def test_a_worker_that_cannot_go_on_ends_the_block_with_its_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

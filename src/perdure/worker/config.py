@@ -77,6 +77,7 @@ class WorkerConfig(TypedDict, total=False):
     max_task_queue_activities_per_second: float | None
     max_eager_activity_reservations_per_workflow_task: int
     graceful_shutdown_timeout: timedelta
+    plugin_shutdown_timeout: timedelta | None
     workflow_failure_exception_types: Sequence[type[BaseException]]
     shared_state_manager: SharedStateManager | None
     debug_mode: bool
@@ -90,6 +91,7 @@ class WorkerConfig(TypedDict, total=False):
     nexus_task_executor: Executor | None
     max_concurrent_nexus_tasks: int | None
     nexus_task_poller_behavior: PollerBehavior
+    use_worker_versioning: bool
     disable_safe_workflow_eviction: bool
     disable_payload_error_limit: bool
     max_workflow_task_external_storage_concurrency: int
@@ -148,7 +150,10 @@ def check(config: WorkerConfig) -> None:
         "max_concurrent_local_activities, or max_concurrent_nexus_tasks when also specifying "
         "tuner": config["tuner"] is not None and any(limits),
         "deployment_config cannot be used with build_id or use_worker_versioning": (
-            deployment is not None and bool(config["build_id"])
+            deployment is not None and (bool(config["build_id"]) or config["use_worker_versioning"])
+        ),
+        "build_id must be specified when use_worker_versioning is True": (
+            config["use_worker_versioning"] and not config["build_id"]
         ),
         "default_versioning_behavior must be UNSPECIFIED when use_worker_versioning is False": (
             deployment is not None

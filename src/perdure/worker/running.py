@@ -220,6 +220,7 @@ class RunningWorker:
             task_queue=config["task_queue"],
             identity=identity,
             build_id=self._build_id,
+            uses_build_ids=config["use_worker_versioning"],
             deployment=options_of(config["deployment_config"]),
             default_behavior=default_behavior_of(config["deployment_config"]),
             instance_key=str(uuid.uuid4()),

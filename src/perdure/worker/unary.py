@@ -84,6 +84,9 @@ class WorkerIdentity:
     task_queue: str
     identity: str
     build_id: str
+    uses_build_ids: bool
+    """Whether the build id decides which tasks it is given, as it did before there were
+    deployments."""
     deployment: WorkerDeploymentOptions | None
     """The version of a worker deployment that it belongs to."""
     default_behavior: int | None
@@ -120,7 +123,9 @@ class UnaryTaskSource:
             kind=TaskQueueKind.TASK_QUEUE_KIND_STICKY,
             normal_name=worker.task_queue,
         )
-        capabilities = WorkerVersionCapabilities(build_id=worker.build_id)
+        capabilities = WorkerVersionCapabilities(
+            build_id=worker.build_id, use_versioning=worker.uses_build_ids
+        )
         common: dict[str, Any] = {
             "namespace": worker.namespace,
             "identity": worker.identity,
@@ -146,7 +151,7 @@ class UnaryTaskSource:
     def _prepare_answers(self) -> None:
         worker = self._worker
         names: dict[str, Any] = {"namespace": worker.namespace, "identity": worker.identity}
-        stamp = WorkerVersionStamp(build_id=worker.build_id)
+        stamp = WorkerVersionStamp(build_id=worker.build_id, use_versioning=worker.uses_build_ids)
         self._completed = RespondWorkflowTaskCompletedRequest(
             **names,
             worker_version_stamp=stamp,

@@ -88,11 +88,13 @@ class Worker:
         max_task_queue_activities_per_second: float | None = None,
         max_eager_activity_reservations_per_workflow_task: int = 3,
         graceful_shutdown_timeout: timedelta = timedelta(),
+        plugin_shutdown_timeout: timedelta | None = timedelta(seconds=60),
         workflow_failure_exception_types: Sequence[type[BaseException]] = (),
         shared_state_manager: SharedStateManager | None = None,
         debug_mode: bool = False,
         disable_eager_activity_execution: bool = False,
         on_fatal_error: Callable[[BaseException], Awaitable[None]] | None = None,
+        use_worker_versioning: bool = False,
         disable_safe_workflow_eviction: bool = False,
         deployment_config: WorkerDeploymentConfig | None = None,
         patch_activation_callback: Callable[[PatchActivationInput], bool] | None = None,
@@ -108,6 +110,10 @@ class Worker:
           functions must be picklable. Without one, the worker makes as many threads as needed.
         - `workflow_task_executor` is accepted and not used: workflow code runs on the event loop.
         - `deployment_config` makes the worker one of a version of a worker deployment.
+        - `use_worker_versioning` asks for the versioning by build ids, where the service still has
+          it.
+        - `plugin_shutdown_timeout` limits what plugins do after the worker has stopped, at the end
+          of `async with`; None waits however long it takes.
         - `tuner` says how many tasks there may be at once, instead of the numbers.
         - `max_cached_workflows` runs are kept between two tasks, within a budget of memory.
         - `debug_mode` (or PERDURE_DEBUG in the environment) lets workflow code block, as a debugger
@@ -148,6 +154,7 @@ class Worker:
         self._started = False
         self._opened = asyncio.Event()
         self._shutdown = asyncio.Event()
+        self._stopped = asyncio.Event()
         self._ended = asyncio.Event()
         self._body: asyncio.Task[Any] | None = None
         self._body_was_cancelled = False
@@ -256,7 +263,7 @@ class Worker:
         run = self._run_task
         assert run is not None
         self._shutdown.set()
-        await asyncio.wait([run])
+        await self._wait_for(run)
         error = _error_of(run)
         if error is None:
             return
@@ -264,6 +271,18 @@ class Worker:
             body.uncancel()
         if exc_type is None or exc_type is asyncio.CancelledError:
             raise error
+
+    async def _wait_for(self, run: asyncio.Task[None]) -> None:
+        """Until it has ended; what plugins do after the worker itself is cancelled in the end."""
+        limit = self._config["plugin_shutdown_timeout"]
+        if self._plugins and limit is not None:
+            stopped = asyncio.create_task(self._stopped.wait())
+            await asyncio.wait([run, stopped], return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            _, late = await asyncio.wait([run], timeout=limit.total_seconds())
+            for task in late:
+                task.cancel()
+        await asyncio.wait([run])
 
     def _cancel_body(self, run: asyncio.Task[None]) -> None:
         if self._body is not None and _error_of(run) is not None:
@@ -295,7 +314,10 @@ class Worker:
             for task in ending:
                 task.cancel()
             await asyncio.gather(*ending, return_exceptions=True)
-            await running.close()
+            try:
+                await running.close()
+            finally:
+                self._stopped.set()
         if failure.done() and not failure.cancelled():
             failure.result()
 
