@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 from datetime import timedelta
 
@@ -63,6 +64,39 @@ def test_a_run_that_swallows_everything_is_evicted(
         world.evict()
     assert "Timed out running eviction job for run ID" in caplog.text
     assert "stubborn" in caplog.text
+
+
+@workflow.defn
+class Tidy:
+    """Waits in each of the `finally` blocks around where it waits."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await self._tidy("outer", "inner", "innermost")
+
+    async def _tidy(self, *names: str) -> None:
+        try:
+            if names:
+                await self._tidy(*names[1:])
+            await asyncio.sleep(10)
+        finally:
+            try:
+                await asyncio.sleep(1)
+            finally:
+                TIDIED.append(names)
+                await _activity()
+
+
+TIDIED: list[tuple[str, ...]] = []
+
+
+def test_each_block_that_tidies_up_is_left_in_its_turn() -> None:
+    TIDIED.clear()
+    world = World(Tidy)
+    world.task()
+    world.evict()
+    assert TIDIED == [(), ("innermost",), ("inner", "innermost"), ("outer", "inner", "innermost")]
+    gc.collect()  # It would close what is left, and complain: warnings are errors.
 
 
 @workflow.defn

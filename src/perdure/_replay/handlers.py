@@ -11,6 +11,7 @@ from asyncio import events
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context
 from functools import partial
+from types import CoroutineType
 from typing import Any, TypeVar
 
 from temporalio.api.command.v1 import (
@@ -422,13 +423,7 @@ class Handlers:
         left = []
         for task in tasks:
             coroutine: Any = task.get_coro()
-            for _ in range(_CLOSE_ATTEMPTS):
-                try:
-                    coroutine.close()
-                    break
-                except BaseException:  # a named boundary: a `finally` block's own error
-                    continue
-            else:
+            if not _closed(coroutine):
                 # Were it ever collected, it would be closed again, and spin: it is never.
                 ctypes.pythonapi.Py_IncRef(ctypes.py_object(coroutine))
                 left.append(task.get_name())
@@ -436,7 +431,36 @@ class Handlers:
 
 
 # A coroutine that awaits in `finally` has to be closed again; one that never ends is left.
-_CLOSE_ATTEMPTS = 10
+_CLOSE_ATTEMPTS = 20
+
+
+def _closed(coroutine: Any) -> bool:
+    """Ends a coroutine with all that it waits for; whether they did end.
+
+    The innermost first: of one that is closed by the one around it, and awaits in `finally`, only
+    the garbage collector would ever see to the rest, and complain when that awaits again.
+    """
+    chain = _chain(coroutine)
+    attempts = 0
+    while chain:
+        try:
+            chain[-1].close()
+        except BaseException:  # a named boundary: a `finally` block's own error
+            attempts += 1
+            if attempts == _CLOSE_ATTEMPTS:
+                return False
+            chain += _chain(chain.pop())
+        else:
+            chain.pop()
+    return True
+
+
+def _chain(coroutine: Any) -> list[Any]:
+    """A coroutine, the one that it waits for, and so on."""
+    chain = [coroutine]
+    while isinstance(inner := getattr(chain[-1], "cr_await", None), CoroutineType):
+        chain.append(inner)
+    return chain
 
 
 def _failure_command(failure: Failure) -> Command:
