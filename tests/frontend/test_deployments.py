@@ -222,7 +222,13 @@ async def test_a_version_that_the_server_would_start_workers_for_is_refused(
         namespace="default", deployment_version=version("1")
     )
     request.compute_config.SetInParent()
-    assert (await client.refusal(request)).code is Code.UNIMPLEMENTED
+    assert "at least one entry" in str((await client.refusal(request)).message)
+    request.compute_config.scaling_groups["g"].provider.type = "aws-lambda"
+    refusal = await client.refusal(request)
+    assert (refusal.code, str(refusal.message)) == (
+        Code.INVALID_ARGUMENT,
+        "g: Could not instantiate compute provider with type 'aws-lambda'",
+    )
 
 
 WRONG_NAMES = {"": "Deployment name and build id", "a.b": "cannot contain '.'", "__a": "start with"}

@@ -26,7 +26,14 @@ PARTIAL: dict[str, str] = {
     "RegisterNamespace": "one cluster, no archival",
     "StartWorkflowExecution": "no time skipping",
     "GetSearchAttributes": "those of every namespace; the custom ones are asked of OperatorService",
-    "CreateWorkerDeploymentVersion": "no workers that the server starts",
+    **dict.fromkeys(
+        (
+            "CreateWorkerDeploymentVersion",
+            "UpdateWorkerDeploymentVersionComputeConfig",
+            "ValidateWorkerDeploymentVersionComputeConfig",
+        ),
+        "no provider of workers that the server starts can be used, as in the stock server",
+    ),
     "DescribeTaskQueue": "versions are not selected; a queue without a limit is shown with one of"
     " 100,000 tasks a second",
     "ListTaskQueuePartitions": "each queue has one",

@@ -31,9 +31,10 @@ from temporalio.api.workflowservice.v1 import (
     UpdateWorkerDeploymentVersionMetadataResponse,
 )
 
+from perdure.server.engine.api import NamespaceRef
+from perdure.server.frontend import compute_configs
 from perdure.server.frontend import deployment_views as views
 from perdure.server.frontend.draining import looked_at
-from perdure.server.frontend.errors import Unimplemented
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.task_queues import stats_of
 from perdure.server.machines.deployment import decide, names
@@ -42,7 +43,6 @@ from perdure.server.machines.deployment.names import UNVERSIONED, VersionName
 from perdure.server.machines.errors import AlreadyExists, InvalidArgument, NotFound
 from perdure.transport import Caller
 
-COMPUTE = "Workers that the server starts are not built in this server."
 GONE = "workflow not found for ID: "
 PERCENTAGE_MAX = 100
 
@@ -233,7 +233,7 @@ async def create_worker_deployment_version(
     name = VersionName(version.deployment_name, version.build_id)
     _check_version(services, name)
     if request.HasField("compute_config"):
-        raise Unimplemented(COMPUTE)
+        await _refuse_config(services, namespace, name, request)
     await services.engine.deployments.create_version(
         namespace,
         name,
@@ -242,6 +242,20 @@ async def create_worker_deployment_version(
         missing=partial(_no_deployment, name.deployment),
     )
     return CreateWorkerDeploymentVersionResponse().SerializeToString()
+
+
+async def _refuse_config(
+    services: Services,
+    namespace: NamespaceRef,
+    name: VersionName,
+    request: CreateWorkerDeploymentVersionRequest,
+) -> None:
+    """What is wrong with a version that the server would start workers of."""
+    deployment = await services.engine.deployments.find(namespace, name.deployment)
+    if deployment is None:
+        _no_deployment(name.deployment)
+    if name.build_id not in deployment.versions:
+        compute_configs.refuse(request.compute_config.scaling_groups)
 
 
 async def delete_worker_deployment(

@@ -22,6 +22,7 @@ from perdure.server.frontend import (
     activity_tasks,
     batches,
     clusters,
+    compute_configs,
     controlling,
     deployments,
     descriptions,
@@ -169,6 +170,12 @@ RPCS: dict[str, Rpc] = {
     "DeleteWorkerDeploymentVersion": deployments.delete_worker_deployment_version,
     "UpdateWorkerDeploymentVersionMetadata": (
         deployments.update_worker_deployment_version_metadata
+    ),
+    "UpdateWorkerDeploymentVersionComputeConfig": (
+        compute_configs.update_worker_deployment_version_compute_config
+    ),
+    "ValidateWorkerDeploymentVersionComputeConfig": (
+        compute_configs.validate_worker_deployment_version_compute_config
     ),
     "ShutdownWorker": workers.shutdown_worker,
     "RecordWorkerHeartbeat": workers.record_worker_heartbeat,
