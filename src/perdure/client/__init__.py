@@ -32,8 +32,9 @@ from perdure.client.activity_options import (
     ActivityOptionsUpdate,
 )
 from perdure.client.async_activity import AsyncActivityHandle, AsyncActivityIDReference
-from perdure.client.client import Client, ClientConfig, ClientConnectConfig
+from perdure.client.client import Client
 from perdure.client.cloud import CloudOperationsClient
+from perdure.client.config import ClientConfig, ClientConnectConfig
 from perdure.client.errors import (
     ActivityFailureError,
     AsyncActivityCancelledError,

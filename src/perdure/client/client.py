@@ -11,7 +11,6 @@ from typing import (
     Concatenate,
     ParamSpec,
     Self,
-    TypedDict,
     TypeVar,
     Unpack,
     overload,
@@ -34,6 +33,7 @@ from perdure.client.activity_inputs import (
     start_of,
 )
 from perdure.client.async_activity import AsyncActivityHandle, AsyncActivityIDReference
+from perdure.client.config import ClientConfig
 from perdure.client.connection import UNSET, Connection, arguments_of
 from perdure.client.executions import (
     WorkflowExecutionAsyncIterator,
@@ -101,43 +101,6 @@ SelfType = TypeVar("SelfType")
 ParamType = TypeVar("ParamType")
 ReturnType = TypeVar("ReturnType")
 MultiParam = ParamSpec("MultiParam")
-
-
-class ClientConfig(TypedDict):
-    """What `Client(**config)` takes."""
-
-    service_client: ServiceClient
-    namespace: str
-    data_converter: DataConverter
-    interceptors: Sequence[Interceptor]
-    default_workflow_query_reject_condition: QueryRejectCondition | None
-    plugins: Sequence[Plugin]
-    header_codec_behavior: HeaderCodecBehavior
-
-
-class ClientConnectConfig(TypedDict, total=False):
-    """What `Client.connect(**config)` takes."""
-
-    target_host: str
-    namespace: str
-    api_key: str | None
-    data_converter: DataConverter
-    interceptors: Sequence[Interceptor]
-    default_workflow_query_reject_condition: QueryRejectCondition | None
-    tls: bool | TLSConfig | None
-    retry_config: RetryConfig | None
-    keep_alive_config: KeepAliveConfig | None
-    connect_timeout: timedelta | None
-    rpc_metadata: Metadata
-    identity: str | None
-    lazy: bool
-    runtime: Runtime | None
-    plugins: Sequence[Plugin]
-    http_connect_proxy_config: HttpConnectProxyConfig | None
-    dns_load_balancing_config: DnsLoadBalancingConfig | None
-    grpc_compression: GrpcCompression
-    payload_limits: PayloadLimitsConfig
-    header_codec_behavior: HeaderCodecBehavior
 
 
 class Client:

@@ -25,6 +25,7 @@ from perdure.client.history import (
     collected,
 )
 from perdure.client.inputs import FetchWorkflowHistoryEventsInput, ListWorkflowsInput
+from perdure.client.paging import PagedAsyncIterator
 from perdure.client.status import WorkflowExecutionStatus, WorkflowHistoryEventFilterType
 from perdure.common import SearchAttributes, SearchAttributeValue, TypedSearchAttributes
 from perdure.converter import (
@@ -141,73 +142,35 @@ class WorkflowExecutionDescription(WorkflowExecution):
         return text
 
 
-class WorkflowExecutionAsyncIterator:
+class WorkflowExecutionAsyncIterator(PagedAsyncIterator[WorkflowExecution]):
     """Runs, fetched by pages as they are asked for. Made by `Client.list_workflows`."""
 
     def __init__(self, connection: Connection, query: ListWorkflowsInput) -> None:
-        self._connection = connection
-        self._query = query
-        self._next_page_token = query.next_page_token
-        self._page: Sequence[WorkflowExecution] | None = None
-        self._page_index = 0
-        self._yielded = 0
+        async def fetch(
+            token: bytes, page_size: int | None
+        ) -> tuple[Sequence[WorkflowExecution], bytes]:
+            response = await connection.call(
+                "ListWorkflowExecutions",
+                ListWorkflowExecutionsRequest(
+                    namespace=connection.namespace,
+                    page_size=page_size or 0,
+                    next_page_token=token,
+                    query=query.query or "",
+                ),
+                ListWorkflowExecutionsResponse,
+                query.rpc_metadata,
+                query.rpc_timeout,
+            )
+            found = [WorkflowExecution._from_info(info, connection) for info in response.executions]
+            return found, response.next_page_token
 
-    @property
-    def current_page_index(self) -> int:
-        """The place in the page of the run that comes next."""
-        return self._page_index
-
-    @property
-    def current_page(self) -> Sequence[WorkflowExecution] | None:
-        """The page fetched last; None before the first."""
-        return self._page
-
-    @property
-    def next_page_token(self) -> bytes | None:
-        """Where the next page begins; None before the first and after the last."""
-        return self._next_page_token
-
-    async def fetch_next_page(self, *, page_size: int | None = None) -> None:
-        """Fetch the next page."""
-        size = page_size or self._query.page_size
-        if self._query.limit is not None:
-            size = min(size, max(self._query.limit - self._yielded, 1))
-        response = await self._connection.call(
-            "ListWorkflowExecutions",
-            ListWorkflowExecutionsRequest(
-                namespace=self._connection.namespace,
-                page_size=size,
-                next_page_token=self._next_page_token or b"",
-                query=self._query.query or "",
-            ),
-            ListWorkflowExecutionsResponse,
-            self._query.rpc_metadata,
-            self._query.rpc_timeout,
+        super().__init__(
+            fetch,
+            next_page_token=query.next_page_token,
+            page_size=query.page_size,
+            limit=query.limit,
         )
-        self._page = [
-            WorkflowExecution._from_info(info, self._connection) for info in response.executions
-        ]
-        self._page_index = 0
-        self._next_page_token = response.next_page_token or None
-
-    def __aiter__(self) -> WorkflowExecutionAsyncIterator:
-        return self
-
-    async def __anext__(self) -> WorkflowExecution:
-        if self._query.limit is not None and self._yielded >= self._query.limit:
-            raise StopAsyncIteration
-        while True:
-            if self._page is None:
-                await self.fetch_next_page()
-            assert self._page is not None
-            if self._page_index < len(self._page):
-                execution = self._page[self._page_index]
-                self._page_index += 1
-                self._yielded += 1
-                return execution
-            if self._next_page_token is None:
-                raise StopAsyncIteration
-            await self.fetch_next_page()
+        self._connection = connection
 
     async def map_histories(
         self,

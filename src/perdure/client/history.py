@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from google.protobuf import json_format
@@ -19,6 +20,7 @@ from temporalio.api.workflowservice.v1 import (
 
 from perdure.client.connection import Connection
 from perdure.client.inputs import FetchWorkflowHistoryEventsInput
+from perdure.client.paging import PagedAsyncIterator
 
 
 @dataclass(frozen=True)
@@ -63,54 +65,19 @@ class WorkflowHistory:
         return content
 
 
-class WorkflowHistoryEventAsyncIterator:
-    """Events in order, fetched by pages as they are asked for. Made by `fetch_history_events`."""
+class WorkflowHistoryEventAsyncIterator(PagedAsyncIterator[HistoryEvent]):
+    """Events in order, fetched by pages as they are asked for. Made by `fetch_history_events`.
+
+    With `wait_new_event`, fetching waits until there are events, or, if the service has ended the
+    wait, leaves an empty page.
+    """
 
     def __init__(self, connection: Connection, query: FetchWorkflowHistoryEventsInput) -> None:
-        self._connection = connection
-        self._query = query
-        self._next_page_token = query.next_page_token
-        self._page: Sequence[HistoryEvent] | None = None
-        self._page_index = 0
-
-    @property
-    def current_page_index(self) -> int:
-        """The place in the page of the event that comes next."""
-        return self._page_index
-
-    @property
-    def current_page(self) -> Sequence[HistoryEvent] | None:
-        """The page fetched last; None before the first."""
-        return self._page
-
-    @property
-    def next_page_token(self) -> bytes | None:
-        """Where the next page begins; None before the first and after the last."""
-        return self._next_page_token
-
-    async def fetch_next_page(self, *, page_size: int | None = None) -> None:
-        """Fetch the next page. With `wait_new_event`, this waits until there are events, or, if the
-        service has ended the wait, leaves an empty page."""
-        token = self._next_page_token or b""
-        self._page, token = await _page(self._connection, self._query, token, page_size or 0)
-        self._page_index = 0
-        self._next_page_token = token or None
-
-    def __aiter__(self) -> WorkflowHistoryEventAsyncIterator:
-        return self
-
-    async def __anext__(self) -> HistoryEvent:
-        while True:
-            if self._page is None:
-                await self.fetch_next_page()
-            assert self._page is not None
-            if self._page_index < len(self._page):
-                event = self._page[self._page_index]
-                self._page_index += 1
-                return event
-            if self._next_page_token is None:
-                raise StopAsyncIteration
-            await self.fetch_next_page()
+        super().__init__(
+            partial(_page, connection, query),
+            next_page_token=query.next_page_token,
+            page_size=query.page_size,
+        )
 
 
 async def first_event(
@@ -123,13 +90,16 @@ async def first_event(
 
 
 async def _page(
-    connection: Connection, query: FetchWorkflowHistoryEventsInput, token: bytes, page_size: int
+    connection: Connection,
+    query: FetchWorkflowHistoryEventsInput,
+    token: bytes,
+    page_size: int | None,
 ) -> tuple[Sequence[HistoryEvent], bytes]:
     """A page, and the token of the next one; an empty one after the last."""
     request = GetWorkflowExecutionHistoryRequest(
         namespace=connection.namespace,
         execution=WorkflowExecutionMessage(workflow_id=query.id, run_id=query.run_id or ""),
-        maximum_page_size=page_size or query.page_size or 0,
+        maximum_page_size=page_size or 0,
         next_page_token=token,
         wait_new_event=query.wait_new_event,
         history_event_filter_type=workflow_pb2.HistoryEventFilterType.ValueType(

@@ -25,6 +25,7 @@ from temporalio.api.workflowservice.v1 import (
 from perdure.client.connection import Connection
 from perdure.client.executions import time_of
 from perdure.client.nexus_inputs import ListNexusOperationsInput
+from perdure.client.paging import PagedAsyncIterator
 from perdure.common import SearchAttributeValue, TypedSearchAttributes
 from perdure.common.nexus import (
     NexusOperationCancellationState,
@@ -210,63 +211,31 @@ def counted(response: CountNexusOperationExecutionsResponse) -> NexusOperationEx
     return NexusOperationExecutionCount(response.count, groups)
 
 
-class NexusOperationExecutionAsyncIterator:
+class NexusOperationExecutionAsyncIterator(PagedAsyncIterator[NexusOperationExecution]):
     """Operations, fetched by pages as they are asked for; see `Client.list_nexus_operations`."""
 
     def __init__(self, connection: Connection, query: ListNexusOperationsInput) -> None:
-        self._connection = connection
-        self._query = query
-        self._next_page_token = query.next_page_token
-        self._page: Sequence[NexusOperationExecution] | None = None
-        self._page_index = 0
-        self._yielded = 0
+        async def fetch(
+            token: bytes, page_size: int | None
+        ) -> tuple[Sequence[NexusOperationExecution], bytes]:
+            response = await connection.call(
+                "ListNexusOperationExecutions",
+                ListNexusOperationExecutionsRequest(
+                    namespace=connection.namespace,
+                    page_size=page_size or 0,
+                    next_page_token=token,
+                    query=query.query or "",
+                ),
+                ListNexusOperationExecutionsResponse,
+                query.rpc_metadata,
+                query.rpc_timeout,
+            )
+            found = [NexusOperationExecution(**_common(info)) for info in response.operations]
+            return found, response.next_page_token
 
-    @property
-    def current_page_index(self) -> int:
-        """The place in the page of the operation that comes next."""
-        return self._page_index
-
-    @property
-    def current_page(self) -> Sequence[NexusOperationExecution] | None:
-        """The page fetched last; None before the first."""
-        return self._page
-
-    @property
-    def next_page_token(self) -> bytes | None:
-        """Where the next page begins; None before the first and after the last."""
-        return self._next_page_token
-
-    async def fetch_next_page(self, *, page_size: int | None = None) -> None:
-        """Fetch the next page."""
-        size = page_size or self._query.page_size
-        if self._query.limit is not None:
-            size = min(size, max(self._query.limit - self._yielded, 1))
-        response = await self._connection.call(
-            "ListNexusOperationExecutions",
-            ListNexusOperationExecutionsRequest(
-                namespace=self._connection.namespace,
-                page_size=size,
-                next_page_token=self._next_page_token or b"",
-                query=self._query.query or "",
-            ),
-            ListNexusOperationExecutionsResponse,
-            self._query.rpc_metadata,
-            self._query.rpc_timeout,
+        super().__init__(
+            fetch,
+            next_page_token=query.next_page_token,
+            page_size=query.page_size,
+            limit=query.limit,
         )
-        self._page = [NexusOperationExecution(**_common(info)) for info in response.operations]
-        self._page_index = 0
-        self._next_page_token = response.next_page_token or None
-
-    def __aiter__(self) -> NexusOperationExecutionAsyncIterator:
-        return self
-
-    async def __anext__(self) -> NexusOperationExecution:
-        if self._query.limit is not None and self._yielded >= self._query.limit:
-            raise StopAsyncIteration
-        while self._page is None or self._page_index >= len(self._page):
-            if self._page is not None and self._next_page_token is None:
-                raise StopAsyncIteration
-            await self.fetch_next_page()
-        self._page_index += 1
-        self._yielded += 1
-        return self._page[self._page_index - 1]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from perdure.service import ConnectConfig, ServiceClient
 
 if TYPE_CHECKING:
-    from perdure.client.client import ClientConfig
+    from perdure.client.config import ClientConfig
 
 
 class Plugin(ABC):

@@ -21,6 +21,7 @@ from temporalio.api.workflowservice.v1 import (
 
 from perdure.client.connection import UNSET, Connection
 from perdure.client.inputs import ListSchedulesInput
+from perdure.client.paging import PagedAsyncIterator
 from perdure.client.schedule_action import ScheduleAction, ScheduleActionStartWorkflow
 from perdure.client.schedule_spec import SchedulePolicy, ScheduleSpec, ScheduleState, time_of
 from perdure.common import SearchAttributes, TypedSearchAttributes
@@ -281,64 +282,29 @@ class ScheduleListDescription(_HasMemo):
         )
 
 
-class ScheduleAsyncIterator:
+class ScheduleAsyncIterator(PagedAsyncIterator[ScheduleListDescription]):
     """Schedules, fetched by pages as they are asked for. Made by `Client.list_schedules`."""
 
     def __init__(self, connection: Connection, asked: ListSchedulesInput) -> None:
-        self._connection = connection
-        self._asked = asked
-        self._next_page_token = asked.next_page_token
-        self._page: Sequence[ScheduleListDescription] | None = None
-        self._page_index = 0
+        async def fetch(
+            token: bytes, page_size: int | None
+        ) -> tuple[Sequence[ScheduleListDescription], bytes]:
+            response = await connection.call(
+                "ListSchedules",
+                ListSchedulesRequest(
+                    namespace=connection.namespace,
+                    maximum_page_size=page_size or 0,
+                    next_page_token=token,
+                    query=asked.query or "",
+                ),
+                ListSchedulesResponse,
+                asked.rpc_metadata,
+                asked.rpc_timeout,
+            )
+            found = [
+                ScheduleListDescription._from_proto(entry, connection.data_converter)
+                for entry in response.schedules
+            ]
+            return found, response.next_page_token
 
-    @property
-    def current_page_index(self) -> int:
-        """The place in the page of the schedule that comes next."""
-        return self._page_index
-
-    @property
-    def current_page(self) -> Sequence[ScheduleListDescription] | None:
-        """The page fetched last; None before the first."""
-        return self._page
-
-    @property
-    def next_page_token(self) -> bytes | None:
-        """Where the next page begins; None before the first and after the last."""
-        return self._next_page_token
-
-    async def fetch_next_page(self, *, page_size: int | None = None) -> None:
-        """Fetch the next page."""
-        connection = self._connection
-        response = await connection.call(
-            "ListSchedules",
-            ListSchedulesRequest(
-                namespace=connection.namespace,
-                maximum_page_size=page_size or self._asked.page_size,
-                next_page_token=self._next_page_token or b"",
-                query=self._asked.query or "",
-            ),
-            ListSchedulesResponse,
-            self._asked.rpc_metadata,
-            self._asked.rpc_timeout,
-        )
-        self._page = [
-            ScheduleListDescription._from_proto(entry, connection.data_converter)
-            for entry in response.schedules
-        ]
-        self._page_index = 0
-        self._next_page_token = response.next_page_token or None
-
-    def __aiter__(self) -> ScheduleAsyncIterator:
-        return self
-
-    async def __anext__(self) -> ScheduleListDescription:
-        while True:
-            if self._page is None:
-                await self.fetch_next_page()
-            assert self._page is not None
-            if self._page_index < len(self._page):
-                self._page_index += 1
-                return self._page[self._page_index - 1]
-            if self._next_page_token is None:
-                raise StopAsyncIteration
-            await self.fetch_next_page()
+        super().__init__(fetch, next_page_token=asked.next_page_token, page_size=asked.page_size)
