@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as ByGrpc
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as ByHttp
 from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -41,7 +39,7 @@ class OpenTelemetrySink:
         service_name: str,
     ) -> None:
         temporality = AggregationTemporality.DELTA if deltas else AggregationTemporality.CUMULATIVE
-        exporter: MetricExporter = (ByHttp if by_http else ByGrpc)(
+        exporter = _exporter_class(by_http)(
             endpoint=url,
             headers=dict(headers),
             preferred_temporality={Counter: temporality, Histogram: temporality},
@@ -87,3 +85,16 @@ class OpenTelemetrySink:
                         instrument, self._bound_overrides, in_seconds=self._in_seconds
                     ),
                 ).record
+
+
+def _exporter_class(by_http: bool) -> Callable[..., MetricExporter]:
+    """What speaks the protocol: each has its own library, of which one is needed."""
+    if by_http:
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import (
+            OTLPMetricExporter as ByHttp,
+        )
+
+        return ByHttp
+    from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as ByGrpc
+
+    return ByGrpc
