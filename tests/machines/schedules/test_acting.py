@@ -216,6 +216,18 @@ def test_a_paused_schedule_can_be_triggered() -> None:
     assert world.starts() == ["job-2026-01-01T00:30:00Z"]
 
 
+@pytest.mark.parametrize("left", [0, 1, 3, 20])
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_only_times_for_which_an_action_is_left_are_told(left: int, is_paused: bool) -> None:
+    world = World()
+    state = limited(left)
+    state.paused = is_paused
+    world.create(schedule(state=state))
+    described = world.decide(inputs.DescribeSchedule(10))
+    assert isinstance(described, inputs.Described)
+    assert len(described.times) == min(left, 10)
+
+
 def test_limited_actions_run_out_and_triggers_do_not_count() -> None:
     world = World()
     world.create(schedule(Overlap.ALLOW_ALL, state=limited(2)), trigger=Overlap.UNSPECIFIED)

@@ -15,7 +15,7 @@ from temporalio.api.schedule.v1 import (
 from temporalio.api.workflowservice.v1 import DescribeScheduleResponse
 
 from perdure.server.engine.api import NamespaceRef
-from perdure.server.machines.schedule.acting import may_act
+from perdure.server.machines.schedule.acting import coming_max, may_act
 from perdure.server.machines.schedule.codec import decode_head
 from perdure.server.machines.schedule.inputs import Described
 from perdure.server.machines.schedule.spec import times_of
@@ -63,7 +63,8 @@ def entry(listed: ListedRun, namespace: NamespaceRef, now_ns: int) -> bytes:
     info.recent_actions.extend(map(_result, state.actions[-LISTED_ACTIONS:]))
     if settings.is_paused or may_act(settings):
         times, after_ns = times_of(spec, namespace.id, schedule_id), now_ns
-        while len(info.future_action_times) < LISTED_ACTIONS:
+        wanted = coming_max(settings, LISTED_ACTIONS)
+        while len(info.future_action_times) < wanted:
             coming = times.next_after(after_ns)
             if coming is None:
                 break

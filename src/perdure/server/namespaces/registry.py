@@ -141,7 +141,10 @@ class NamespaceRegistry:
             self._remember(row.number, row.name, _decode(unseal(row.blob)))
         for name in (SYSTEM_NAMESPACE, *defaults):
             if name not in self._by_name:
-                await self.register(name, Duration(seconds=retention_seconds))
+                # Temporal's server, too, says nothing of the replication of those it begins with.
+                unspecified = ReplicationState.REPLICATION_STATE_UNSPECIFIED
+                retention = Duration(seconds=retention_seconds)
+                await self.register(name, retention, replication=unspecified)
 
     async def register(
         self,
@@ -151,6 +154,7 @@ class NamespaceRegistry:
         description: str = "",
         owner_email: str = "",
         data: dict[str, str] | None = None,
+        replication: ReplicationState.ValueType = ReplicationState.REPLICATION_STATE_NORMAL,
     ) -> Namespace:
         """Make a new namespace. Raises NamespaceAlreadyExists."""
         async with self._writing:
@@ -174,7 +178,7 @@ class NamespaceRegistry:
                 replication_config=NamespaceReplicationConfig(
                     active_cluster_name=CLUSTER_NAME,
                     clusters=[ClusterReplicationConfig(cluster_name=CLUSTER_NAME)],
-                    state=ReplicationState.REPLICATION_STATE_NORMAL,
+                    state=replication,
                 ),
             ).SerializeToString()
             stored = StoredNamespace(settings, _retentions((), settings, 0))

@@ -40,6 +40,11 @@ def go_on(turn: Turn) -> None:
     _arm(turn, has_more=has_more)
 
 
+def coming_max(settings: Settings, times_max: int) -> int:
+    """How many of the times that come are told: not those for which no action will be left."""
+    return min(times_max, max(settings.remaining, 0)) if settings.is_limited else times_max
+
+
 def may_act(settings: Settings) -> bool:
     """Whether a schedule acts by itself."""
     return not settings.is_paused and not (settings.is_limited and settings.remaining <= 0)

@@ -22,6 +22,7 @@ from perdure.server.machines.schedule.acting import (
     add_start,
     catch_up,
     go_on,
+    coming_max,
     may_act,
 )
 from perdure.server.machines.schedule.spec import ActionTime
@@ -112,7 +113,8 @@ def _describe(turn: Turn, message: inputs.DescribeSchedule) -> inputs.Reply:
     times: list[ActionTime] = []
     if message.times_max and _has_times(turn.state):
         after_ns = turn.now_ns
-        while len(times) < message.times_max:
+        wanted = coming_max(turn.state.settings, message.times_max)
+        while len(times) < wanted:
             coming = turn.schedule.times.next_after(after_ns)
             if coming is None:
                 break
