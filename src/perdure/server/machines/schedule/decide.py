@@ -21,8 +21,8 @@ from perdure.server.machines.schedule.acting import (
     RETENTION_NS,
     add_start,
     catch_up,
-    go_on,
     coming_max,
+    go_on,
     may_act,
 )
 from perdure.server.machines.schedule.spec import ActionTime
