@@ -297,13 +297,13 @@ async def _tell(services: Services, namespace: NamespaceRef, message: Answer) ->
     return await services.engine.submit(namespace, token.workflow_id, message)
 
 
-def _version_of(request: object) -> bytes:
+def _version_of(request: object) -> bytes | None:
     """The serialised version of the worker that answers; clients that answer by id have none."""
     if isinstance(
         request, RespondActivityTaskCompletedRequest | RespondActivityTaskFailedRequest
     ) and request.HasField("worker_version"):
         return request.worker_version.SerializeToString()
-    return b""
+    return None
 
 
 def _is_too_large(services: Services, payloads: Payloads | None) -> bool:

@@ -44,6 +44,8 @@ def described_execution_info(
         info.versioning_info.CopyFrom(versioning)
         if run.recorded.versioning is not None:
             info.worker_deployment_name = run.recorded.versioning.deployment
+    if run.recorded.is_stamped:
+        info.most_recent_worker_version_stamp.SetInParent()
     if stamp := stamp_of(run):
         info.most_recent_worker_version_stamp.build_id = stamp
     return info

@@ -108,7 +108,7 @@ def end(
     pending: PendingActivity,
     ends: Ends,
     outcome: Callable[[int], HistoryEvent],
-    worker_version: bytes = b"",
+    worker_version: bytes | None = None,
     *,
     is_deferred: bool = False,
 ) -> None:
@@ -205,7 +205,7 @@ def _is_over(pending: PendingActivity) -> bool:
 
 
 def _started_event(
-    scheduled_event_id: int, attempt: Attempt, worker_version: bytes
+    scheduled_event_id: int, attempt: Attempt, worker_version: bytes | None
 ) -> HistoryEvent:
     return events.activity_started(
         scheduled_event_id=scheduled_event_id,

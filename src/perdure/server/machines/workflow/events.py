@@ -445,7 +445,7 @@ def activity_started(
     request_id: str,
     identity: str,
     last_failure: bytes,
-    worker_version: bytes = b"",
+    worker_version: bytes | None = None,
 ) -> HistoryEvent:
     """ActivityTaskStarted."""
     event = HistoryEvent(event_type=event_type_pb2.EVENT_TYPE_ACTIVITY_TASK_STARTED)
@@ -456,7 +456,7 @@ def activity_started(
     attributes.attempt = attempt
     if last_failure:
         attributes.last_failure.ParseFromString(last_failure)
-    if worker_version:
+    if worker_version is not None:
         attributes.worker_version.ParseFromString(worker_version)
     return event
 

@@ -197,6 +197,7 @@ def _task_completed(run: Run, event: HistoryEvent, time_ns: int, touched: Touche
     attributes = event.workflow_task_completed_event_attributes
     recorded.versioning = versioning.after_completion(recorded.versioning, attributes)
     build_id, checksum = attributes.worker_version.build_id, attributes.binary_checksum
+    recorded.is_stamped = attributes.HasField("worker_version")
     is_versioned = attributes.HasField("deployment_version")
     if is_versioned:
         build_id = attributes.deployment_version.build_id

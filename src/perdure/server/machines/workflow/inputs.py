@@ -315,8 +315,9 @@ class CompleteActivity(msgspec.Struct):
     token: TaskToken
     result: Payloads | None
     identity: str
-    worker_version: bytes = b""
-    """The worker's own stamp: the real server records it with the start of the attempt."""
+    worker_version: bytes | None = None
+    """The worker's own stamp, which may be empty (Java's is): the real server records it with the
+    start of the attempt."""
 
 
 class FailActivity(msgspec.Struct):
@@ -326,7 +327,7 @@ class FailActivity(msgspec.Struct):
     failure: Failure
     identity: str
     heartbeat_details: Payloads | None = None
-    worker_version: bytes = b""
+    worker_version: bytes | None = None
 
 
 class CancelActivity(msgspec.Struct):

@@ -246,6 +246,8 @@ class Recorded(msgspec.Struct, array_like=True):
     """Of the worker that completed the newest workflow task."""
     versioning: Versioning | None = None
     """None of a run that has never had to do with versions."""
+    is_stamped: bool = False
+    """Whether the worker that completed the newest workflow task sent a stamp, be it empty."""
 
     @property
     def first_execution_run_id(self) -> str:
