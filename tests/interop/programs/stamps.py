@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
-from temporalio.api.common.v1 import RetryPolicy, WorkerVersionStamp
+from temporalio.api.common.v1 import RetryPolicy, WorkerVersionCapabilities, WorkerVersionStamp
+from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
+from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
+    PollWorkflowTaskQueueRequest,
+    PollWorkflowTaskQueueResponse,
     RespondActivityTaskCompletedRequest,
     RespondActivityTaskFailedRequest,
 )
 
-from tests.interop.raw import IDENTITY, HandWorker
+from tests.interop.raw import IDENTITY, HandWorker, complete_workflow
 from tests.interop.stage import Stage, payloads
+from tests.interop.updates_raw import accept, commands_of, respond, update
 
+BUG = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE
 EMPTY = WorkerVersionStamp()
 FAILURE = Failure(message="x", application_failure_info=ApplicationFailureInfo(type="X"))
 
@@ -49,3 +56,48 @@ def _answer(stage: Stage, task: Any) -> dict[str, Any]:
         "identity": IDENTITY,
         "worker_version": EMPTY,
     }
+
+
+async def stamps_of_answers(stage: Stage) -> None:
+    """Whose stamp is recorded with the start of a task that is recorded when it is answered: a
+    transient one, a speculative one, and one that is handed over with an answer."""
+    worker = HandWorker(stage)
+    execution = await worker.start()
+    await worker.fail(await worker.poll(), BUG)
+    await worker.complete(await _poll(stage, worker), worker_version_stamp=_stamp("transient"))
+    for name, stamp in (("said", _stamp("speculative")), ("empty", EMPTY), ("none", None)):
+        changed = update(stage, execution, name)
+        task = await _poll(stage, worker)
+        said = [accept(task), respond(name)]
+        stamped = {} if stamp is None else {"worker_version_stamp": stamp}
+        await worker.complete(task, *commands_of(*said), messages=said, **stamped)
+        await stage.outcome(name, changed)
+    await worker.signal(execution, "go on")
+    task = await _poll(stage, worker)
+    for stamp in (EMPTY, _stamp("inline")):
+        answer = await worker.complete(
+            task,
+            worker_version_stamp=stamp,
+            return_new_workflow_task=True,
+            force_create_new_workflow_task=True,
+        )
+        task = answer.workflow_task
+    await worker.complete(task, complete_workflow("done"))
+    await stage.chain("history", execution)
+
+
+def _stamp(build_id: str) -> WorkerVersionStamp:
+    return WorkerVersionStamp(build_id=build_id)
+
+
+async def _poll(stage: Stage, worker: HandWorker) -> PollWorkflowTaskQueueResponse:
+    """The next task, for a worker that names its build."""
+    return await stage.service.poll_workflow_task_queue(
+        PollWorkflowTaskQueueRequest(
+            namespace=stage.namespace,
+            task_queue=TaskQueue(name=stage.queue("queue")),
+            identity="poller",
+            worker_version_capabilities=WorkerVersionCapabilities(build_id="polled"),
+        ),
+        timeout=timedelta(seconds=70),
+    )

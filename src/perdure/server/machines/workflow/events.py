@@ -113,7 +113,7 @@ def workflow_task_started(
     identity: str,
     history_size_bytes: int,
     suggest_reasons: tuple[int, ...],
-    worker_version: bytes = b"",
+    worker_version: bytes | None = None,
     has_target_changed: bool = False,
 ) -> HistoryEvent:
     """WorkflowTaskStarted."""
@@ -126,7 +126,7 @@ def workflow_task_started(
     if suggest_reasons:
         attributes.suggest_continue_as_new = True
         attributes.suggest_continue_as_new_reasons.extend(suggest_reasons)  # type: ignore[arg-type]
-    if worker_version:
+    if worker_version is not None:
         attributes.worker_version.ParseFromString(worker_version)
     if has_target_changed:
         attributes.target_worker_deployment_version_changed = True

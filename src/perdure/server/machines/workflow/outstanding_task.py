@@ -68,14 +68,14 @@ def scheduled_event(run: Run, start_to_close_ns: int, attempt: int) -> HistoryEv
     )
 
 
-def started_event(task: WorkflowTask) -> HistoryEvent:
-    """WorkflowTaskStarted, of a task that knows all of it."""
+def started_event(task: WorkflowTask, worker_version: bytes | None) -> HistoryEvent:
+    """WorkflowTaskStarted, of a task that knows all of it but the stamp of its worker."""
     return events.workflow_task_started(
         scheduled_event_id=task.scheduled_event_id,
         request_id=task.request_id,
         identity=task.identity,
         history_size_bytes=task.history_size_bytes,
         suggest_reasons=task.suggest_reasons,
-        worker_version=task.worker_version,
+        worker_version=worker_version,
         has_target_changed=task.has_target_changed,
     )

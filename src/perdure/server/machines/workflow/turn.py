@@ -151,10 +151,10 @@ class Turn:
         self.segments.insert(0, segment)
         self._apply(segment, change)
 
-    def make_normal(self, identity: str = "") -> None:
+    def make_normal(self, identity: str = "", worker_version: bytes | None = None) -> None:
         """A speculative workflow task, if there is one, becomes a normal one: recorded with the
         times that it had, and stored. What is recorded as its worker is who closes it, if anybody
-        does, as on the real server."""
+        does, as on the real server: `worker_version` is a serialised stamp, if it sent one."""
         run = self.run
         speculative = run.speculative
         if speculative is None:
@@ -168,9 +168,8 @@ class Turn:
         stamp = speculative.stamp - speculative.is_undelivered
         self.change(changes.TaskScheduled(None, task.scheduled_time_ns, stamp))
         if task.started_event_id:
-            worker_version = task.worker_version if identity else b""
-            task = msgspec.structs.replace(task, identity=identity, worker_version=worker_version)
-            self.record(started_event(task), task.started_time_ns)
+            task = msgspec.structs.replace(task, identity=identity)
+            self.record(started_event(task, worker_version), task.started_time_ns)
             self.change(changes.TaskStarted(None, speculative.delivered_ns))
         if speculative.is_undelivered:
             self.change(changes.TaskUndelivered())

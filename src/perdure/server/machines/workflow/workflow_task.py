@@ -125,7 +125,7 @@ def start(
     *,
     request_id: str,
     identity: str,
-    worker_version: bytes = b"",
+    worker_version: bytes | None = None,
     is_inline: bool = False,
 ) -> StartedWorkflowTask:
     """Give the scheduled (or undelivered) task to a worker; `is_inline`: to the one that asked with
@@ -140,7 +140,7 @@ def start(
             turn,
             request_id=request_id,
             identity=identity,
-            worker_version=worker_version,
+            worker_version=worker_version or b"",
             suggest_reasons=suggest_reasons(run, turn.limits),
         )
         is_sticky = was_sticky or (is_inline and not was_undelivered)
@@ -167,7 +167,7 @@ def start(
             identity=identity,
             history_size_bytes=run.recorded.history_size_bytes,
             suggest_reasons=suggest_reasons(run, turn.limits),
-            worker_version=worker_version,
+            worker_version=worker_version or b"",
             has_target_changed=has_target_changed(run),
         )
         turn.change(changes.TaskStarted(started, turn.now_ns))
@@ -224,21 +224,23 @@ def unrecorded_events(run: Run, *, is_for_worker: bool) -> bytes:
     scheduled = scheduled_event(run, task.start_to_close_ns, task.attempt)
     entries = _entry(scheduled, task.scheduled_event_id, task.scheduled_time_ns)
     if task.started_event_id:
-        started = started_event(task)
+        started = started_event(task, task.worker_version or None)
         if not is_for_worker:
             started.workflow_task_started_event_attributes.ClearField("identity")
         entries += _entry(started, task.started_event_id, task.started_time_ns)
     return entries
 
 
-def record_transient(turn: Turn) -> None:
-    """Write the events of a transient attempt that completed, with the times that they had."""
+def record_transient(turn: Turn, identity: str, worker_version: bytes | None) -> None:
+    """Write the events of a transient attempt that completed, with the times that they had. Its
+    worker is recorded as it is when it answers."""
     task = turn.run.pending.transient_task
     if task is None:
         return
     scheduled = scheduled_event(turn.run, task.start_to_close_ns, task.attempt)
     turn.record(scheduled, task.scheduled_time_ns)
-    turn.record(started_event(task), task.started_time_ns)
+    task = msgspec.structs.replace(task, identity=identity)
+    turn.record(started_event(task, worker_version), task.started_time_ns)
 
 
 def fail(
@@ -408,7 +410,11 @@ def _make_recorded(turn: Turn, task: WorkflowTask) -> None:
 
 
 def _record_started(
-    turn: Turn, task: WorkflowTask, request_id: str, identity: str, worker_version: bytes
+    turn: Turn,
+    task: WorkflowTask,
+    request_id: str,
+    identity: str,
+    worker_version: bytes | None,
 ) -> None:
     run = turn.run
     current = run.recorded.workflow_task or task

@@ -233,8 +233,9 @@ def _complete(
 ) -> WorkflowTaskCompleted:
     run, request = turn.run, message.request
     heartbeat_since_ns = run.pending.heartbeat_since_ns if is_heartbeat else 0
-    turn.make_normal(request.identity)
-    workflow_task.record_transient(turn)
+    stamp = _stamp_of(request)
+    turn.make_normal(request.identity, stamp)
+    workflow_task.record_transient(turn, request.identity, stamp)
     task = run.recorded.workflow_task
     assert task is not None, "the token showed a started task"
     before = behavior_of(run), version_of(run)
@@ -313,13 +314,19 @@ def _next_task(
         )
     if not is_inline or turn.run.workflow_task is None:
         return None
-    stamp = request.worker_version_stamp
     if is_versioned(turn.run):
         transitions.note_target(turn, transitions.INLINE_TARGET)
     return workflow_task.start(
         turn,
         request_id=workflow_task.INLINE_REQUEST_ID,
         identity=request.identity,
-        worker_version=stamp.SerializeToString(),
+        worker_version=_stamp_of(request),
         is_inline=True,
     )
+
+
+def _stamp_of(request: RespondWorkflowTaskCompletedRequest) -> bytes | None:
+    """The serialised version stamp of the worker; None when it sent none."""
+    if request.HasField("worker_version_stamp"):
+        return request.worker_version_stamp.SerializeToString()
+    return None

@@ -32,7 +32,7 @@ def start(turn: Turn, message: StartWorkflowTask) -> StartedWorkflowTask:
         turn,
         request_id=message.request_id,
         identity=message.identity,
-        worker_version=message.worker_version,
+        worker_version=message.worker_version or None,
     )
     if run.speculative is None:
         workflow_task.withdraw(turn)
