@@ -44,7 +44,9 @@ def test_a_task_that_news_makes_normal_has_no_worker_yet() -> None:
 
 def test_a_task_that_its_completion_makes_normal_has_the_worker_that_completes_it() -> None:
     world = with_update()
-    stages.complete(world, "timer t 1s")
+    request = requests.completion("timer t 1s", [], {})
+    request.worker_version_stamp.build_id = "of the answer"
+    world.decide(inputs.CompleteWorkflowTask(stages.task_token(world), request))
     started = last_started(world)
     assert started.identity == "worker"
-    assert started.worker_version.build_id == "build"
+    assert started.worker_version.build_id == "of the answer"
