@@ -7,6 +7,7 @@ does, and one that it asks to end. A handler's workflow is named by the request 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from types import TracebackType
@@ -61,7 +62,8 @@ HANDLERS = TaskQueue(name="handlers")
 ENDPOINT = "handlers"
 CREATE = "/temporal.api.operatorservice.v1.OperatorService/CreateNexusEndpoint"
 POLL_SECONDS = 20.0
-POLLERS = 4
+POLLERS = 8
+HANDLER_SECONDS_MAX = 0.2
 FINISH_SECONDS_MAX = 60.0
 STALE = frozenset((grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT))
 SCHEDULED = EventType.EVENT_TYPE_NEXUS_OPERATION_SCHEDULED
@@ -92,7 +94,8 @@ async def create_endpoint(port: int) -> None:
 class NexusLoad:
     """Its workers begin when it is entered."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, dice: random.Random) -> None:
+        self._dice = dice
         self.connection = Connection(port)
         self.callers: dict[str, str] = {}
         """Run ids of the workflows whose start was acknowledged, by id."""
@@ -204,6 +207,8 @@ class NexusLoad:
             timeout_seconds=POLL_SECONDS,
         )
         if task.task_token:
+            # So that servers are killed while they wait for it.
+            await asyncio.sleep(self._dice.random() * HANDLER_SECONDS_MAX)
             completed = RespondNexusTaskCompletedRequest(
                 namespace=NAMESPACE,
                 task_token=task.task_token,

@@ -16,7 +16,7 @@ from tests.crash.server_process import ServerProcess, dev_command, fixed_port
 
 KILLS = 5
 CALLERS_AT_ONCE = 6
-ALIVE_MILLISECONDS = (20, 400)
+ALIVE_MILLISECONDS = (100, 500)
 QUICK = [
     word
     for name in ("component.nexusoperations.request.timeout", "callback.request.timeout")
@@ -34,7 +34,7 @@ async def test_kills_in_the_middle_of_nexus_operations_lose_none_and_end_none_tw
     dice = random.Random(5)
     database, port = tmp_path / "perdure.db", fixed_port()
     command = dev_command(port, database, *QUICK)
-    async with NexusLoad(port) as load:
+    async with NexusLoad(port, dice) as load:
         starting: list[asyncio.Task[None]] = []
         for kill in range(KILLS):
             with ServerProcess(command) as server:
