@@ -10,12 +10,14 @@ from typing import Any
 import nexusrpc
 import nexusrpc.handler
 import pytest
+from nexusrpc import Content, HandlerError, HandlerErrorType
 from temporalio.api.common.v1 import Payload
 
 import perdure
 from perdure import nexus, workflow
 from perdure.client import Client, WorkflowFailureError
 from perdure.converter import DataConverter, PayloadCodec
+from perdure.converter.external_storage import is_reference
 from perdure.exceptions import CancelledError, NexusOperationError
 from perdure.testing import WorkflowEnvironment
 from perdure.worker import (
@@ -28,6 +30,8 @@ from perdure.worker import (
     WorkflowInterceptorClassInput,
     WorkflowOutboundInterceptor,
 )
+from perdure.worker.nexus_task import InputSerializer
+from tests.sdk.storing import LARGE, Memory, storing
 
 ENDPOINT = "calls"
 
@@ -66,7 +70,7 @@ class Handler:
         self, ctx: nexus.WorkflowRunOperationContext, word: str
     ) -> nexus.WorkflowHandle[str]:
         """A workflow of a known id."""
-        return await ctx.start_workflow(Echoes.run, word, id=f"echo-{word}")
+        return await ctx.start_workflow(Echoes.run, word, id=f"echo-{word[:10]}")
 
 
 @workflow.defn
@@ -155,7 +159,7 @@ async def _lead(client: Client) -> None:
 
 async def _call(client: Client, operation: str, word: str, **options: Any) -> str:
     return await client.execute_workflow(
-        Calls.run, args=[operation, word], id=f"call-{word}", task_queue="calls", **options
+        Calls.run, args=[operation, word], id=f"call-{word[:10]}", task_queue="calls", **options
     )
 
 
@@ -186,6 +190,43 @@ async def test_a_codec_hides_what_goes_to_a_handler_and_comes_back() -> None:
                 if payload.data
             ]
             assert [one.metadata["encoding"] for one in payloads] == [b"hidden", b"hidden"]
+
+
+async def test_what_is_large_is_kept_elsewhere_on_its_way_to_a_handler_and_back() -> None:
+    async with perdure.embedded() as plain:
+        driver = Memory()
+        converter = replace(storing(driver), payload_codec=Hides())
+        client = Client(plain.service_client, data_converter=converter)
+        await _lead(client)
+        async with _worker(client):
+            assert await _call(client, "colour", LARGE) == f"{LARGE} is None"
+            assert await _call(client, "echo", LARGE + "y") == LARGE + "y"
+        history = await client.get_workflow_handle(f"call-{LARGE[:10]}").fetch_history()
+    kept = [
+        is_reference(payload)
+        for event in history.events
+        for payload in (
+            event.nexus_operation_scheduled_event_attributes.input,
+            event.nexus_operation_completed_event_attributes.result,
+        )
+        if payload.data
+    ]
+    assert kept == [True, True]
+    assert driver.retrieved
+
+
+async def test_an_input_that_cannot_be_fetched_may_be_asked_for_again() -> None:
+    driver = Memory()
+    converter = storing(driver)
+    [reference] = await converter.encode([LARGE])
+    for reader in (DataConverter.default, converter):
+        driver.kept.clear()
+        with pytest.raises(HandlerError) as refused:
+            await InputSerializer(reference, reader).deserialize(Content({}, b""))
+        assert str(refused.value) == (
+            "Failed to retrieve Nexus operation input from external storage"
+        )
+        assert (refused.value.type, refused.value.retryable) == (HandlerErrorType.INTERNAL, True)
 
 
 async def test_the_cancellation_of_the_caller_reaches_the_operations_workflow() -> None:

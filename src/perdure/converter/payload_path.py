@@ -47,9 +47,24 @@ class PayloadPath(PayloadCodec):
         if any(map(is_reference, encoded)):
             if self._storage is None:
                 raise StorageNotConfiguredError
-            plain = [await self._plain(payload) for payload in encoded]
-            encoded = await self._storage.retrieve(plain)
+            encoded = await self.fetch(await self.plain(encoded))
         return encoded if self._codec is None else await self._codec.decode(encoded)
+
+    async def plain(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """References without the encoding that another SDK may have given them, and what else
+        there is as it is. Raises whatever the codec raises, and UnreadableReferenceError."""
+        return [await self._plain(payload) for payload in payloads]
+
+    async def fetch(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """What plain references refer to, still encoded.
+
+        Raises StorageNotConfiguredError when there is a reference but no storage.
+        """
+        if not any(map(is_reference, payloads)):
+            return list(payloads)
+        if self._storage is None:
+            raise StorageNotConfiguredError
+        return await self._storage.retrieve(payloads)
 
     async def _plain(self, payload: Payload) -> Payload:
         """A reference without the encoding that another SDK may have given it."""

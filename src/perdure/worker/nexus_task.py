@@ -16,6 +16,7 @@ from temporalio.api.workflowservice.v1 import PollNexusTaskQueueResponse
 
 from perdure.activity import _Flag
 from perdure.converter import DataConverter
+from perdure.converter.payload_path import PayloadPath
 from perdure.converter.validation import is_payload_validation_error
 
 TIMED_OUT: Final = "TIMED_OUT"
@@ -104,35 +105,57 @@ class InputSerializer:
     async def deserialize(self, content: Content, as_type: type[Any] | None = None) -> Any:
         """The input. Raises HandlerError for what does not fit the type, or the user's checks."""
         del content
-        payloads = [self._payload]
-        codec = self._converter.payload_codec
-        if codec is not None:
-            try:
-                payloads = await codec.decode(payloads)
-            except Exception as error:  # a named boundary: the user's codec
-                raise _refusal(
-                    error, "Payload codec failed to decode Nexus operation input", _CODEC
-                ) from error
+        payloads = await self._decoded()
         try:
             hints = None if as_type is None else [as_type]
             return self._converter.payload_converter.from_payloads(payloads, hints)[0]
         except Exception as error:  # a named boundary: the user's converters
-            raise _refusal(
-                error, "Payload converter failed to decode Nexus operation input", _CONVERTER
-            ) from error
+            raise _refusal(error, _CONVERTER) from error
+
+    async def _decoded(self) -> list[Payload]:
+        """The payload, fetched if it is kept elsewhere, and decoded."""
+        codec = self._converter.payload_codec
+        path = PayloadPath(codec, self._converter.external_storage, None)
+        step = _REFERENCE
+        try:
+            payloads = await path.plain([self._payload])
+            step = _STORAGE
+            payloads = await path.fetch(payloads)
+            step = _CODEC
+            return payloads if codec is None else await codec.decode(payloads)
+        except Exception as error:  # a named boundary: the user's codec and storage
+            raise _refusal(error, step) from error
 
 
-_CODEC: tuple[HandlerErrorType, bool | None] = (HandlerErrorType.INTERNAL, None)
-_CONVERTER: tuple[HandlerErrorType, bool | None] = (HandlerErrorType.BAD_REQUEST, False)
+_Step = tuple[str, HandlerErrorType, bool | None]
+_REFERENCE: _Step = (
+    "Payload codec failed to decode Nexus operation input storage reference",
+    HandlerErrorType.INTERNAL,
+    None,
+)
+_STORAGE: _Step = (
+    "Failed to retrieve Nexus operation input from external storage",
+    HandlerErrorType.INTERNAL,
+    True,
+)
+_CODEC: _Step = (
+    "Payload codec failed to decode Nexus operation input",
+    HandlerErrorType.INTERNAL,
+    None,
+)
+_CONVERTER: _Step = (
+    "Payload converter failed to decode Nexus operation input",
+    HandlerErrorType.BAD_REQUEST,
+    False,
+)
+"""What the caller is told when a step fails: text, kind, and whether to try again."""
 
 
-def _refusal(
-    error: Exception, message: str, otherwise: tuple[HandlerErrorType, bool | None]
-) -> HandlerError:
-    """An input that a converter has understood and refused is the caller's mistake."""
-    if is_payload_validation_error(error):
+def _refusal(error: Exception, step: _Step) -> HandlerError:
+    """An input that codec or converter have understood and refused is the caller's mistake."""
+    if step in (_CODEC, _CONVERTER) and is_payload_validation_error(error):
         return HandlerError(
             "Invalid operation input", type=HandlerErrorType.BAD_REQUEST, retryable_override=False
         )
-    kind, retryable = otherwise
+    message, kind, retryable = step
     return HandlerError(message, type=kind, retryable_override=retryable)
