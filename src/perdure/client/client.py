@@ -33,6 +33,15 @@ from perdure.client.activity_inputs import (
     start_of,
 )
 from perdure.client.async_activity import AsyncActivityHandle, AsyncActivityIDReference
+from perdure.client.build_ids import (
+    BuildIdOp,
+    GetWorkerBuildIdCompatibilityInput,
+    GetWorkerTaskReachabilityInput,
+    TaskReachabilityType,
+    UpdateWorkerBuildIdCompatibilityInput,
+    WorkerBuildIdVersionSets,
+    WorkerTaskReachability,
+)
 from perdure.client.config import ClientConfig
 from perdure.client.connection import UNSET, Connection, arguments_of
 from perdure.client.executions import (
@@ -891,5 +900,48 @@ class Client:
                 rpc_metadata=rpc_metadata or {},
                 rpc_timeout=rpc_timeout,
                 query=query,
+            )
+        )
+
+    async def update_worker_build_id_compatibility(
+        self,
+        task_queue: str,
+        operation: BuildIdOp,
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> None:
+        """Change the sets of compatible build ids of a task queue; off in Temporal's server."""
+        await self._connection.outbound.update_worker_build_id_compatibility(
+            UpdateWorkerBuildIdCompatibilityInput(
+                task_queue, operation, rpc_metadata or {}, rpc_timeout
+            )
+        )
+
+    async def get_worker_build_id_compatibility(
+        self,
+        task_queue: str,
+        max_sets: int | None = None,
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> WorkerBuildIdVersionSets:
+        """The sets of compatible build ids of a task queue, or the newest of them."""
+        return await self._connection.outbound.get_worker_build_id_compatibility(
+            GetWorkerBuildIdCompatibilityInput(
+                task_queue, max_sets, rpc_metadata or {}, rpc_timeout
+            )
+        )
+
+    async def get_worker_task_reachability(
+        self,
+        build_ids: Sequence[str],
+        task_queues: Sequence[str] = (),
+        reachability_type: TaskReachabilityType | None = None,
+        rpc_metadata: Metadata | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> WorkerTaskReachability:
+        """Which tasks can come to workers of build ids, at some task queues or at all."""
+        return await self._connection.outbound.get_worker_task_reachability(
+            GetWorkerTaskReachabilityInput(
+                build_ids, task_queues, reachability_type, rpc_metadata or {}, rpc_timeout
             )
         )

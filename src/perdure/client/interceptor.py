@@ -59,6 +59,13 @@ if TYPE_CHECKING:
     )
     from perdure.client.activity_handle import ActivityHandle
     from perdure.client.activity_options import ActivityExecutionOptions
+    from perdure.client.build_ids import (
+        GetWorkerBuildIdCompatibilityInput,
+        GetWorkerTaskReachabilityInput,
+        UpdateWorkerBuildIdCompatibilityInput,
+        WorkerBuildIdVersionSets,
+        WorkerTaskReachability,
+    )
     from perdure.client.executions import (
         WorkflowExecutionAsyncIterator,
         WorkflowExecutionCount,
@@ -288,3 +295,24 @@ class OutboundInterceptor:
     ) -> NexusOperationExecutionCount:
         """`Client.count_nexus_operations`"""
         return await self.next.count_nexus_operations(input)
+
+    async def update_worker_build_id_compatibility(
+        self,
+        input: UpdateWorkerBuildIdCompatibilityInput,  # noqa: A002 -- the mirrored name
+    ) -> None:
+        """`Client.update_worker_build_id_compatibility`"""
+        await self.next.update_worker_build_id_compatibility(input)
+
+    async def get_worker_build_id_compatibility(
+        self,
+        input: GetWorkerBuildIdCompatibilityInput,  # noqa: A002 -- the mirrored name
+    ) -> WorkerBuildIdVersionSets:
+        """`Client.get_worker_build_id_compatibility`"""
+        return await self.next.get_worker_build_id_compatibility(input)
+
+    async def get_worker_task_reachability(
+        self,
+        input: GetWorkerTaskReachabilityInput,  # noqa: A002 -- the mirrored name
+    ) -> WorkerTaskReachability:
+        """`Client.get_worker_task_reachability`"""
+        return await self.next.get_worker_task_reachability(input)

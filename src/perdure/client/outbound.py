@@ -9,6 +9,7 @@ from perdure.client import (
     acting,
     acting_on_activities,
     acting_on_nexus_operations,
+    build_ids,
     scheduling,
 )
 from perdure.client.activity_executions import (
@@ -34,6 +35,13 @@ from perdure.client.async_activity import (
     fail_activity,
     heartbeat_activity,
     report_cancellation_of_activity,
+)
+from perdure.client.build_ids import (
+    GetWorkerBuildIdCompatibilityInput,
+    GetWorkerTaskReachabilityInput,
+    UpdateWorkerBuildIdCompatibilityInput,
+    WorkerBuildIdVersionSets,
+    WorkerTaskReachability,
 )
 from perdure.client.connection import Connection
 from perdure.client.executions import (
@@ -309,3 +317,21 @@ class ToService:
     ) -> NexusOperationExecutionCount:
         """Count operations."""
         return await acting_on_nexus_operations.count(self._connection, asked)
+
+    async def update_worker_build_id_compatibility(
+        self, asked: UpdateWorkerBuildIdCompatibilityInput
+    ) -> None:
+        """Change the sets of build ids."""
+        await build_ids.update(self._connection, asked)
+
+    async def get_worker_build_id_compatibility(
+        self, asked: GetWorkerBuildIdCompatibilityInput
+    ) -> WorkerBuildIdVersionSets:
+        """The sets of build ids."""
+        return await build_ids.get(self._connection, asked)
+
+    async def get_worker_task_reachability(
+        self, asked: GetWorkerTaskReachabilityInput
+    ) -> WorkerTaskReachability:
+        """Which tasks can come to workers of build ids."""
+        return await build_ids.reachability(self._connection, asked)

@@ -196,9 +196,11 @@ on this one when they were last run:
 """
 RENAMED_SUITE = """
 With `temporalio` renamed to `perdure` in their imports, its tests exercise this SDK. Those that do
-not pass reach for what the official SDK keeps private or makes in Rust, or for what is not built
-yet: warnings about the size of payloads, `contrib.opentelemetry`, some metrics of
-workers, and the importing of workflow code anew by `SandboxedWorkflowRunner`.
+not pass reach for what the official SDK keeps private or makes in Rust, or for what is not built:
+the importing of workflow code anew by `SandboxedWorkflowRunner`, the stages between a program and
+OpenTelemetry's own providers (`MetricsExporter`, `ReplaySafeMeterProvider`,
+`ReplaySafeLoggerProvider`), and `contrib.workflow_streams`. A `verification_server_name` of TLS is
+sent as SNI too.
 """
 
 
