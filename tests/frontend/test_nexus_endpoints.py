@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
+import pytest
 from temporalio.api.nexus.v1 import Endpoint, EndpointSpec, EndpointTarget
 from temporalio.api.operatorservice.v1 import (
     CreateNexusEndpointRequest,
@@ -12,7 +16,13 @@ from temporalio.api.operatorservice.v1 import (
     UpdateNexusEndpointResponse,
 )
 
+from perdure.server.engine.clock import SystemClock
+from perdure.server.engine.ids import RandomIds
+from perdure.server.engine.nexus.endpoints import Endpoints
 from perdure.server.frontend.services import Services
+from perdure.server.machines.errors import AlreadyExists
+from perdure.server.store.ports import NamedKind
+from perdure.server.store.sqlite import open_sqlite
 from perdure.transport import Code
 from tests.frontend.client import Client
 
@@ -58,3 +68,21 @@ async def test_a_page_token_that_is_none_is_refused(client: Client) -> None:
     assert (await client.refusal(request)).code is Code.INVALID_ARGUMENT
     request.next_page_token = b""
     assert await client.call(request, ListNexusEndpointsResponse) == ListNexusEndpointsResponse()
+
+
+async def test_a_change_whose_caller_has_gone_away_is_known_once_it_is_stored(
+    tmp_path: Path,
+) -> None:
+    store, clock = open_sqlite(tmp_path / "perdure.db"), SystemClock()
+    try:
+        endpoints = Endpoints(store, RandomIds(clock), clock)
+        creating = asyncio.create_task(endpoints.create(spec("name")))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        creating.cancel()
+        with pytest.raises(AlreadyExists):
+            await endpoints.create(spec("name"))
+        assert [found.spec.name for found in endpoints.page("", 10)] == ["name"]
+        assert len(await store.named(NamedKind.NEXUS_ENDPOINT)) == 1
+    finally:
+        await store.close()

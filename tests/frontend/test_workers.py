@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from temporalio.api.worker.v1 import WorkerHeartbeat
 from temporalio.api.workflowservice.v1 import (
+    CountWorkersRequest,
+    CountWorkersResponse,
     ListWorkersRequest,
     ListWorkersResponse,
     RecordWorkerHeartbeatRequest,
     RecordWorkerHeartbeatResponse,
 )
 
+from perdure.server.frontend.services import Services
+from perdure.server.frontend.workers import WORKERS_AT_ONCE
 from perdure.transport import Code
 from tests.frontend.client import Client
 
@@ -37,3 +43,22 @@ async def test_a_page_token_that_is_none_is_refused(client: Client, token: bytes
     request = ListWorkersRequest(namespace="default", next_page_token=token)
     refusal = await client.refusal(request)
     assert (refusal.code, refusal.message) == (Code.INVALID_ARGUMENT, "invalid next_page_token")
+
+
+async def test_others_have_their_turn_while_many_workers_are_counted(
+    client: Client, services: Services
+) -> None:
+    many = 10 * WORKERS_AT_ONCE
+    heartbeats = [WorkerHeartbeat(worker_instance_key=f"{number}") for number in range(many)]
+    services.workers.record(
+        services.bind("default").number, heartbeats, now_ns=services.clock.now_ns()
+    )
+    counting = asyncio.create_task(
+        client.call(CountWorkersRequest(namespace="default"), CountWorkersResponse)
+    )
+    turns = 0
+    while not counting.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert (await counting).count == many
+    assert turns >= 10

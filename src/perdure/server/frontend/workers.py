@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import AsyncIterator
 
 from temporalio.api.worker.v1 import WorkerHeartbeat, WorkerInfo, WorkerListInfo
 from temporalio.api.workflowservice.v1 import (
@@ -28,6 +28,8 @@ from perdure.transport import Caller
 
 PAGE_MAX = 1000
 """Workers; no page is longer, whatever is asked for."""
+WORKERS_AT_ONCE = 500
+"""Looked at in one turn of the event loop."""
 
 _SYSTEM_TASK_QUEUE = "temporal-sys-per-ns-tq"
 """Of the workers by which the real server does some of its own work."""
@@ -63,7 +65,11 @@ async def list_workers(services: Services, request: ListWorkersRequest, caller: 
     namespace = services.bind(request.namespace)
     found = _matching(services, namespace, request, _last_of(request.next_page_token))
     size = request.page_size if 0 < request.page_size <= PAGE_MAX else PAGE_MAX
-    page = list(islice(found, size + 1))
+    page: list[WorkerHeartbeat] = []
+    async for heartbeat in found:
+        page.append(heartbeat)
+        if len(page) > size:
+            break
     response = ListWorkersResponse()
     for heartbeat in page[:size]:
         response.workers_info.add().worker_heartbeat.CopyFrom(heartbeat)
@@ -77,7 +83,9 @@ async def list_workers(services: Services, request: ListWorkersRequest, caller: 
 async def count_workers(services: Services, request: CountWorkersRequest, caller: Caller) -> bytes:
     """How many workers a query is true of."""
     namespace = services.bind(request.namespace)
-    count = sum(1 for _ in _matching(services, namespace, request, ""))
+    count = 0
+    async for _ in _matching(services, namespace, request, ""):
+        count += 1
     return CountWorkersResponse(count=count).SerializeToString()
 
 
@@ -94,15 +102,18 @@ async def describe_worker(
     return DescribeWorkerResponse(worker_info=info).SerializeToString()
 
 
-def _matching(
+async def _matching(
     services: Services,
     namespace: NamespaceRef,
     request: ListWorkersRequest | CountWorkersRequest,
     after: str,
-) -> Iterator[WorkerHeartbeat]:
+) -> AsyncIterator[WorkerHeartbeat]:
     matches = matcher(request.query)
     now_ns = services.clock.now_ns()
-    for heartbeat in services.workers.workers(namespace.number, after=after, now_ns=now_ns):
+    workers = services.workers.workers(namespace.number, after=after, now_ns=now_ns)
+    for number, heartbeat in enumerate(workers, 1):
+        if number % WORKERS_AT_ONCE == 0:
+            await asyncio.sleep(0)  # There may be a million: others have their turn meanwhile.
         if heartbeat.task_queue == _SYSTEM_TASK_QUEUE and not request.include_system_workers:
             continue
         if matches(heartbeat):

@@ -7,6 +7,8 @@ sees it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from temporalio.api.nexus.v1 import Endpoint, EndpointSpec
 
@@ -22,6 +24,8 @@ KIND = NamedKind.NEXUS_ENDPOINT
 NO_NAMESPACE = 0
 """Namespaces are numbered from 1."""
 
+_Result = TypeVar("_Result")
+
 
 class Endpoints:
     """The endpoints of a server. What is found is for reading only."""
@@ -34,6 +38,7 @@ class Endpoints:
         self._by_name: dict[str, Endpoint] = {}
         # One change after the other, since each is made of the one before, which must be durable.
         self._turn = asyncio.Lock()
+        self._changing: set[asyncio.Task[Any]] = set()
 
     async def recover(self) -> None:
         """Know them again."""
@@ -55,6 +60,9 @@ class Endpoints:
 
     async def create(self, spec: EndpointSpec) -> Endpoint:
         """A new endpoint, durable when this returns. Raises AlreadyExists, EngineUnavailable."""
+        return await self._to_its_end(self._create(spec))
+
+    async def _create(self, spec: EndpointSpec) -> Endpoint:
         async with self._turn:
             if spec.name in self._by_name:
                 raise AlreadyExists(
@@ -75,6 +83,9 @@ class Endpoints:
     async def update(self, endpoint_id: str, version: int, spec: EndpointSpec) -> Endpoint:
         """Change what an endpoint is, if it is of that version; durable when this returns. Raises
         NotFound, FailedPrecondition, AlreadyExists, EngineUnavailable."""
+        return await self._to_its_end(self._update(endpoint_id, version, spec))
+
+    async def _update(self, endpoint_id: str, version: int, spec: EndpointSpec) -> Endpoint:
         async with self._turn:
             before = self._by_id.get(endpoint_id)
             if before is None:
@@ -103,6 +114,9 @@ class Endpoints:
 
     async def delete(self, endpoint_id: str) -> None:
         """Forget an endpoint, durably. Raises NotFound, EngineUnavailable."""
+        await self._to_its_end(self._delete(endpoint_id))
+
+    async def _delete(self, endpoint_id: str) -> None:
         async with self._turn:
             before = self._by_id.get(endpoint_id)
             if before is None:
@@ -113,6 +127,19 @@ class Endpoints:
                 raise EngineUnavailable(str(error)) from error
             del self._by_id[endpoint_id]
             del self._by_name[before.spec.name]
+
+    async def _to_its_end(self, change: Coroutine[Any, Any, _Result]) -> _Result:
+        """What comes of a change. Whoever asked for it may go away: what is stored all the same has
+        to be known."""
+        task = asyncio.ensure_future(change)
+        self._changing.add(task)
+        task.add_done_callback(self._changed)
+        return await asyncio.shield(task)
+
+    def _changed(self, task: asyncio.Task[Any]) -> None:
+        self._changing.discard(task)
+        if not task.cancelled():
+            task.exception()  # Perhaps nobody is left to be told of it.
 
     async def _store_it(self, endpoint: Endpoint) -> None:
         blob = seal(endpoint.SerializeToString(deterministic=True))
