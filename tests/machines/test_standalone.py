@@ -274,6 +274,70 @@ def test_a_pause_keeps_it_from_workers_until_it_is_unpaused() -> None:
     assert world.take().attempt == 1
 
 
+def paused_at_work(**fields: typing.Any) -> tuple[World, StartedActivityTask]:
+    """A worker has it when it is paused."""
+    world = World()
+    world.start(**fields)
+    task = world.take()
+    world.tell(inputs.Pause("", "operator", "pause", "wait"))
+    return world, task
+
+
+def test_a_pause_gives_nobody_another_attempt() -> None:
+    world, task = paused_at_work(retry_policy=RetryPolicy(maximum_attempts=1))
+    world.tell(FailActivity(task.token, FAILURE, "worker"))
+    assert world.head.status == Status.FAILED
+
+
+def test_a_backoff_goes_on_behind_a_pause() -> None:
+    world, task = paused_at_work()
+    world.tell(FailActivity(task.token, FAILURE, "worker"))
+    failed_ns = world.now_ns
+    world.tell(inputs.Unpause("", 0))
+    world.is_not_on_offer()
+    world.wake()
+    assert world.now_ns == failed_ns + SECOND_NS
+    assert world.take().attempt == 2
+
+
+def test_a_backoff_that_is_paused_goes_on_behind_the_pause() -> None:
+    world = World()
+    world.start()
+    world.tell(FailActivity(world.take().token, FAILURE, "worker"))
+    failed_ns = world.now_ns
+    world.tell(inputs.Pause("", "operator", "pause", "wait"))
+    world.tell(inputs.Unpause("", 0))
+    world.wake()
+    assert world.now_ns == failed_ns + SECOND_NS
+    assert world.take().attempt == 2
+
+
+def test_a_pause_does_not_stop_what_runs_from_timing_out() -> None:
+    world, _ = paused_at_work(retry_policy=RetryPolicy(maximum_attempts=1))
+    world.wake()
+    assert world.head.status == Status.TIMED_OUT
+    world, _ = paused_at_work()
+    world.wake()
+    assert world.head.status == Status.RUNNING
+    assert world.head.pending.attempt.attempt == 2
+    world.is_not_on_offer()
+
+
+def test_who_is_paused_must_be_over_in_time_but_need_not_begin() -> None:
+    world = World()
+    world.start(
+        schedule_to_close_timeout=Duration(seconds=9), schedule_to_start_timeout=Duration(seconds=3)
+    )
+    began_ns = world.now_ns
+    world.tell(inputs.Pause("", "operator", "pause", "wait"))
+    world.now_ns += 3 * SECOND_NS
+    world.tell(WakeUp(world.run_id))
+    assert world.head.status == Status.RUNNING
+    world.wake()
+    assert world.head.status == Status.TIMED_OUT
+    assert world.now_ns == began_ns + 9 * SECOND_NS
+
+
 def test_a_deleted_run_is_gone_and_an_open_one_ends_first() -> None:
     world = World()
     started = world.start()

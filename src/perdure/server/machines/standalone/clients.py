@@ -230,11 +230,13 @@ def pause(turn: Turn, message: inputs.Pause) -> Done:
 
 
 def unpause(turn: Turn, message: inputs.Unpause) -> Done:
-    """Go on."""
+    """Go on, but not before the backoff is over that was interrupted."""
     named(turn, message.run_id)
-    if turn.head.pending.attempt.pause is None:
+    attempt = turn.head.pending.attempt
+    if attempt.pause is None:
         raise refuse(f"activity is in non-unpausable state {_state_name(turn)}")
-    turn.take(control.Unpause(turn.now_ns, turn.now_ns + message.delay_ns))
+    ready_ns = max(turn.now_ns + message.delay_ns, attempt.scheduled_time_ns)
+    turn.take(control.Unpause(turn.now_ns, ready_ns))
     return Done()
 
 

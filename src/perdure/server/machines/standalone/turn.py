@@ -12,6 +12,7 @@ from perdure.server.machines.activity.attempt import Ends, Trigger
 from perdure.server.machines.effects import DeleteRun
 from perdure.server.machines.errors import FailedPrecondition, NotFound
 from perdure.server.machines.ports import Ids, Limits
+from perdure.server.machines.standalone import pauses
 from perdure.server.machines.standalone.state import (
     START_KEY,
     START_RECORD,
@@ -23,7 +24,6 @@ from perdure.server.machines.standalone.state import (
 )
 from perdure.server.machines.workflow import deadlines
 from perdure.server.machines.workflow.effects import OfferTask, TaskKind, WithdrawTask
-from perdure.server.machines.workflow.from_time.activities import deadlines_of
 from perdure.server.machines.workflow.outstanding_task import priority_of
 from perdure.server.machines.workflow.state import Attempt, AttemptState, PendingActivity
 
@@ -118,7 +118,7 @@ class Turn:
     def step(self, trigger: Trigger, pending: PendingActivity | None = None) -> attempts.Step:
         """What a trigger would do. Raises NotFound, FailedPrecondition."""
         try:
-            return attempts.step(pending or self.head.pending, trigger, self.limits)
+            return pauses.step(pending or self.head.pending, trigger, self.limits)
         except NotFound:
             raise self.not_found() from None
 
@@ -170,7 +170,7 @@ class Turn:
         if not self.run.is_open:
             head.wake_at_ns = deadlines.NEVER
             return
-        due_ns = deadlines.earliest(*(deadline.time_ns for deadline in deadlines_of(head.pending)))
+        due_ns = deadlines.earliest(*(deadline.time_ns for deadline in pauses.due_of(head.pending)))
         head.wake_at_ns = deadlines.earliest(head.wake_at_ns, due_ns)
 
     def _offer(self) -> None:

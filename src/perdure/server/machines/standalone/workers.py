@@ -14,9 +14,10 @@ from perdure.server.machines.activity.attempt import Ends, Trigger
 from perdure.server.machines.activity.options import policy_message
 from perdure.server.machines.ports import Kind
 from perdure.server.machines.standalone.clients import end_canceled
+from perdure.server.machines.standalone.pauses import due_of
 from perdure.server.machines.standalone.state import TASK_ID, Status
 from perdure.server.machines.standalone.turn import Turn
-from perdure.server.machines.workflow.from_time.activities import BACKOFF, deadlines_of
+from perdure.server.machines.workflow.from_time.activities import BACKOFF
 from perdure.server.machines.workflow.inputs import (
     ActivityTaskUndelivered,
     CancelActivity,
@@ -116,7 +117,7 @@ def wake_up(turn: Turn, message: WakeUp) -> Done:
     if message.run_id != turn.run.run_id:
         return Done()
     number = turn.head.pending.attempt.attempt
-    for deadline in sorted(deadlines_of(turn.head.pending)):
+    for deadline in sorted(due_of(turn.head.pending)):
         attempt = turn.head.pending.attempt
         if deadline.time_ns > turn.now_ns or attempt.attempt != number or not turn.run.is_open:
             break
