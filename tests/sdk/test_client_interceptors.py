@@ -108,7 +108,8 @@ async def test_what_an_interceptor_changes_is_sent(client: Client, queue: str) -
     async with Worker(changing, task_queue=queue, workflows=[Account], activities=[double]):
         handle = await changing.start_workflow(Account.run, id=queue, task_queue=queue)
         assert await handle.execute_update(Account.add, 1) == 2
-        assert await handle.query(Account.total) == "2 changed"
+        total: Any = await handle.query(Account.total)
+        assert total == "2 changed"
         operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             Account.run,
             id=queue,

@@ -110,7 +110,7 @@ async def test_a_dynamic_workflow_has_no_name_to_start_it_by() -> None:
 async def test_what_is_not_decorated_is_refused_by_its_name() -> None:
     handle = Client._over(RecordingService().in_process()).get_workflow_handle("w")
     with pytest.raises(ValueError, match=r"Activities\.dig is not a signal"):
-        await handle.signal(Activities.dig)
+        await handle.signal(Activities.dig)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"Activities\.dig is not the run method"):
         workflow_definition_of(Activities.dig)
     with pytest.raises(TypeError, match="Activity dig missing attributes"):

@@ -48,7 +48,7 @@ from perdure.client.executions import (
     WorkflowExecutionAsyncIterator,
     WorkflowExecutionCount,
 )
-from perdure.client.handle import WorkflowHandle
+from perdure.client.handle import Answer, CallOptions, WorkflowHandle
 from perdure.client.inputs import (
     CountWorkflowsInput,
     CreateScheduleInput,
@@ -105,6 +105,7 @@ from perdure.transport.port import Transport
 
 if TYPE_CHECKING:
     from nexusrpc import Operation
+
 
 SelfType = TypeVar("SelfType")
 ParamType = TypeVar("ParamType")
@@ -472,6 +473,51 @@ class Client:
         )
         return await handle.result(rpc_metadata=rpc_metadata, rpc_timeout=rpc_timeout)
 
+    @overload
+    async def execute_update_with_start_workflow(
+        self,
+        update: Callable[[SelfType], Answer],
+        *,
+        start_workflow_operation: WithStartWorkflowOperation[SelfType, Any],
+        id: str | None = ...,
+        **options: Unpack[CallOptions],
+    ) -> Answer: ...
+
+    @overload
+    async def execute_update_with_start_workflow(
+        self,
+        update: Callable[[SelfType, ParamType], Answer],
+        arg: ParamType,
+        *,
+        start_workflow_operation: WithStartWorkflowOperation[SelfType, Any],
+        id: str | None = ...,
+        **options: Unpack[CallOptions],
+    ) -> Answer: ...
+
+    @overload
+    async def execute_update_with_start_workflow(
+        self,
+        update: Callable[Concatenate[SelfType, MultiParam], Answer],
+        *,
+        args: Sequence[Any],
+        start_workflow_operation: WithStartWorkflowOperation[SelfType, Any],
+        id: str | None = ...,
+        **options: Unpack[CallOptions],
+    ) -> Answer: ...
+
+    @overload
+    async def execute_update_with_start_workflow(
+        self,
+        update: str,
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        result_type: Any = ...,
+        start_workflow_operation: WithStartWorkflowOperation[Any, Any],
+        id: str | None = ...,
+        **options: Unpack[CallOptions],
+    ) -> Any: ...
+
     async def execute_update_with_start_workflow(
         self,
         update: str | Callable[..., Any],
@@ -485,8 +531,8 @@ class Client:
         rpc_timeout: timedelta | None = None,
     ) -> Any:
         """`start_update_with_start_workflow`, then the handle's `result`."""
-        handle = await self.start_update_with_start_workflow(
-            update,
+        handle: WorkflowUpdateHandle[Any] = await self.start_update_with_start_workflow(
+            update,  # type: ignore[arg-type]
             arg,
             wait_for_stage=WorkflowUpdateStage.COMPLETED,
             start_workflow_operation=start_workflow_operation,
@@ -497,6 +543,55 @@ class Client:
             rpc_timeout=rpc_timeout,
         )
         return await handle.result(rpc_metadata=rpc_metadata, rpc_timeout=rpc_timeout)
+
+    @overload
+    async def start_update_with_start_workflow(
+        self,
+        update: Callable[[SelfType], Answer],
+        *,
+        wait_for_stage: WorkflowUpdateStage,
+        start_workflow_operation: WithStartWorkflowOperation[SelfType, Any],
+        id: str | None = ...,
+        **options: Unpack[CallOptions],
+    ) -> WorkflowUpdateHandle[Answer]: ...
+
+    @overload
+    async def start_update_with_start_workflow(
+        self,
+        update: Callable[[SelfType, ParamType], Answer],
+        arg: ParamType,
+        *,
+        wait_for_stage: WorkflowUpdateStage,
+        start_workflow_operation: WithStartWorkflowOperation[SelfType, Any],
+        id: str | None = ...,
+        **options: Unpack[CallOptions],
+    ) -> WorkflowUpdateHandle[Answer]: ...
+
+    @overload
+    async def start_update_with_start_workflow(
+        self,
+        update: Callable[Concatenate[SelfType, MultiParam], Answer],
+        *,
+        args: Sequence[Any],
+        wait_for_stage: WorkflowUpdateStage,
+        start_workflow_operation: WithStartWorkflowOperation[SelfType, Any],
+        id: str | None = ...,
+        **options: Unpack[CallOptions],
+    ) -> WorkflowUpdateHandle[Answer]: ...
+
+    @overload
+    async def start_update_with_start_workflow(
+        self,
+        update: str,
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        result_type: Any = ...,
+        wait_for_stage: WorkflowUpdateStage,
+        start_workflow_operation: WithStartWorkflowOperation[Any, Any],
+        id: str | None = ...,
+        **options: Unpack[CallOptions],
+    ) -> WorkflowUpdateHandle[Any]: ...
 
     async def start_update_with_start_workflow(
         self,
@@ -631,10 +726,39 @@ class Client:
     @overload
     async def start_activity(
         self,
+        activity: Callable[[], Awaitable[ReturnType]],
+        **options: Unpack[StartActivityOptions],
+    ) -> ActivityHandle[ReturnType]: ...
+
+    @overload
+    async def start_activity(
+        self,
+        activity: Callable[[], ReturnType],
+        **options: Unpack[StartActivityOptions],
+    ) -> ActivityHandle[ReturnType]: ...
+
+    @overload
+    async def start_activity(
+        self,
+        activity: Callable[[ParamType], Awaitable[ReturnType]],
+        arg: ParamType,
+        **options: Unpack[StartActivityOptions],
+    ) -> ActivityHandle[ReturnType]: ...
+
+    @overload
+    async def start_activity(
+        self,
+        activity: Callable[[ParamType], ReturnType],
+        arg: ParamType,
+        **options: Unpack[StartActivityOptions],
+    ) -> ActivityHandle[ReturnType]: ...
+
+    @overload
+    async def start_activity(
+        self,
         activity: Callable[..., Awaitable[ReturnType]],
-        arg: Any = ...,
         *,
-        args: Sequence[Any] = ...,
+        args: Sequence[Any],
         **options: Unpack[StartActivityOptions],
     ) -> ActivityHandle[ReturnType]: ...
 
@@ -642,9 +766,8 @@ class Client:
     async def start_activity(
         self,
         activity: Callable[..., ReturnType],
-        arg: Any = ...,
         *,
-        args: Sequence[Any] = ...,
+        args: Sequence[Any],
         **options: Unpack[StartActivityOptions],
     ) -> ActivityHandle[ReturnType]: ...
 
@@ -677,10 +800,39 @@ class Client:
     @overload
     async def execute_activity(
         self,
+        activity: Callable[[], Awaitable[ReturnType]],
+        **options: Unpack[StartActivityOptions],
+    ) -> ReturnType: ...
+
+    @overload
+    async def execute_activity(
+        self,
+        activity: Callable[[], ReturnType],
+        **options: Unpack[StartActivityOptions],
+    ) -> ReturnType: ...
+
+    @overload
+    async def execute_activity(
+        self,
+        activity: Callable[[ParamType], Awaitable[ReturnType]],
+        arg: ParamType,
+        **options: Unpack[StartActivityOptions],
+    ) -> ReturnType: ...
+
+    @overload
+    async def execute_activity(
+        self,
+        activity: Callable[[ParamType], ReturnType],
+        arg: ParamType,
+        **options: Unpack[StartActivityOptions],
+    ) -> ReturnType: ...
+
+    @overload
+    async def execute_activity(
+        self,
         activity: Callable[..., Awaitable[ReturnType]],
-        arg: Any = ...,
         *,
-        args: Sequence[Any] = ...,
+        args: Sequence[Any],
         **options: Unpack[StartActivityOptions],
     ) -> ReturnType: ...
 
@@ -688,9 +840,8 @@ class Client:
     async def execute_activity(
         self,
         activity: Callable[..., ReturnType],
-        arg: Any = ...,
         *,
-        args: Sequence[Any] = ...,
+        args: Sequence[Any],
         **options: Unpack[StartActivityOptions],
     ) -> ReturnType: ...
 
@@ -716,13 +867,134 @@ class Client:
 
         Raises ActivityFailureError when it did not complete.
         """
-        handle = await self.start_activity(activity, arg, args=args, **options)
+        handle: ActivityHandle[Any] = await self.start_activity(activity, arg, args=args, **options)
         return await handle.result()
 
-    start_activity_class = start_activity
-    execute_activity_class = execute_activity
-    start_activity_method = start_activity
-    execute_activity_method = execute_activity
+    @overload
+    async def start_activity_class(
+        self,
+        activity: type[Callable[..., Awaitable[ReturnType]]],
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        **options: Unpack[StartActivityOptions],
+    ) -> ActivityHandle[ReturnType]: ...
+
+    @overload
+    async def start_activity_class(
+        self,
+        activity: type[Callable[..., ReturnType]],
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        **options: Unpack[StartActivityOptions],
+    ) -> ActivityHandle[ReturnType]: ...
+
+    async def start_activity_class(
+        self,
+        activity: Any,
+        arg: Any = UNSET,
+        *,
+        args: Sequence[Any] = (),
+        **options: Unpack[StartActivityOptions],
+    ) -> ActivityHandle[Any]:
+        """`start_activity` for a class whose objects are called."""
+        handle: ActivityHandle[Any] = await self.start_activity(activity, arg, args=args, **options)
+        return handle
+
+    @overload
+    async def start_activity_method(
+        self,
+        activity: Callable[..., Awaitable[ReturnType]],
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        **options: Unpack[StartActivityOptions],
+    ) -> ActivityHandle[ReturnType]: ...
+
+    @overload
+    async def start_activity_method(
+        self,
+        activity: Callable[..., ReturnType],
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        **options: Unpack[StartActivityOptions],
+    ) -> ActivityHandle[ReturnType]: ...
+
+    async def start_activity_method(
+        self,
+        activity: Any,
+        arg: Any = UNSET,
+        *,
+        args: Sequence[Any] = (),
+        **options: Unpack[StartActivityOptions],
+    ) -> ActivityHandle[Any]:
+        """`start_activity` for a method."""
+        handle: ActivityHandle[Any] = await self.start_activity(activity, arg, args=args, **options)
+        return handle
+
+    @overload
+    async def execute_activity_class(
+        self,
+        activity: type[Callable[..., Awaitable[ReturnType]]],
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        **options: Unpack[StartActivityOptions],
+    ) -> ReturnType: ...
+
+    @overload
+    async def execute_activity_class(
+        self,
+        activity: type[Callable[..., ReturnType]],
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        **options: Unpack[StartActivityOptions],
+    ) -> ReturnType: ...
+
+    async def execute_activity_class(
+        self,
+        activity: Any,
+        arg: Any = UNSET,
+        *,
+        args: Sequence[Any] = (),
+        **options: Unpack[StartActivityOptions],
+    ) -> Any:
+        """`execute_activity` for a class whose objects are called."""
+        return await self.execute_activity(activity, arg, args=args, **options)
+
+    @overload
+    async def execute_activity_method(
+        self,
+        activity: Callable[..., Awaitable[ReturnType]],
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        **options: Unpack[StartActivityOptions],
+    ) -> ReturnType: ...
+
+    @overload
+    async def execute_activity_method(
+        self,
+        activity: Callable[..., ReturnType],
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        **options: Unpack[StartActivityOptions],
+    ) -> ReturnType: ...
+
+    async def execute_activity_method(
+        self,
+        activity: Any,
+        arg: Any = UNSET,
+        *,
+        args: Sequence[Any] = (),
+        **options: Unpack[StartActivityOptions],
+    ) -> Any:
+        """`execute_activity` for a method."""
+        return await self.execute_activity(activity, arg, args=args, **options)
 
     def get_activity_handle(
         self, activity_id: str, *, run_id: str | None = None, result_type: type | None = None

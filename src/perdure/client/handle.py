@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    overload,
+)
 
 from perdure._definitions import (
     query_name_and_result_type,
@@ -35,8 +45,27 @@ from perdure.client.updates import WorkflowUpdateHandle
 from perdure.common import QueryRejectCondition
 from perdure.service import Metadata
 
+if TYPE_CHECKING:
+    from perdure.workflow import UpdateMethodMultiParam
+
 SelfType = TypeVar("SelfType")
 ReturnType = TypeVar("ReturnType")
+ParamType = TypeVar("ParamType")
+MultiParam = ParamSpec("MultiParam")
+Answer = TypeVar("Answer")
+
+
+class CallOptions(TypedDict, total=False):
+    """What goes along with a call."""
+
+    rpc_metadata: Metadata | None
+    rpc_timeout: timedelta | None
+
+
+class QueryOptions(CallOptions, total=False):
+    """And with a query."""
+
+    reject_condition: QueryRejectCondition | None
 
 
 class WorkflowHandle(Generic[SelfType, ReturnType]):
@@ -156,6 +185,40 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
             )
         )
 
+    @overload
+    async def signal(
+        self,
+        signal: Callable[[SelfType], Awaitable[None] | None],
+        **options: Unpack[CallOptions],
+    ) -> None: ...
+
+    @overload
+    async def signal(
+        self,
+        signal: Callable[[SelfType, ParamType], Awaitable[None] | None],
+        arg: ParamType,
+        **options: Unpack[CallOptions],
+    ) -> None: ...
+
+    @overload
+    async def signal(
+        self,
+        signal: Callable[Concatenate[SelfType, MultiParam], Awaitable[None] | None],
+        *,
+        args: Sequence[Any],
+        **options: Unpack[CallOptions],
+    ) -> None: ...
+
+    @overload
+    async def signal(
+        self,
+        signal: str,
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        **options: Unpack[CallOptions],
+    ) -> None: ...
+
     async def signal(
         self,
         signal: str | Callable[..., Any],
@@ -177,6 +240,65 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
                 rpc_timeout=rpc_timeout,
             )
         )
+
+    @overload
+    async def query(
+        self,
+        query: Callable[[SelfType], Awaitable[Answer]],
+        **options: Unpack[QueryOptions],
+    ) -> Answer: ...
+
+    @overload
+    async def query(
+        self,
+        query: Callable[[SelfType], Answer],
+        **options: Unpack[QueryOptions],
+    ) -> Answer: ...
+
+    @overload
+    async def query(
+        self,
+        query: Callable[[SelfType, ParamType], Awaitable[Answer]],
+        arg: ParamType,
+        **options: Unpack[QueryOptions],
+    ) -> Answer: ...
+
+    @overload
+    async def query(
+        self,
+        query: Callable[[SelfType, ParamType], Answer],
+        arg: ParamType,
+        **options: Unpack[QueryOptions],
+    ) -> Answer: ...
+
+    @overload
+    async def query(
+        self,
+        query: Callable[Concatenate[SelfType, MultiParam], Awaitable[Answer]],
+        *,
+        args: Sequence[Any],
+        **options: Unpack[QueryOptions],
+    ) -> Answer: ...
+
+    @overload
+    async def query(
+        self,
+        query: Callable[Concatenate[SelfType, MultiParam], Answer],
+        *,
+        args: Sequence[Any],
+        **options: Unpack[QueryOptions],
+    ) -> Answer: ...
+
+    @overload
+    async def query(
+        self,
+        query: str,
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        result_type: Any = ...,
+        **options: Unpack[QueryOptions],
+    ) -> Any: ...
 
     async def query(
         self,
@@ -208,6 +330,47 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
             )
         )
 
+    @overload
+    async def execute_update(
+        self,
+        update: Callable[[SelfType], Answer],
+        *,
+        id: str | None = ...,
+        **options: Unpack[CallOptions],
+    ) -> Answer: ...
+
+    @overload
+    async def execute_update(
+        self,
+        update: Callable[[SelfType, ParamType], Answer],
+        arg: ParamType,
+        *,
+        id: str | None = ...,
+        **options: Unpack[CallOptions],
+    ) -> Answer: ...
+
+    @overload
+    async def execute_update(
+        self,
+        update: Callable[Concatenate[SelfType, MultiParam], Answer],
+        *,
+        args: Sequence[Any],
+        id: str | None = ...,
+        **options: Unpack[CallOptions],
+    ) -> Answer: ...
+
+    @overload
+    async def execute_update(
+        self,
+        update: str,
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        result_type: Any = ...,
+        id: str | None = ...,
+        **options: Unpack[CallOptions],
+    ) -> Any: ...
+
     async def execute_update(
         self,
         update: str | Callable[..., Any],
@@ -220,8 +383,8 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         rpc_timeout: timedelta | None = None,
     ) -> Any:
         """Send an update and wait for its result. Raises WorkflowUpdateFailedError or RPCError."""
-        handle = await self.start_update(
-            update,
+        handle: WorkflowUpdateHandle[Any] = await self.start_update(
+            update,  # type: ignore[arg-type]
             arg,
             wait_for_stage=WorkflowUpdateStage.COMPLETED,
             args=args,
@@ -231,6 +394,51 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
             rpc_timeout=rpc_timeout,
         )
         return await handle.result(rpc_metadata=rpc_metadata, rpc_timeout=rpc_timeout)
+
+    @overload
+    async def start_update(
+        self,
+        update: Callable[[SelfType], Answer],
+        *,
+        wait_for_stage: WorkflowUpdateStage,
+        id: str | None = ...,
+        **options: Unpack[CallOptions],
+    ) -> WorkflowUpdateHandle[Answer]: ...
+
+    @overload
+    async def start_update(
+        self,
+        update: Callable[[SelfType, ParamType], Answer],
+        arg: ParamType,
+        *,
+        wait_for_stage: WorkflowUpdateStage,
+        id: str | None = ...,
+        **options: Unpack[CallOptions],
+    ) -> WorkflowUpdateHandle[Answer]: ...
+
+    @overload
+    async def start_update(
+        self,
+        update: Callable[Concatenate[SelfType, MultiParam], Answer],
+        *,
+        args: Sequence[Any],
+        wait_for_stage: WorkflowUpdateStage,
+        id: str | None = ...,
+        **options: Unpack[CallOptions],
+    ) -> WorkflowUpdateHandle[Answer]: ...
+
+    @overload
+    async def start_update(
+        self,
+        update: str,
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        result_type: Any = ...,
+        wait_for_stage: WorkflowUpdateStage,
+        id: str | None = ...,
+        **options: Unpack[CallOptions],
+    ) -> WorkflowUpdateHandle[Any]: ...
 
     async def start_update(
         self,
@@ -282,11 +490,11 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
 
     def get_update_handle_for(
         self,
-        update: Callable[..., Any],
+        update: UpdateMethodMultiParam[Any, Answer],
         id: str,  # noqa: A002 -- the mirrored name
         *,
         workflow_run_id: str | None = None,
-    ) -> WorkflowUpdateHandle[Any]:
+    ) -> WorkflowUpdateHandle[Answer]:
         """`get_update_handle`, with the result's type from the update's handler."""
         _, result_type = update_name_and_result_type(update)
         return self.get_update_handle(id, workflow_run_id=workflow_run_id, result_type=result_type)

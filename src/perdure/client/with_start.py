@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from temporalio.api.errordetails.v1 import (
     MultiOperationExecutionFailure,
@@ -51,10 +51,79 @@ from perdure.service import RPCError, RPCStatusCode
 
 SelfType = TypeVar("SelfType")
 ReturnType = TypeVar("ReturnType")
+ParamType = TypeVar("ParamType")
+MultiParam = ParamSpec("MultiParam")
+
+
+class WithStartOptions(TypedDict, total=False):
+    """How the workflow is started."""
+
+    execution_timeout: timedelta | None
+    run_timeout: timedelta | None
+    task_timeout: timedelta | None
+    id_reuse_policy: WorkflowIDReusePolicy
+    retry_policy: RetryPolicy | None
+    cron_schedule: str
+    memo: Mapping[str, Any] | None
+    search_attributes: TypedSearchAttributes | SearchAttributes | None
+    static_summary: str | None
+    static_details: str | None
+    start_delay: timedelta | None
+    priority: Priority
+    versioning_override: VersioningOverride | None
 
 
 class WithStartWorkflowOperation(Generic[SelfType, ReturnType]):
     """A workflow to be started together with an update. Each can be used once."""
+
+    @overload
+    def __init__(
+        self,
+        workflow: Callable[[SelfType], Awaitable[ReturnType]],
+        *,
+        id: str,
+        task_queue: str,
+        id_conflict_policy: WorkflowIDConflictPolicy,
+        **options: Unpack[WithStartOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        workflow: Callable[[SelfType, ParamType], Awaitable[ReturnType]],
+        arg: ParamType,
+        *,
+        id: str,
+        task_queue: str,
+        id_conflict_policy: WorkflowIDConflictPolicy,
+        **options: Unpack[WithStartOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        workflow: Callable[Concatenate[SelfType, MultiParam], Awaitable[ReturnType]],
+        *,
+        args: Sequence[Any],
+        id: str,
+        task_queue: str,
+        id_conflict_policy: WorkflowIDConflictPolicy,
+        **options: Unpack[WithStartOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        workflow: str,
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        result_type: type[ReturnType] | None = ...,
+        id: str,
+        task_queue: str,
+        id_conflict_policy: WorkflowIDConflictPolicy,
+        **options: Unpack[WithStartOptions],
+    ) -> None: ...
 
     def __init__(
         self,

@@ -28,7 +28,12 @@ from nexusrpc.handler import (
     StartOperationResultSync,
 )
 
-from perdure.client import Client, WorkflowUpdateFailedError, WorkflowUpdateStage
+from perdure.client import (
+    Client,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateHandle,
+    WorkflowUpdateStage,
+)
 from perdure.client.connection import UNSET
 from perdure.client.starting import StartWorkflowOptions
 from perdure.common import (
@@ -312,8 +317,8 @@ class OperationClient(TemporalNexusClient):
         )
         with self._only_one():
             with delivering():
-                handle = await workflow.start_update(
-                    update,
+                handle: WorkflowUpdateHandle[Any] = await workflow.start_update(
+                    update,  # type: ignore[arg-type]
                     arg,
                     args=args,
                     wait_for_stage=wait_for_stage,

@@ -6,7 +6,7 @@ import inspect
 import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from enum import IntEnum
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
 from perdure._definitions import (
     QUERY_ATTRIBUTE,
@@ -129,6 +129,12 @@ class UpdateMethodMultiParam(Generic[_Parameters, _Result]):
         result: _Result = self.definition.fn(*args, **kwargs)
         return result
 
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Self: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type | None = None) -> Any: ...
+
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """Binds as a method does."""
         return self if instance is None else self.definition.fn.__get__(instance, owner)
@@ -144,6 +150,22 @@ class UpdateMethodMultiParam(Generic[_Parameters, _Result]):
             UpdateDefinition(**{**vars(definition), "validator": vfunc}),
         )
         return vfunc
+
+
+class _UpdateDecorator(Protocol):
+    """What `update` is with options."""
+
+    @overload
+    def __call__(
+        self, fn: Callable[_Parameters, Awaitable[_Result]], /
+    ) -> UpdateMethodMultiParam[_Parameters, _Result]: ...
+
+    @overload
+    def __call__(
+        self, fn: Callable[_Parameters, _Result], /
+    ) -> UpdateMethodMultiParam[_Parameters, _Result]: ...
+
+    def __call__(self, fn: Any, /) -> Any: ...
 
 
 @overload
@@ -163,7 +185,7 @@ def update(
     dynamic: bool | None = ...,
     unfinished_policy: HandlerUnfinishedPolicy = ...,
     description: str | None = ...,
-) -> Callable[[Callable[_Parameters, _Result]], UpdateMethodMultiParam[_Parameters, _Result]]: ...
+) -> _UpdateDecorator: ...
 
 
 def update(
