@@ -135,11 +135,12 @@ def rows(draw: st.DrawFn) -> VisibilityRow:
         kind = TYPES[field]
         values = st.lists(VALUES[kind], min_size=1, max_size=3 if kind in MANY else 1, unique=True)
         attributes += [(field, value) for value in draw(values)]
-    close_time_ns = draw(SMALL)
+    start_time_ns = draw(SMALL)
+    close_time_ns = start_time_ns + draw(SMALL) if draw(st.booleans()) else 0
     return VisibilityRow(
         workflow_type=draw(WORDS),
         status=draw(st.sampled_from(CLOSED_STATUSES if close_time_ns else OPEN_STATUSES)),
-        start_time_ns=draw(SMALL),
+        start_time_ns=start_time_ns,
         close_time_ns=close_time_ns,
         execution_time_ns=draw(SMALL),
         task_queue=draw(WORDS),

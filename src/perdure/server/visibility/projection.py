@@ -55,7 +55,7 @@ def _workflow_row(run: Run, custom: CustomAttributes) -> VisibilityRow:
         workflow_type=recorded.workflow_type,
         status=run.shown_status,
         start_time_ns=recorded.start_time_ns,
-        close_time_ns=recorded.close_time_ns,
+        close_time_ns=_not_before(recorded.start_time_ns, recorded.close_time_ns),
         execution_time_ns=(
             recorded.start_time_ns + recorded.first_task_backoff_ns
             if recorded.first_task_backoff_ns
@@ -72,6 +72,11 @@ def _workflow_row(run: Run, custom: CustomAttributes) -> VisibilityRow:
         build_ids=tuple(str(value) for field, value in values if field == BUILD_IDS),
         attributes=tuple(pair for pair in values if pair[0] != BUILD_IDS),
     )
+
+
+def _not_before(start_ns: int, close_ns: int) -> int:
+    """A time of closing, though the clock was set back meanwhile; 0 when there is none."""
+    return max(start_ns, close_ns) if close_ns else 0
 
 
 _PROJECTIONS: dict[type, Callable[[Any, CustomAttributes], VisibilityRow]] = {

@@ -17,6 +17,7 @@ import msgspec
 
 from perdure.server.store.sqlite.connections import SqliteSettings
 from perdure.server.visibility.query.access import (
+    CLOSED_ONLY,
     CLOSED_STATUSES,
     OPEN_STATUSES,
     STATUSES,
@@ -30,6 +31,7 @@ from perdure.server.visibility.query.sql import COLUMNS, LISTS, Compiler, Fragme
 from perdure.server.visibility.query.tree import (
     And,
     Attribute,
+    Between,
     Compare,
     Comparison,
     Filter,
@@ -38,7 +40,20 @@ from perdure.server.visibility.query.tree import (
     OneOf,
 )
 
+Span = tuple[int, int]
+"""From the first to the last nanosecond."""
+
+EVER: Span = (-(2**63), 2**63 - 1)
 _ALWAYS = Fragment("1")
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A filter: what is left of it apart from statuses, and the times between which all that it is
+    true of started, and closed."""
+
+    parts: tuple[Filter, ...]
+    start: Span = EVER
+    close: Span = EVER
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -51,12 +66,13 @@ class Found(msgspec.Struct, frozen=True):
     sources: tuple[Source, ...]
     statuses: tuple[int, ...]
     rest: Fragment
+    asked: Asked
     few: bool = False
 
     @property
     def is_ordered(self) -> bool:
         """Whether a list can be read off the source, status by status."""
-        return len(self.sources) == 1 and self.sources[0].is_ordered
+        return all(source.is_ordered for source in self.sources) and bool(self.sources)
 
     @property
     def is_whole(self) -> bool:
@@ -94,48 +110,39 @@ class Finder:
                 statuses &= told
             elif not self._is_vacuous(part):
                 parts.append(part)
-        if by_start:
-            return self._find_by_start(parts, statuses)
-        return self._choose(parts, _in_order(statuses))
+                if _is_of_closed(part):
+                    statuses &= frozenset(CLOSED_STATUSES)
+        if not statuses:
+            parts = []  # Nothing is true of any: there is no need to look.
+        asked = Asked(tuple(parts), _span("StartTime", parts), _span("CloseTime", parts))
+        return self._choose(asked, _in_order(statuses), by_start)
 
-    def _choose(self, parts: Sequence[Filter], statuses: tuple[int, ...]) -> Found:
+    def _choose(self, asked: Asked, statuses: tuple[int, ...], by_start: bool) -> Found:
         ordered: Found | None = None
         best: Found | None = None
-        least = self._settings.sorted_entries_max
-        for found in self._choices(parts, statuses):
-            if found.is_ordered and found.is_whole:
+        least = self._settings.sorted_entries_max + 1
+        for found in self._choices(asked, statuses, by_start):
+            if found.is_ordered and found.is_whole and not by_start:
                 return msgspec.structs.replace(found, few=False)
             if found.is_ordered and ordered is None:
                 ordered = msgspec.structs.replace(found, few=False)
-            limit = least if found.is_whole else min(least, self._settings.sorted_runs_max)
-            count = self._count(found.sources, limit)
-            if count < limit:
+            count = self._count(found, by_start)
+            if count is not None and count < least:
                 least, best = count, found
-        return best or ordered or Found((), statuses, self._rest(parts))
+        return best or ordered or Found((), statuses, self._rest(asked.parts), asked)
 
-    def _find_by_start(self, parts: Sequence[Filter], statuses: frozenset[int]) -> Found:
-        """Few runs of one part or of the statuses asked for; or else the list of all starts."""
-        asked = _in_order(statuses)
-        choices = self._choices(parts, asked)
-        if len(asked) < len(STATUSES):
-            wanted = OneOf(system_attribute("ExecutionStatus"), asked)
-            sources = sources_of(wanted, self._namespace) or ()
-            choices.append(Found(sources, asked, self._rest(parts), few=True))
-        best, least = Found((), asked, self._rest(parts)), self._settings.sorted_runs_max
-        for found in choices:
-            count = self._count(found.sources, least)
-            if count < least:
-                least, best = count, found
-        return best
-
-    def _choices(self, parts: Sequence[Filter], statuses: tuple[int, ...]) -> list[Found]:
+    def _choices(self, asked: Asked, statuses: tuple[int, ...], by_start: bool) -> list[Found]:
         """The parts that have indexes, each with what is left to check."""
         found = []
-        for part in parts:
+        for part in asked.parts:
             sources = sources_of(part, self._namespace)
             if sources is not None:
-                rest = self._rest([other for other in parts if other is not part])
-                found.append(Found(sources, statuses, rest, few=True))
+                rest = self._rest([other for other in asked.parts if other is not part])
+                found.append(Found(sources, statuses, rest, asked, few=True))
+        if by_start and 0 < len(statuses) < len(STATUSES):
+            wanted = OneOf(system_attribute("ExecutionStatus"), statuses)
+            sources = sources_of(wanted, self._namespace) or ()
+            found.append(Found(sources, statuses, self._rest(asked.parts), asked, few=True))
         return found
 
     def _rest(self, parts: Sequence[Filter]) -> Fragment:
@@ -143,18 +150,31 @@ class Finder:
             return _ALWAYS
         return Compiler(self._namespace).condition(And(tuple(parts))).sql
 
-    def _count(self, sources: Sequence[Source], limit: int) -> int:
-        """How many runs there are in the sources, counted up to a limit."""
-        total = 0
-        for source in sources:
-            total += self._connection.execute(
-                f"SELECT count(*) FROM (SELECT 1 FROM {source.table}"
-                f" WHERE {source.where.text} LIMIT ?)",
-                (*source.where.parameters, limit - total),
+    def all_of(self, found: Found) -> Fragment:
+        """All that must be true of a run besides its status, however it was found."""
+        return self._rest(found.asked.parts)
+
+    def _count(self, found: Found, by_start: bool) -> int | None:
+        """How many runs of the sources have a status that is asked for; None when they are too
+        many to read."""
+        knows_status = all(source.status for source in found.sources)
+        settings = self._settings
+        limit = settings.sorted_entries_max if knows_status else settings.sorted_runs_max
+        looked_at = passing = 0
+        statuses = among_statuses(found.statuses)
+        for source in found.sources:
+            test = f"{source.status} IN ({statuses})" if knows_status else "1"
+            seen, passed = self._connection.execute(
+                f"SELECT count(*), coalesce(sum(passes), 0) FROM ("
+                f"SELECT {test} AS passes FROM {source.table} WHERE {source.where.text} LIMIT ?)",
+                (*source.where.parameters, limit - looked_at + 1),
             ).get
-            if total >= limit:
-                break
-        return total
+            looked_at += seen
+            passing += passed
+            if looked_at > limit:
+                return None
+        is_cheap = found.is_whole and not by_start
+        return passing if is_cheap or passing <= settings.sorted_runs_max else None
 
     def _is_vacuous(self, part: Filter) -> bool:
         """Whether a part is true of all, because nothing has the attribute that must be missing:
@@ -189,6 +209,31 @@ def _conjunction(part: Filter) -> Iterator[Filter]:
         yield part
 
 
+def _is_of_closed(part: Filter) -> bool:
+    match part:
+        case Compare() | OneOf() | Between():
+            return part.attribute.field in CLOSED_ONLY
+        case _:
+            return False
+
+
+def _span(field: str, parts: Sequence[Filter]) -> Span:
+    """Between what times an attribute lies when all parts are true."""
+    first, last = EVER
+    for part in parts:
+        match part:
+            case Compare(Attribute(_, _, name), comparison, value) if name == field:
+                if comparison in (Comparison.EQUAL, Comparison.LESS, Comparison.AT_MOST):
+                    last = min(last, int(value))
+                if comparison in (Comparison.EQUAL, Comparison.MORE, Comparison.AT_LEAST):
+                    first = max(first, int(value))
+            case Between(Attribute(_, _, name), low, high, False) if name == field:
+                first, last = max(first, int(low)), min(last, int(high))
+            case _:
+                pass
+    return first, last
+
+
 def _statuses_of(part: Filter) -> frozenset[int] | None:
     """The statuses that a part asks for; None when it asks for something else."""
     match part:
@@ -215,13 +260,22 @@ def runs_of(found: Found, *, with_start: bool = False) -> Fragment:
         inner = union(found.sources, ("run", "status", "place"))
         text = f"SELECT run, status, place FROM ({inner.text}) WHERE status IN ({statuses})"
         return Fragment(text, inner.parameters)
-    inner = union(found.sources, ("run",))
+    inner = union([_of_statuses(source, statuses) for source in found.sources], ("run",))
     text = (
         "SELECT r.run AS run, r.status AS status, r.place_ns AS place, r.start_time_ns AS start"
         f" FROM ({inner.text}) c CROSS JOIN perdure_run r ON r.run = c.run"
         f" WHERE r.kind = 0 AND r.status IN ({statuses}) AND {found.rest.text}"
     )
     return Fragment(text, (*inner.parameters, *found.rest.parameters))
+
+
+def _of_statuses(source: Source, statuses: str) -> Source:
+    """The same, as far as its index tells of statuses."""
+    if not source.status:
+        return source
+    where = source.where
+    text = f"{where.text} AND {source.status} IN ({statuses})"
+    return msgspec.structs.replace(source, where=Fragment(text, where.parameters))
 
 
 def among_statuses(statuses: Sequence[int]) -> str:

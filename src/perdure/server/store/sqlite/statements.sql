@@ -278,12 +278,13 @@ CROSS JOIN perdure_run r ON r.run = f.run ORDER BY {order_of_all};
 -- name: list_status
 -- One status of an index that is in order of place.
 SELECT {place} AS place, {run} AS run, r.close_time_ns, r.start_time_ns, r.namespace, r.workflow_id, r.run_id, r.head
-FROM {table} WHERE {where} AND {status} = ? AND {place} <= ? AND ({place} < ? OR {run} < ?) AND {rest}
+FROM {table}
+WHERE {where} AND {status} = ? AND {place} >= ? AND {place} <= ? AND ({place} < ? OR {run} < ?) AND {rest}
 
 -- name: list_started
 SELECT r.close_time_ns, r.start_time_ns, r.run, r.namespace, r.workflow_id, r.run_id, r.head
 FROM perdure_run r INDEXED BY perdure_run_start
-WHERE r.namespace = ? AND r.kind = 0 AND {after} AND r.status IN ({statuses}) AND {rest}
+WHERE r.namespace = ? AND r.kind = 0 AND r.start_time_ns >= ? AND r.start_time_ns <= ? AND {after} AND r.status IN ({statuses}) AND {rest}
 ORDER BY r.start_time_ns {direction}, r.run DESC LIMIT ?;
 
 -- name: list_kind

@@ -11,8 +11,8 @@ import apsw
 from perdure.server.machines.search_attributes import Scalar
 from perdure.server.store.ports import TooManyGroups, VisibilityCursor
 from perdure.server.store.sqlite.connections import SqliteSettings
-from perdure.server.store.sqlite.finding import Finder, Found, among_statuses, runs_of
-from perdure.server.visibility.query.access import Source
+from perdure.server.store.sqlite.finding import EVER, Finder, Found, among_statuses, runs_of
+from perdure.server.visibility.query.access import STATUSES, Source
 from perdure.server.visibility.query.sql import Compiler, Fragment, keyset
 from perdure.server.visibility.query.tree import Query
 
@@ -24,6 +24,8 @@ Place = tuple[int, int]
 
 _BEFORE_ALL: Place = (INTEGER_MAX, INTEGER_MAX)
 _STATUS = "ExecutionStatus"
+_OPEN, _CLOSED = "open", "closed"
+"""The two parts of a list."""
 
 
 class VisibilityReader:
@@ -62,12 +64,11 @@ class VisibilityReader:
         rows: list[Row] = []
         if after is None or after.close_time_ns == 0:
             place = (after.start_time_ns, after.run) if after else _BEFORE_ALL
-            rows += self._walk(connection, found, found.open_statuses, place, limit)
+            rows += self._walk(connection, found, _OPEN, place, limit)
             after = None
         if len(rows) < limit:
             place = (after.close_time_ns, after.run) if after else _BEFORE_ALL
-            left = limit - len(rows)
-            rows += self._walk(connection, found, found.closed_statuses, place, left)
+            rows += self._walk(connection, found, _CLOSED, place, limit - len(rows))
         return rows
 
     def _page_of_kind(
@@ -127,57 +128,100 @@ class VisibilityReader:
         self,
         connection: apsw.Connection,
         found: Found,
-        statuses: Sequence[int],
+        part: str,
         after: Place,
         limit: int,
     ) -> list[Row]:
-        """Runs as an index has them in order: of each status, merged as they are met."""
-        if not statuses:
-            return []
-        source = found.sources[0] if found.sources else _listed(self._namespace)
-        text = self._sql["list_status"].format(
-            place=source.place,
-            run=source.run,
-            status=source.status,
-            table=_joined_to_runs(source),
-            where=source.where.text,
-            rest=found.rest.text,
-        )
+        """Runs as an index has them in order: of each value and status, merged as they are met."""
+        is_open = part == _OPEN
+        statuses = found.open_statuses if is_open else found.closed_statuses
+        first, last = found.asked.start if is_open else found.asked.close
+        if last < after[0]:
+            after = (last, INTEGER_MAX)
+        texts: list[str] = []
         parameters: list[Any] = []
-        for status in statuses:
-            parameters += [*source.where.parameters, status, after[0], *after]
-            parameters += found.rest.parameters
-        every = " UNION ALL ".join([text] * len(statuses))
+        for source in found.sources or (_listed(self._namespace),):
+            text = self._sql["list_status"].format(
+                place=source.place,
+                run=source.run,
+                status=source.status,
+                table=_joined_to_runs(source),
+                where=source.where.text,
+                rest=found.rest.text,
+            )
+            for status in statuses:
+                texts.append(text)
+                parameters += [*source.where.parameters, status, first, after[0], *after]
+                parameters += found.rest.parameters
+        if not texts:
+            return []
         rows = connection.execute(
-            f"{every} ORDER BY place DESC, run DESC LIMIT ?", (*parameters, limit)
+            f"{' UNION ALL '.join(texts)} ORDER BY place DESC, run DESC LIMIT ?",
+            (*parameters, limit),
         )
         return [(close, start, run, *names) for _, run, close, start, *names in rows]
 
     def _by_start(
         self, connection: apsw.Connection, after: VisibilityCursor | None, limit: int
     ) -> list[Row]:
-        found = Finder(connection, self._settings, self._namespace).find(
-            self._query.filter, by_start=True
-        )
-        direction, sign = ("DESC", "<") if self._query.order[0].descending else ("ASC", ">")
+        finder = Finder(connection, self._settings, self._namespace)
+        found = finder.find(self._query.filter, by_start=True)
+        is_descending = self._query.order[0].descending
+        direction, sign = ("DESC", "<") if is_descending else ("ASC", ">")
         start, run = ("start", "run") if found.few else ("r.start_time_ns", "r.run")
         place = Fragment("1")
         if after is not None:
             text = f"{start} {sign}= ? AND ({start} {sign} ? OR {run} < ?)"
             place = Fragment(text, (after.start_time_ns, after.start_time_ns, after.run))
+        rows: list[Row] | None = None
         if found.few:
             keys = (("start", direction), ("run", "DESC"))
             rows = self._sorted(connection, runs_of(found, with_start=True), place, keys, limit)
-        else:
+        elif not found.statuses:
+            rows = []
+        elif is_descending and _may_be_late(found):
+            rows = self._latest(connection, found, after, limit)
+        if rows is None:
+            rest = finder.all_of(found)
             text = self._sql["list_started"].format(
                 after=place.text,
                 statuses=among_statuses(found.statuses),
-                rest=found.rest.text,
+                rest=rest.text,
                 direction=direction,
             )
-            parameters = (self._namespace, *place.parameters, *found.rest.parameters, limit)
+            first, last = found.asked.start
+            if after is not None:
+                bound = after.start_time_ns
+                first, last = (
+                    (first, min(last, bound)) if is_descending else (max(first, bound), last)
+                )
+            parameters = (self._namespace, first, last, *place.parameters, *rest.parameters, limit)
             rows = connection.execute(text, parameters).fetchall()
         return [(*row, row[1]) for row in rows]
+
+    def _latest(
+        self,
+        connection: apsw.Connection,
+        found: Found,
+        after: VisibilityCursor | None,
+        limit: int,
+    ) -> list[Row] | None:
+        """The last starts, off an index by close: whatever comes later there started before that.
+        None when too many would have to be read."""
+        before = (after.start_time_ns, after.run) if after else _BEFORE_ALL
+        best = self._walk(connection, found, _OPEN, before, limit)
+        place, left = _BEFORE_ALL, self._settings.sorted_runs_max
+        while left > 0:
+            rows = self._walk(connection, found, _CLOSED, place, 2 * limit)
+            best += [row for row in rows if (row[1], row[2]) < before]
+            best = sorted(best, key=lambda row: (row[1], row[2]), reverse=True)[:limit]
+            if len(rows) < 2 * limit:
+                return best
+            place = (rows[-1][0], rows[-1][2])
+            if len(best) == limit and best[-1][1] > place[0]:
+                return best
+            left -= len(rows)
+        return None
 
     def _ordered(
         self,
@@ -254,6 +298,12 @@ class VisibilityReader:
         if len(counts) > groups_max:
             raise TooManyGroups
         return counts
+
+
+def _may_be_late(found: Found) -> bool:
+    """Whether the last starts may lie far before others that are not asked for."""
+    is_some = len(found.statuses) < len(STATUSES)
+    return found.is_ordered or (is_some and found.asked.start == EVER)
 
 
 def _listed(namespace: int) -> Source:

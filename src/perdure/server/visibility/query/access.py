@@ -46,12 +46,14 @@ _ALL_CLOSED = f"r.status IN ({', '.join(map(str, CLOSED_STATUSES))})"
 
 class Index(msgspec.Struct, frozen=True):
     """An index of runs: the expression that it is by, and what holds of all that is looked for in
-    it. `goes_on`: with status and place, so that one value's runs are in a list's order."""
+    it. `goes_on`: with status and place, so that one value's runs are in a list's order.
+    `has_status`: with the status only."""
 
     name: str
     value: str
     only: str = ""
     goes_on: bool = False
+    has_status: bool = False
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -85,10 +87,14 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index("perdure_run_start", "r.start_time_ns", "r.execution_time_ns IS NULL"),
     ),
     "CloseTime": (Index("perdure_run_listed", "r.place_ns", _ALL_CLOSED),),
-    "ExecutionDuration": (Index("perdure_run_duration", _DURATION, "r.close_time_ns > 0"),),
-    "HistoryLength": (Index("perdure_run_length", "r.history_length"),),
-    "HistorySizeBytes": (Index("perdure_run_size", "r.history_size_bytes"),),
-    "StateTransitionCount": (Index("perdure_run_transitions", "r.state_transitions"),),
+    "ExecutionDuration": (
+        Index("perdure_run_duration", _DURATION, "r.close_time_ns > 0", has_status=True),
+    ),
+    "HistoryLength": (Index("perdure_run_length", "r.history_length", has_status=True),),
+    "HistorySizeBytes": (Index("perdure_run_size", "r.history_size_bytes", has_status=True),),
+    "StateTransitionCount": (
+        Index("perdure_run_transitions", "r.state_transitions", has_status=True),
+    ),
     "ParentWorkflowId": (Index("perdure_run_parent", "r.parent_workflow_id"),),
     "ParentRunId": (Index("perdure_run_parent_run", "r.parent_run_id"),),
     "RootWorkflowId": (
@@ -107,6 +113,17 @@ NULLABLE = frozenset(
     ("HistoryLength", "HistorySizeBytes", "StateTransitionCount", "ParentWorkflowId", "ParentRunId")
 )
 """Columns whose index has just the runs that have a value."""
+
+CLOSED_ONLY = frozenset(
+    (
+        *("CloseTime", "ExecutionDuration", "HistoryLength", "HistorySizeBytes"),
+        "StateTransitionCount",
+    )
+)
+"""What only closed workflows have."""
+
+VALUES_MAX = 8
+"""So many values are looked for one by one."""
 
 _RUN_ID_PART = "substr(r.run_id, 1, 6)"
 
@@ -146,6 +163,8 @@ def _of_leaf(part: Leaf, namespace: int) -> tuple[Source, ...] | None:
     field = part.attribute.field
     if field == "RunId":
         return _of_run_ids(part, namespace, "")
+    if isinstance(part, OneOf) and not part.negated and len(part.values) <= VALUES_MAX:
+        return _of_values(part, namespace)
     is_equal = isinstance(part, Compare) and part.comparison is Comparison.EQUAL
     if field not in COLUMNS:
         found = _ranges("a.value", part)
@@ -164,6 +183,14 @@ def _of_leaf(part: Leaf, namespace: int) -> tuple[Source, ...] | None:
     return tuple(sources)
 
 
+def _of_values(part: OneOf, namespace: int) -> tuple[Source, ...] | None:
+    """Those of each value: what has one of some values is in order for each."""
+    found: list[Source] = []
+    for value in dict.fromkeys(part.values):
+        found += _of_leaf(Compare(part.attribute, Comparison.EQUAL, value), namespace) or ()
+    return tuple(found)
+
+
 def _of_present(field: str, is_many: bool, namespace: int) -> tuple[Source, ...] | None:
     if field in LISTS:
         return None
@@ -178,12 +205,12 @@ def _of_present(field: str, is_many: bool, namespace: int) -> tuple[Source, ...]
 def _runs(namespace: int, index: Index, where: Fragment, is_equal: bool) -> Source:
     only = f" AND {index.only}" if index.only else ""
     text = f"r.namespace = ? AND r.kind = 0{only} AND {where.text}"
-    has_both = index.goes_on or index.name == "perdure_run_listed"
+    has_place = index.goes_on or index.name == "perdure_run_listed"
     return Source(
         f"perdure_run r INDEXED BY {index.name}",
         Fragment(text, (namespace, *where.parameters)),
-        status="r.status" if has_both else "",
-        place="r.place_ns" if has_both else "",
+        status="r.status" if has_place or index.has_status else "",
+        place="r.place_ns" if has_place else "",
         is_ordered=is_equal and index.goes_on,
     )
 

@@ -3,7 +3,7 @@
 -- A list without an order has open runs by their start and then closed ones by their close: `place_ns` is either. Where
 -- many runs may share a value (a type, a task queue, a custom attribute), its index goes on with status and place, so
 -- that a page is read off it. Other attributes have narrow indexes, written once: few runs of a value are sorted, and
--- many are soon met on the way through the list.
+-- many are soon met on the way through the list. What a run gets when it closes is written with its status.
 
 DROP INDEX perdure_run_open;
 DROP INDEX perdure_run_closed;
@@ -27,14 +27,14 @@ CREATE INDEX perdure_run_start ON perdure_run (namespace, start_time_ns) WHERE k
 CREATE INDEX perdure_run_id ON perdure_run (substr(run_id, 1, 6)) WHERE kind = 0;
 CREATE INDEX perdure_run_execution ON perdure_run (namespace, execution_time_ns)
     WHERE kind = 0 AND execution_time_ns IS NOT NULL;
-CREATE INDEX perdure_run_length ON perdure_run (namespace, history_length)
+CREATE INDEX perdure_run_length ON perdure_run (namespace, history_length, status)
     WHERE kind = 0 AND history_length IS NOT NULL;
-CREATE INDEX perdure_run_size ON perdure_run (namespace, history_size_bytes)
+CREATE INDEX perdure_run_size ON perdure_run (namespace, history_size_bytes, status)
     WHERE kind = 0 AND history_size_bytes IS NOT NULL;
-CREATE INDEX perdure_run_transitions ON perdure_run (namespace, state_transitions)
+CREATE INDEX perdure_run_transitions ON perdure_run (namespace, state_transitions, status)
     WHERE kind = 0 AND state_transitions IS NOT NULL;
 CREATE INDEX perdure_run_duration ON perdure_run (
-    namespace, max(0, close_time_ns - coalesce(execution_time_ns, start_time_ns))
+    namespace, max(0, close_time_ns - coalesce(execution_time_ns, start_time_ns)), status
 ) WHERE kind = 0 AND close_time_ns > 0;
 CREATE INDEX perdure_run_parent ON perdure_run (namespace, parent_workflow_id)
     WHERE kind = 0 AND parent_workflow_id IS NOT NULL;
