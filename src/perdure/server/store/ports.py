@@ -153,7 +153,8 @@ class VisibilityRow(msgspec.Struct, frozen=True):
     """What runs are found and ordered by in lists; `close_time_ns` is 0 while a run is open.
 
     The status says the same: open workflows are running or paused, closed ones are neither. None
-    is closed before it starts.
+    is closed before it starts, and while one is open its history has no length or size, nor its
+    state transitions.
 
     What a list shows of a run is made of its head when it is read, so it need not be stored twice.
     0 and "" stand for what a run does not have, or for what goes without saying: a run that begins
