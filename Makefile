@@ -21,7 +21,7 @@ SEEDS ?= 0:200
 # Tests and benchmarks start many processes: each would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test tidy differential check format format-check lint types bench bench-visibility clean
+.PHONY: help install demo test tidy differential other-sdks check format format-check lint types bench bench-visibility clean
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo "make test     run the tests          (TESTS=path, PYTEST_ARGS='-n auto')"
 	@echo "make check    what CI runs: format, lint, types, tidy, differential, tests"
 	@echo "make differential   random programs on the real server and on ours (SEEDS=0:200)"
+	@echo "make other-sdks     a worker of the Go SDK on the real server and on ours (needs Go)"
 	@echo "make format   format the code and apply safe fixes"
 	@echo "make bench    measure against the real Temporal server"
 	@echo "make bench-visibility   find workflows among a million (BENCH_ARGS='--executions 100000')"
@@ -53,6 +54,10 @@ test: $(STAMP)
 # Random programs on the real server and on ours. By itself, since the programs live in real time.
 differential: $(STAMP)
 	@$(BIN)/python -m tests.differential --seeds $(SEEDS)
+
+# Not part of CI: compiling the Go SDK takes longer than all the rest of this.
+other-sdks: $(STAMP)
+	@$(BIN)/python -m tests.other_sdks
 
 tidy: $(STAMP)
 	@$(BIN)/python -m pytest -q tests/tidy
