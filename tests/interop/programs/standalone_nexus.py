@@ -480,7 +480,6 @@ async def nexus_operations_found(stage: Stage) -> None:
         "ActivityId = 'x'",
         "Endpoint = 1",
         "StartTime > 'x'",
-        "bad bad",
         "TaskQueue = 'x'",
         "ExecutionStatus = 'Paused'",
     ):

@@ -67,6 +67,14 @@ class Board:
         await self.worker.signal(self.execution, "go")
         await self.worker.complete(await self.worker.poll(), *commands)
 
+    async def described(self, label: str) -> None:
+        """The description; the real server shows callbacks in any order."""
+        found = await self.stage.description(self.execution)
+        ordered = sorted(found.callbacks, key=lambda one: one.callback.nexus.url)
+        del found.callbacks[:]
+        found.callbacks.extend(ordered)
+        self.stage.message(f"{self.label}: {label}", found)
+
     async def heard(self, name: str, count: int) -> None:
         """The newest of so many posts."""
         await self.listener.hears(count)
@@ -94,12 +102,12 @@ async def update_callbacks(stage: Stage) -> None:
             board.execution, lambda found: all(one.attempt for one in found.callbacks)
         )
         await stage.history("ends: history", board.execution)
-        await stage.describe("ends: described", board.execution)
+        await board.described("described")
         sent = board.send("rejected", "third")
         task = await board.worker.poll()
         await board.say(reject(task), task=task)
         stage.message("rejected: answer", await sent)
-        await stage.describe("rejected: described", board.execution)
+        await board.described("described after a rejection")
         for label, command in (("closed", complete_workflow()), ("continued", continue_as_new())):
             left = Board(stage, label, listener)
             await left.open()
