@@ -220,7 +220,65 @@ the importing of workflow code anew by `SandboxedWorkflowRunner`, the stages bet
 OpenTelemetry's own providers (`MetricsExporter`, `ReplaySafeMeterProvider`,
 `ReplaySafeLoggerProvider`), and `contrib.workflow_streams`. A `verification_server_name` of TLS is
 sent as SNI too.
+
+How workflow code is run differs, which its tests of workers tell:
 """
+
+RUN_DIFFERENTLY: tuple[tuple[str, str, str], ...] = (
+    (
+        "modules of workflows",
+        (
+            "are imported once: there is no sandbox. A run sees what others change in them; "
+            "restrictions, modules that are passed through and notifications about imports are "
+            "accepted and have no effect"
+        ),
+        (
+            "`workflow_sandbox/test_runner.py`: `global_state`, `assert`, `known_issues`, `import_*`; "
+            "`test_disable_logger_sandbox`"
+        ),
+    ),
+    (
+        "what may not be called",
+        (
+            "is what does not replay: looking at the working directory, at the environment or at "
+            "`os.name` is let through"
+        ),
+        "`test_workflow_sandbox_restrictions`",
+    ),
+    (
+        "`asyncio.wait`",
+        (
+            "has the same order on replay, so nobody is warned when it is called; `perdure check` "
+            "tells of `as_completed`"
+        ),
+        "`test_workflow_sandbox_bad_asyncio`",
+    ),
+    (
+        "the thread",
+        (
+            "is that of the event loop: code that waits where nothing can interrupt it holds up the "
+            "worker"
+        ),
+        (
+            "`test_workflow_runs_on_pool_thread_without_debug_mode`, "
+            "`test_workflow_deadlock_uninterruptible`, `test_workflow_deadlock_fill_up_slots`"
+        ),
+    ),
+    (
+        "runners of one's own",
+        (
+            "may look at the definitions (`prepare_workflow`); one that has a `create_instance` is "
+            "refused, for its activations would be messages of the official SDK's core"
+        ),
+        "`test_workflow_with_custom_runner`",
+    ),
+    (
+        "places for local activities",
+        "are taken when there is one, and not in advance",
+        "`test_custom_slot_supplier`",
+    ),
+)
+"""How this SDK runs workflows otherwise than the official one, and the tests that do not pass."""
 
 
 SWITCHABLE: dict[str, str] = {
@@ -271,6 +329,8 @@ def render() -> str:
     parts.append(f"{SUITE}\n| tests | why |\n|---|---|\n")
     parts += [f"| {tests} | {why} |\n" for tests, why in NOT_PASSED]
     parts.append(RENAMED_SUITE)
+    parts.append("\n| what | here | tests |\n|---|---|---|\n")
+    parts.extend(f"| {what} | {here} | {tests} |\n" for what, here, tests in RUN_DIFFERENTLY)
     return "".join(parts)
 
 
