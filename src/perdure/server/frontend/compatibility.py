@@ -233,8 +233,8 @@ RUN_DIFFERENTLY: tuple[tuple[str, str, str], ...] = (
             "accepted and have no effect"
         ),
         (
-            "`workflow_sandbox/test_runner.py`: `global_state`, `assert`, `known_issues`, `import_*`; "
-            "`test_disable_logger_sandbox`"
+            "`workflow_sandbox/test_runner.py`: `global_state`, `assert`, `known_issues`, "
+            "`import_*`; `test_disable_logger_sandbox`"
         ),
     ),
     (
@@ -256,8 +256,8 @@ RUN_DIFFERENTLY: tuple[tuple[str, str, str], ...] = (
     (
         "the thread",
         (
-            "is that of the event loop: code that waits where nothing can interrupt it holds up the "
-            "worker"
+            "is that of the event loop: code that waits where nothing can interrupt it holds up "
+            "the worker"
         ),
         (
             "`test_workflow_runs_on_pool_thread_without_debug_mode`, "
