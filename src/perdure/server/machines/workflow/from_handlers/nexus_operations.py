@@ -15,7 +15,7 @@ from perdure.server.machines.workflow.nexus import attempts, operations
 from perdure.server.machines.workflow.turn import Turn
 
 NO_OPERATION = "stale reference: state machine not found: nexusoperations.Operation:{}"
-OTHER_REQUEST = "operation not found"
+NOT_WAITED_FOR = "operation not found"
 
 
 def start_answered(turn: Turn, message: NexusStartAnswered) -> Done:
@@ -42,12 +42,12 @@ def completed(turn: Turn, message: CompleteNexusOperation) -> Done:
     if pending is None:
         raise NotFound(NO_OPERATION.format(message.scheduled_event_id))
     if pending.operation.request_id != message.request_id:
-        raise NotFound(OTHER_REQUEST)
+        raise NotFound(NOT_WAITED_FOR)
     happening = attempts.Completed(
         message.outcome, message.operation_token, message.start_time_ns, message.links
     )
     if not operations.take(turn, pending, happening):
-        raise NotFound(NO_OPERATION.format(message.scheduled_event_id))
+        raise NotFound(NOT_WAITED_FOR)  # It has ended, which its workflow is about to hear.
     workflow_task.schedule_if_needed(turn)
     return Done(turn.run.recorded.run_id)
 
