@@ -24,7 +24,11 @@ from perdure.server.engine.completions import (
 from perdure.server.engine.pipeline import Pipeline, Place
 from perdure.server.engine.posting import PostFailed, PostResponse
 from perdure.server.machines.errors import InvariantViolation, Rejected
-from perdure.server.machines.nexus.failures import HANDLER_TYPE
+from perdure.server.machines.nexus.failures import (
+    ERROR_STATUSES,
+    HANDLER_TYPE,
+    is_retryable,
+)
 from perdure.server.machines.ports import SECOND_NS, Limits
 from perdure.server.machines.workflow.effects import InvokeCallback
 from perdure.server.machines.workflow.inputs import CallbackAttempted, Done, NotCurrent, WakeUp
@@ -42,19 +46,7 @@ CALLS_AT_ONCE = 64
 ATTEMPTS_MAX = 3
 """How often it is looked for a run that is the current one now and then is not."""
 
-HANDLER_ERRORS: dict[int, tuple[str, bool]] = {
-    400: ("BAD_REQUEST", False),
-    401: ("UNAUTHENTICATED", False),
-    403: ("UNAUTHORIZED", False),
-    404: ("NOT_FOUND", False),
-    408: ("REQUEST_TIMEOUT", True),
-    409: ("CONFLICT", False),
-    429: ("RESOURCE_EXHAUSTED", True),
-    500: ("INTERNAL", True),
-    501: ("NOT_IMPLEMENTED", False),
-    503: ("UNAVAILABLE", True),
-    520: ("UPSTREAM_TIMEOUT", True),
-}
+HANDLER_ERRORS = {status: (kind, is_retryable(kind, 0)) for kind, status in ERROR_STATUSES.items()}
 """What a status of HTTP means to Nexus, and whether another attempt may help."""
 
 
@@ -169,9 +161,9 @@ def problem_of(response: PostResponse) -> tuple[str, bool]:
         return "", False
     known = HANDLER_ERRORS.get(status)
     if known is not None:
-        kind, is_retryable = known
+        kind, may_help = known
         told = _message_in(response.body, of_type=HANDLER_TYPE)
-        return f"handler error ({kind})" + (f": {told}" if told else ""), is_retryable
+        return f"handler error ({kind})" + (f": {told}" if told else ""), may_help
     reason = HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
     told = _message_in(response.body)
     return f'unexpected response status: "{status} {reason}"' + (f": {told}" if told else ""), True

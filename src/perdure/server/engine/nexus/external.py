@@ -46,7 +46,6 @@ from perdure.server.machines.nexus.outcomes import (
     Unreachable,
 )
 
-STATUS_FAILED_DEPENDENCY = 424
 RUNNING = "running"
 TOO_LARGE = Unreachable("http: response body too large", is_retryable=False)
 ERROR_TYPES = {status: kind for kind, status in ERROR_STATUSES.items()}
@@ -96,7 +95,7 @@ def start_outcome(response: PostResponse) -> StartOutcome:
             return SyncSuccess(payload.SerializeToString(deterministic=True), links)
         case HTTPStatus.CREATED:
             return _started(response.body, links)
-        case 424:
+        case HTTPStatus.FAILED_DEPENDENCY:
             return _operation_failed(response)
         case _:
             return _failed(response)
