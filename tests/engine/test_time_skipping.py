@@ -195,6 +195,38 @@ async def test_a_sleep_does_not_wait_for_workers_that_are_not_there(it: Skipping
 
 
 @skipping
+async def test_a_sleep_passes_a_task_that_nobody_takes_when_a_result_is_awaited_too(
+    it: SkippingHouse,
+) -> None:
+    loop = asyncio.get_running_loop()
+    await it.house.start("w")
+    sleeping = spawn(it.skipper.unlock_with_sleep(HOUR_NS))
+    await _passed(3 * SETTLE_SECONDS_MAX)
+    assert not sleeping.done()
+    begin, begin_ns = loop.time(), it.clock.now_ns()
+    it.skipper.unlock()
+    await sleeping
+    assert loop.time() - begin <= 2 * SETTLE_SECONDS_MAX + 1
+    assert it.clock.now_ns() - begin_ns >= HOUR_NS - 5 * SECOND_NS
+
+
+@skipping
+async def test_a_sleep_waits_for_a_task_that_a_worker_has_when_a_result_is_awaited_too(
+    it: SkippingHouse,
+) -> None:
+    await it.house.start("w")
+    it.skipper.unlock()
+    sleeping = spawn(it.skipper.unlock_with_sleep(HOUR_NS))
+    begin_ns = it.clock.now_ns()
+    await _passed(SETTLE_SECONDS_MAX / 2)
+    await it.house.complete(await it.house.take(), "timer t 600s")
+    assert it.clock.now_ns() - begin_ns < SECOND_NS
+    await it.house.complete(await it.house.take(), "done")
+    await sleeping
+    assert it.clock.now_ns() - begin_ns < HOUR_NS + 5 * SECOND_NS
+
+
+@skipping
 async def test_a_sleep_takes_its_time_while_time_is_locked(it: SkippingHouse) -> None:
     loop = asyncio.get_running_loop()
     begin = loop.time()

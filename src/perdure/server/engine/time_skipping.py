@@ -11,6 +11,8 @@ Rules, which are those of Temporal's time-skipping test server, and their names 
 * Time does not skip while a worker has something to do (a workflow task, a query, an update, an
   activity task, also one that nobody polls), nor while anything is being decided, written, or on
   its way to another workflow.
+* Who sleeps while a result is awaited too has given up two locks: one task is not waited for, if no
+  worker takes it. So a test can stop its worker, and sleep.
 * Then it skips to the earliest deadline of all that is open, or to the end of a sleep. All that is
   due then is done before it skips again, or whoever slept goes on.
 
@@ -44,7 +46,8 @@ QUIET_TURNS = 4
 TOLD_SECONDS = 0.01
 """After somebody was told that a run is over, how long they have to lock time."""
 SETTLE_SECONDS_MAX = 1.0
-"""How long whoever slept waits, at most, for what became due with them."""
+"""How long whoever slept waits, at most, for what became due with them; and who sleeps while a
+result is awaited, for workers."""
 LATEST_NS = 2**63 - 1 - 10**18
 """No time is skipped to that comes later (about the year 2230): it must fit into 64 bits."""
 
@@ -112,6 +115,8 @@ class TimeSkipper:
         self._open: dict[ExecutionKey, None] = {}
         self._news = asyncio.Event()
         self._told_until = 0.0
+        self._news_at = 0.0
+        """By the loop's time: when something of any subject became durable, or somebody slept."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -133,8 +138,9 @@ class TimeSkipper:
             self._open[execution.key] = None
         else:
             self._open.pop(execution.key, None)
+        self._news_at = self._loop.time()
         if has_told:
-            self._told_until = self._loop.time() + TOLD_SECONDS
+            self._told_until = self._news_at + TOLD_SECONDS
         self._news.set()
 
     # ---- what clients ask for
@@ -172,6 +178,7 @@ class TimeSkipper:
             raise InvalidArgument("Time cannot skip that far.")
         sleeper = _Sleeper(deadline_ns, unlocks=unlocks)
         self._sleepers.append(sleeper)
+        self._news_at = self._loop.time()
         self._news.set()
         try:
             yield sleeper
@@ -204,11 +211,14 @@ class TimeSkipper:
         if not self._engine.is_quiet:
             return False
         work = self._work()
-        if work.workflow_tasks or 0 < work.next_ns <= self._clock.now_ns():
+        if 0 < work.next_ns <= self._clock.now_ns():
             return False
-        # Locks beyond what clients have given up were given up for the activities themselves.
+        if work.workflow_tasks and self._loop.time() < self._news_at + SETTLE_SECONDS_MAX:
+            return False  # It may be that a worker is at it.
+        # Locks beyond what clients have given up were given up for the tasks themselves.
         sleeping = sum(sleeper.unlocks for sleeper in self._sleepers)
-        return work.activity_tasks <= max(0, sleeping - max(0, self._locks))
+        tasks = work.workflow_tasks + work.activity_tasks
+        return tasks <= max(0, sleeping - max(0, self._locks))
 
     def _work(self) -> _Work:
         workflow_tasks, activity_tasks, next_ns = 0, 0, 0
