@@ -21,9 +21,11 @@ from temporalio.api.workflowservice.v1 import (
 from perdure import activity, workflow
 from perdure.client import Client
 from perdure.common import RetryPolicy
+from perdure.converter import DataConverter, ExternalStorage
 from perdure.runtime import Runtime, TelemetryConfig
 from perdure.testing import WorkflowEnvironment
 from perdure.worker import PollerBehaviorSimpleMaximum, Worker
+from tests.sdk.storing import Memory
 
 
 @activity.defn
@@ -150,3 +152,15 @@ async def test_a_worker_that_is_not_to_tell_anything_is_not_listed() -> None:
         async with Worker(client, task_queue="silent", workflows=[Greets], activities=[greet]):
             await client.execute_workflow(Greets.run, "you", id="one", task_queue="silent")
         assert await told_by(client, "TaskQueue='silent'") == []
+
+
+async def test_a_worker_tells_which_kinds_of_storage_drivers_it_has() -> None:
+    async with await WorkflowEnvironment.start_local(runtime=runtime(OFTEN)) as environment:
+        drivers = [Memory("first"), Memory("second")]
+        storage = ExternalStorage(drivers, lambda context, payload: None)
+        config = environment.client.config()
+        config["data_converter"] = DataConverter(external_storage=storage)
+        client = Client(**config)
+        async with Worker(client, task_queue="stores", activities=[greet]):
+            told = await until(client, "TaskQueue = 'stores'", lambda told: True)
+    assert [driver.type for driver in told.drivers] == ["Memory"]

@@ -17,6 +17,7 @@ from temporalio.api.enums.v1 import WorkerStatus
 from temporalio.api.worker.v1 import (
     EnvironmentInfo,
     PluginInfo,
+    StorageDriverInfo,
     WorkerHeartbeat,
     WorkerHostInfo,
     WorkerPollerInfo,
@@ -72,6 +73,8 @@ class Whoami(NamedTuple):
     grouping_key: str
     """The same for all workers of one runtime."""
     plugins: Sequence[str]
+    storage_drivers: Sequence[str]
+    """Their types."""
     tells_environment: bool
 
 
@@ -119,6 +122,7 @@ class WorkerReport:
             sdk_version=who.sdk_version,
             status=status,
             plugins=[PluginInfo(name=name) for name in who.plugins],
+            drivers=[StorageDriverInfo(type=kind) for kind in who.storage_drivers],
         )
         told.start_time.FromNanoseconds(self._start_ns)
         told.heartbeat_time.FromNanoseconds(now_ns)

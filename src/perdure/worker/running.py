@@ -395,6 +395,8 @@ class RunningWorker:
         config = self._config
         deployment = config["deployment_config"]
         takes = set(self._who.task_types)
+        storage = config["client"].data_converter.external_storage
+        drivers = () if storage is None else storage.drivers
         return WorkerReport(
             Whoami(
                 instance_key=self._who.instance_key,
@@ -404,7 +406,8 @@ class RunningWorker:
                 deployment_name=deployment.version.deployment_name if deployment else "",
                 sdk_version=SDK_VERSION,
                 grouping_key=runtime._grouping_key,
-                plugins=[plugin.name() for plugin in config["plugins"]],
+                plugins=sorted({plugin.name() for plugin in config["plugins"]}),
+                storage_drivers=sorted({driver.type() for driver in drivers}),
                 tells_environment=runtime._tells_environment,
             ),
             source=self._source,
