@@ -17,6 +17,7 @@ FLAG = SearchAttributeKey.for_bool("F")
 LIKE_THE_COMMAND_LINE = [
     *("--http-port", "7999", "--metrics-port", "7998", "--ui-ip", "127.0.0.1"),
     *("--ui-disable-news-fetch", "--sqlite-pragma", "journal_mode=wal"),
+    *("--log-config", "--color", "never", "-o", "json", "--time-format", "iso"),
     *("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=50"),
 ]
 

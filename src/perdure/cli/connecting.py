@@ -96,6 +96,20 @@ OPTIONS: Final[Mapping[str, tuple[Any, object]]] = {
 }
 """What every command that connects takes besides: its option, and what it is by default."""
 
+OUTPUT: Final = "output"
+OutputOption = Annotated[
+    str,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="text|json|jsonl",
+        help="As with Temporal's command line: json and jsonl are --json.",
+        show_default=False,
+        hidden=True,
+    ),
+]
+IS_JSON: Final = {"": False, "text": False, "json": True, "jsonl": True}
+
 HELP: Final = {
     "address": f"Where the server listens (or PERDURE_ADDRESS, else {DEFAULT_ADDRESS}).",
     "namespace": f"Which namespace (or PERDURE_NAMESPACE, else {DEFAULT_NAMESPACE}).",
@@ -128,6 +142,7 @@ def with_connection(command: Callable[..., Any]) -> Callable[..., Any]:
         namespace = arguments.pop("namespace", "") or DEFAULT_NAMESPACE
         if "namespace" in places:
             given["namespace"] = namespace
+        _choose_output(given)
         token = CONNECTING.set(arguments)
         try:
             return command(**given)
@@ -147,10 +162,22 @@ def with_connection(command: Callable[..., Any]) -> Callable[..., Any]:
         )
         for name, (annotation, default) in OPTIONS.items()
     ]
+    if "as_json" in own:
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        added.append(inspect.Parameter(OUTPUT, keyword, default="", annotation=OutputOption))
     changed = signature.replace(parameters=[*kept, *added])
     connecting.__signature__ = changed  # type: ignore[attr-defined]
     connecting.__annotations__ = {one.name: one.annotation for one in changed.parameters.values()}
     return connecting
+
+
+def _choose_output(given: dict[str, Any]) -> None:
+    """Let another program's way to say --json say it here."""
+    output = given.pop(OUTPUT, "")
+    if output not in IS_JSON:
+        fail(f"{output!r} is none of text, json and jsonl (--output)", MISUSED)
+    if IS_JSON[output]:
+        given["as_json"] = True
 
 
 def _optional(parameter: inspect.Parameter) -> inspect.Parameter:

@@ -12,8 +12,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NoReturn
 
+import msgspec
 import typer
 
+from perdure.cli.shared import with_shared_options
 from perdure.server.config import (
     DEFAULT_NAMESPACE,
     DEFAULT_PORT,
@@ -62,7 +64,6 @@ WHY_UNSERVED = {
 replaced. By the first word of their names."""
 
 
-@server.command("start-dev")
 def dev(
     port: int = typer.Option(
         DEFAULT_PORT, "--port", "-p", min=0, max=PORT_MAX, help="Port to listen on; 0: a free one."
@@ -100,6 +101,9 @@ def dev(
     ui_codec_endpoint: str | None = typer.Option(None, hidden=True),
     ui_disable_news_fetch: bool = typer.Option(False, "--ui-disable-news-fetch", hidden=True),
     sqlite_pragma: list[str] = typer.Option([], hidden=True),
+    log_config: bool = typer.Option(
+        False, "--log-config", help="Print the settings to the standard error, as JSON."
+    ),
 ) -> None:
     """Run a server on this machine. Stops cleanly on SIGINT and SIGTERM."""
 
@@ -129,7 +133,10 @@ def dev(
         "ui_codec_endpoint": ui_codec_endpoint,
         "sqlite_pragma": sqlite_pragma,
     }
-    serve(settings, log_level, log_format, unserved=unserved)
+    serve(settings, log_level, log_format, unserved=unserved, tells_settings=log_config)
+
+
+server.command("start-dev")(with_shared_options(dev))
 
 
 def serve(
@@ -139,6 +146,7 @@ def serve(
     *,
     unserved: Mapping[str, object] = MappingProxyType({}),
     is_time_unlocked: bool = False,
+    tells_settings: bool = False,
 ) -> None:
     """Run a server until it is told to stop. `settings_of_options` may raise SettingsError."""
     _set_up_log(log_level, log_format)
@@ -147,6 +155,8 @@ def serve(
     except SettingsError as error:
         _fail(str(error), EXIT_USAGE)
     _warn_of_unserved(unserved)
+    if tells_settings:
+        typer.echo(msgspec.json.format(msgspec.json.encode(settings)).decode(), err=True)
     # Whatever is wrong, we say it; the core of gRPC would say it too, in its own words.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     import uvloop

@@ -18,6 +18,7 @@ from perdure.cli.nexus import nexus
 from perdure.cli.replay import replay
 from perdure.cli.schedule import schedules
 from perdure.cli.search_attribute import search_attributes
+from perdure.cli.shared import with_shared_options
 from perdure.cli.task_queue import task_queues
 from perdure.cli.worker.group import workers
 from perdure.cli.workflow import workflows
@@ -29,7 +30,7 @@ app = typer.Typer(
     # A traceback of ours is for a bug report: whole, plain, and without local variables.
     pretty_exceptions_enable=False,
 )
-app.command()(dev)
+app.command("dev")(with_shared_options(dev))
 app.command()(replay)
 app.command()(check)
 app.command()(completion)
