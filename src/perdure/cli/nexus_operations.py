@@ -21,6 +21,7 @@ from perdure.cli.parameters import (
     duration_option,
     inputs_from,
 )
+from perdure.cli.saying import say
 
 if TYPE_CHECKING:
     from temporalio.api.nexus.v1 import NexusOperationExecutionInfo
@@ -99,7 +100,7 @@ def start(
 
         print_json({"operationId": operation_id, "runId": run_id, "done": "started"})
     else:
-        typer.echo(f"operation {operation_id}: started, run {run_id}")
+        say(f"operation {operation_id}: started, run {run_id}")
 
 
 @operations.command("execute")
@@ -254,9 +255,9 @@ def count(
             told["groups"] = [{"values": values, "count": number} for values, number in groups]
         print_json(told)
         return
-    typer.echo(f"{found.count:,}")
+    say(f"{found.count:,}")
     for values, number in groups:
-        typer.echo(f"{', '.join(map(str, values))}: {number:,}")
+        say(f"{', '.join(map(str, values))}: {number:,}")
 
 
 @operations.command("cancel")
@@ -390,9 +391,9 @@ def _show_result(target: Target, operation_id: str, run_id: str, *, as_json: boo
             told["result"] = json_value(found.result)
         print_json(told)
     elif has_failed:
-        typer.echo("\n".join(failure_lines(found.failure)), err=True)
+        say("\n".join(failure_lines(found.failure)), err=True)
     else:
-        typer.echo(brief(found.result, length_max=2**31))
+        say(brief(found.result, length_max=2**31))
     if has_failed:
         raise typer.Exit(REFUSED)
 
@@ -490,4 +491,4 @@ def _tell(operation_id: str, done: str, *, as_json: bool) -> None:
 
         print_json({"operation": operation_id, "done": done})
     else:
-        typer.echo(f"operation {operation_id}: {done}")
+        say(f"operation {operation_id}: {done}")
