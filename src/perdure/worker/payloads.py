@@ -190,13 +190,16 @@ class RunPayloads:
 
     def _is_of_server(self, event: HistoryEvent) -> bool:
         """Whether an event brings a message of the server itself."""
+        if event.event_type != EventType.EVENT_TYPE_NEXUS_OPERATION_COMPLETED:
+            return False
         completed = event.nexus_operation_completed_event_attributes
-        return bool(self._of_server) and completed.scheduled_event_id in self._of_server
+        return completed.scheduled_event_id in self._of_server
 
     def _note(self, event: HistoryEvent) -> None:
-        operation = event.nexus_operation_scheduled_event_attributes
-        if operation.endpoint == SYSTEM_ENDPOINT:
-            self._of_server.add(event.event_id)
+        if event.event_type == EventType.EVENT_TYPE_NEXUS_OPERATION_SCHEDULED:
+            endpoint = event.nexus_operation_scheduled_event_attributes.endpoint
+            if endpoint == SYSTEM_ENDPOINT:
+                self._of_server.add(event.event_id)
         if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
             started = event.workflow_execution_started_event_attributes
             parent = started.parent_workflow_execution
