@@ -210,3 +210,21 @@ async def test_what_cannot_be_is_refused(
 ) -> None:
     refusal = await client.refusal(request_)
     assert (refusal.code, refusal.message) == (Code.INVALID_ARGUMENT, words)
+
+
+async def test_what_is_set_of_queues_has_an_end(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perdure.server.matching.configs.CONFIGS_MAX", 2)
+    first, second, third = (
+        updating(task_queue=name, update_queue_rate_limit=limit(5)) for name in ("a", "b", "c")
+    )
+    for request in (first, second):
+        await client.call(request, UpdateTaskQueueConfigResponse)
+    refusal = await client.refusal(third)
+    assert (refusal.code, refusal.message) == (
+        Code.RESOURCE_EXHAUSTED,
+        "the namespace has the configurations of 2 task queues",
+    )
+    again = updating(task_queue="a", update_queue_rate_limit=limit(7))
+    await client.call(again, UpdateTaskQueueConfigResponse)

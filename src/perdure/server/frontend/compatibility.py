@@ -92,6 +92,16 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
         "100 of each type",
     ),
     (
+        "task queues of a namespace of which something is set",
+        "as many as there are",
+        "10,000",
+    ),
+    (
+        "what schedules of a namespace start",
+        "30 workflows a second",
+        "as many as are due",
+    ),
+    (
         "how long a query may be",
         "as long as a request",
         "1,048,576 characters, 100,000 words, 300 conditions, 20 attributes in `ORDER BY`",

@@ -7,8 +7,12 @@ from collections.abc import Callable
 
 from temporalio.api.taskqueue.v1 import TaskQueueConfig
 
+from perdure.server.machines.errors import ResourceExhausted
 from perdure.server.store.codec import seal, unseal
 from perdure.server.store.ports import QueueKey, Store
+
+CONFIGS_MAX = 10_000
+"""Queues of a namespace of which something is set: all are held in memory."""
 
 Change = Callable[[TaskQueueConfig | None], TaskQueueConfig]
 """Makes what is set anew. Raises Rejected."""
@@ -38,7 +42,15 @@ class QueueConfigs:
             before = self._configs.get(key)
             config = change(before)
             if config != (before or TaskQueueConfig()):
+                if before is None:
+                    self._check_room(key.namespace)
                 blob = seal(config.SerializeToString(deterministic=True))
                 await self._store.put_queue_config(key, blob)
                 self._configs[key] = config
             return config
+
+    def _check_room(self, namespace: int) -> None:
+        if sum(key.namespace == namespace for key in self._configs) >= CONFIGS_MAX:
+            raise ResourceExhausted(
+                f"the namespace has the configurations of {CONFIGS_MAX} task queues"
+            )
