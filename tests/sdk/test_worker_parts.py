@@ -436,14 +436,11 @@ def test_a_cancellation_that_comes_after_the_function_raises_nothing() -> None:
 
 # ---- names
 
-NOT_YET = frozenset({"plugin_shutdown_timeout", "use_worker_versioning"})
-"""What the official worker takes and ours does not."""
-
 
 def test_a_worker_takes_what_the_official_one_takes_with_the_same_defaults() -> None:
     official = inspect.signature(temporalio.worker.Worker).parameters
     ours = inspect.signature(Worker).parameters
-    assert list(ours) == [name for name in official if name not in NOT_YET]
+    assert list(ours) == list(official)
     for name, parameter in ours.items():
         theirs = official[name].default
         if isinstance(theirs, (int, float, timedelta, type(None))):
