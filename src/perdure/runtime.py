@@ -193,6 +193,8 @@ class Runtime:
         self._worker_heartbeat_interval = worker_heartbeat_interval
         self._tells_environment = not disable_environment_info
         self._grouping_key = str(uuid.uuid4())
+        self._connected_in: int | None = None
+        """The process in which a client has connected. gRPC does not survive a fork after that."""
         self._sink = _sink_of(telemetry)
         _forward(self, telemetry.logging)
         self._attributes: MetricAttributes = (

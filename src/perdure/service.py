@@ -312,8 +312,13 @@ class ServiceClient:
         """A client of the service over a session, or over gRPC where there are none. Unless lazy,
         it has answered when this returns.
 
-        Raises RuntimeError when it cannot be reached.
+        Raises RuntimeError when it cannot be reached, AssertionError in a process that was forked
+        after its runtime had connected.
         """
+        assert config.runtime is not None
+        if config.runtime._connected_in not in (None, os.getpid()):
+            raise AssertionError("Cannot create client across forks")
+        config.runtime._connected_in = os.getpid()
         # A program whose engine is its own needs no gRPC, which takes long to import.
         from perdure.transport.grpc_client import ChannelOptions, GrpcTransport
         from perdure.transport.grpc_session import GrpcSessionTransport

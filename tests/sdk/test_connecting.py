@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -325,3 +326,48 @@ async def test_a_server_says_whether_it_is_well(homes: Homes, home: str) -> None
         assert error.value.status is RPCStatusCode.NOT_FOUND
         assert "describe_namespace" in dir(client.workflow_service)
         assert "sleep_until" in dir(client.test_service)
+
+
+FORKING = """
+import asyncio, os, sys
+from perdure.client import Client
+from perdure.runtime import Runtime, TelemetryConfig
+
+async def tried(make):
+    try:
+        return type(await make()).__name__
+    except AssertionError as error:
+        return str(error)
+
+async def main(address):
+    return await Client.connect(address)
+
+address = sys.argv[1]
+client = asyncio.run(main(address))
+if os.fork() == 0:
+    own = Runtime(telemetry=TelemetryConfig())
+    for make in (
+        lambda: client.count_workflows(),
+        lambda: Client.connect(address),
+        lambda: Client.connect(address, runtime=own, lazy=True),
+    ):
+        print(asyncio.run(tried(make)), flush=True)
+    os._exit(0)
+os.wait()
+os._exit(0)
+"""
+
+
+async def test_a_forked_process_is_told_that_the_connection_is_not_its_own() -> None:
+    async with serving(Recorder()) as port:
+        program = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", FORKING, f"localhost:{port}"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        told, _ = await asyncio.wait_for(program.communicate(), 60)
+    assert told.decode().splitlines() == [
+        "Cannot use client across forks",
+        "Cannot create client across forks",
+        "Client",
+    ]
