@@ -7,6 +7,7 @@ import concurrent.futures
 import contextlib
 import logging
 import multiprocessing
+import os
 import threading
 import time
 from collections import Counter
@@ -39,6 +40,7 @@ SETTINGS = {
     "ours": (),
 }
 POLLS = 20
+CLOSE_SECONDS_MAX = 20.0
 RAMP_SECONDS = 0.03
 """Between the first programs, so that they do not all begin in the same moment."""
 
@@ -107,8 +109,16 @@ def _live(target: str, at_once: int, pipe: Connection) -> None:
     """The process: until it is told to stop."""
     # Programs fail on purpose, and the SDK says so.
     logging.getLogger("temporalio").setLevel(logging.CRITICAL + 1)
-    with server(target, SETTINGS[target]) as address:
-        asyncio.run(_serve(address, at_once, pipe))
+    with contextlib.ExitStack() as stack:
+        address = stack.enter_context(server(target, SETTINGS[target]))
+
+        async def serve() -> None:
+            await _serve(address, at_once, pipe)
+            # Whoever still holds a task, in a thread or not, would be waited for.
+            stack.close()
+            os._exit(0)
+
+        asyncio.run(serve())
 
 
 async def _serve(address: str, at_once: int, pipe: Connection) -> None:
@@ -144,18 +154,21 @@ async def _serve(address: str, at_once: int, pipe: Connection) -> None:
     )
     # A held workflow task is not a deadlock; the SDK has no option to say so.
     vars(worker)["_workflow_worker"]._deadlock_timeout_seconds = HELD_SECONDS_MAX
-    async with worker:
-        # The first workflow is slow: server and worker have to get going.
-        await carry_out(Program(0, (Top("warm", Plan()),)), client, QUEUE)
-        while (order := await asyncio.to_thread(pipe.recv)) is not None:
-            key, encoded = order
-            task = asyncio.create_task(run(key, msgspec.json.decode(encoded, type=Program)))
-            running.add(task)
-            task.add_done_callback(running.discard)
-            if key <= at_once:
-                await asyncio.sleep(RAMP_SECONDS)
-        for task in running:
-            task.cancel()
+    running_worker = asyncio.create_task(worker.run())
+    # The first workflow is slow: server and worker have to get going.
+    await carry_out(Program(0, (Top("warm", Plan()),)), client, QUEUE)
+    while (order := await asyncio.to_thread(pipe.recv)) is not None:
+        key, encoded = order
+        task = asyncio.create_task(run(key, msgspec.json.decode(encoded, type=Program)))
+        running.add(task)
+        task.add_done_callback(running.discard)
+        if key <= at_once:
+            await asyncio.sleep(RAMP_SECONDS)
+    for task in running:
+        task.cancel()
+    # A worker waits for what it was given; programs that were cut off may never end.
+    shutdown = asyncio.create_task(worker.shutdown())
+    await asyncio.wait((shutdown, running_worker), timeout=CLOSE_SECONDS_MAX)
 
 
 def _result(program: Program, seen: Seen, seconds: float) -> Result:
