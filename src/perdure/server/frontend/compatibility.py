@@ -211,14 +211,8 @@ NOT_PASSED: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
-        (
-            "`tests/worker/test_workflow.py`: `test_workflow_cancel_activity[False]`, on a machine"
-            " that is busy"
-        ),
-        (
-            "its workflow tasks have 1 s, in which the sandbox imports the whole test module: it"
-            " fails on Temporal's server as well then, where timeouts come late, less often"
-        ),
+        "`tests/worker/test_workflow.py`: `test_workflow_cancel_activity[False]`, when busy",
+        "has 1 s for workflow tasks that import its module: fails on Temporal's server, too",
     ),
     (
         "`tests/contrib/openai_agents`: `test_heartbeat`, on a machine that is busy",
