@@ -52,6 +52,8 @@ from temporalio.api.workflowservice.v1 import (
     ShutdownWorkerResponse,
 )
 
+from perdure.server.frontend.validation import long_poll_seconds
+from perdure.server.machines.ports import DEFAULT_LIMITS, SECOND_NS
 from perdure.transport import Code
 from tests.frontend.client import QUEUE, WORKFLOW_ID, Client, detail_of
 
@@ -413,3 +415,8 @@ async def test_the_polls_of_a_worker_that_shuts_down_are_answered_with_nothing(
             await asyncio.sleep(0)
     assert polls[0].result() == PollWorkflowTaskQueueResponse()
     assert polls[1].result() == PollActivityTaskQueueResponse()
+
+
+@pytest.mark.parametrize(("time_left", "waits"), [(70.0, 60.0), (61.0, 60.0), (60.0, 59.0)])
+def test_a_poll_without_a_task_is_answered_after_60_s(time_left: float, waits: float) -> None:
+    assert long_poll_seconds(time_left, DEFAULT_LIMITS.task_poll_ns_max / SECOND_NS) == waits

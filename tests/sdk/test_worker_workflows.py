@@ -7,7 +7,9 @@ import logging
 from typing import Any
 
 import pytest
+from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 
 from perdure.client import (
     Client,
@@ -281,3 +283,23 @@ async def test_a_query_reads_a_running_and_a_closed_run(client: Client, queue: s
         await handle.signal(programs.Collects.add, "b")
         await handle.result()
         assert await handle.query(programs.Collects.count) == 2
+
+
+async def test_a_reset_draws_other_numbers_from_where_it_begins(client: Client, queue: str) -> None:
+    async with Worker(client, task_queue=queue, workflows=[programs.Draws]):
+        handle = await client.start_workflow(programs.Draws.run, id=queue, task_queue=queue)
+        before, after = await handle.result()
+        [*_, last] = await until_event(handle, TASK_COMPLETED)
+        reset = await client.workflow_service.reset_workflow_execution(
+            ResetWorkflowExecutionRequest(
+                namespace=client.namespace,
+                workflow_execution=WorkflowExecution(workflow_id=queue),
+                reason="other numbers",
+                workflow_task_finish_event_id=last.event_id,
+                request_id=queue,
+            )
+        )
+        again = client.get_workflow_handle_for(programs.Draws.run, queue, run_id=reset.run_id)
+        kept, drawn = await again.result()
+    assert kept == before
+    assert drawn != after

@@ -424,3 +424,14 @@ async def pass_gate() -> str:
     await Gate.opened.wait()
     Gate.passed += 1
     return "passed"
+
+
+@workflow.defn
+class Draws:
+    """A random number before and after a timer."""
+
+    @workflow.run
+    async def run(self) -> list[float]:
+        drawn = [workflow.random().random()]
+        await workflow.sleep(0.01)
+        return [*drawn, workflow.random().random()]

@@ -139,6 +139,7 @@ PROGRAMS: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "async_edges": async_edges.async_edges,
     "empty_stamps": stamps.empty_stamps,
     "stamps_of_answers": stamps.stamps_of_answers,
+    "stamps_of_failures": stamps.stamps_of_failures,
     "async_heartbeat": async_completion.async_heartbeat,
     "workflow_failed": failures.workflow_failed,
     "workflow_retried": failures.workflow_retried,

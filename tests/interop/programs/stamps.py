@@ -14,6 +14,7 @@ from temporalio.api.workflowservice.v1 import (
     PollWorkflowTaskQueueResponse,
     RespondActivityTaskCompletedRequest,
     RespondActivityTaskFailedRequest,
+    RespondWorkflowTaskFailedRequest,
 )
 
 from tests.interop.raw import IDENTITY, HandWorker, complete_workflow
@@ -83,6 +84,42 @@ async def stamps_of_answers(stage: Stage) -> None:
         )
         task = answer.workflow_task
     await worker.complete(task, complete_workflow("done"))
+    await stage.chain("history", execution)
+
+
+async def stamps_of_failures(stage: Stage) -> None:
+    """The same of a speculative task that its worker fails, or whose answer is refused."""
+    worker = HandWorker(stage)
+    execution = await worker.start()
+    await worker.complete(await worker.poll())
+    changed = update(stage, execution, "failed")
+    task = await _poll(stage, worker)
+    await stage.service.respond_workflow_task_failed(
+        RespondWorkflowTaskFailedRequest(
+            namespace=stage.namespace,
+            task_token=task.task_token,
+            identity=IDENTITY,
+            cause=BUG,
+            failure=FAILURE,
+            worker_version=_stamp("answered"),
+        )
+    )
+    task = await _poll(stage, worker)
+    said = [accept(task), respond("failed")]
+    await worker.complete(task, *commands_of(*said), messages=said)
+    await stage.outcome("failed", changed)
+    changed = update(stage, execution, "refused")
+    task = await _poll(stage, worker)
+    await worker.signal(execution, "unhandled")
+    said = [accept(task), respond("refused")]
+    closing = [*commands_of(*said), complete_workflow("too early")]
+    stamped = {"worker_version_stamp": _stamp("answered")}
+    await stage.outcome("refused", worker.complete(task, *closing, messages=said, **stamped))
+    task = await _poll(stage, worker)
+    await worker.complete(task, *commands_of(*said), messages=said)
+    await stage.outcome("refused update", changed)
+    await worker.signal(execution, "end")
+    await worker.finish()
     await stage.chain("history", execution)
 
 

@@ -250,9 +250,10 @@ def fail(
     failure: Failure | None,
     identity: str,
     binary_checksum: str = "",
+    worker_version: bytes | None = None,
 ) -> None:
     """Close the started task as failed. Only a first attempt writes an event."""
-    turn.make_normal(identity)
+    turn.make_normal(identity, worker_version)
     task = turn.run.recorded.workflow_task
     if task is not None:
         turn.record(

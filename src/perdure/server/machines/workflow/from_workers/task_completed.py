@@ -196,6 +196,7 @@ def _refuse(
         failure=Failure(message=refusal.text, server_failure_info=ServerFailureInfo()),
         identity=request.identity,
         binary_checksum=request.binary_checksum,
+        worker_version=_stamp_of(request),
     )
     if refusal.terminate:
         workflow_task.force_close(turn)

@@ -46,6 +46,11 @@ def running(turn: Turn, message: FailWorkflowTask) -> Done:
         failure=request.failure if request.HasField("failure") else None,
         identity=request.identity,
         binary_checksum=request.binary_checksum,
+        worker_version=(
+            request.worker_version.SerializeToString()
+            if request.HasField("worker_version")
+            else None
+        ),
     )
     workflow_task.schedule(turn)
     return Done()
