@@ -61,6 +61,7 @@ BY_HAND = frozenset(
             ".updates_refused",
             ".versioning",
             ".versioning_overrides",
+            ".child_overrides",
         )
     )
 )

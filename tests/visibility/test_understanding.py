@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import apsw
 import pytest
 from hypothesis import given
@@ -129,8 +127,6 @@ _PATTERN = (
     "pattern 'a b' for Text type search attribute TX is not of one word: letters and digits, % for"
     " any, _ for one"
 )
-_PLACE = r" \((character \d+|at the end) of the query\)$"
-"""What the real server does not say."""
 _NOT = "operation is not supported: "
 _BAD = "invalid expression: "
 _RIGHT_SIDE = f"{_NOT}column name on the right side of comparison expression"
@@ -260,23 +256,7 @@ REFUSALS: list[tuple[str, str]] = [
 def test_a_query_is_refused(text: str, message: str) -> None:
     with pytest.raises(QueryError) as caught:
         understand(text, CUSTOM)
-    said = str(caught.value)
-    assert (re.sub(_PLACE, "", said) if message.startswith(_SYNTAX) else said) == message
-
-
-@pytest.mark.parametrize(
-    ("text", "place"),
-    [
-        ("K == 'k1'", "character 4 of the query"),
-        ("  K 'k1'", "character 5 of the query"),
-        ("K = 'ä' XOR K = 'b'", "character 9 of the query"),
-        ("K = 'k1", "character 5 of the query"),
-        ("K = 'k1' AND", "at the end of the query"),
-    ],
-)
-def test_a_syntax_error_says_where_it_is_in_the_query(text: str, place: str) -> None:
-    with pytest.raises(QueryError, match=rf"\({place}\)$"):
-        understand(text, CUSTOM)
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from perdure.cli.exits import fail
+from perdure.cli.pointing import pointed
 
 if TYPE_CHECKING:
     from perdure.client import Client, RPCError
@@ -25,6 +26,9 @@ CONNECTING: Final[ContextVar[Mapping[str, Any]]] = ContextVar(
     "CONNECTING", default=MappingProxyType({})
 )
 """Further arguments of `Client.connect`, of the command that runs."""
+
+QUERY: Final[ContextVar[str]] = ContextVar("QUERY", default="")
+"""The query of the command that runs, if it has one."""
 
 _Result = TypeVar("_Result")
 
@@ -106,4 +110,4 @@ def _explained(error: RPCError, target: Target) -> str:
         if "already completed" in error.message:
             return f"{error.message} (`perdure workflow show` tells how)"
         return f"{error.message} (`perdure workflow list` shows what there is)"
-    return f"{error.message} ({error.status.name})"
+    return f"{pointed(error.message, QUERY.get())} ({error.status.name})"

@@ -7,6 +7,7 @@ address and a namespace, and `calling` finds the rest in `CONNECTING`.
 
 from __future__ import annotations
 
+import contextvars
 import copy
 import functools
 import inspect
@@ -16,7 +17,7 @@ from typing import Annotated, Any, Final, get_args
 
 import typer
 
-from perdure.cli.calling import CONNECTING
+from perdure.cli.calling import CONNECTING, QUERY
 from perdure.cli.completing import BY_PARAMETER
 from perdure.cli.connection import arguments_of
 from perdure.cli.exits import MISUSED, fail
@@ -143,11 +144,10 @@ def with_connection(command: Callable[..., Any]) -> Callable[..., Any]:
         if "namespace" in places:
             given["namespace"] = namespace
         _choose_output(given)
-        token = CONNECTING.set(arguments)
-        try:
-            return command(**given)
-        finally:
-            CONNECTING.reset(token)
+        context = contextvars.copy_context()
+        context.run(CONNECTING.set, arguments)
+        context.run(QUERY.set, given.get("query") or "")
+        return context.run(command, **given)
 
     kept = [
         _completed(_optional(parameter)).replace(kind=inspect.Parameter.KEYWORD_ONLY)

@@ -75,6 +75,13 @@ class Board:
         found.callbacks.extend(ordered)
         self.stage.message(f"{self.label}: {label}", found)
 
+    async def noted(self) -> None:
+        """The workflow knows of all calls so far: that would make a task of an update a normal one,
+        whose worker is not recorded, if it came meanwhile."""
+        await self.stage.described(
+            self.execution, lambda found: all(one.attempt for one in found.callbacks)
+        )
+
     async def heard(self, name: str, count: int) -> None:
         """The newest of so many posts."""
         await self.listener.hears(count)
@@ -93,14 +100,13 @@ async def update_callbacks(stage: Stage) -> None:
         await board.say(accept(task), respond("done"), task=task)
         stage.message("done: answer", await sent)
         await board.heard("done", 1)
+        await board.noted()
         sent = board.send("failed", "second")
         task = await board.worker.poll()
         await board.say(accept(task), respond("failed", Outcome(failure=failure("no"))), task=task)
         stage.message("failed: answer", await sent)
         await board.heard("failed", 2)
-        await stage.described(
-            board.execution, lambda found: all(one.attempt for one in found.callbacks)
-        )
+        await board.noted()
         await stage.history("ends: history", board.execution)
         await board.described("described")
         sent = board.send("rejected", "third")

@@ -189,7 +189,7 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
     (
         "operators of queries of texts",
         "`=` and `!=`",
-        "also `CONTAINS` and `LIKE`; a syntax error also says where in the query it is",
+        "also `CONTAINS` and `LIKE`",
     ),
     (
         "`BuildIds` of a run whose one worker sent an empty version stamp, as Java's do",

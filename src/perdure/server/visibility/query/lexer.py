@@ -37,12 +37,10 @@ class Kind(Enum):
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A piece of a query. `text` of a keyword is in lower case; `start` is the place where
-    it begins, `end` the one after it."""
+    """A piece of a query. `text` of a keyword is in lower case; `end` is the place after it."""
 
     kind: Kind
     text: str
-    start: int
     end: int
 
 
@@ -95,27 +93,25 @@ def _tokens(text: str) -> Iterator[Token]:
         token = _token(match)
         if token is not None:
             yield token
-    yield Token(Kind.END, "", len(text), len(text))
+    yield Token(Kind.END, "", len(text))
 
 
 def _token(match: re.Match[str]) -> Token | None:
-    group, text, place = match.lastgroup, match.group(), match.span()
+    group, text, end = match.lastgroup, match.group(), match.end()
     if group == "space":
         return None
     if group == "name":
         is_keyword = text.lower() in KEYWORDS
-        if is_keyword:
-            return Token(Kind.KEYWORD, text.lower(), *place)
-        return Token(Kind.NAME, text, *place)
+        return Token(Kind.KEYWORD, text.lower(), end) if is_keyword else Token(Kind.NAME, text, end)
     if group == "quoted":
-        return Token(Kind.NAME, text[1:-1].replace("``", "`"), *place)
+        return Token(Kind.NAME, text[1:-1].replace("``", "`"), end)
     if group == "string":
-        return Token(Kind.STRING, _unquoted(text), *place)
+        return Token(Kind.STRING, _unquoted(text), end)
     if group == "symbol":
         symbol = _SYMBOLS.get(text, text)
-        return Token(Kind.KEYWORD if symbol.isalpha() else Kind.SYMBOL, symbol, *place)
+        return Token(Kind.KEYWORD if symbol.isalpha() else Kind.SYMBOL, symbol, end)
     kinds = {"integer": Kind.INTEGER, "decimal": Kind.DECIMAL}
-    return Token(kinds.get(group or "", Kind.PARAMETER), text, *place)
+    return Token(kinds.get(group or "", Kind.PARAMETER), text, end)
 
 
 def _unquoted(text: str) -> str:
@@ -130,7 +126,7 @@ def _escaped(character: str) -> str:
 
 def _unreadable(text: str, place: int) -> Token:
     if text[place] in "'\"`":
-        return Token(Kind.ERROR, text[place + 1 :], place, len(text))
+        return Token(Kind.ERROR, text[place + 1 :], len(text))
     if text.startswith("/*", place):
-        return Token(Kind.ERROR, text[place:], place, len(text))
-    return Token(Kind.ERROR, text[place], place, place + 1)
+        return Token(Kind.ERROR, text[place:], len(text))
+    return Token(Kind.ERROR, text[place], place + 1)

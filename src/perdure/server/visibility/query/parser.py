@@ -57,7 +57,8 @@ _BARE = re.compile(r"\s*(group|order)\s+by\b", re.IGNORECASE)
 
 def parse(text: str) -> Statement:
     """The syntax tree of a query. Raises QuerySyntaxError."""
-    if not text.strip():
+    text = text.strip()
+    if not text:
         return Statement()
     if len(text) > QUERY_LENGTH_MAX:
         raise QuerySyntaxError(f"the query is longer than {QUERY_LENGTH_MAX} characters")
@@ -71,13 +72,12 @@ def parse_condition(text: str) -> Statement:
         raise QuerySyntaxError("syntax error at position 1")
     if len(text) > QUERY_LENGTH_MAX:
         raise QuerySyntaxError(f"the query is longer than {QUERY_LENGTH_MAX} characters")
-    return _Parser(text, STATEMENT_BEFORE).statement(is_bare=False)
+    return _Parser(text.strip(), STATEMENT_BEFORE).statement(is_bare=False)
 
 
 class _Parser:
     def __init__(self, text: str, before: str) -> None:
-        self._indent = len(text) - len(text.lstrip())
-        self._text = text = text.strip()
+        self._text = text
         self._tokens = tokens_of(text, TOKENS_MAX)
         self._before = len(before)
         self._next = 0
@@ -321,15 +321,9 @@ class _Parser:
     def _position(self, token: Token) -> int:
         return self._before + len(self._text[: token.end].encode()) + 1
 
-    def _place(self, token: Token) -> str:
-        """Where it is in what the user wrote; the position counts in the server's statement."""
-        if token.kind is Kind.END:
-            return "at the end of the query"
-        return f"character {self._indent + token.start + 1} of the query"
-
     def _error(self, token: Token | None = None) -> QuerySyntaxError:
         token = token or self._token
         message = f"syntax error at position {self._position(token)}"
         if token.text and token.kind is not Kind.SYMBOL:
             message += f" near '{token.text}'"
-        return QuerySyntaxError(f"{message} ({self._place(token)})")
+        return QuerySyntaxError(message)
