@@ -176,14 +176,18 @@ class Stage:
     # Looking without keeping
 
     async def description(self, execution: Execution) -> DescribeWorkflowExecutionResponse:
-        """What the server says of an execution now."""
+        """What the server says of an execution now. Pending activities and children are in order:
+        the real server has them in that of a hash table."""
         workflow_id, run_id = _ids(execution)
-        return await self.service.describe_workflow_execution(
+        description = await self.service.describe_workflow_execution(
             DescribeWorkflowExecutionRequest(
                 namespace=self.namespace,
                 execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id),
             )
         )
+        description.pending_activities.sort(key=lambda one: one.activity_id)
+        description.pending_children.sort(key=lambda one: one.initiated_id)
+        return description
 
     async def described(
         self,

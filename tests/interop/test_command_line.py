@@ -25,7 +25,6 @@ DIFFERENT: dict[str, str] = {
     ),
     "task-queue list-partition --task-queue walk": "a queue has one partition",
     "operator cluster list": "the server does not know the address that it is reached by",
-    'worker list --query "and"': "what is wrong with a query is said with its place",
     "activity list -o json": "nothing need tell activities from workflows",
 }
 """What is printed otherwise on purpose, and why."""
@@ -49,18 +48,27 @@ def steps() -> Iterator[Step]:
 def test_the_official_command_line_prints_the_same() -> None:
     walked = list(steps())
     assert len(walked) >= COMMANDS_MIN
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        real, ours = pool.map(lambda target: walk(target, walked), ("real", "ours"))
-    found = [
-        _difference(*pair)
-        for step, *pair in zip(walked, real, ours, strict=True)
-        if step.is_compared and pair[0] != pair[1]
-    ]
-    assert not found, "\n\n".join(found)
+    found = _differences(walked)
+    if found:
+        # The walk lives in real time: what differs is what differs twice.
+        again = _differences(walked)
+        found = {command: text for command, text in again.items() if command in found}
+    assert not found, "\n\n".join(found.values())
 
 
 def test_what_differs_is_part_of_the_walk() -> None:
     assert DIFFERENT.keys() <= {step.command for step in steps()}
+
+
+def _differences(walked: list[Step]) -> dict[str, str]:
+    """What the commands print otherwise, by command."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        real, ours = pool.map(lambda target: walk(target, walked), ("real", "ours"))
+    return {
+        step.command: _difference(*pair)
+        for step, *pair in zip(walked, real, ours, strict=True)
+        if step.is_compared and pair[0] != pair[1]
+    }
 
 
 def _difference(real: Said, ours: Said) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType, ParentClosePolicy
 from temporalio.api.workflowservice.v1 import (
@@ -22,6 +24,7 @@ from tests.interop.stage import CLIENT_IDENTITY, Stage
 
 TASK_COMPLETED = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
 ABANDON = ParentClosePolicy.PARENT_CLOSE_POLICY_ABANDON
+TOLD_SECONDS = 2.0
 
 
 async def expires_in_delay(stage: Stage) -> None:
@@ -107,6 +110,9 @@ async def reset_after_child(stage: Stage) -> None:
             await home.children.signal(child, "end")
             await home.children.finish()
             await stage.closed(child)
+            # The real server tells the parent in the background, and the run that a reset makes if
+            # that is there by then; nobody can see when it has told.
+            await asyncio.sleep(TOLD_SECONDS)
         started = await stage.fetch(parent)
         cut = [e.event_id for e in started if e.event_type == TASK_COMPLETED][1]
         again = await reset(stage, parent, cut, f"reset {name}")
