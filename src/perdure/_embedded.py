@@ -23,10 +23,12 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
-from perdure.client import Client, Interceptor
+from perdure.client import Client, Interceptor, Plugin
 from perdure.converter import DataConverter
+from perdure.runtime import Runtime
 from perdure.server.app import GARBAGE_THRESHOLDS, IN_MEMORY, Service, shorten_switch_interval
 from perdure.server.config import DEFAULT_NAMESPACE, Settings
+from perdure.transport.health import with_health
 from perdure.transport.in_process import InProcessTransport
 from perdure.transport.port import CallFailed, Code
 from perdure.transport.session import ClientSession, ServerSession
@@ -52,11 +54,14 @@ async def embedded(
     interceptors: Sequence[Interceptor] = (),
     identity: str = "",
     thread: bool = False,
+    runtime: Runtime | None = None,
+    plugins: Sequence[Plugin] = (),
 ) -> AsyncIterator[Client]:
     """A client of an engine in this process, on a SQLite file or in memory (`":memory:"`).
 
-    With `thread`, the engine has a thread and an event loop of its own. Raises StoreInUse when
-    another process has the file open, SchemaTooNew when a newer version wrote it.
+    Metrics go where `runtime` says, and plugins take part as in `Client.connect`. With `thread`,
+    the engine has a thread and an event loop of its own. Raises StoreInUse when another process has
+    the file open, SchemaTooNew when a newer version wrote it.
     """
     settings = Settings(
         database=os.fspath(database),
@@ -64,19 +69,21 @@ async def embedded(
     )
     home = _threaded(settings) if thread else _on_this_loop(settings)
     async with home as transport:
-        yield Client._over(
+        yield await Client._within(
             transport,
             namespace=namespace,
             data_converter=data_converter,
             interceptors=interceptors,
             identity=identity,
+            runtime=runtime,
+            plugins=plugins,
         )
 
 
 @asynccontextmanager
 async def _on_this_loop(settings: Settings) -> AsyncIterator[Transport]:
     async with opened_service(settings) as service:
-        transport = InProcessTransport(service.handlers)
+        transport = InProcessTransport(with_health(service.handlers))
         try:
             yield transport
         finally:
@@ -152,7 +159,9 @@ class _EngineThread(threading.Thread):
         if self._is_stopped:
             return
         async with opened_service(self._settings) as service:
-            session = ServerSession(service.handlers, service.open_session(), self._send_to_program)
+            session = ServerSession(
+                with_health(service.handlers), service.open_session(), self._send_to_program
+            )
             self._receive = session.receive
             service.engine.wakeups.hold_while(self._program_stands_still)
             self._call_in_program(self._opened.set_result, self)

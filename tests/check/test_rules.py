@@ -61,8 +61,44 @@ BROKEN = [
     ("PD501", "", "{given, 'x'}.pop()", "pop()"),
     ("PD501", "", "for k in given.keys() & {'a'}: pass", "iterating over"),
     ("PD501", "import asyncio", "await asyncio.gather(*{given, 'x'})", "iterating over"),
-    ("PD601", "import asyncio", "await asyncio.wait(given)", "use workflow.wait()"),
+    (
+        "PD601",
+        "import asyncio",
+        "await asyncio.wait([asyncio.gather(x) for x in given])",
+        "use workflow.wait()",
+    ),
+    ("PD601", "import asyncio", "await asyncio.wait({asyncio.Future(), given})", "asyncio.wait"),
     ("PD601", "import asyncio", "asyncio.as_completed(given)", "workflow.as_completed()"),
+    (
+        "PD601",
+        "import asyncio",
+        "asyncio.as_completed([self.one(x) for x in given])",
+        "workflow.as_completed()",
+    ),
+    (
+        "PD601",
+        "import asyncio\nfrom temporalio import workflow",
+        "await asyncio.wait(given)",
+        "use workflow.wait()",
+    ),
+    (
+        "PD601",
+        "import asyncio\nfrom temporalio import workflow",
+        "asyncio.as_completed([asyncio.create_task(given)])",
+        "asyncio.as_completed",
+    ),
+    (
+        "PD501",
+        "import asyncio\nfrom temporalio import workflow",
+        "for one in {asyncio.create_task(given)}: pass",
+        "iterating over",
+    ),
+    (
+        "PD501",
+        "import asyncio",
+        "for one in {await asyncio.create_task(x) for x in given}: pass",
+        "iterating over",
+    ),
     ("PD602", "import asyncio", "asyncio.run(given)", "asyncio.run"),
     ("PD602", "import anyio", "await anyio.sleep(1)", "anyio.sleep"),
     ("PD701", "COUNT = 0", "global COUNT\nCOUNT += 1", "assigning to COUNT"),
@@ -106,6 +142,27 @@ GOOD = [
     ("", "for k in {'a': 1}: pass"),
     ("import asyncio", "await asyncio.gather(*given)\nawait asyncio.wait_for(given, 3)"),
     ("import asyncio", "async with asyncio.timeout(1): await workflow.wait(given)"),
+    ("import asyncio", "done, left = await asyncio.wait(given)\nfor one in done: pass"),
+    ("import asyncio", "for one in {asyncio.create_task(given)}: pass"),
+    (
+        "import asyncio",
+        (
+            "tasks = {asyncio.create_task(x) for x in given}\n"
+            "for one in tasks: one.cancel()\nfor one in asyncio.as_completed(tasks): await one"
+        ),
+    ),
+    (
+        "import asyncio",
+        (
+            "child = await workflow.start_child_workflow('c')\n"
+            "rest = [workflow.start_activity('a'), workflow.start_local_activity('b')]\n"
+            "for one in asyncio.as_completed([child, *rest]): await one"
+        ),
+    ),
+    (
+        "import asyncio",
+        "tasks: set[asyncio.Task[None]] = given\nfor one in tasks: pass",
+    ),
     ("CACHE = {}", "CACHE.get(given)\nCACHE[given]"),
     ("SEEN = []", "SEEN = []\nSEEN.append(1)"),
     ("", "self.seen = []\nself.seen.append(1)\nself.config.debug = 1"),

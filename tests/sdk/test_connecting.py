@@ -311,8 +311,11 @@ async def test_the_cloud_client_says_which_version_it_speaks() -> None:
     assert client.identity == client.service_client.config.identity
 
 
-@pytest.mark.parametrize("home", ["ours", pytest.param("real", marks=pytest.mark.interop)])
-async def test_a_server_says_whether_it_is_well(homes: Homes, home: str) -> None:
+@pytest.mark.parametrize(
+    "home",
+    ["embedded", "embedded in a thread", "ours", pytest.param("real", marks=pytest.mark.interop)],
+)
+async def test_a_service_says_whether_it_is_well(homes: Homes, home: str) -> None:
     await asyncio.to_thread(homes.start, home)
     async with homes.open(home) as client:
         assert await client.service_client.check_health()

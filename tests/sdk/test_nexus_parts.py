@@ -22,7 +22,7 @@ from temporalio.api.workflowservice.v1 import (
     UpdateWorkflowExecutionRequest,
 )
 
-from perdure import nexus, workflow
+from perdure import client, nexus, workflow
 from perdure.nexus._links import to_nexus, to_temporal
 from perdure.nexus._scope import StartScope, delivering
 from perdure.nexus._token import OperationToken, OperationTokenType
@@ -356,3 +356,9 @@ def test_who_does_without_nexus_does_not_pay_for_it() -> None:
         "sys.exit('nexusrpc' in sys.modules or 'perdure.nexus' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", text], check=False).returncode == 0
+
+
+def test_a_callback_goes_by_the_names_of_the_client_and_of_nexus() -> None:
+    assert client.Callback is nexus.NexusCallback
+    callback = client.Callback("http://localhost", {"token": "t"})
+    assert callback == nexus.NexusCallback(url="http://localhost", headers={"token": "t"})

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import perdure
 import perdure.client
 import perdure.worker
 from perdure import activity, workflow
@@ -17,6 +18,7 @@ from perdure.client import Client, ClientConfig, OutboundInterceptor, WorkflowHi
 from perdure.contrib.pydantic import pydantic_data_converter
 from perdure.converter import DataConverter
 from perdure.plugin import SimplePlugin
+from perdure.runtime import Runtime, TelemetryConfig
 from perdure.service import ConnectConfig, ServiceClient
 from perdure.testing import WorkflowEnvironment
 from perdure.worker import (
@@ -257,3 +259,18 @@ async def test_what_plugins_do_after_the_worker_is_cancelled_in_the_end(
         result = await env.client.execute_workflow(Hello.run, "you", id="w", task_queue="q")
     assert result == "Hello, you!"
     assert ends == ["tidied" if patience is None else "cancelled"]
+
+
+@pytest.mark.parametrize("thread", [False, True])
+async def test_a_plugin_takes_part_in_an_engine_of_the_program(thread: bool) -> None:
+    everywhere = Everywhere()
+    runtime = Runtime(telemetry=TelemetryConfig())
+    async with perdure.embedded(
+        namespace="elsewhere", thread=thread, runtime=runtime, plugins=[everywhere]
+    ) as client:
+        assert (client.namespace, client.identity) == ("elsewhere", "plugged")
+        assert client.service_client.config.runtime is runtime
+        async with Worker(client, task_queue="tests", activities=[rest]):
+            handle = await client.start_workflow(Hello.run, "you", id="hello", task_queue="tests")
+            assert await handle.result() == "Hello, you!"
+    assert everywhere.asked == ["run", "ran"]

@@ -160,3 +160,27 @@ def test_a_task_group_cancels_in_the_order_in_which_it_began() -> None:
     assert len(scheduled) == 20
     assert asked == scheduled
     world.evict()
+
+
+@workflow.defn
+class Shielding:
+    """Waits for futures that are no tasks."""
+
+    @workflow.run
+    async def run(self, count: int) -> list[int]:
+        """Which was which, in the order of the set."""
+        loop = asyncio.get_running_loop()
+        futures = {loop.create_future(): number for number in range(count)}
+        for future in futures:
+            future.set_result(None)
+        done, left = await asyncio.wait(futures)
+        assert not left
+        return [futures[future] for future in done]
+
+
+def test_sets_of_futures_are_in_the_order_in_which_they_were_hashed() -> None:
+    world = World(Shielding, 100)
+    world.task()
+    [result] = world.events[-1].workflow_execution_completed_event_attributes.result.payloads
+    assert _CONVERTER.from_payloads([result])[0] == list(range(100))
+    world.evict()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import typing
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, Self
@@ -14,7 +15,7 @@ from temporalio.api.enums.v1 import EventType
 
 from perdure import activity, workflow
 from perdure.client import WorkflowFailureError
-from perdure.common import RetryPolicy
+from perdure.common import RawValue, RetryPolicy
 from perdure.contrib.pydantic import (
     PydanticPayloadConverter,
     ToJsonOptions,
@@ -80,6 +81,33 @@ async def test_dynamic_handlers_may_take_their_arguments_the_old_way() -> None:
         assert await handle.result() == [["first", 1, "two"], ["second"]]
     with pytest.raises(RuntimeError, match="Dynamic updates do not support"):
         workflow.update(dynamic=True)(lambda self, name, *args: None)
+
+
+@workflow.defn
+class Typed:
+    """Its dynamic handler names its arguments as Python did before 3.9."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    @workflow.run
+    async def run(self) -> list[str]:
+        await workflow.wait_condition(lambda: bool(self.told))
+        return self.told
+
+    @workflow.signal(dynamic=True)
+    def rest(self, name: str, args: typing.Sequence[RawValue]) -> None:
+        self.told += [name, *(workflow.payload_converter().from_payload(a.payload) for a in args)]
+
+
+async def test_a_sequence_of_raw_values_has_two_names() -> None:
+    async with (
+        await WorkflowEnvironment.start_local() as environment,
+        Worker(environment.client, task_queue="tests", workflows=[Typed]),
+    ):
+        handle = await environment.client.start_workflow(Typed.run, id="typed", task_queue="tests")
+        await handle.signal("first", args=["one", "two"])
+        assert await handle.result() == ["first", "one", "two"]
 
 
 @activity.defn

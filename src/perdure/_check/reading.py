@@ -15,10 +15,13 @@ from perdure._check.order import INSENSITIVE, ordered_arguments
 from perdure._check.project import FUNCTIONS, Function, imported
 from perdure._check.rules import Entry, Rule
 from perdure._check.sharing import Shared
-from perdure._check.values import SET, Definition, Scope, Value, Values
+from perdure._check.values import SET, TASKS, Definition, Scope, Value, Values, runs_here
 
 Report = Callable[[ast.AST, Rule, str, str], None]
 """Takes where, which rule, what breaks it, and what to use instead."""
+
+_PLAIN_FUTURES = frozenset({"asyncio.gather", "asyncio.Future"})
+"""Their hashes are their addresses."""
 
 _NEXUS = "nexus"
 """The mark of what handles Nexus operations: workflows name it, and it runs elsewhere."""
@@ -234,6 +237,7 @@ class Reader:
         function = node.func
         if name in rules.UNSEEDED and not (node.args or node.keywords):
             self._report(node, *_told(rules.UNSEEDED[name], f"{name}()"))
+        self._sets_of_asyncio(node, name, scope)
         self._shared.called(node, name, scope)
         if isinstance(function, ast.Attribute):
             entry = rules.ANY_METHOD.get(function.attr)
@@ -242,6 +246,37 @@ class Reader:
             is_pop = function.attr == "pop" and not node.args
             if is_pop and self._values.of(function.value, scope) == SET:
                 self._report(node, rules.SET_ORDER, "pop()", "sorted(), or a list or dict")
+
+    def _sets_of_asyncio(self, node: ast.Call, name: str, scope: Scope) -> None:
+        entry = rules.ASYNCIO_SETS.get(name)
+        if entry is None:
+            return
+        given = next((one.value for one in node.keywords if one.arg == "fs"), None)
+        given = node.args[0] if node.args else given
+        if given is None or not runs_here(scope.module):
+            is_ordered = False
+        elif name == "asyncio.wait":
+            called = self._called_within(given, scope)
+            is_ordered = not any(one in _PLAIN_FUTURES for one in called)
+        else:
+            # Unlike `wait`, it takes coroutines too, and would begin them in any order.
+            is_ordered = self._values.of(given, scope) == TASKS
+        if not is_ordered:
+            self._report(node.func, *_told(entry, name))
+
+    def _called_within(self, node: ast.expr, scope: Scope) -> Iterator[str]:
+        """The names of what is called to make the elements of a container."""
+        match node:
+            case ast.List() | ast.Tuple() | ast.Set():
+                elements = node.elts
+            case ast.ListComp() | ast.SetComp() | ast.GeneratorExp():
+                elements = [node.elt]
+            case _:
+                elements = []
+        for element in elements:
+            if isinstance(element, ast.Call):
+                value = self._values.of(element.func, scope)
+                yield "" if value is None else value.name
 
     def _mention(self, node: ast.Name | ast.Attribute, scope: Scope, *, called: bool) -> None:
         """A function that is called, or handed to somebody who may call it."""

@@ -1,8 +1,8 @@
 """What an expression stands for, as far as that can be told without running anything.
 
-Four answers: a *name* (a module, a function, a class: whatever has a dotted name), an *object* of a
-class, a *method* of such an object, or a *set*. Everything else is unknown, and nothing is said of
-it.
+Six answers: a *name* (a module, a function, a class: whatever has a dotted name), an *object* of a
+class, a *method* of such an object, a *set*, a *task*, or *tasks* in any container. Everything else
+is unknown, and nothing is said of it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from perdure._check.rules import METHODS
 class Value(NamedTuple):
     """What an expression stands for."""
 
-    kind: Literal["name", "object", "method", "set"]
+    kind: Literal["name", "object", "method", "set", "task", "tasks"]
     name: str = ""
 
 
 SET = Value("set")
+TASK = Value("task")
+TASKS = Value("tasks")
+"""Also a set of them: its order is the same on replay."""
 
 _SET_TYPES = frozenset(
     {
@@ -40,6 +43,21 @@ _SET_METHODS = frozenset(
 )
 _ORDERED_ELEMENTS = frozenset({"builtins.int", "builtins.bool", "builtins.float"})
 """Their hashes are the same in each process, and so is the order of a set of them."""
+
+_TASK_TYPES = frozenset({"asyncio.Task", "perdure.workflow.ActivityHandle"})
+_MAKES_A_TASK = frozenset(
+    {
+        "asyncio.create_task",
+        "asyncio.ensure_future",
+        *(
+            f"perdure.workflow.start_{kind}activity{by}"
+            for kind in ("", "local_")
+            for by in ("", "_method", "_class")
+        ),
+    }
+)
+_MAKES_A_TASK_WHEN_AWAITED = frozenset({"perdure.workflow.start_child_workflow"})
+_KEEPS_ELEMENTS = frozenset(f"builtins.{name}" for name in ("set", "frozenset", "list", "tuple"))
 
 LOOKUP_DEPTH_MAX = 20
 """Names that are imported from one module to the next are followed so far."""
@@ -84,10 +102,10 @@ class Values:
                 return self._of_name(node.id, scope)
             case ast.Attribute():
                 return self._of_attribute(node, scope)
-            case ast.Set():
-                return None if all(_is_number(one) for one in node.elts) else SET
-            case ast.SetComp():
-                return SET
+            case ast.Set() | ast.List() | ast.Tuple():
+                return self._of_display(node, scope)
+            case ast.SetComp() | ast.ListComp() | ast.GeneratorExp():
+                return self._of_comprehension(node, scope)
             case ast.Call():
                 return self._of_call(node, scope)
             case ast.BinOp(op=ast.BitAnd() | ast.BitOr() | ast.BitXor() | ast.Sub()):
@@ -97,9 +115,45 @@ class Values:
                 return self._first(node.values, scope)
             case ast.IfExp():
                 return self._first([node.body, node.orelse], scope)
-            case ast.Await() | ast.NamedExpr():
+            case ast.NamedExpr():
                 return self.of(node.value, scope)
+            case ast.Await():
+                return self._of_awaited(node.value, scope)
         return None
+
+    def _of_display(self, node: ast.Set | ast.List | ast.Tuple, scope: Scope) -> Value | None:
+        if node.elts and all(self._is_of_tasks(one, scope) for one in node.elts):
+            return TASKS
+        if isinstance(node, ast.Set) and not all(_is_number(one) for one in node.elts):
+            return SET
+        return None
+
+    def _of_comprehension(
+        self, node: ast.SetComp | ast.ListComp | ast.GeneratorExp, scope: Scope
+    ) -> Value | None:
+        inner = scope.nested()
+        for generator in node.generators:
+            inner.locals.update(dict.fromkeys(_stored_names(generator.target)))
+        if self._is_of_tasks(node.elt, inner):
+            return TASKS
+        return SET if isinstance(node, ast.SetComp) else None
+
+    def _is_of_tasks(self, element: ast.expr, scope: Scope) -> bool:
+        """Whether an element, or what is unpacked into its place, adds tasks whose order replays:
+        those of the official SDK's event loop have none."""
+        if not runs_here(scope.module):
+            return False
+        if isinstance(element, ast.Starred):
+            return self.of(element.value, scope) == TASKS
+        return self.of(element, scope) == TASK
+
+    def _of_awaited(self, node: ast.expr, scope: Scope) -> Value | None:
+        if isinstance(node, ast.Call):
+            function = self.of(node.func, scope)
+            if function is not None and function.name in _MAKES_A_TASK_WHEN_AWAITED:
+                return TASK
+        value = self.of(node, scope)
+        return None if value == TASK else value
 
     def _first(self, nodes: list[ast.expr], scope: Scope) -> Value | None:
         found = (self.of(node, scope) for node in nodes)
@@ -150,7 +204,7 @@ class Values:
 
     def _of_attribute(self, node: ast.Attribute, scope: Scope) -> Value | None:
         base = self.of(node.value, scope)
-        if base is None or base.kind in ("set", "method"):
+        if base is None or base.kind not in ("name", "object"):
             return None
         dotted = f"{base.name}.{node.attr}"
         if base.kind == "name":
@@ -168,9 +222,15 @@ class Values:
             base = self.of(function.value, scope)
             if base == SET and function.attr != "keys":
                 return SET
+        if isinstance(function, ast.Attribute) and function.attr == "create_task":
+            return TASK  # of `asyncio`, a `TaskGroup` or a loop
         value = self.of(function, scope)
         if value is None:
             return None
+        if value.name in _MAKES_A_TASK:
+            return TASK
+        if value.name in _KEEPS_ELEMENTS and node.args and self.of(node.args[0], scope) == TASKS:
+            return TASKS
         if value.kind == "name" and value.name in ("builtins.set", "builtins.frozenset"):
             return SET if node.args else None
         if value.kind == "name" and value.name in METHODS:
@@ -208,7 +268,10 @@ class Values:
         if generic is None or generic.kind != "name":
             return None
         if generic.name in _SET_TYPES:
-            element = self.of(node.slice, scope)
+            inner = node.slice
+            element = self.of(inner.value if isinstance(inner, ast.Subscript) else inner, scope)
+            if element is not None and element.name in _TASK_TYPES and runs_here(scope.module):
+                return TASKS
             return None if element is not None and element.name in _ORDERED_ELEMENTS else SET
         if generic.name in ("typing.Optional", "typing.Annotated", "typing.Final"):
             inner = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) else node.slice
@@ -280,7 +343,7 @@ class Values:
         for part in node.body:
             scope = Scope(module, node)
             if isinstance(part, FUNCTIONS):
-                scope.locals.update(dict.fromkeys(_assigned_names(part)))
+                scope.locals.update(dict.fromkeys(_stored_names(part)))
                 self.bind_arguments(part.args, scope)
             self._add_attributes(found, part, scope)
         return found
@@ -323,10 +386,16 @@ def _attribute_name(target: ast.expr) -> str:
     return ""
 
 
-def _assigned_names(function: Function) -> set[str]:
+def runs_here(module: Module) -> bool:
+    """Whether a module's workflows are run by this SDK, as far as it tells."""
+    names = module.imports.values()
+    return not any(one == "temporalio" or one.startswith("temporalio.workflow") for one in names)
+
+
+def _stored_names(part: ast.AST) -> set[str]:
     return {
         node.id
-        for node in ast.walk(function)
+        for node in ast.walk(part)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
 

@@ -14,7 +14,7 @@ from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextvars import Context, ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, TypeVarTuple, Unpack, cast
 
 from temporalio.api.sdk.v1 import UserMetadata
 
@@ -94,6 +94,23 @@ class WorkflowTask(asyncio.Task[_Result]):
         return self._hash
 
 
+class WorkflowFuture(asyncio.Future[_Result]):
+    """A future whose hash is that of how many futures were hashed before it, for the same reason.
+
+    Nearly none ever is, and what is only asked of a run must not change the numbers of others: so
+    it is counted when it is first asked.
+    """
+
+    _hash: int | None = None
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            loop = cast(WorkflowLoop, self.get_loop())
+            loop.last_future_hash += 1
+            self._hash = loop.last_future_hash
+        return self._hash
+
+
 class WorkflowLoop(asyncio.AbstractEventLoop):
     """The loop of one run. What it does not define, workflow code has no use for."""
 
@@ -106,6 +123,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self.debugging = False
         """Whether a debugger may do what the guard refuses."""
         self.last_task_hash = 0
+        self.last_future_hash = 0
         self._exception_handler: Callable[..., Any] | None = None
 
     def begin(self, first_run_id: str) -> None:
@@ -179,7 +197,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
 
     def create_future(self) -> asyncio.Future[Any]:
         """A future of this loop."""
-        return asyncio.Future(loop=self)
+        return WorkflowFuture(loop=self)
 
     def create_task(
         self,

@@ -48,6 +48,7 @@ from perdure.client.build_ids import (
     WorkerBuildIdVersionSets,
     WorkerTaskReachability,
 )
+from perdure.client.callback import NexusCallback as Callback
 from perdure.client.client import Client
 from perdure.client.cloud import CloudOperationsClient
 from perdure.client.config import ClientConfig, ClientConnectConfig
@@ -218,6 +219,7 @@ __all__ = [
     "BuildIdOpPromoteSetByBuildId",
     "BuildIdReachability",
     "BuildIdVersionSet",
+    "Callback",
     "CancelActivityInput",
     "CancelNexusOperationInput",
     "CancelWorkflowInput",

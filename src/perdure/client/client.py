@@ -181,10 +181,7 @@ class Client:
         With `lazy`, it connects with the first call instead. TLS is used when it is asked for, or
         when there is an API key and nothing is said of TLS.
         """
-        connect: Callable[[ConnectConfig], Awaitable[ServiceClient]] = ServiceClient.connect
-        for plugin in reversed(plugins):
-            connect = partial(plugin.connect_service_client, next=connect)
-        service_client = await connect(
+        service_client = await _with_plugins(ServiceClient.connect, plugins)(
             ConnectConfig(
                 target_host=target_host,
                 api_key=api_key,
@@ -210,6 +207,32 @@ class Client:
             default_workflow_query_reject_condition=default_workflow_query_reject_condition,
             plugins=plugins,
             header_codec_behavior=header_codec_behavior,
+        )
+
+    @classmethod
+    async def _within(
+        cls,
+        transport: Transport,
+        *,
+        namespace: str,
+        data_converter: DataConverter,
+        interceptors: Sequence[Interceptor],
+        identity: str,
+        runtime: Runtime | None,
+        plugins: Sequence[Plugin],
+    ) -> Self:
+        """A client of a service in this program, for which plugins are asked as by `connect`."""
+
+        async def connect(config: ConnectConfig) -> ServiceClient:
+            return ServiceClient(config, transport)
+
+        config = ConnectConfig(target_host="", identity=identity, runtime=runtime)
+        return cls(
+            await _with_plugins(connect, plugins)(config),
+            namespace=namespace,
+            data_converter=data_converter,
+            interceptors=interceptors,
+            plugins=plugins,
         )
 
     @classmethod
@@ -1217,3 +1240,12 @@ class Client:
                 build_ids, task_queues, reachability_type, rpc_metadata or {}, rpc_timeout
             )
         )
+
+
+def _with_plugins(
+    connect: Callable[[ConnectConfig], Awaitable[ServiceClient]], plugins: Sequence[Plugin]
+) -> Callable[[ConnectConfig], Awaitable[ServiceClient]]:
+    """How to connect, by way of the plugins: the first is asked first."""
+    for plugin in reversed(plugins):
+        connect = partial(plugin.connect_service_client, next=connect)
+    return connect

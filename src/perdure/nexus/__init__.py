@@ -6,9 +6,9 @@ only where operations are handled: it is the one that needs that package.
 
 from __future__ import annotations
 
+from perdure.client.callback import NexusCallback
 from perdure.nexus._client import TemporalNexusClient, TemporalOperationResult
 from perdure.nexus._contexts import (
-    NexusCallback,
     TemporalCancelOperationContext,
     TemporalStartOperationContext,
     WorkflowRunOperationContext,

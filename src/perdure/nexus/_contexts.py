@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
 from nexusrpc.handler import CancelOperationContext, StartOperationContext
@@ -20,14 +19,6 @@ _Self = TypeVar("_Self")
 _Param = TypeVar("_Param")
 _Params = ParamSpec("_Params")
 _Return = TypeVar("_Return")
-
-
-@dataclass(frozen=True)
-class NexusCallback:
-    """Where the result of an operation is delivered to."""
-
-    url: str
-    headers: dict[str, str]
 
 
 class WorkflowRunOperationContext(StartOperationContext):

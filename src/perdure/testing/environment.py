@@ -35,6 +35,7 @@ from perdure.service import ConnectConfig, RetryConfig, ServiceClient, TLSConfig
 from perdure.testing.assertions import with_failing_assertions
 from perdure.testing.server_process import ServerProcess
 from perdure.testing.skipping import SkippingTransport
+from perdure.transport.health import with_health
 from perdure.transport.in_process import InProcessTransport
 from perdure.transport.port import CallFailed, Code, Transport
 
@@ -325,7 +326,7 @@ async def _start_here(
     )
     bound = await listener.start()
     resources.push_async_callback(listener.stop, _GRACE_SECONDS)
-    transport = InProcessTransport(service.handlers)
+    transport = InProcessTransport(with_health(service.handlers))
     resources.callback(transport.close, _ended())
     return f"{settings.host}:{bound}", transport
 

@@ -6,7 +6,7 @@ import inspect
 import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from enum import IntEnum
-from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, overload
+from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, get_args, get_origin, overload
 
 from perdure._definitions import (
     QUERY_ATTRIBUTE,
@@ -244,12 +244,17 @@ def _check(kind: str, handler: Callable[..., Any], dynamic: bool | None) -> list
             stacklevel=4,
         )
         return None
-    if arg_types is None or arg_types[-1:] != [Sequence[RawValue]]:
+    if not arg_types or not _is_of_raw_values(arg_types[-1]):
         raise RuntimeError(
             f"the dynamic {kind} handler {handler.__qualname__} must take a name and a "
             "Sequence[RawValue]"
         )
     return arg_types
+
+
+def _is_of_raw_values(hint: Any) -> bool:
+    """Whether it is a `Sequence[RawValue]`, by either of the names that Python has for that."""
+    return get_origin(hint) is Sequence and get_args(hint) == (RawValue,)
 
 
 def all_handlers_finished() -> bool:
