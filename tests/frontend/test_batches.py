@@ -10,6 +10,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.field_mask_pb2 import FieldMask
+from temporalio.api.activity.v1 import ActivityOptions
 from temporalio.api.batch.v1 import (
     BatchOperationCancelActivities,
     BatchOperationCancellation,
@@ -27,6 +28,8 @@ from temporalio.api.batch.v1 import (
 from temporalio.api.common.v1 import (
     ActivityType,
     Execution,
+    Payload,
+    Payloads,
     Priority,
     ResetOptions,
     WorkflowExecution,
@@ -363,6 +366,55 @@ REFUSALS: list[tuple[dict[str, Any], Code, str]] = [
         Code.INVALID_ARGUMENT,
         "must provide UpdateOptions",
     ),
+    *(
+        (
+            {"visibility_query": query, "termination_operation": TERMINATION},
+            Code.INVALID_ARGUMENT,
+            f"invalid visibility query: {text}",
+        )
+        for query, text in (
+            ("and", "syntax error at position 30 near 'and'"),
+            ("WorkflowId = 'a') OR (WorkflowId = 'b'", "syntax error at position 44"),
+            ("GROUP BY ExecutionStatus", "syntax error at position 32 near 'group'"),
+            ("WorkflowId = 'a' ORDER BY StartTime", "only conditions are supported"),
+        )
+    ),
+    *(
+        (
+            {"executions": W0, f"{name}_operation": operation},
+            Code.INVALID_ARGUMENT,
+            "Either activity type must be set, or match all should be set to true",
+        )
+        for name, operation in (
+            ("unpause_activities", BatchOperationUnpauseActivities(type="")),
+            ("unpause_activities", BatchOperationUnpauseActivities(match_all=False)),
+            ("reset_activities", BatchOperationResetActivities(type="")),
+            (
+                "update_activity_options",
+                BatchOperationUpdateActivityOptions(type="", restore_original=True),
+            ),
+        )
+    ),
+    (
+        {
+            "executions": W0,
+            "update_activity_options_operation": BatchOperationUpdateActivityOptions(
+                match_all=True, restore_original=True, activity_options=ActivityOptions()
+            ),
+        },
+        Code.INVALID_ARGUMENT,
+        "cannot set both activity options and restore original",
+    ),
+    (
+        {
+            "executions": W0,
+            "signal_operation": BatchOperationSignal(
+                signal="s", input=Payloads(payloads=[Payload(data=bytes(3 * 1024 * 1024))])
+            ),
+        },
+        Code.INVALID_ARGUMENT,
+        "Blob data size exceeds limit.",
+    ),
     (
         {"visibility_query": "Foo = 'x'", "termination_operation": TERMINATION},
         Code.INVALID_ARGUMENT,
@@ -375,12 +427,21 @@ REFUSALS: list[tuple[dict[str, Any], Code, str]] = [
             "termination_operation": TERMINATION,
         },
         Code.INVALID_ARGUMENT,
-        "MaxOperationsPerSecond must be 0, or between 0.001 and 100000.",
+        "MaxOperationsPerSecond must be 0, or at least 0.001.",
     ),
     (
         {"executions": W0, "max_operations_per_second": -1, "termination_operation": TERMINATION},
         Code.INVALID_ARGUMENT,
-        "MaxOperationsPerSecond must be 0, or between 0.001 and 100000.",
+        "MaxOperationsPerSecond must be 0, or at least 0.001.",
+    ),
+    (
+        {
+            "executions": W0,
+            "max_operations_per_second": float("nan"),
+            "termination_operation": TERMINATION,
+        },
+        Code.INVALID_ARGUMENT,
+        "MaxOperationsPerSecond must be 0, or at least 0.001.",
     ),
 ]
 
@@ -524,6 +585,13 @@ async def started_activity(client: Client, activity_id: str) -> None:
     await client.call(request, StartActivityExecutionResponse)
 
 
+async def test_a_job_may_be_as_fast_as_it_can(client: Client, services: Services) -> None:
+    names = await workflows(client, 3)
+    rate = {"max_operations_per_second": float("inf"), "termination_operation": TERMINATION}
+    listed = [WorkflowExecution(workflow_id=name) for name in names]
+    assert await counts(client, services, executions=listed, **rate) == (COMPLETED, 3, 3, 0)
+
+
 async def activity_status(client: Client, activity_id: str) -> int:
     """How an activity stands."""
     request = DescribeActivityExecutionRequest(namespace=NAMESPACE, activity_id=activity_id)
@@ -544,6 +612,18 @@ async def test_activities_without_a_workflow_are_operated_on(
         client, services, target_executions=targets, terminate_activities_operation=operation
     )
     assert found == (COMPLETED, 1, 1, 0)
+    await client.call(
+        batch(
+            job_id="by executions",
+            executions=[WorkflowExecution(workflow_id="nobody")],
+            terminate_activities_operation=operation,
+        ),
+        StartBatchOperationResponse,
+    )
+    await services.batches.wait()
+    job = await described(client, "by executions")
+    assert [one.type for one in job.executions] == [ExecutionType.EXECUTION_TYPE_ACTIVITY]
+    assert (job.total_operation_count, job.complete_operation_count) == (1, 1)
     terminated = ActivityExecutionStatus.ACTIVITY_EXECUTION_STATUS_TERMINATED
     assert await activity_status(client, "a0") == terminated
     assert await activity_status(client, "a1") != terminated

@@ -153,6 +153,7 @@ async def test_only_what_is_honoured_is_advertised(client: Client) -> None:
         "eager_workflow_start",
         "sdk_metadata",
         "count_group_by_execution_status",
+        "nexus",
     }
 
 

@@ -10,19 +10,20 @@ import msgspec
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.common.v1 import WorkflowType
-from temporalio.api.enums.v1 import ArchivalState, NamespaceState
+from temporalio.api.enums.v1 import ArchivalState, NamespaceState, ReplicationState
 from temporalio.api.errordetails.v1 import (
     NamespaceAlreadyExistsFailure,
     NamespaceInvalidStateFailure,
 )
 from temporalio.api.namespace.v1 import (
     BadBinaries,
+    BadBinaryInfo,
     NamespaceConfig,
     NamespaceFilter,
     UpdateNamespaceInfo,
 )
 from temporalio.api.operatorservice.v1 import DeleteNamespaceRequest, DeleteNamespaceResponse
-from temporalio.api.replication.v1 import NamespaceReplicationConfig
+from temporalio.api.replication.v1 import ClusterReplicationConfig, NamespaceReplicationConfig
 from temporalio.api.schedule.v1 import IntervalSpec, Schedule, ScheduleAction, ScheduleSpec
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import NewWorkflowExecutionInfo
@@ -58,6 +59,11 @@ REFUSALS: list[tuple[dict[str, object], str]] = [
     ({"namespace": ""}, "Namespace not set on request."),
     ({"namespace": "x" * 1001}, "Namespace length exceeds limit."),
     ({"is_global_namespace": True}, "Cannot register global namespace when not enabled"),
+    ({"active_cluster_name": "other"}, "Invalid cluster name: other"),
+    (
+        {"clusters": [ClusterReplicationConfig(cluster_name=one) for one in ("active", "b")]},
+        "Invalid cluster name: b",
+    ),
     (
         {"workflow_execution_retention_period": None},
         "A valid retention period is not set on request.",
@@ -109,6 +115,17 @@ async def test_a_registered_namespace_can_be_used_and_described_at_once(client: 
     assert by_name.config.workflow_execution_retention_ttl == DAY
     by_id = await client.call(DescribeNamespaceRequest(id=info.id), DescribeNamespaceResponse)
     assert by_id == by_name
+
+
+async def test_the_namespace_of_the_system_says_so(client: Client) -> None:
+    request = DescribeNamespaceRequest(namespace="temporal-system")
+    described = await client.call(request, DescribeNamespaceResponse)
+    info = described.namespace_info
+    assert (info.description, info.owner_email) == (
+        "Temporal internal system namespace",
+        "temporal-core@temporal.io",
+    )
+    assert described.config.workflow_execution_retention_ttl == Duration(seconds=7 * 86400)
 
 
 async def test_a_name_is_registered_once(client: Client) -> None:
@@ -188,6 +205,7 @@ async def test_an_update_changes_what_it_names(client: Client, services: Service
     config = (await _updated(client, config=aliases)).config
     assert dict(config.custom_search_attribute_aliases) == {"Keyword07": "K"}
     assert services.bind("n").search_attributes["K"].field == "Keyword07"
+    assert (await _updated(client, config=aliases)).config == config, "as it was read"
     unset = NamespaceConfig(custom_search_attribute_aliases={"Keyword07": ""})
     config = (await _updated(client, config=unset)).config
     assert not config.custom_search_attribute_aliases
@@ -234,6 +252,22 @@ UPDATES: list[tuple[dict[str, object], str]] = [
         "Search attribute K already exists.",
     ),
     ({"delete_bad_binary": "x"}, "Bad binary checksum x doesn't exists."),
+    (
+        {
+            "config": NamespaceConfig(
+                bad_binaries=BadBinaries(binaries={"x": BadBinaryInfo(reason="bad")})
+            )
+        },
+        "bad binaries are not supported: pin workflows to a worker version",
+    ),
+    (
+        {
+            "replication_config": NamespaceReplicationConfig(
+                state=ReplicationState.REPLICATION_STATE_HANDOVER
+            )
+        },
+        "Handover can only be set for global namespace",
+    ),
     (
         {"replication_config": NamespaceReplicationConfig(active_cluster_name="other")},
         "Invalid cluster name: other",

@@ -24,11 +24,16 @@ from perdure.server.machines.errors import (
     NotFound,
     ResourceExhausted,
 )
+from perdure.server.visibility.query.lexer import QuerySyntaxError
+from perdure.server.visibility.query.parser import parse_condition
 from perdure.transport import Caller, CallFailed, Code
 
 PAGE_SIZE = 100
-RATE_MIN, RATE_MAX = 0.001, 100_000.0
+RATE_MIN = 0.001
 """So that a wait between two operations is a number."""
+QUERY_BEFORE = "select * from dummy where "
+"""What Temporal puts before a query to see whether it is one: its errors tell places in all of
+it."""
 GO_NAMES = {name: "".join(part.title() for part in name.split("_")) for name in OPERATIONS}
 """Operations as Temporal's refusals call them."""
 
@@ -137,13 +142,26 @@ def _check(services: Services, request: StartBatchOperationRequest) -> None:
         )
     if is_too_long(request.job_id, services.limits.id_length_max):
         raise InvalidArgument("WorkflowId exceeds length limit.")
+    if request.visibility_query:
+        _check_query(request.visibility_query)
+    if request.ByteSize() > services.limits.blob_size_bytes_max:
+        raise InvalidArgument("Blob data size exceeds limit.")
     OPERATIONS[operation].check(getattr(request, operation))
     _check_targets(request, operation)
     rate = request.max_operations_per_second
-    if rate and not RATE_MIN <= rate <= RATE_MAX:  # 0: as fast as usual.
-        raise InvalidArgument(
-            f"MaxOperationsPerSecond must be 0, or between {RATE_MIN} and {RATE_MAX:.0f}."
-        )
+    if rate and not rate >= RATE_MIN:  # 0: as fast as usual.
+        raise InvalidArgument(f"MaxOperationsPerSecond must be 0, or at least {RATE_MIN}.")
+
+
+def _check_query(query: str) -> None:
+    """By itself it must be a condition: more conditions are joined to it. Raises
+    InvalidArgument."""
+    try:
+        statement = parse_condition(query, QUERY_BEFORE)
+    except QuerySyntaxError as error:
+        raise InvalidArgument(f"invalid visibility query: {error}") from error
+    if statement.groups or statement.order or statement.has_limit:
+        raise InvalidArgument("invalid visibility query: only conditions are supported")
 
 
 def _check_targets(request: StartBatchOperationRequest, operation: str) -> None:
@@ -153,8 +171,6 @@ def _check_targets(request: StartBatchOperationRequest, operation: str) -> None:
         if is_on_activities
         else ExecutionType.EXECUTION_TYPE_WORKFLOW
     )
-    if request.executions and is_on_activities:
-        raise InvalidArgument("executions are workflows: name activities by target executions")
     for place, execution in enumerate(request.target_executions):
         if execution.type != wanted:
             raise InvalidArgument(

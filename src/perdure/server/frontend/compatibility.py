@@ -24,6 +24,7 @@ PARTIAL: dict[str, str] = {
     "StartActivityExecution": "no callbacks; never given to the caller's own worker at once",
     "DescribeActivityExecution": "not which SDK its last worker used, no deployments, no callbacks",
     "RegisterNamespace": "one cluster, no archival",
+    "UpdateNamespace": "no list of bad binaries",
     "StartWorkflowExecution": "no time skipping",
     "GetSearchAttributes": "those of every namespace; the custom ones are asked of OperatorService",
     **dict.fromkeys(

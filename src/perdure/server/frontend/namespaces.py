@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from google.protobuf.duration_pb2 import Duration
-from temporalio.api.enums.v1 import NamespaceState
+from temporalio.api.enums.v1 import NamespaceState, ReplicationState
 from temporalio.api.namespace.v1 import NamespaceInfo
 from temporalio.api.operatorservice.v1 import DeleteNamespaceRequest, DeleteNamespaceResponse
+from temporalio.api.replication.v1 import ClusterReplicationConfig
 from temporalio.api.workflowservice.v1 import (
     DeprecateNamespaceRequest,
     DeprecateNamespaceResponse,
@@ -19,6 +22,7 @@ from temporalio.api.workflowservice.v1 import (
     UpdateNamespaceResponse,
 )
 
+from perdure.server.frontend.errors import Unimplemented
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.validation import is_too_long
 from perdure.server.machines import durations
@@ -61,6 +65,7 @@ async def register_namespace(
         raise InvalidArgument("Cannot register global namespace when not enabled")
     retention = request.workflow_execution_retention_period
     _check_retention(retention)
+    _check_clusters(request.active_cluster_name, request.clusters)
     await services.namespaces.register(
         name,
         retention,
@@ -109,11 +114,11 @@ def _update(described: DescribeNamespaceResponse, request: UpdateNamespaceReques
             f" promote local namespace: {request.namespace}"
         )
     replication = request.replication_config
-    clusters = [replication.active_cluster_name or CLUSTER_NAME]
-    clusters += [cluster.cluster_name for cluster in replication.clusters]
-    for cluster in clusters:
-        if cluster != CLUSTER_NAME:
-            raise InvalidArgument(f"Invalid cluster name: {cluster}")
+    _check_clusters(replication.active_cluster_name, replication.clusters)
+    if replication.state == ReplicationState.REPLICATION_STATE_HANDOVER:
+        raise InvalidArgument("Handover can only be set for global namespace")
+    if request.config.bad_binaries.binaries:
+        raise Unimplemented("bad binaries are not supported: pin workflows to a worker version")
     if request.delete_bad_binary:
         raise InvalidArgument(f"Bad binary checksum {request.delete_bad_binary} doesn't exists.")
 
@@ -186,6 +191,13 @@ async def list_namespaces(
         namespaces=[_described(namespace, services.limits) for namespace in page],
         next_page_token=page[-1].id.encode() if len(found) > size else b"",
     ).SerializeToString()
+
+
+def _check_clusters(active: str, clusters: Iterable[ClusterReplicationConfig]) -> None:
+    """There is one. Raises InvalidArgument."""
+    for name in (active or CLUSTER_NAME, *(cluster.cluster_name for cluster in clusters)):
+        if name != CLUSTER_NAME:
+            raise InvalidArgument(f"Invalid cluster name: {name}")
 
 
 def _check_retention(retention: Duration) -> None:

@@ -24,6 +24,7 @@ CAPABILITIES = GetSystemInfoResponse.Capabilities(
     eager_workflow_start=True,
     sdk_metadata=True,
     count_group_by_execution_status=True,
+    nexus=True,
     # Without it workers do not say which build they are, which histories record. A worker that asks
     # to be versioned is refused.
     build_id_based_versioning=True,

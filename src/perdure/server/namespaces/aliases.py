@@ -109,6 +109,8 @@ def rename(config: NamespaceConfig, aliases: Mapping[str, str]) -> None:
     for field, name in sorted(aliases.items()):
         if not _is_field(field):
             continue
+        if name == current.get(field):
+            continue  # Clients send back what they have read.
         if name and current.get(field):
             raise InvalidArgument("Custom search attribute field name already allocated.")
         if name:

@@ -33,6 +33,9 @@ from perdure.server.store.ports import Store
 
 SYSTEM_NAMESPACE = "temporal-system"
 """Every Temporal server has it; its name is taken."""
+SYSTEM_DESCRIPTION = "Temporal internal system namespace"
+SYSTEM_OWNER = "temporal-core@temporal.io"
+SYSTEM_RETENTION_SECONDS = 7 * 24 * 60 * 60
 CLUSTER_NAME = "active"
 """As the real server calls the one cluster of a fresh installation."""
 DEFAULT_RETENTION_SECONDS = 24 * 60 * 60
@@ -142,9 +145,14 @@ class NamespaceRegistry:
         for name in (SYSTEM_NAMESPACE, *defaults):
             if name not in self._by_name:
                 # Temporal's server, too, says nothing of the replication of those it begins with.
-                unspecified = ReplicationState.REPLICATION_STATE_UNSPECIFIED
-                retention = Duration(seconds=retention_seconds)
-                await self.register(name, retention, replication=unspecified)
+                is_system = name == SYSTEM_NAMESPACE
+                await self.register(
+                    name,
+                    Duration(seconds=SYSTEM_RETENTION_SECONDS if is_system else retention_seconds),
+                    description=SYSTEM_DESCRIPTION if is_system else "",
+                    owner_email=SYSTEM_OWNER if is_system else "",
+                    replication=ReplicationState.REPLICATION_STATE_UNSPECIFIED,
+                )
 
     async def register(
         self,

@@ -11,6 +11,7 @@ from temporalio.api.workflowservice.v1 import (
     StartBatchOperationRequest,
 )
 
+from perdure.server.housekeeping.batches.operations import OPERATIONS
 from perdure.server.machines.wire import set_timestamp
 from perdure.server.store.codec import seal, unseal
 from perdure.server.store.ports import BatchRow
@@ -65,9 +66,15 @@ def executions_of(request: StartBatchOperationRequest) -> list[Execution]:
     """What a request lists; empty when it has a query."""
     if request.target_executions:
         return list(request.target_executions)
+    is_on_activities = OPERATIONS[request.WhichOneof("operation") or ""].is_on_activities
+    kind = (
+        ExecutionType.EXECUTION_TYPE_ACTIVITY
+        if is_on_activities
+        else ExecutionType.EXECUTION_TYPE_WORKFLOW
+    )
     return [
         Execution(
-            type=ExecutionType.EXECUTION_TYPE_WORKFLOW,
+            type=kind,
             business_id=execution.workflow_id,
             run_id=execution.run_id,
         )

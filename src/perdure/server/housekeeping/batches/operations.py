@@ -171,6 +171,18 @@ def _update_options(
 def _check_unpause(operation: BatchOperationUnpauseActivities) -> None:
     if operation.WhichOneof("activity") is None:
         raise InvalidArgument("activity filter must be set")
+    _check_filter(operation)
+
+
+def _check_filter(
+    operation: BatchOperationUnpauseActivities
+    | BatchOperationResetActivities
+    | BatchOperationUpdateActivityOptions,
+) -> None:
+    if not (operation.type or operation.match_all):
+        raise InvalidArgument(
+            "Either activity type must be set, or match all should be set to true"
+        )
 
 
 def _unpause(operation: BatchOperationUnpauseActivities, target: Target) -> Message:
@@ -192,6 +204,7 @@ def _unpause(operation: BatchOperationUnpauseActivities, target: Target) -> Mess
 def _check_reset_activities(operation: BatchOperationResetActivities) -> None:
     if operation.WhichOneof("activity") is None:
         raise InvalidArgument("must provide ActivityType or MatchAll")
+    _check_filter(operation)
 
 
 def _reset_activities(operation: BatchOperationResetActivities, target: Target) -> Message:
@@ -212,12 +225,14 @@ def _reset_activities(operation: BatchOperationResetActivities, target: Target) 
 
 
 def _check_update_activities(operation: BatchOperationUpdateActivityOptions) -> None:
-    if operation.WhichOneof("activity") is None or not (
-        operation.HasField("activity_options") or operation.restore_original
-    ):
+    has_options = operation.HasField("activity_options")
+    if has_options and operation.restore_original:
+        raise InvalidArgument("cannot set both activity options and restore original")
+    if operation.WhichOneof("activity") is None or not (has_options or operation.restore_original):
         raise InvalidArgument(
             "Either activity type must be set, or restore original should be set to true"
         )
+    _check_filter(operation)
 
 
 def _update_activities(operation: BatchOperationUpdateActivityOptions, target: Target) -> Message:

@@ -66,13 +66,14 @@ def parse(text: str) -> Statement:
     return _Parser(text, STATEMENT_BARE if is_bare else STATEMENT_BEFORE).statement(is_bare=is_bare)
 
 
-def parse_condition(text: str) -> Statement:
-    """The same for a query that has to begin with a condition. Raises QuerySyntaxError."""
+def parse_condition(text: str, before: str = STATEMENT_BEFORE) -> Statement:
+    """The same for a query that has to begin with a condition; `before` is what it follows in the
+    statement that places are counted in. Raises QuerySyntaxError."""
     if not text.strip():
         raise QuerySyntaxError("syntax error at position 1")
     if len(text) > QUERY_LENGTH_MAX:
         raise QuerySyntaxError(f"the query is longer than {QUERY_LENGTH_MAX} characters")
-    return _Parser(text.strip(), STATEMENT_BEFORE).statement(is_bare=False)
+    return _Parser(text.strip(), before).statement(is_bare=False)
 
 
 class _Parser:
