@@ -366,8 +366,11 @@ async def test_an_eager_start_hands_its_first_task_to_a_worker_of_the_connection
     slots = [Slot() for _ in range(3)]
     given = iter(slots)
     client.service_client.eager_workflow_slots["default", "q"] = lambda: next(given)
-    for _ in range(2):
+    handles = [
         await client.start_workflow("Type", id="w", task_queue="q", request_eager_start=True)
+        for _ in range(2)
+    ]
+    assert [getattr(one, "__temporal_eagerly_started") for one in handles] == [True, False]
     with pytest.raises(RPCError):
         await client.start_workflow("Type", id="w", task_queue="q", request_eager_start=True)
     assert [slot.filled for slot in slots] == [[task], [], []]

@@ -12,6 +12,7 @@ from typing import Any, Self
 import pytest
 from pydantic import BaseModel
 from temporalio.api.enums.v1 import EventType
+from temporalio.worker import workflow_sandbox as official_sandbox
 
 from perdure import activity, workflow
 from perdure.client import WorkflowFailureError
@@ -269,9 +270,19 @@ def test_what_is_said_to_the_sandbox_is_kept() -> None:
     restrictions = SandboxRestrictions.default.with_passthrough_modules("one", "two")
     runner = SandboxedWorkflowRunner(restrictions=restrictions.with_passthrough_all_modules())
     assert runner.guarded
-    assert runner.restrictions.passthrough_modules == {"one", "two"}
+    assert runner.restrictions.passthrough_modules >= {"one", "two", "asyncio"}
     assert runner.restrictions.passthrough_all_modules
     assert RestrictedWorkflowAccessError is workflow.NondeterministicCallError
+
+
+def test_what_is_refused_is_told_to_those_who_take_something_out() -> None:
+    refused = SandboxRestrictions.invalid_module_members_default
+    theirs = official_sandbox.SandboxRestrictions.invalid_module_members_default
+    ours = refused.children
+    assert ours.keys() <= theirs.children.keys()
+    assert {"datetime", "random", "time", "uuid"} <= ours.keys()
+    assert refused.with_child_unrestricted("datetime").child_matcher("datetime") is None
+    assert SandboxRestrictions.default.invalid_module_members == refused
 
 
 async def test_pydantic_converts_both_ways() -> None:

@@ -222,6 +222,7 @@ async def test_the_traceback_of_a_failing_task_is_logged_once(
         assert await handle.result() == "mended"
     failed = [one for one in caplog.records if "broken" in one.message]
     assert [bool(one.exc_info) for one in failed] == [True, False, False]
+    assert {vars(one)["__temporal_error_identifier"] for one in failed} == {"WorkflowTaskFailure"}
     assert [one.message for one in failed] == [
         f"Workflow task of {queue} (Breaks, attempt {number}) failed: broken"
         + ("\nin two lines" if number == 1 else "")

@@ -96,7 +96,7 @@ from perdure.client.nexus_inputs import (
 from perdure.client.queries import ask
 from perdure.client.schedule_handle import ScheduleHandle
 from perdure.client.schedules import ScheduleAsyncIterator, ScheduleDescription
-from perdure.client.starting import send_start
+from perdure.client.starting import send_start, was_eager
 from perdure.client.updates import WorkflowUpdateHandle, send_update
 from perdure.client.with_start import send_update_with_start
 
@@ -118,7 +118,7 @@ class ToService:
     async def start_workflow(self, asked: StartWorkflowInput) -> WorkflowHandle[Any, Any]:
         """Start a workflow."""
         response = await send_start(self._connection, asked)
-        return WorkflowHandle(
+        handle: WorkflowHandle[Any, Any] = WorkflowHandle(
             self._connection,
             asked.id,
             result_run_id=response.run_id,
@@ -126,6 +126,9 @@ class ToService:
             result_type=asked.ret_type,
             start_workflow_response=response,
         )
+        # Programs that tell whether a start was eager look at it, as at the official SDK's.
+        setattr(handle, "__temporal_eagerly_started", was_eager(response))
+        return handle
 
     async def cancel_workflow(self, asked: CancelWorkflowInput) -> None:
         """Ask for a cancellation."""

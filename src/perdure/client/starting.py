@@ -78,6 +78,13 @@ async def send_start(connection: Connection, start: StartWorkflowInput) -> Start
         raise _already_started(error, start) or error from None
 
 
+def was_eager(response: StartResponse) -> bool:
+    """Whether the first task of what was started went to a worker of the same connection."""
+    return isinstance(response, StartWorkflowExecutionResponse) and response.HasField(
+        "eager_workflow_task"
+    )
+
+
 async def _start(
     connection: Connection, start: StartWorkflowInput
 ) -> StartWorkflowExecutionResponse:

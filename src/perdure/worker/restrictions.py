@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from perdure._replay.errors import NondeterministicCallError
+from perdure._replay.guard import ENTRY_POINTS
 from perdure.exceptions import PerdureError
 from perdure.workflow._unsafe import SandboxImportNotificationPolicy
 
@@ -100,6 +101,25 @@ SandboxMatcher.none = SandboxMatcher()
 SandboxMatcher.all_uses = SandboxMatcher(use={"*"})
 SandboxMatcher.all_uses_runtime = SandboxMatcher(use={"*"}, only_runtime=True)
 
+_REFUSED = {
+    "datetime": SandboxMatcher(
+        children={
+            "date": SandboxMatcher(use={"today"}),
+            "datetime": SandboxMatcher(use={"now", "today", "utcnow"}),
+        }
+    ),
+    **{
+        module: SandboxMatcher(
+            use={name for owner, name in ENTRY_POINTS if owner.__name__ == module}
+        )
+        for module in ("os", "random", "secrets", "threading", "time", "uuid")
+    },
+    **dict.fromkeys(
+        ("multiprocessing", "shutil", "socket", "subprocess", "tempfile"), SandboxMatcher.all_uses
+    ),
+}
+"""What the guard or the check of the source refuses, for programs that take something out of it."""
+
 
 @dataclass(frozen=True)
 class SandboxRestrictions:
@@ -122,7 +142,7 @@ class SandboxRestrictions:
         {*passthrough_modules_with_temporal, *sys.stdlib_module_names}
     )
     passthrough_modules_default: ClassVar[frozenset[str]] = passthrough_modules_maximum
-    invalid_module_members_default: ClassVar[SandboxMatcher] = SandboxMatcher.none
+    invalid_module_members_default: ClassVar[SandboxMatcher] = SandboxMatcher(children=_REFUSED)
     default: ClassVar[SandboxRestrictions]
 
     def with_passthrough_modules(self, *modules: str) -> SandboxRestrictions:
@@ -142,4 +162,7 @@ class SandboxRestrictions:
         return replace(self, import_notification_policy=policy)
 
 
-SandboxRestrictions.default = SandboxRestrictions()
+SandboxRestrictions.default = SandboxRestrictions(
+    passthrough_modules=SandboxRestrictions.passthrough_modules_default,
+    invalid_module_members=SandboxRestrictions.invalid_module_members_default,
+)

@@ -470,6 +470,7 @@ def _log_failure(task: PollWorkflowTaskQueueResponse, failed: TaskFailure) -> No
         task.attempt,
         message,
         exc_info=exception,
+        extra={"__temporal_error_identifier": "WorkflowTaskFailure"},
     )
 
 
