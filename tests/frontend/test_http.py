@@ -110,6 +110,7 @@ async def test_refusals_are_those_of_grpc(home: Home) -> None:
     assert late["code"] == Code.DEADLINE_EXCEEDED
 
 
+PARSING = "parsing field "
 REQUESTS: list[tuple[str, str, object, int, str]] = [
     ("GET", "/api/v1/nope", None, 404, "Not Found"),
     ("GET", "/", None, 404, "Not Found"),
@@ -125,9 +126,76 @@ REQUESTS: list[tuple[str, str, object, int, str]] = [
     ("POST", f"{WORKFLOWS}/w", b'{"workflowType": 5}', 400, "Failed to parse workflowType"),
     ("POST", f"{WORKFLOWS}/w", b'{"workflowType": {"name": 5}}', 400, "Failed to parse"),
     ("POST", f"{WORKFLOWS}/w", b"", 400, "WorkflowType is not set on request."),
-    ("GET", f"{WORKFLOWS}?pageSize=x", None, 400, 'parsing field "pageSize"'),
+    ("POST", f"{WORKFLOWS}/w", b'{"input": [1e400]}', 400, "invalid JSON"),
+    ("POST", f"{WORKFLOWS}/w", b'{"identity": "a", "identity": "b"}', 400, "duplicate field"),
+    ("POST", f"{WORKFLOWS}/w", b'{"memo": {"fields": {}, "fields": {}}}', 400, "duplicate field"),
+    (
+        "POST",
+        f"{WORKFLOWS}/w",
+        b'{"input": [{"_protoMessageType": 1}]}',
+        400,
+        '"_protoMessageType"',
+    ),
+    *(
+        (
+            "POST",
+            f"{WORKFLOWS}/w",
+            b'{"workflowIdReusePolicy": %s}' % value,
+            400,
+            f"invalid value for enum type: {value.decode()}",
+        )
+        for value in (b'"1"', b'"Nope"', b"true", b"1.5", b"[]")
+    ),
+    *(
+        ("GET", f"{WORKFLOWS}?{query}", None, 400, text)
+        for query, text in (
+            ("pageSize=x", PARSING + '"page_size": strconv.ParseInt: parsing "x": invalid syntax'),
+            ("pageSize=", PARSING + '"page_size": strconv.ParseInt: parsing "": invalid syntax'),
+            ("page_size=1_0", PARSING + '"page_size": strconv.ParseInt: parsing "1_0"'),
+            (
+                "pageSize=2147483648",
+                PARSING + '"page_size": strconv.ParseInt: parsing "2147483648": value out of range',
+            ),
+            ("pageSize=1&pageSize=2", 'too many values for field "page_size": 1, 2'),
+            ("query.x=1", 'invalid path: "query" is not a message'),
+            (
+                "nextPageToken=abc$",
+                PARSING + '"next_page_token": illegal base64 data at input byte 3',
+            ),
+            ("query=%zz", 'invalid URL escape "%zz"'),
+            ("query=%", 'invalid URL escape "%"'),
+            ("query=%ff", "the address is not UTF-8"),
+            ("query=a;b", "invalid semicolon separator in query"),
+        )
+    ),
+    *(
+        ("GET", f"{WORKFLOWS}/w/history?{query}", None, 400, text)
+        for query, text in (
+            (
+                "waitNewEvent=maybe",
+                PARSING + '"wait_new_event": strconv.ParseBool: parsing "maybe": invalid syntax',
+            ),
+            (
+                "historyEventFilterType=CloseEvent",
+                PARSING + '"history_event_filter_type": "CloseEvent" is not a valid value',
+            ),
+            (
+                "historyEventFilterType=99",
+                PARSING + '"history_event_filter_type": "99" is not a valid value',
+            ),
+        )
+    ),
+    ("GET", f"{WORKFLOWS}/%zz", None, 400, 'invalid URL escape "%zz"'),
+    ("GET", f"{WORKFLOWS}/%ff", None, 400, "the address is not UTF-8"),
     ("GET", f"{WORKFLOWS}?query=Foo=1", None, 400, "invalid query: invalid search attribute"),
-    ("GET", f"{WORKFLOWS}/w?execution=1", None, 400, 'field "execution" cannot be given'),
+    (
+        "GET",
+        f"{WORKFLOWS}/w?execution=1",
+        None,
+        400,
+        PARSING
+        + '"execution": unsupported message type: "temporal.api.common.v1.WorkflowExecution"',
+    ),
 ]
 
 
@@ -245,8 +313,8 @@ PAYLOADS: list[tuple[list[Payload], object]] = [
     ),
     ([payload("json/plain", b"1"), payload("binary/plain", b"x")], {"payloads": [1, WHOLE]}),
     (
-        [payload("binary/null", b"")],
-        {"payloads": [{"metadata": {"encoding": text(b"binary/null")}}]},
+        [payload("binary/null", b""), payload("json/plain", b"1")],
+        [{"metadata": {"encoding": text(b"binary/null")}}, 1],
     ),
 ]
 
@@ -359,6 +427,11 @@ async def test_what_is_no_request_is_refused_and_the_connection_closed() -> None
     assert (await exchange(listener.port, b"\x00\x01\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
     long = b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n"
     assert (await exchange(listener.port, long)).split(b" ")[1] in (b"400", b"431")
+    smuggled = (
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    )
+    assert (await exchange(listener.port, smuggled)).startswith(b"HTTP/1.1 400 ")
     await listener.stop()
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from ipaddress import ip_address
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -61,6 +61,7 @@ METADATA_PREFIX = "grpc-metadata-"
 """Headers that begin so are seen without it."""
 TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])")
 UNITS_SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2}).{0,2}")
 STYLE_PARAMETERS = frozenset({"pretty", "noPayloadShorthand"})
 
 
@@ -124,6 +125,8 @@ class Api:
             return _Style(request.headers, {}).failure(refusal)
         query = parse_qs(target.query, keep_blank_values=True)
         style = _Style(request.headers, query)
+        if (problem := _problem(target)) is not None:
+            return style.failure(CallFailed(Code.INVALID_ARGUMENT, problem))
         if not is_trusted:
             return style.failure(CallFailed(Code.PERMISSION_DENIED, "origin or host not allowed"))
         if self._nexus is not None and (answer := await self._nexus(request)) is not None:
@@ -172,6 +175,18 @@ class Api:
         if origin and urlsplit(origin).netloc != headers.get("host", ""):
             return False
         return not self._is_local or host in ("", "localhost") or _is_address(host)
+
+
+def _problem(target: SplitResult) -> str | None:
+    """What is wrong with how an address is written, which others might understand otherwise."""
+    for text in (target.path, target.query):
+        if (escape := BAD_ESCAPE.search(text)) is not None:
+            return f'invalid URL escape "{escape[0]}"'
+        try:
+            unquote(text, errors="strict")
+        except UnicodeDecodeError:
+            return "the address is not UTF-8"
+    return "invalid semicolon separator in query" if ";" in target.query else None
 
 
 def _is_address(host: str) -> bool:

@@ -49,10 +49,12 @@ class Routes:
 
     def find(self, verb: str, path: str) -> tuple[Binding, list[str]] | set[str]:
         """The binding of a path, and the texts that stand for its fields; else the verbs that the
-        path has (none: there is no such path)."""
+        path has (none: there is no such path). Raises UnicodeDecodeError."""
         verbs: set[str] = set()
         parts = path.removeprefix("/").split("/")
-        for node, texts in _walk(self._root, [unquote(part) for part in parts], 0, []):
+        for node, texts in _walk(
+            self._root, [unquote(part, errors="strict") for part in parts], 0, []
+        ):
             binding = node.bindings.get(verb)
             if binding is not None:
                 return binding, texts

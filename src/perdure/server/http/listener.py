@@ -180,6 +180,11 @@ class _Connection(asyncio.Protocol):
         h11 = self._h11
         if isinstance(event, h11.Request):
             self._head, self._body = event, bytearray()
+            if {b"content-length", b"transfer-encoding"} <= {name for name, _ in event.headers}:
+                # A proxy before us may have read the other of the two.
+                raise h11.RemoteProtocolError(
+                    "both Content-Length and Transfer-Encoding", error_status_hint=STATUS_BAD
+                )
         elif isinstance(event, h11.Data):
             self._body += event.data
             if len(self._body) > BODY_BYTES_MAX:

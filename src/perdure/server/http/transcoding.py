@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from google.protobuf import json_format
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -31,11 +32,18 @@ DEPTH_MAX = 100
 NESTED_MAX = 500
 """Lists and objects in a payload that is shown as its value."""
 
-Convert = Callable[[Any], Any]
-
 
 class BadJson(Exception):
     """The text is not the JSON of the message."""
+
+
+class _Way(msgspec.Struct, frozen=True):
+    """What is done to the JSON of a message on its way: to payloads (by the name of their type and
+    the value), to enumerations, and to each object that is a message."""
+
+    convert: Callable[[str, Any], Any]
+    name_of: Callable[[EnumDescriptor, Any], Any]
+    check: Callable[[dict[str, Any]], None]
 
 
 # ---- out
@@ -45,7 +53,7 @@ def to_json(message: Message, *, shorthand: bool, pretty: bool) -> bytes:
     """The text of a message."""
     value = json_format.MessageToDict(message)
     if shorthand:
-        value = _walk(message.DESCRIPTOR, value, _fold, _same, 0)
+        value = _walk(message.DESCRIPTOR, value, _Way(_fold, _same, _accept), 0)
     if pretty:
         return json.dumps(value, indent=2, ensure_ascii=False).encode()
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
@@ -68,6 +76,8 @@ def _folded(payload: dict[str, Any]) -> tuple[bool, Any]:
     message_type = metadata.pop("messageType", None) if encoding == b"json/protobuf" else None
     if metadata or "externalPayloads" in payload:
         return False, payload
+    if encoding == b"binary/null" and not payload.get("data"):
+        return True, payload  # As Temporal's server shows it.
     if encoding not in (b"json/plain", b"json/protobuf"):
         return False, payload
     try:
@@ -109,18 +119,43 @@ def _finite(text: str) -> float:
 
 def from_json(text: bytes, message: Message, *, shorthand: bool) -> None:
     """Fill a message from its text. Raises BadJson."""
+    repeats = _Repeats()
     try:
-        value = json.loads(text, parse_constant=_refuse)
+        value = json.loads(
+            text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=repeats.note
+        )
     except (ValueError, RecursionError) as error:
         raise BadJson(f"invalid JSON: {error}") from error
     if not isinstance(value, dict):
         raise BadJson("a request is a JSON object")
-    unfold = _unfold if shorthand else _unchanged
+    way = _Way(_unfold if shorthand else _unchanged, _full_name, repeats.refuse)
     try:
-        value = _walk(message.DESCRIPTOR, value, unfold, _full_name, 0)
+        value = _walk(message.DESCRIPTOR, value, way, 0)
         json_format.ParseDict(value, message, max_recursion_depth=DEPTH_MAX)
     except (json_format.ParseError, ValueError, TypeError, RecursionError) as error:
         raise BadJson(str(error).partition("\n")[0] or "nested too deeply") from error
+
+
+class _Repeats:
+    """Which objects give a name twice: fine within a payload, but of a field nobody knows which
+    one another reader would take."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[dict[str, Any], str]] = {}
+
+    def note(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """The object of some names and values."""
+        made = dict(pairs)
+        if len(made) < len(pairs):
+            names = [name for name, _ in pairs]
+            repeated = next(name for name in names if names.count(name) > 1)
+            self._found[id(made)] = (made, repeated)  # Kept, so that no other has its identity.
+        return made
+
+    def refuse(self, value: dict[str, Any]) -> None:
+        """Raises BadJson."""
+        if id(value) in self._found:
+            raise BadJson(f'duplicate field "{self._found[id(value)][1]}"')
 
 
 def _unfold(name: str, value: Any) -> Any:
@@ -140,6 +175,8 @@ def _unfolded(value: Any) -> Any:
         if _is_whole(value):
             return value
         message_type = value.get(MESSAGE_TYPE)
+        if MESSAGE_TYPE in value and not isinstance(message_type, str):
+            raise BadJson(f'"{MESSAGE_TYPE}" of a payload has to be a text')
         if isinstance(message_type, str):
             rest = {key: one for key, one in value.items() if key != MESSAGE_TYPE}
             return {
@@ -177,26 +214,26 @@ def _base64(content: bytes) -> str:
 def _walk(
     descriptor: Any,
     value: Any,
-    convert: Callable[[str, Any], Any],
-    name_of: Callable[[EnumDescriptor, Any], Any],
+    way: _Way,
     depth: int,
 ) -> Any:
     """The JSON of a message with its payloads converted and its enumerations named."""
     if depth > DEPTH_MAX:
         raise BadJson("messages are nested too deeply")
     if descriptor.full_name in (PAYLOAD, PAYLOADS):
-        return convert(descriptor.full_name, value)
+        return way.convert(descriptor.full_name, value)
     if descriptor.full_name.startswith("google.protobuf.") or not isinstance(value, dict):
         return value
+    way.check(value)
     fields = {field.json_name: field for field in descriptor.fields}
     fields |= descriptor.fields_by_name
 
     def one(field: FieldDescriptor, item: Any) -> Any:
         if field.enum_type is not None:
-            return name_of(field.enum_type, item)
+            return way.name_of(field.enum_type, item)
         if field.message_type is None:
             return item
-        return _walk(field.message_type, item, convert, name_of, depth + 1)
+        return _walk(field.message_type, item, way, depth + 1)
 
     found: dict[str, Any] = {}
     for name, item in value.items():
@@ -221,6 +258,10 @@ def _is_map(field: FieldDescriptor) -> bool:
     return field.message_type is not None and field.message_type.GetOptions().map_entry
 
 
+def _accept(value: dict[str, Any]) -> None:
+    """Nothing can be wrong."""
+
+
 def _same(enum: EnumDescriptor, value: Any) -> Any:
     return value
 
@@ -230,10 +271,16 @@ def _unchanged(name: str, value: Any) -> Any:
 
 
 def _full_name(enum: EnumDescriptor, value: Any) -> Any:
-    """The whole name of a value that is given in few words: `AllowDuplicate`."""
-    if not isinstance(value, str) or value in enum.values_by_name:
+    """The whole name of a value that is given in few words: `AllowDuplicate`. Raises BadJson."""
+    if value is None or (isinstance(value, str) and value in enum.values_by_name):
         return value
+    if not isinstance(value, str):
+        if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+            raise BadJson(f"invalid value for enum type: {json.dumps(value)}")
+        return int(value)
     prefix = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", enum.name).upper()
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", value).upper()
     name = f"{prefix}_{words}"
-    return name if name in enum.values_by_name else value
+    if name not in enum.values_by_name:
+        raise BadJson(f"invalid value for enum type: {json.dumps(value)}")
+    return name
