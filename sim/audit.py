@@ -13,7 +13,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from perdure.server.engine.pipeline import run_of
 from perdure.server.machines.errors import InvariantViolation
 from perdure.server.machines.ports import Kind
-from perdure.server.machines.standalone.state import ActivityRun
+from perdure.server.machines.standalone_activity.state import ActivityRun
 from perdure.server.machines.wire import entries_of
 from perdure.server.machines.workflow.state import Run
 from perdure.server.store.codec import unseal

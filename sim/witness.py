@@ -26,7 +26,7 @@ from perdure.server.engine.api import (
 from perdure.server.engine.nexus.calls import OperationAddress
 from perdure.server.engine.pipeline import run_of
 from perdure.server.machines.ports import Kind
-from perdure.server.machines.standalone.state import ActivityRun
+from perdure.server.machines.standalone_activity.state import ActivityRun
 from perdure.server.machines.wire import entries_of
 from perdure.server.machines.workflow.inputs import (
     StartedActivityTask,

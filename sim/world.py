@@ -19,7 +19,7 @@ from perdure.server.engine.engine import Engine
 from perdure.server.engine.pipeline import run_of
 from perdure.server.housekeeping.retention import Retention
 from perdure.server.machines.ports import DEFAULT_LIMITS, SECOND_NS
-from perdure.server.machines.standalone.state import ActivityRun
+from perdure.server.machines.standalone_activity.state import ActivityRun
 from perdure.server.machines.workflow.callbacks import PENDING
 from perdure.server.machines.workflow.state import Run
 from perdure.server.namespaces.registry import Namespace, RetentionPeriod

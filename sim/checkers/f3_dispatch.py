@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from perdure.server.machines.standalone.state import TASK_ID, ActivityRun
+from perdure.server.machines.standalone_activity.state import TASK_ID, ActivityRun
 from perdure.server.machines.workflow.effects import TaskKind
 from perdure.server.machines.workflow.expected_tasks import ExpectedTask, expected_tasks
 from perdure.server.machines.workflow.state import AttemptState

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from temporalio.api.activity.v1 import ActivityExecutionOutcome
 
-from perdure.server.machines.standalone.state import Status
+from perdure.server.machines.standalone_activity.state import Status
 from sim.audit import Audit, StoredJob
 
 

@@ -16,7 +16,8 @@ from temporalio.api.workflowservice.v1 import StartActivityExecutionRequest
 from perdure.server.machines.activity import retry
 from perdure.server.machines.errors import Rejected
 from perdure.server.machines.ports import SECOND_NS, Address, Kind
-from perdure.server.machines.standalone import inputs
+from perdure.server.machines.standalone.inputs import Describe, RequestCancel, Started, Terminate
+from perdure.server.machines.standalone_activity import inputs
 from perdure.server.machines.wire import duration
 from sim.ids import SeededIds
 from sim.ledger import Job, Ledger
@@ -122,25 +123,23 @@ class Employer:
                 lambda: inputs.StartActivity(_copy(request)),
                 lambda reply: self._witness.job_started(request.request_id, reply),
             )
-            assert isinstance(reply, inputs.ActivityStarted)
+            assert isinstance(reply, Started)
             self._run_ids[activity_id] = reply.run_id
 
     async def _describe(self, activity_id: str) -> None:
         run_id = self._run_id(activity_id)
-        await self._ask("describe", activity_id, lambda: inputs.DescribeActivity(run_id))
+        await self._ask("describe", activity_id, lambda: Describe(run_id))
 
     async def _cancel(self, activity_id: str) -> None:
         run_id, request_id = self._run_id(activity_id), self._ids.uuid()
-        await self._ask(
-            "cancel", activity_id, lambda: inputs.RequestCancel(run_id, "", request_id, "")
-        )
+        await self._ask("cancel", activity_id, lambda: RequestCancel(run_id, "", request_id, ""))
 
     async def _terminate(self, activity_id: str) -> None:
         run_id, request_id = self._run_id(activity_id), self._ids.uuid()
         await self._ask(
             "terminate",
             activity_id,
-            lambda: inputs.Terminate(run_id, "", request_id, ""),
+            lambda: Terminate(run_id, "", request_id, ""),
             lambda reply: self._witness.job_ended(activity_id, run_id),
         )
 

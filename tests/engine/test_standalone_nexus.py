@@ -14,10 +14,8 @@ from perdure.server.engine.nexus.breaker import FAILURES_MAX
 from perdure.server.machines.errors import InvalidArgument, NotFound
 from perdure.server.machines.nexus.outcomes import SyncSuccess
 from perdure.server.machines.ports import SECOND_NS, Address, Kind
-from perdure.server.machines.standalone.inputs import RequestCancel
+from perdure.server.machines.standalone.inputs import Describe, Described, RequestCancel
 from perdure.server.machines.standalone_nexus.inputs import (
-    DescribeOperation,
-    OperationDescribed,
     StartOperation,
 )
 from perdure.server.machines.standalone_nexus.state import OperationRun, Status
@@ -48,10 +46,12 @@ async def until(
     """The operation, when something holds of it."""
     whom = Address(Kind.NEXUS_OPERATION, name)
     while True:
-        reply = await house.engine.ask(NAMESPACE, whom, DescribeOperation(""))
-        assert isinstance(reply, OperationDescribed)
-        if holds(reply.run):
-            return reply.run
+        reply = await house.engine.ask(NAMESPACE, whom, Describe(""))
+        assert isinstance(reply, Described)
+        run = reply.run
+        assert isinstance(run, OperationRun)
+        if holds(run):
+            return run
         await asyncio.sleep(0.1)
 
 

@@ -19,15 +19,14 @@ from perdure.server.machines.errors import (
     NotFound,
 )
 from perdure.server.machines.ports import DEFAULT_LIMITS, SECOND_NS
-from perdure.server.machines.standalone import inputs
-from perdure.server.machines.standalone.decide import TABLE, decide
-from perdure.server.machines.standalone.machine import ACTIVITY_MACHINE
-from perdure.server.machines.standalone.state import (
-    START_KEY,
-    START_RECORD,
+from perdure.server.machines.standalone.inputs import Delete, Describe, RequestCancel, Terminate
+from perdure.server.machines.standalone.state import START_KEY, START_RECORD, Phase, Standalone
+from perdure.server.machines.standalone_activity import inputs
+from perdure.server.machines.standalone_activity.decide import TABLE, decide
+from perdure.server.machines.standalone_activity.machine import ACTIVITY_MACHINE
+from perdure.server.machines.standalone_activity.state import (
     TASK_ID,
-    Phase,
-    StandaloneActivity,
+    ActivityRun,
     Status,
     decode_run,
     encode_head,
@@ -54,7 +53,7 @@ class World:
     """One activity id, its clock, and what is on offer of it."""
 
     def __init__(self) -> None:
-        self.activity = StandaloneActivity("default", "namespace", "job", None)
+        self.activity = Standalone[ActivityRun]("default", "namespace", "job", None)
         self.now_ns = BEGIN_NS
         self.ids = CountingIds()
         self.offer: OfferTask | None = None
@@ -187,6 +186,17 @@ def test_each_timeout_ends_it_in_time(
     assert world.offer is None
 
 
+def test_a_timeout_is_news_though_the_backoff_before_it_was_not_looked_at() -> None:
+    world = World()
+    world.start(schedule_to_close_timeout=Duration(seconds=20))
+    world.tell(FailActivity(world.take().token, FAILURE, "worker"))
+    known = world.head.transitions
+    world.now_ns += 60 * SECOND_NS  # Nobody was there to wake it up in time.
+    world.tell(WakeUp(world.run_id))
+    assert world.head.status == Status.TIMED_OUT
+    assert world.head.transitions == known + 1
+
+
 def test_a_start_delay_comes_before_everything() -> None:
     world = World()
     world.start(start_delay=Duration(seconds=7), schedule_to_close_timeout=Duration(seconds=9))
@@ -205,15 +215,15 @@ def test_a_cancellation_is_heard_of_by_a_heartbeat_and_ends_what_nobody_has() ->
     task = world.take()
     with pytest.raises(Exception, match="without activity being request canceled"):
         world.tell(CancelActivity(task.token, None, "worker"))
-    world.tell(inputs.RequestCancel("", "somebody", "one", "why not"))
+    world.tell(RequestCancel("", "somebody", "one", "why not"))
     assert world.tell(HeartbeatActivity(task.token, None, "worker")).cancel_requested
     with pytest.raises(FailedPrecondition, match="request ID one"):
-        world.tell(inputs.RequestCancel("", "somebody", "two", ""))
+        world.tell(RequestCancel("", "somebody", "two", ""))
     world.tell(CancelActivity(task.token, None, "worker"))
     assert world.head.status == Status.CANCELED
     other = World()
     other.start()
-    other.tell(inputs.RequestCancel("", "somebody", "one", "why not"))
+    other.tell(RequestCancel("", "somebody", "one", "why not"))
     assert (other.head.status, other.offer) == (Status.CANCELED, None)
 
 
@@ -248,11 +258,11 @@ def test_ids_are_taken_while_it_runs_and_free_as_the_policy_says() -> None:
         world.start("other")
     assert (taken.value.run_id, taken.value.start_request_id) == (first.run_id, "first")
     assert not world.start("other", id_conflict_policy=2).is_new
-    world.tell(inputs.Terminate("", "somebody", "end", "enough"))
+    world.tell(Terminate("", "somebody", "end", "enough"))
     assert world.outcome().failure.message == "enough"
     second = world.start("other", id_reuse_policy=2)
     assert second.is_new
-    world.tell(inputs.Terminate(second.run_id, "somebody", "end", ""))
+    world.tell(Terminate(second.run_id, "somebody", "end", ""))
     with pytest.raises(ActivityAlreadyStarted):
         world.start("third", id_reuse_policy=3)
 
@@ -342,11 +352,11 @@ def test_a_deleted_run_is_gone_and_an_open_one_ends_first() -> None:
     world = World()
     started = world.start()
     decision = decide(
-        world.activity, inputs.Delete(started.run_id), world.now_ns, world.ids, DEFAULT_LIMITS
+        world.activity, Delete(started.run_id), world.now_ns, world.ids, DEFAULT_LIMITS
     )
     assert decision.segments[0].run.head.status == Status.TERMINATED
     assert any(isinstance(effect, WithdrawTask) for effect in decision.effects)
     assert any(isinstance(effect, DeleteRun) for effect in decision.effects)
     assert world.activity.run is None
     with pytest.raises(NotFound):
-        world.tell(inputs.DescribeActivity(""))
+        world.tell(Describe(""))

@@ -30,16 +30,14 @@ from perdure.server.machines.nexus.outcomes import (
     Unreachable,
 )
 from perdure.server.machines.ports import DEFAULT_LIMITS, SECOND_NS
-from perdure.server.machines.standalone.inputs import RequestCancel, Terminate
+from perdure.server.machines.standalone.inputs import Describe, RequestCancel, Terminate
+from perdure.server.machines.standalone.state import START_KEY, START_RECORD, Phase, Standalone
 from perdure.server.machines.standalone_nexus import inputs
 from perdure.server.machines.standalone_nexus.decide import TABLE, decide
 from perdure.server.machines.standalone_nexus.machine import NEXUS_OPERATION_MACHINE
 from perdure.server.machines.standalone_nexus.state import (
-    START_KEY,
-    START_RECORD,
     Head,
-    Phase,
-    StandaloneOperation,
+    OperationRun,
     Status,
     decode_run,
     encode_head,
@@ -73,7 +71,7 @@ class World:
     """One operation id, its clock, and the calls that are to be made."""
 
     def __init__(self) -> None:
-        self.operation = StandaloneOperation("default", "namespace", "order", None)
+        self.operation = Standalone[OperationRun]("default", "namespace", "order", None)
         self.now_ns = BEGIN_NS
         self.ids = CountingIds()
         self.calls: list[CallNexus] = []
@@ -344,7 +342,7 @@ def test_a_deletion_ends_one_that_goes_on_and_forgets_it(world: World) -> None:
     world.tell(NEXUS_OPERATION_MACHINE.delete(run_id, None))
     assert world.effects == [DeleteRun(run_id)]
     with pytest.raises(NotFound):
-        world.tell(inputs.DescribeOperation(""))
+        world.tell(Describe(""))
 
 
 def test_a_description_tells_of_the_circuit_breaker_while_it_is_called(world: World) -> None:

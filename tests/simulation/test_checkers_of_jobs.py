@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from perdure.server.machines.standalone.state import Status
+from perdure.server.machines.standalone_activity.state import Status
 from sim.audit import Audit, StoredJob
 from sim.ledger import Job
 from tests.simulation.planting import Plant, assert_found

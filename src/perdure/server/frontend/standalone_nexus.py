@@ -3,13 +3,9 @@ start, describe, wait for, list, count, cancel, terminate, delete."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable
 from typing import Any
 
-import msgspec
-from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import nexus_pb2
 from temporalio.api.workflowservice.v1 import (
     CountNexusOperationExecutionsRequest,
@@ -32,43 +28,40 @@ from temporalio.api.workflowservice.v1 import (
 
 from perdure.server.engine.api import NamespaceRef
 from perdure.server.frontend import switched_off
-from perdure.server.frontend.listing import STATUS_NAMES, checked_cursor, understood
 from perdure.server.frontend.services import Services
-from perdure.server.frontend.standalone import METADATA_BYTES_MAX
+from perdure.server.frontend.standalone import (
+    check_length,
+    check_metadata,
+    check_size,
+    count,
+    described,
+    listed,
+    poll_seconds,
+    started,
+)
 from perdure.server.frontend.tokens import (
     ActivityToken,
     decode_activity_token,
-    decode_list_token,
     encode_activity_token,
-    encode_list_token,
 )
 from perdure.server.frontend.validation import (
     check_search_attributes,
-    is_too_long,
     is_uuid,
-    long_poll_seconds,
 )
 from perdure.server.machines import durations
-from perdure.server.machines.errors import InvalidArgument, InvariantViolation, NotFound
-from perdure.server.machines.ports import SECOND_NS, Address, Kind, Limits
+from perdure.server.machines.errors import InvalidArgument, NotFound
+from perdure.server.machines.ports import Address, Kind, Limits
 from perdure.server.machines.standalone.inputs import RequestCancel, Terminate
 from perdure.server.machines.standalone_nexus.inputs import (
-    DescribeOperation,
-    OperationDescribed,
-    OperationStarted,
     StartOperation,
 )
 from perdure.server.machines.standalone_nexus.state import (
-    START_KEY,
-    START_RECORD,
     OperationRun,
     decode_run,
 )
 from perdure.server.machines.workflow.commands.schedule_nexus_operation import (
     DISALLOWED_HEADERS,
 )
-from perdure.server.store.codec import unseal
-from perdure.server.store.ports import GROUPS_MAX, TooManyGroups
 from perdure.server.visibility.operation_info import (
     QUERY_NAMES,
     operation_info,
@@ -98,9 +91,7 @@ async def start_nexus_operation_execution(
     request.nexus_header.update(header)
     request.request_id = request.request_id or services.ids.uuid()
     whom = Address(Kind.NEXUS_OPERATION, request.operation_id)
-    reply = await services.engine.ask(namespace, whom, StartOperation(request, endpoint.id))
-    if not isinstance(reply, OperationStarted):
-        raise InvariantViolation(f"a start was answered by {type(reply).__name__}")
+    reply = await started(services, namespace, whom, StartOperation(request, endpoint.id))
     return StartNexusOperationExecutionResponse(
         run_id=reply.run_id, started=reply.is_new
     ).SerializeToString()
@@ -117,18 +108,18 @@ async def describe_nexus_operation_execution(
         if not request.run_id:
             raise InvalidArgument("run_id is required when long_poll_token is provided")
         token = _token(request.long_poll_token)
-    run = await _describe(services, namespace, whom, request.run_id)
+    run = await described(services, namespace, whom, request.run_id)
     if token is not None:
         if token.run_id != run.run_id:
             raise InvalidArgument("long poll token does not match execution")
         known = token.transitions
-        run = await _describe(
+        run = await described(
             services,
             namespace,
             whom,
             request.run_id,
             lambda run: run.head.transitions != known or not run.is_open,
-            _seconds(services, caller),
+            poll_seconds(services, caller),
         )
         if run.head.transitions == known and run.is_open:
             return b""
@@ -171,10 +162,10 @@ async def poll_nexus_operation_execution(
     def is_there(run: OperationRun) -> bool:
         return run.is_started if request.wait_stage == _STARTED else not run.is_open
 
-    run = await _describe(services, namespace, whom, request.run_id)
+    run = await described(services, namespace, whom, request.run_id)
     if not is_there(run):
-        seconds = _seconds(services, caller)
-        run = await _describe(services, namespace, whom, run.run_id, is_there, seconds)
+        seconds = poll_seconds(services, caller)
+        run = await described(services, namespace, whom, run.run_id, is_there, seconds)
     if not is_there(run):
         return b""
     response = PollNexusOperationExecutionResponse(
@@ -203,25 +194,10 @@ async def list_nexus_operation_executions(
 ) -> bytes:
     """A page of the runs that a query is true of."""
     _check_on(services, "ListNexusOperationExecutions")
-    namespace = services.bind(request.namespace)
-    query = understood(namespace, request.query, names=QUERY_NAMES)
-    token = request.next_page_token
-    after = checked_cursor(query, decode_list_token(token)) if token else None
-    size, size_max = request.page_size, services.limits.list_page_max
-    limit = size if 0 < size <= size_max else size_max
-    page = await services.store.list_executions(
-        namespace.number, after, limit, ((START_RECORD, START_KEY),), query, Kind.NEXUS_OPERATION
-    )
-    response = ListNexusOperationExecutionsResponse()
-    for number, listed in enumerate(page.runs):
-        if number % 50 == 49:
-            await asyncio.sleep(0)  # Others have their turn.
-        records = [(record.kind, record.key, unseal(record.blob)) for record in listed.records]
-        run = decode_run(unseal(listed.head), records)
-        response.operations.append(operation_list_info(run))
-    if page.next is not None:
-        response.next_page_token = encode_list_token(page.next)
-    return response.SerializeToString()
+    runs, token = await listed(services, request, Kind.NEXUS_OPERATION, QUERY_NAMES, decode_run)
+    return ListNexusOperationExecutionsResponse(
+        operations=map(operation_list_info, runs), next_page_token=token
+    ).SerializeToString()
 
 
 async def count_nexus_operation_executions(
@@ -229,26 +205,8 @@ async def count_nexus_operation_executions(
 ) -> bytes:
     """How many runs a query is true of, and of each group how many, if it makes groups."""
     _check_on(services, "CountNexusOperationExecutions")
-    namespace = services.bind(request.namespace)
-    query = understood(namespace, request.query, is_count=True, names=QUERY_NAMES)
-    try:
-        counts = await services.store.count_executions(
-            namespace.number, query, kind=Kind.NEXUS_OPERATION
-        )
-    except TooManyGroups as error:
-        raise InvalidArgument(f"invalid query: more than {GROUPS_MAX:,} groups") from error
-    response = CountNexusOperationExecutionsResponse(count=sum(counts.values()))
-    if query.group is not None:
-        is_status = query.group.name == "ExecutionStatus"
-        named = {
-            "" if value is None else STATUS_NAMES[value] if is_status else str(value): count
-            for value, count in counts.items()
-        }
-        metadata = {"encoding": b"json/plain", "type": b"Keyword"}
-        for name, count in sorted(named.items()):
-            group = response.groups.add(count=count)
-            group.group_values.append(Payload(metadata=metadata, data=msgspec.json.encode(name)))
-    return response.SerializeToString()
+    response = CountNexusOperationExecutionsResponse()
+    return await count(services, request, response, Kind.NEXUS_OPERATION, QUERY_NAMES)
 
 
 async def request_cancel_nexus_operation_execution(
@@ -295,10 +253,10 @@ def _bind_control(services: Services, name: str, request: Any) -> tuple[Namespac
     _check_on(services, name)
     services.bind(request.namespace)
     length_max = services.limits.id_length_max
-    _check_length("request_id", request.request_id, length_max)
+    check_length("request_id", request.request_id, length_max)
     bound = _bind(services, name, request)
-    _check_length("identity", request.identity, length_max)
-    _check_length("reason", request.reason, REASON_LENGTH_MAX)
+    check_length("identity", request.identity, length_max)
+    check_length("reason", request.reason, REASON_LENGTH_MAX)
     return bound
 
 
@@ -312,38 +270,11 @@ def _bind(services: Services, name: str, request: Any) -> tuple[NamespaceRef, Ad
     return namespace, Address(Kind.NEXUS_OPERATION, request.operation_id)
 
 
-async def _describe(
-    services: Services,
-    namespace: NamespaceRef,
-    whom: Address,
-    run_id: str,
-    is_wanted: Callable[[OperationRun], bool] = lambda run: True,
-    seconds: float = 0,
-) -> OperationRun:
-    """A run as it stands, waiting so long for it to stand as is wanted."""
-    reply = await services.engine.ask_until(
-        namespace,
-        whom,
-        DescribeOperation(run_id),
-        lambda reply: not isinstance(reply, OperationDescribed) or is_wanted(reply.run),
-        seconds,
-    )
-    if not isinstance(reply, OperationDescribed):
-        raise InvariantViolation(f"a description was answered by {type(reply).__name__}")
-    return reply.run
-
-
 def _token(token: bytes) -> ActivityToken:
     try:
         return decode_activity_token(token)
     except InvalidArgument as error:
         raise InvalidArgument("invalid long poll token") from error
-
-
-def _seconds(services: Services, caller: Caller) -> float:
-    return long_poll_seconds(
-        caller.time_remaining(), services.limits.history_poll_ns_max / SECOND_NS
-    )
 
 
 # ---- what is wrong with a start
@@ -354,19 +285,17 @@ def _check_start(
 ) -> None:
     """In the order and the words of the real server."""
     length_max, name_max = limits.id_length_max, limits.nexus_name_length_max
-    _check_length("request_id", request.request_id, length_max)
+    check_length("request_id", request.request_id, length_max)
     _check_required("operation_id", request.operation_id, length_max)
-    _check_length("identity", request.identity, length_max)
+    check_length("identity", request.identity, length_max)
     _check_required("endpoint", request.endpoint, None)
     _check_required("service", request.service, name_max)
     _check_required("operation", request.operation, name_max)
     for name in TIMEOUTS:
         if problem := durations.problem_of(getattr(request, name)):
             raise InvalidArgument(f"{name} is invalid: {problem}")
-    _check_size("input", request.input.ByteSize(), limits.blob_size_bytes_max)
-    for name, size_max in METADATA_BYTES_MAX.items():
-        size = getattr(request.user_metadata, name).ByteSize()
-        _check_size(f"user_metadata.{name}", size, size_max)
+    check_size("input", request.input.ByteSize(), limits.blob_size_bytes_max)
+    check_metadata(request.user_metadata)
     _check_header(request, limits)
     check_search_attributes(request.search_attributes, namespace, limits)
 
@@ -386,15 +315,4 @@ def _check_required(name: str, text: str, length_max: int | None) -> None:
     if not text:
         raise InvalidArgument(f"{name} is required")
     if length_max is not None:
-        _check_length(name, text, length_max)
-
-
-def _check_length(name: str, text: str, length_max: int) -> None:
-    if is_too_long(text, length_max):
-        size = len(text.encode())
-        raise InvalidArgument(f"{name} exceeds length limit. Length={size} Limit={length_max}")
-
-
-def _check_size(name: str, size: int, size_max: int) -> None:
-    if size > size_max:
-        raise InvalidArgument(f"{name} exceeds size limit. Length={size} Limit={size_max}")
+        check_length(name, text, length_max)

@@ -10,7 +10,7 @@ import msgspec
 from perdure.server.machines.ports import Kind, Machine
 from perdure.server.machines.schedule.machine import SCHEDULE_MACHINE
 from perdure.server.machines.schedule.messages import Message as ScheduleMessage
-from perdure.server.machines.standalone.machine import ACTIVITY_MACHINE
+from perdure.server.machines.standalone_activity.machine import ACTIVITY_MACHINE
 from perdure.server.machines.standalone_nexus.machine import NEXUS_OPERATION_MACHINE
 from perdure.server.machines.workflow.machine import WORKFLOW_MACHINE
 from perdure.server.machines.workflow.messages import Message as WorkflowMessage

@@ -10,8 +10,8 @@ from temporalio.api.workflowservice.v1 import StartActivityExecutionRequest
 
 from perdure.server.machines.activity.options import policy_message
 from perdure.server.machines.search_attributes import NO_CUSTOM, CustomAttributes
-from perdure.server.machines.standalone.state import ActivityRun
-from perdure.server.machines.standalone.state import Status as ActivityStatus
+from perdure.server.machines.standalone_activity.state import ActivityRun
+from perdure.server.machines.standalone_activity.state import Status as ActivityStatus
 from perdure.server.machines.wire import set_duration, set_timestamp
 from perdure.server.machines.workflow.state import AttemptState, Status
 from perdure.server.store.ports import VisibilityRow

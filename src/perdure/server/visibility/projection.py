@@ -13,7 +13,7 @@ from perdure.server.machines.search_attributes import (
     NO_CUSTOM,
     CustomAttributes,
 )
-from perdure.server.machines.standalone.state import ActivityRun
+from perdure.server.machines.standalone_activity.state import ActivityRun
 from perdure.server.machines.standalone_nexus.state import OperationRun
 from perdure.server.machines.workflow.state import Run, Status
 from perdure.server.store.ports import VisibilityRow

@@ -1,324 +1,126 @@
-"""What clients and operators ask of a standalone activity."""
+"""What clients may ask of any execution without a workflow: policies for ids, requests that come
+twice, and how one is told of, ended and forgotten."""
 
 from __future__ import annotations
 
+from copy import copy
+from typing import Any
+
 import msgspec
-from temporalio.api.activity.v1 import ActivityExecutionOutcome
-from temporalio.api.activity.v1 import ActivityOptions as OptionsMessage
-from temporalio.api.command.v1 import ScheduleActivityTaskCommandAttributes
-from temporalio.api.common.v1 import ActivityType, Payload, Payloads
-from temporalio.api.enums.v1 import activity_pb2, task_queue_pb2
-from temporalio.api.failure.v1 import CanceledFailureInfo, Failure, TerminatedFailureInfo
+from temporalio.api.enums.v1 import activity_pb2
+from temporalio.api.failure.v1 import Failure, TerminatedFailureInfo
 
-from perdure.server.machines import durations
-from perdure.server.machines.activity import control, options
-from perdure.server.machines.activity.attempt import Ends
-from perdure.server.machines.activity.attempt import RequestCancel as CancelAttempt
-from perdure.server.machines.errors import ActivityAlreadyStarted, InvalidArgument, Moved
+from perdure.server.machines.errors import FailedPrecondition, Moved, Rejected
 from perdure.server.machines.standalone import inputs
-from perdure.server.machines.standalone.state import (
-    TASK_ID,
-    ActivityRun,
-    CancelRequest,
-    Head,
-    Status,
-)
-from perdure.server.machines.standalone.turn import Turn, named, refuse
-from perdure.server.machines.wire import duration
-from perdure.server.machines.workflow.commands import schedule_activity
-from perdure.server.machines.workflow.evolve import retry_policy_of
+from perdure.server.machines.standalone.state import CancelRequest
+from perdure.server.machines.standalone.turn import Turn
 from perdure.server.machines.workflow.inputs import Done
-from perdure.server.machines.workflow.state import (
-    Activity,
-    Attempt,
-    AttemptState,
-    Pause,
-    PendingActivity,
-)
 
-CANCELED = "Activity canceled"
-_ALREADY_STARTED = "activity execution already started"
-_USE_EXISTING = activity_pb2.ACTIVITY_ID_CONFLICT_POLICY_USE_EXISTING
-_REJECT = activity_pb2.ACTIVITY_ID_REUSE_POLICY_REJECT_DUPLICATE
-_FAILED_ONLY = activity_pb2.ACTIVITY_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY
-_NAMES = {status: status.name.title().replace("_", "") for status in Status}
-"""Statuses as refusals spell them."""
+# The policies of all kinds have the same numbers.
+USE_EXISTING = activity_pb2.ACTIVITY_ID_CONFLICT_POLICY_USE_EXISTING
+REJECT = activity_pb2.ACTIVITY_ID_REUSE_POLICY_REJECT_DUPLICATE
+FAILED_ONLY = activity_pb2.ACTIVITY_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY
+
+COMPLETED, TERMINATED = 2, 5
+"""So have the statuses."""
 
 
 # ---- start
 
 
-def start(turn: Turn, message: inputs.StartActivity) -> inputs.ActivityStarted:
-    """Begin a run."""
-    request = message.request
-    delay_ns = durations.capped_ns(request.start_delay)
-    ready_ns = turn.now_ns + delay_ns
-    activity = Activity(
-        activity_id=request.activity_id,
-        activity_type=request.activity_type.name,
-        task_queue=request.task_queue.name,
-        scheduled_event_id=TASK_ID,
-        scheduled_time_ns=ready_ns,
-        schedule_to_close_ns=durations.capped_ns(request.schedule_to_close_timeout),
-        schedule_to_start_ns=durations.capped_ns(request.schedule_to_start_timeout),
-        start_to_close_ns=durations.capped_ns(request.start_to_close_timeout),
-        heartbeat_ns=durations.capped_ns(request.heartbeat_timeout),
-        retry_policy=retry_policy_of(request.retry_policy),
-        priority=request.priority.SerializeToString() if request.HasField("priority") else None,
-    )
-    state = AttemptState.BACKING_OFF if delay_ns else AttemptState.SCHEDULED
-    attempt = Attempt(state=state, scheduled_time_ns=ready_ns, stamp=0 if delay_ns else 1)
-    head = Head(
-        run_id=turn.ids.uuid(),
-        request_id=request.request_id,
-        schedule_time_ns=turn.now_ns,
-        start_delay_ns=delay_ns,
-        pending=PendingActivity(activity, attempt),
-    )
-    turn.begin(head, request.SerializeToString(deterministic=True))
-    return inputs.ActivityStarted(head.run_id, is_new=True)
-
-
-def start_open(turn: Turn, message: inputs.StartActivity) -> inputs.ActivityStarted:
+def start_open(turn: Turn[Any, Any], message: Any) -> inputs.Started:
     """One with the same id goes on: the conflict policy decides. A request that comes twice gets
     its first answer again."""
-    request = message.request
-    if request.request_id == turn.head.request_id:
-        return inputs.ActivityStarted(turn.run.run_id, is_new=False)
-    if request.id_conflict_policy == _USE_EXISTING:
-        return inputs.ActivityStarted(turn.run.run_id, is_new=False)
+    request, head = message.request, turn.head
+    if request.request_id == head.request_id or request.id_conflict_policy == USE_EXISTING:
+        return inputs.Started(head.run_id, is_new=False)
     raise _already_started(turn)
 
 
-def start_closed(turn: Turn, message: inputs.StartActivity) -> inputs.ActivityStarted:
-    """The newest one with the same id is over: the reuse policy decides."""
-    request, status = message.request, turn.head.status
-    if request.request_id == turn.head.request_id:
-        return inputs.ActivityStarted(turn.run.run_id, is_new=False)
-    if request.id_reuse_policy == _REJECT or (
-        request.id_reuse_policy == _FAILED_ONLY and status == Status.COMPLETED
+def answered(turn: Turn[Any, Any], request: Any) -> inputs.Started | None:
+    """The newest one with the same id is over: what a request to start is told, unless it may begin
+    another, as the reuse policy decides."""
+    head = turn.head
+    if request.request_id == head.request_id:
+        return inputs.Started(head.run_id, is_new=False)
+    if request.id_reuse_policy == REJECT or (
+        request.id_reuse_policy == FAILED_ONLY and head.status == COMPLETED
     ):
         raise _already_started(turn)
-    return start(turn, message)
+    return None
 
 
-def _already_started(turn: Turn) -> ActivityAlreadyStarted:
-    return ActivityAlreadyStarted(
-        _ALREADY_STARTED, start_request_id=turn.head.request_id, run_id=turn.run.run_id
-    )
+def _already_started(turn: Turn[Any, Any]) -> Rejected:
+    return turn.family.already_started(turn.head.request_id, turn.head.run_id)
 
 
 # ---- describe, cancel, terminate, delete
 
 
-def describe(turn: Turn, message: inputs.DescribeActivity) -> inputs.ActivityDescribed:
+def describe(turn: Turn[Any, Any], message: inputs.Describe) -> inputs.Described[Any]:
     """A copy of the run: heads are never changed in place once their turn is over."""
-    named(turn, message.run_id)
-    return inputs.ActivityDescribed(ActivityRun(msgspec.structs.replace(turn.head), turn.run.start))
+    run = copy(turn.run)
+    run.head = msgspec.structs.replace(turn.head)
+    return inputs.Described(run)
 
 
-def cancel(turn: Turn, message: inputs.RequestCancel) -> Done:
-    """A worker that has it hears of it by its heartbeat; one that nobody has ends at once."""
-    named(turn, message.run_id)
-    head = turn.head
-    if head.cancel is not None:
-        done = _cancel_again(head.cancel, message)
-        turn.change()  # A transition all the same, as on the real server.
-        return done
-    request = CancelRequest(message.request_id, message.identity, message.reason)
-    activity = msgspec.structs.replace(head.pending.activity, cancel_requested_event_id=TASK_ID)
-    wanted = PendingActivity(activity, head.pending.attempt)
-    step = turn.step(CancelAttempt(), wanted)
-    if isinstance(step, Ends):
-        reason = Payload(
-            metadata={"encoding": b"json/plain"}, data=msgspec.json.encode(message.reason)
+def check_same(before: CancelRequest, message: inputs.RequestCancel) -> None:
+    """It has been asked to cancel: only the same request may come again. Raises
+    FailedPrecondition."""
+    if before.request_id != message.request_id:
+        raise FailedPrecondition(
+            f"cancellation already requested with request ID {before.request_id}"
         )
-        details = Payloads(payloads=[reason])
-        end_canceled(turn, step.attempt, details, cancel=request)
-    else:
-        turn.change(cancel=request, pending=wanted)
-    return Done()
 
 
-def cancel_closed(turn: Turn, message: inputs.RequestCancel) -> Done:
-    """It is over; whoever had asked for it may ask again."""
-    named(turn, message.run_id)
-    if turn.head.cancel is not None:
-        return _cancel_again(turn.head.cancel, message)
-    raise refuse(f"invalid transition from {_NAMES[Status(turn.head.status)]}")
-
-
-def _cancel_again(before: CancelRequest, message: inputs.RequestCancel) -> Done:
-    if before.request_id == message.request_id:
-        return Done()
-    raise refuse(f"cancellation already requested with request ID {before.request_id}")
-
-
-def end_canceled(
-    turn: Turn, attempt: Attempt, details: Payloads | None, *, cancel: CancelRequest | None = None
-) -> None:
-    """It has cancelled, as was asked for."""
-    wanted = cancel or turn.head.cancel
-    failure = Failure(
-        message=CANCELED,
-        canceled_failure_info=CanceledFailureInfo(
-            details=details, identity=wanted.identity if wanted else ""
-        ),
-    )
-    outcome = ActivityExecutionOutcome(failure=failure)
-    turn.end(Status.CANCELED, outcome, attempt, cancel=wanted)
-
-
-def terminate(turn: Turn, message: inputs.Terminate) -> Done:
+def terminate(turn: Turn[Any, Any], message: inputs.Terminate) -> Done:
     """End it, whatever it is doing."""
-    named(turn, message.run_id)
     _terminate(turn, message.reason, message.identity, message.request_id)
     return Done()
 
 
-def _terminate(turn: Turn, reason: str, identity: str, request_id: str) -> None:
-    failure = Failure(
-        message=reason, terminated_failure_info=TerminatedFailureInfo(identity=identity)
-    )
-    outcome = ActivityExecutionOutcome(failure=failure)
-    attempt = turn.head.pending.attempt
-    turn.end(Status.TERMINATED, outcome, attempt, terminate_request_id=request_id)
+def _terminate(turn: Turn[Any, Any], reason: str, identity: str, request_id: str) -> None:
+    info = TerminatedFailureInfo(identity=identity)
+    failure = Failure(message=reason, terminated_failure_info=info)
+    turn.family.terminate(turn, failure, request_id)
 
 
-def terminate_closed(turn: Turn, message: inputs.Terminate) -> Done:
-    """It is over; whoever had ended it may ask again."""
-    named(turn, message.run_id)
+def terminate_again(turn: Turn[Any, Any], message: inputs.Terminate) -> Done:
+    """It is over; whoever had ended it may ask again. Raises FailedPrecondition."""
     head = turn.head
-    if head.status != Status.TERMINATED:
-        raise refuse(f"invalid transition from {_NAMES[Status(head.status)]}")
+    if head.status != TERMINATED:
+        raise over(turn)
     if head.terminate_request_id != message.request_id:
-        raise refuse(f"already terminated with request ID {head.terminate_request_id}")
-    turn.change()  # A transition all the same, as on the real server.
+        raise FailedPrecondition(f"already terminated with request ID {head.terminate_request_id}")
     return Done()
 
 
-def delete(turn: Turn, message: inputs.Delete) -> Done:
+def over(turn: Turn[Any, Any]) -> FailedPrecondition:
+    """The refusal of what can be done only before it ends."""
+    return FailedPrecondition(f"invalid transition from {turn.family.statuses[turn.head.status]}")
+
+
+def delete(turn: Turn[Any, Any], message: inputs.Delete) -> Done:
     """Forget a run; one that goes on ends first."""
     if message.other is not None:
         turn.forget(message.other)
         return Done(message.other.run_id)
-    run = turn.activity.run
+    run = turn.subject.run
     if run is None:
         raise turn.not_found()
     if run.run_id != message.run_id:
         raise Moved("another run has become the current one")
     if run.is_open:
-        _terminate(turn, "Delete activity execution", "", "")
+        _terminate(turn, turn.family.deletion, "", "")
     turn.forget(run)
     return Done(run.run_id)
 
 
-# ---- operators
+def not_found(turn: Turn[Any, Any], message: object) -> Done:
+    """There is no such execution."""
+    raise turn.not_found()
 
 
-def pause(turn: Turn, message: inputs.Pause) -> Done:
-    """Do not start it, or not again."""
-    named(turn, message.run_id)
-    if message.request_id == turn.head.pause_request_id:
-        turn.change()  # A transition all the same, as on the real server.
-        return Done()
-    if turn.head.pending.attempt.pause is not None:
-        raise refuse(f"activity is in non-pausable state {_state_name(turn)}")
-    state = Pause(turn.now_ns, message.identity, message.reason, message.request_id)
-    turn.take(control.Pause(state), pause_request_id=message.request_id)
+def nothing(turn: Turn[Any, Any], message: object) -> Done:
+    """It is over, or was never there: nothing is owed to anybody."""
     return Done()
-
-
-def unpause(turn: Turn, message: inputs.Unpause) -> Done:
-    """Go on, but not before the backoff is over that was interrupted."""
-    named(turn, message.run_id)
-    attempt = turn.head.pending.attempt
-    if attempt.pause is None:
-        raise refuse(f"activity is in non-unpausable state {_state_name(turn)}")
-    ready_ns = max(turn.now_ns + message.delay_ns, attempt.scheduled_time_ns)
-    turn.take(control.Unpause(turn.now_ns, ready_ns))
-    return Done()
-
-
-def reset(turn: Turn, message: inputs.Reset) -> Done:
-    """Begin again with the first attempt."""
-    named(turn, message.run_id)
-    turn.take(
-        control.Reset(
-            turn.now_ns,
-            turn.now_ns + message.delay_ns,
-            resets_heartbeat=message.resets_heartbeat,
-            keeps_paused=message.keeps_paused,
-            restores_options=message.restores_options,
-        )
-    )
-    return Done()
-
-
-def set_options(turn: Turn, message: inputs.SetOptions) -> inputs.OptionsSet:
-    """Other options hold at once. Raises InvalidArgument."""
-    named(turn, message.run_id)
-    pending = turn.head.pending
-    if message.options is None:
-        turn.take(control.SetOptions(turn.now_ns, None))
-        merged = options.options_message(pending.activity)
-    else:
-        merged = _merged(turn, message.options, message.paths)
-        new = options.options_of(merged, pending.options)
-        turn.take(control.SetOptions(turn.now_ns, new))
-    merged.task_queue.kind = task_queue_pb2.TASK_QUEUE_KIND_NORMAL
-    return inputs.OptionsSet(merged.SerializeToString())
-
-
-def _merged(turn: Turn, update: OptionsMessage, paths: tuple[str, ...]) -> OptionsMessage:
-    pending = turn.head.pending
-    new = options.options_message(pending.options)
-    options.merge(new, update, paths)
-    attributes = ScheduleActivityTaskCommandAttributes(
-        activity_id=pending.activity.activity_id,
-        activity_type=ActivityType(name=pending.activity.activity_type),
-        task_queue=new.task_queue,
-        schedule_to_close_timeout=new.schedule_to_close_timeout,
-        schedule_to_start_timeout=new.schedule_to_start_timeout,
-        start_to_close_timeout=new.start_to_close_timeout,
-        heartbeat_timeout=new.heartbeat_timeout,
-    )
-    if problem := schedule_activity.problem_of(attributes, "", turn.limits.id_length_max):
-        raise InvalidArgument(problem)
-    close_ns, start_ns, attempt_ns, heartbeat_ns = schedule_activity.timeouts_of(attributes, 0)
-    new.schedule_to_close_timeout.CopyFrom(duration(close_ns))
-    new.schedule_to_start_timeout.CopyFrom(duration(start_ns))
-    new.start_to_close_timeout.CopyFrom(duration(attempt_ns))
-    new.heartbeat_timeout.CopyFrom(duration(heartbeat_ns))
-    return new
-
-
-def pause_closed(turn: Turn, message: inputs.Pause) -> Done:
-    """It is over."""
-    named(turn, message.run_id)
-    raise refuse(f"activity is in non-pausable state {_state_name(turn)}")
-
-
-def unpause_closed(turn: Turn, message: inputs.Unpause) -> Done:
-    """It is over."""
-    named(turn, message.run_id)
-    raise refuse(f"activity is in terminal state {_state_name(turn)}")
-
-
-def change_closed(turn: Turn, message: inputs.Reset | inputs.SetOptions) -> Done:
-    """It is over."""
-    named(turn, message.run_id)
-    raise refuse("activity execution is not running")
-
-
-def _state_name(turn: Turn) -> str:
-    """How a refusal calls the state that it stands in."""
-    status = turn.run.shown_status
-    if status != Status.RUNNING:
-        return _NAMES[status]
-    attempt = turn.head.pending.attempt
-    if attempt.state != AttemptState.STARTED:
-        return "Scheduled"
-    if turn.head.cancel is not None:
-        return "CancelRequested"
-    return "Started" if attempt.pause is None else "PauseRequested"

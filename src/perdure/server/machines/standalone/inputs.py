@@ -1,35 +1,15 @@
-"""What is asked of a standalone activity, besides what workers say of any activity
-(`machines.workflow.inputs`), and what is answered."""
+"""What is asked of any execution without a workflow, and what is answered."""
 
 from __future__ import annotations
 
+from typing import Generic
+
 import msgspec
-from temporalio.api.activity.v1 import ActivityOptions
-from temporalio.api.workflowservice.v1 import StartActivityExecutionRequest
 
-from perdure.server.machines.standalone.state import ActivityRun
-from perdure.server.machines.workflow.inputs import (
-    ActivityTaskUndelivered,
-    CancelActivity,
-    CompleteActivity,
-    Done,
-    FailActivity,
-    Heartbeat,
-    HeartbeatActivity,
-    LoseActivityTask,
-    StartActivityTask,
-    StartedActivityTask,
-    WakeUp,
-)
+from perdure.server.machines.standalone.state import RunT, StandaloneRun
 
 
-class StartActivity(msgspec.Struct):
-    """Begin a run, with all defaults applied."""
-
-    request: StartActivityExecutionRequest
-
-
-class DescribeActivity(msgspec.Struct):
+class Describe(msgspec.Struct):
     """Tell how it stands."""
 
     run_id: str
@@ -57,81 +37,17 @@ class Delete(msgspec.Struct):
     """Forget a run, which ends first if it is open. `other`: it is not the current one."""
 
     run_id: str
-    other: ActivityRun | None = None
+    other: StandaloneRun | None = None
 
 
-class Pause(msgspec.Struct):
-    """Do not start it, or not again."""
-
-    run_id: str
-    identity: str
-    request_id: str
-    reason: str
-
-
-class Unpause(msgspec.Struct):
-    """Go on, so much later."""
-
-    run_id: str
-    delay_ns: int
-
-
-class Reset(msgspec.Struct):
-    """Begin again with the first attempt, so much later."""
-
-    run_id: str
-    delay_ns: int
-    resets_heartbeat: bool
-    keeps_paused: bool
-    restores_options: bool
-
-
-class SetOptions(msgspec.Struct):
-    """Go on with other options; None: those that it was started with."""
-
-    run_id: str
-    options: ActivityOptions | None
-    paths: tuple[str, ...] = ()
-
-
-Input = (
-    StartActivity
-    | DescribeActivity
-    | RequestCancel
-    | Terminate
-    | Delete
-    | Pause
-    | Unpause
-    | Reset
-    | SetOptions
-    | StartActivityTask
-    | ActivityTaskUndelivered
-    | LoseActivityTask
-    | CompleteActivity
-    | FailActivity
-    | CancelActivity
-    | HeartbeatActivity
-    | WakeUp
-)
-
-
-class ActivityStarted(msgspec.Struct):
+class Started(msgspec.Struct):
     """`is_new` is False when an existing run was returned instead."""
 
     run_id: str
     is_new: bool
 
 
-class ActivityDescribed(msgspec.Struct):
+class Described(msgspec.Struct, Generic[RunT]):
     """A run as it stands: a copy."""
 
-    run: ActivityRun
-
-
-class OptionsSet(msgspec.Struct):
-    """The options that hold now: a serialised ActivityOptions."""
-
-    options: bytes
-
-
-Reply = Done | Heartbeat | StartedActivityTask | ActivityStarted | ActivityDescribed | OptionsSet
+    run: RunT

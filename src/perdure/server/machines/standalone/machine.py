@@ -1,54 +1,63 @@
-"""The machine of standalone activities, as the engine knows it."""
+"""The machine of a kind of executions without a workflow, as the engine knows it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from perdure.server.machines.ports import Address, InHand, Kind, Limits, Machine, Names
-from perdure.server.machines.standalone.decide import decide, run_named_by
 from perdure.server.machines.standalone.inputs import Delete
-from perdure.server.machines.standalone.state import (
-    TASK_ID,
-    ActivityRun,
-    StandaloneActivity,
-    decode_run,
-    encode_head,
-    encode_record,
-    record_key,
-)
-from perdure.server.machines.workflow.deadlines import activity_deadline
-from perdure.server.machines.workflow.inputs import LoseActivityTask, WakeUp
-from perdure.server.machines.workflow.state import AttemptState
+from perdure.server.machines.standalone.state import Standalone, encode_record, record_key
+from perdure.server.machines.standalone.turn import Decision, Family, no_such
+from perdure.server.machines.workflow.inputs import WakeUp
 
 
-def _subject(names: Names, run: ActivityRun | None) -> StandaloneActivity:
-    return StandaloneActivity(names.namespace, names.namespace_id, names.id, run)
+def machine_of(
+    kind: Kind,
+    family: Family,
+    *,
+    decide: Callable[..., Decision],
+    run_named_by: Callable[[Any], str],
+    encode_head: Callable[[Any], bytes],
+    decode_run: Callable[[bytes, Iterable[tuple[int, bytes, bytes]]], Any],
+    in_hand: Callable[[Standalone[Any]], InHand],
+    lost_tasks: Callable[[Any], list[Any]],
+) -> Machine:
+    """All that the engine asks of one; nobody sends it messages of machines, and it sends none."""
+
+    def no_such_run(id_: str, run_id: str) -> str:
+        return no_such(family, id_)
+
+    def may_hold_tasks(run: Any) -> bool:
+        return bool(lost_tasks(run))
+
+    return Machine(
+        kind=kind,
+        subject=_subject,
+        decide=decide,
+        run_named_by=run_named_by,
+        wake_up=WakeUp,
+        encode_head=encode_head,
+        encode_record=encode_record,
+        record_key=record_key,
+        decode_run=decode_run,
+        may_hold_tasks=may_hold_tasks,
+        delete=Delete,
+        no_such_run=no_such_run,
+        in_hand=in_hand,
+        lost_tasks=lost_tasks,
+        is_crowded=_is_crowded,
+        sender_that_must_wait=_sender_that_must_wait,
+        is_wanted=_is_wanted,
+        answer_to=_answer_to,
+    )
 
 
-def _may_hold_tasks(run: ActivityRun) -> bool:
-    return run.is_open and run.head.pending.attempt.state == AttemptState.STARTED
+def _subject(names: Names, run: Any) -> Standalone[Any]:
+    return Standalone(names.namespace, names.namespace_id, names.id, run)
 
 
-def _lost_tasks(run: ActivityRun) -> list[Any]:
-    if not _may_hold_tasks(run):
-        return []
-    return [LoseActivityTask(run.run_id, TASK_ID, run.head.pending.attempt.stamp)]
-
-
-def _in_hand(activity: StandaloneActivity) -> InHand:
-    run = activity.run
-    if run is None or not run.is_open:
-        return InHand()
-    pending = run.head.pending
-    is_with_workers = pending.attempt.state in (AttemptState.SCHEDULED, AttemptState.STARTED)
-    return InHand(activity_tasks=int(is_with_workers), next_ns=activity_deadline(pending))
-
-
-def _no_such_run(activity_id: str, run_id: str) -> str:
-    return f"activity not found for ID: {activity_id}"
-
-
-def _is_crowded(run: ActivityRun | None, limits: Limits) -> bool:
+def _is_crowded(run: Any, limits: Limits) -> bool:
     return False
 
 
@@ -56,31 +65,9 @@ def _sender_that_must_wait(message: Any) -> Address | None:
     return None
 
 
-def _is_wanted(run: ActivityRun | None, message: Any) -> bool:
+def _is_wanted(run: Any, message: Any) -> bool:
     return True
 
 
 def _answer_to(message: Any, reply: Any) -> tuple[Address, Any] | None:
     return None
-
-
-ACTIVITY_MACHINE = Machine(
-    kind=Kind.ACTIVITY,
-    subject=_subject,
-    decide=decide,
-    run_named_by=run_named_by,
-    wake_up=WakeUp,
-    encode_head=encode_head,
-    encode_record=encode_record,
-    record_key=record_key,
-    decode_run=decode_run,
-    may_hold_tasks=_may_hold_tasks,
-    delete=Delete,
-    no_such_run=_no_such_run,
-    in_hand=_in_hand,
-    lost_tasks=_lost_tasks,
-    is_crowded=_is_crowded,
-    sender_that_must_wait=_sender_that_must_wait,
-    is_wanted=_is_wanted,
-    answer_to=_answer_to,
-)

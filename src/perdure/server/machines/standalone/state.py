@@ -1,40 +1,25 @@
-"""What a standalone activity is, between two decisions.
+"""What an id of executions without a workflow stands for, between two decisions.
 
-It has no history: its head is all that changes, and is rewritten with each commit. What it was
-started with (input, header, search attributes) never changes and is a record of its own.
+Their runs have no history: a head is all that changes, and is rewritten with each commit. What a
+run was started with (input, header, search attributes) never changes and is a record of its own.
+What a head holds is up to each kind.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
-
-from perdure.server.machines.workflow.state import PendingActivity
 
 START_RECORD = 1
 """The kind of the record that has the request of the start."""
 START_KEY = b"start"
-TASK_ID = 1
-"""In the place of the id of the event that scheduled it: an activity offers one task."""
-
-
-class Status(enum.IntEnum):
-    """Temporal's ActivityExecutionStatus."""
-
-    RUNNING = 1
-    COMPLETED = 2
-    FAILED = 3
-    CANCELED = 4
-    TERMINATED = 5
-    TIMED_OUT = 6
-    PAUSED = 7
-    """Only shown: what is stored of it is that it runs."""
 
 
 class Phase(enum.StrEnum):
-    """Where an activity stands; the first half of each row of the transition table."""
+    """Where an execution stands; the first half of each row of a transition table."""
 
     ABSENT = "absent"
     OPEN = "open"
@@ -49,80 +34,41 @@ class CancelRequest(msgspec.Struct, array_like=True, frozen=True):
     reason: str
 
 
-class Head(msgspec.Struct, array_like=True):
-    """All of a run that changes. A new field goes at the end, with a default."""
+class StandaloneRun(Protocol):
+    """One run: its head, and the serialised request of its start."""
 
-    run_id: str
-    request_id: str
-    """Of its start."""
-    schedule_time_ns: int
-    start_delay_ns: int
-    pending: PendingActivity
-    """It is scheduled when the start delay is over; its options are what holds now."""
-    status: int = Status.RUNNING
-    close_time_ns: int = 0
-    outcome: bytes = b""
-    """A serialised ActivityExecutionOutcome, once it is over."""
-    cancel: CancelRequest | None = None
-    terminate_request_id: str = ""
-    last_started_ns: int = 0
-    heartbeats: int = 0
-    transitions: int = 0
-    wake_at_ns: int = 0
-    """The armed wake-up; never later than the earliest deadline."""
-    pause_request_id: str = ""
-    """The newest one that paused it: it does so once."""
-
-
-class ActivityRun:
-    """One run: the head, and the serialised StartActivityExecutionRequest."""
-
-    __slots__ = ("head", "start")
-
-    def __init__(self, head: Head, start: bytes) -> None:
-        self.head = head
-        self.start = start
+    head: Any
+    start: bytes
 
     @property
     def run_id(self) -> str:
         """A UUID."""
-        return self.head.run_id
+        ...
 
     @property
     def is_open(self) -> bool:
         """Whether it goes on."""
-        return self.head.status == Status.RUNNING
+        ...
 
     @property
-    def wake_at_ns(self) -> int:
-        """When it must be looked at again; 0: never."""
-        return self.head.wake_at_ns
-
-    @property
-    def last_event_id(self) -> int:
-        """It has no events."""
-        return 0
-
-    @property
-    def shown_status(self) -> Status:
-        """The status as it is shown: one that nobody gets before it is unpaused is paused."""
-        attempt = self.head.pending.attempt
-        if self.is_open and attempt.pause is not None and not attempt.started_time_ns:
-            return Status.PAUSED
-        return Status(self.head.status)
+    def shown_status(self) -> int:
+        """The status as it is shown."""
+        ...
 
 
-class StandaloneActivity:
-    """What an activity id names: the unit of decision."""
+RunT = TypeVar("RunT", bound=StandaloneRun)
+HeadT = TypeVar("HeadT", bound=msgspec.Struct)
+
+
+class Standalone(Generic[RunT]):
+    """What an id names: the unit of decision."""
 
     __slots__ = ("id", "namespace", "namespace_id", "run")
 
-    def __init__(
-        self, namespace: str, namespace_id: str, activity_id: str, run: ActivityRun | None
-    ) -> None:
+    def __init__(self, namespace: str, namespace_id: str, id_: str, run: RunT | None) -> None:
         self.namespace = namespace
         self.namespace_id = namespace_id
-        self.id = activity_id
+        self.id = id_
         self.run = run
 
     @property
@@ -138,16 +84,7 @@ class StandaloneActivity:
         return Phase.OPEN if self.run.is_open else Phase.CLOSED
 
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Head).decode
-
-
-def encode_head(run: ActivityRun) -> bytes:
-    """The part that every commit writes."""
-    return _encode(run.head)
-
-
-def encode_record(run: ActivityRun, kind: int, key: bytes) -> bytes | None:
+def encode_record(run: StandaloneRun, kind: int, key: bytes) -> bytes | None:
     """The one record."""
     return run.start
 
@@ -157,10 +94,9 @@ def record_key(kind: int, key: bytes) -> bytes:
     return key
 
 
-def decode_run(head: bytes, records: Iterable[tuple[int, bytes, bytes]]) -> ActivityRun:
-    """The run that a head and its record make; b"" is in the place of a record that was not
-    asked for."""
+def start_of(records: Iterable[tuple[int, bytes, bytes]]) -> bytes:
+    """The content of the one record; b"" when it was not asked for."""
     start = b""
     for _, _, content in records:
         start = content
-    return ActivityRun(_decode(head), start)
+    return start

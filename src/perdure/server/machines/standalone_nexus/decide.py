@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from perdure.server.machines.ports import Ids, Limits
-from perdure.server.machines.standalone.inputs import RequestCancel, Terminate
-from perdure.server.machines.standalone.turn import Decision
+from perdure.server.machines.standalone import clients as shared
+from perdure.server.machines.standalone.inputs import Delete, Describe, RequestCancel, Terminate
+from perdure.server.machines.standalone.state import Phase, Standalone
+from perdure.server.machines.standalone.turn import Decision, take
 from perdure.server.machines.standalone_nexus import clients, handlers, inputs
-from perdure.server.machines.standalone_nexus.state import Phase, StandaloneOperation
-from perdure.server.machines.standalone_nexus.turn import Turn
+from perdure.server.machines.standalone_nexus.state import OperationRun
+from perdure.server.machines.standalone_nexus.turn import OPERATIONS, Turn
 from perdure.server.machines.workflow.inputs import (
     NexusCancelAnswered,
     NexusStartAnswered,
@@ -21,28 +23,28 @@ _ANSWERS = (NexusStartAnswered, NexusCancelAnswered)
 
 TABLE: dict[tuple[Phase, type], Callable[[Turn, Any], Any]] = {
     (Phase.ABSENT, inputs.StartOperation): clients.start,
-    (Phase.OPEN, inputs.StartOperation): clients.start_open,
+    (Phase.OPEN, inputs.StartOperation): shared.start_open,
     (Phase.CLOSED, inputs.StartOperation): clients.start_closed,
-    (Phase.ABSENT, inputs.DescribeOperation): clients.not_found,
-    (Phase.OPEN, inputs.DescribeOperation): clients.describe,
-    (Phase.CLOSED, inputs.DescribeOperation): clients.describe,
-    (Phase.ABSENT, RequestCancel): clients.not_found,
+    (Phase.ABSENT, Describe): shared.not_found,
+    (Phase.OPEN, Describe): shared.describe,
+    (Phase.CLOSED, Describe): shared.describe,
+    (Phase.ABSENT, RequestCancel): shared.not_found,
     (Phase.OPEN, RequestCancel): clients.cancel,
     (Phase.CLOSED, RequestCancel): clients.cancel_closed,
-    (Phase.ABSENT, Terminate): clients.not_found,
-    (Phase.OPEN, Terminate): clients.terminate,
-    (Phase.CLOSED, Terminate): clients.terminate_closed,
-    (Phase.ABSENT, inputs.Delete): clients.delete,
-    (Phase.OPEN, inputs.Delete): clients.delete,
-    (Phase.CLOSED, inputs.Delete): clients.delete,
-    (Phase.ABSENT, inputs.CompleteOperation): clients.not_found,
+    (Phase.ABSENT, Terminate): shared.not_found,
+    (Phase.OPEN, Terminate): shared.terminate,
+    (Phase.CLOSED, Terminate): shared.terminate_again,
+    (Phase.ABSENT, Delete): shared.delete,
+    (Phase.OPEN, Delete): shared.delete,
+    (Phase.CLOSED, Delete): shared.delete,
+    (Phase.ABSENT, inputs.CompleteOperation): shared.not_found,
     (Phase.OPEN, inputs.CompleteOperation): handlers.complete,
     (Phase.CLOSED, inputs.CompleteOperation): handlers.complete_closed,
     (Phase.OPEN, NexusStartAnswered): handlers.start_answered,
     (Phase.OPEN, NexusCancelAnswered): handlers.cancel_answered,
     (Phase.OPEN, WakeUp): handlers.wake_up,
     **{
-        (phase, kind): handlers.nothing
+        (phase, kind): shared.nothing
         for phase in (Phase.ABSENT, Phase.CLOSED)
         for kind in (*_ANSWERS, WakeUp)
     },
@@ -50,20 +52,19 @@ TABLE: dict[tuple[Phase, type], Callable[[Turn, Any], Any]] = {
 
 
 def decide(
-    operation: StandaloneOperation, message: inputs.Input, now_ns: int, ids: Ids, limits: Limits
+    operation: Standalone[OperationRun],
+    message: inputs.Input,
+    now_ns: int,
+    ids: Ids,
+    limits: Limits,
 ) -> Decision:
     """Take one decision. Raises Rejected, before anything has changed."""
-    turn = Turn(operation, now_ns, ids, limits)
-    phase, run_id = operation.phase, run_named_by(message)
-    if run_id and operation.run is not None and run_id != operation.run.run_id:
-        phase = Phase.ABSENT
-    reply = TABLE[phase, type(message)](turn, message)
-    turn.finish()
-    return Decision(turn.segments, turn.effects, reply)
+    turn = Turn(OPERATIONS, operation, now_ns, ids, limits)
+    return take(turn, TABLE, message, run_named_by(message))
 
 
 def run_named_by(message: inputs.Input) -> str:
     """The run that an input is for; "" when it is for whichever is current."""
-    if isinstance(message, inputs.StartOperation | inputs.Delete):
+    if isinstance(message, inputs.StartOperation | Delete):
         return ""
     return message.run_id

@@ -10,7 +10,7 @@ from temporalio.api.failure.v1 import Failure, TimeoutFailureInfo
 from perdure.server.machines.errors import InvalidArgument
 from perdure.server.machines.standalone_nexus import inputs
 from perdure.server.machines.standalone_nexus.state import Status
-from perdure.server.machines.standalone_nexus.turn import Turn
+from perdure.server.machines.standalone_nexus.turn import Turn, call, end, put
 from perdure.server.machines.workflow.inputs import (
     Done,
     NexusCancelAnswered,
@@ -68,13 +68,7 @@ def complete_closed(turn: Turn, message: inputs.CompleteOperation) -> Done:
 def wake_up(turn: Turn, message: WakeUp) -> Done:
     """Do what is due."""
     go_on(turn)
-    if turn.run.is_open and turn.run.wake_at_ns <= turn.now_ns:
-        turn.rearm()
-    return Done()
-
-
-def nothing(turn: Turn, message: object) -> Done:
-    """It is over, or was never there: nothing is owed to anybody."""
+    turn.rearm()
     return Done()
 
 
@@ -87,7 +81,7 @@ def go_on(turn: Turn) -> None:
         if isinstance(due, CallToMake):
             calls = attempts.step(turn.head.pending.calls, due.begun(turn.now_ns), turn.now_ns)
             assert isinstance(calls, Calls), "a call that is due can begin"
-            turn.call(due, calls)
+            call(turn, due, calls)
         else:
             take(turn, due)
 
@@ -99,14 +93,14 @@ def take(turn: Turn, happening: Happening, **fields: Any) -> None:
         case None:
             return
         case Calls() as calls:
-            turn.put(calls, counts=True, **fields)
+            put(turn, calls, **fields)
         case Started(calls=calls, links=links):
-            turn.put(calls, counts=True, links=turn.head.links + links)
+            put(turn, calls, links=turn.head.links + links)
         case CancelEnded(calls=calls):
-            turn.put(calls, counts=True)
+            put(turn, calls)
         case Succeeded() as succeeded:
             calls, links = _ended(turn, before, succeeded, is_answer=False)
-            turn.end(Status.COMPLETED, calls, result=succeeded.payload, links=links)
+            end(turn, Status.COMPLETED, calls, result=succeeded.payload, links=links)
         case Failed() as failed:
             _fail(turn, before, failed, is_answer=isinstance(happening, attempts.StartAnswered))
 
@@ -123,7 +117,7 @@ def _fail(turn: Turn, before: Calls, failed: Failed, *, is_answer: bool) -> None
     calls, links = _ended(turn, before, failed, is_answer=is_answer)
     if is_answer:
         calls = _replace(calls, failure=failure)
-    turn.end(status, calls, failure=failure, links=links)
+    end(turn, status, calls, failure=failure, links=links)
 
 
 def _ended(

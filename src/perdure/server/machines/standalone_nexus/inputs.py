@@ -7,7 +7,14 @@ import msgspec
 from temporalio.api.workflowservice.v1 import StartNexusOperationExecutionRequest
 
 from perdure.server.machines.nexus.outcomes import OperationOutcome
-from perdure.server.machines.standalone.inputs import RequestCancel, Terminate
+from perdure.server.machines.standalone.inputs import (
+    Delete,
+    Describe,
+    Described,
+    RequestCancel,
+    Started,
+    Terminate,
+)
 from perdure.server.machines.standalone_nexus.state import OperationRun
 from perdure.server.machines.workflow.inputs import (
     Done,
@@ -22,19 +29,6 @@ class StartOperation(msgspec.Struct):
 
     request: StartNexusOperationExecutionRequest
     endpoint_id: str
-
-
-class DescribeOperation(msgspec.Struct):
-    """Tell how it stands."""
-
-    run_id: str
-
-
-class Delete(msgspec.Struct):
-    """Forget a run, which ends first if it is open. `other`: it is not the current one."""
-
-    run_id: str
-    other: OperationRun | None = None
 
 
 class CompleteOperation(msgspec.Struct):
@@ -52,7 +46,7 @@ class CompleteOperation(msgspec.Struct):
 
 Input = (
     StartOperation
-    | DescribeOperation
+    | Describe
     | RequestCancel
     | Terminate
     | Delete
@@ -63,17 +57,4 @@ Input = (
 )
 
 
-class OperationStarted(msgspec.Struct):
-    """`is_new` is False when an existing run was returned instead."""
-
-    run_id: str
-    is_new: bool
-
-
-class OperationDescribed(msgspec.Struct):
-    """A run as it stands: a copy."""
-
-    run: OperationRun
-
-
-Reply = Done | OperationStarted | OperationDescribed
+Reply = Done | Started | Described[OperationRun]

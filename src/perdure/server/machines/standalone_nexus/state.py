@@ -11,12 +11,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from perdure.server.machines.standalone.state import CancelRequest
+from perdure.server.machines.standalone.state import CancelRequest, start_of
 from perdure.server.machines.workflow.nexus.state import CallState, PendingOperation
 
-START_RECORD = 1
-"""The kind of the record that has the request of the start."""
-START_KEY = b"start"
 NO_EVENT = 0
 """In the place of the id of the event that scheduled it."""
 
@@ -30,14 +27,6 @@ class Status(enum.IntEnum):
     CANCELED = 4
     TERMINATED = 5
     TIMED_OUT = 6
-
-
-class Phase(enum.StrEnum):
-    """Where an operation stands; the first half of each row of the transition table."""
-
-    ABSENT = "absent"
-    OPEN = "open"
-    CLOSED = "closed"
 
 
 class Head(msgspec.Struct, array_like=True):
@@ -97,31 +86,10 @@ class OperationRun:
         """It has no events."""
         return 0
 
-
-class StandaloneOperation:
-    """What an operation id names: the unit of decision."""
-
-    __slots__ = ("id", "namespace", "namespace_id", "run")
-
-    def __init__(
-        self, namespace: str, namespace_id: str, operation_id: str, run: OperationRun | None
-    ) -> None:
-        self.namespace = namespace
-        self.namespace_id = namespace_id
-        self.id = operation_id
-        self.run = run
-
     @property
-    def must_stay(self) -> bool:
-        """Nothing of it is in memory alone."""
-        return False
-
-    @property
-    def phase(self) -> Phase:
-        """Where it stands."""
-        if self.run is None:
-            return Phase.ABSENT
-        return Phase.OPEN if self.run.is_open else Phase.CLOSED
+    def shown_status(self) -> Status:
+        """The status as it is shown."""
+        return Status(self.head.status)
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -133,20 +101,7 @@ def encode_head(run: OperationRun) -> bytes:
     return _encode(run.head)
 
 
-def encode_record(run: OperationRun, kind: int, key: bytes) -> bytes | None:
-    """The one record."""
-    return run.start
-
-
-def record_key(kind: int, key: bytes) -> bytes:
-    """As it is."""
-    return key
-
-
 def decode_run(head: bytes, records: Iterable[tuple[int, bytes, bytes]]) -> OperationRun:
     """The run that a head and its record make; b"" is in the place of a record that was not
     asked for."""
-    start = b""
-    for _, _, content in records:
-        start = content
-    return OperationRun(_decode(head), start)
+    return OperationRun(_decode(head), start_of(records))

@@ -13,10 +13,10 @@ from perdure.server.machines.activity import failures
 from perdure.server.machines.activity.attempt import Ends, Trigger
 from perdure.server.machines.activity.options import policy_message
 from perdure.server.machines.ports import Kind
-from perdure.server.machines.standalone.clients import end_canceled
-from perdure.server.machines.standalone.pauses import due_of
-from perdure.server.machines.standalone.state import TASK_ID, Status
-from perdure.server.machines.standalone.turn import Turn
+from perdure.server.machines.standalone_activity.clients import end_canceled
+from perdure.server.machines.standalone_activity.pauses import due_of
+from perdure.server.machines.standalone_activity.state import TASK_ID, Status
+from perdure.server.machines.standalone_activity.turn import Turn, end, put, step, take
 from perdure.server.machines.workflow.from_time.activities import BACKOFF
 from perdure.server.machines.workflow.inputs import (
     ActivityTaskUndelivered,
@@ -39,41 +39,39 @@ _replace = msgspec.structs.replace
 
 def start_task(turn: Turn, message: StartActivityTask) -> StartedActivityTask:
     """A poller was found."""
-    if message.run_id != turn.run.run_id:
-        raise turn.not_found()
     trigger = attempts.Start(turn.now_ns, message.stamp, message.request_id, message.identity)
-    step = turn.step(trigger)
-    if isinstance(step, Attempt):
-        turn.put(step, last_started_ns=turn.now_ns)
+    after = step(turn, trigger)
+    if isinstance(after, Attempt):
+        put(turn, after, last_started_ns=turn.now_ns)
     return _started(turn)
 
 
 def put_back(turn: Turn, message: ActivityTaskUndelivered) -> Done:
     """The poller is gone."""
-    _go_on(turn, message.run_id, attempts.Undelivered(message.stamp))
+    _go_on(turn, attempts.Undelivered(message.stamp))
     return Done()
 
 
 def lose(turn: Turn, message: LoseActivityTask) -> Done:
     """The worker is dead."""
-    _go_on(turn, message.run_id, attempts.Lose(turn.now_ns, message.stamp))
+    _go_on(turn, attempts.Lose(turn.now_ns, message.stamp))
     return Done()
 
 
 def complete(turn: Turn, message: CompleteActivity) -> Done:
     """It has a result."""
     is_by_id = _check(turn, message.token)
-    step = turn.step(attempts.Complete(turn.now_ns, message.identity, is_by_id))
-    assert isinstance(step, Ends), "a result ends it"
+    ends = step(turn, attempts.Complete(turn.now_ns, message.identity, is_by_id))
+    assert isinstance(ends, Ends), "a result ends it"
     attempt = _replace(
-        step.attempt, last_attempt_complete_ns=turn.now_ns, identity=message.identity
+        ends.attempt, last_attempt_complete_ns=turn.now_ns, identity=message.identity
     )
     outcome = ActivityExecutionOutcome()
     outcome.result.SetInParent()
     if message.result is not None:
         outcome.result.CopyFrom(message.result)
     started_ns = attempt.started_time_ns
-    turn.end(Status.COMPLETED, outcome, attempt, last_started_ns=started_ns)
+    end(turn, Status.COMPLETED, outcome, attempt, last_started_ns=started_ns)
     return Done()
 
 
@@ -83,7 +81,7 @@ def fail(turn: Turn, message: FailActivity) -> Done:
     details = message.heartbeat_details
     trigger = attempts.Fail(turn.now_ns, message.identity, message.failure, details)
     beats = turn.head.heartbeats + (details is not None)
-    ends = turn.take(trigger, heartbeats=beats)
+    ends = take(turn, trigger, heartbeats=beats)
     if ends is not None:
         attempt = _replace(ends.attempt, identity=message.identity)
         _end_failed(turn, _replace(ends, attempt=attempt), Status.FAILED, heartbeats=beats)
@@ -93,9 +91,9 @@ def fail(turn: Turn, message: FailActivity) -> Done:
 def acknowledge_cancel(turn: Turn, message: CancelActivity) -> Done:
     """The worker says that it has cancelled."""
     _check(turn, message.token)
-    step = turn.step(attempts.AcknowledgeCancel())
-    assert isinstance(step, Ends), "an acknowledged cancellation ends it"
-    end_canceled(turn, step.attempt, message.details or Payloads())
+    ends = step(turn, attempts.AcknowledgeCancel())
+    assert isinstance(ends, Ends), "an acknowledged cancellation ends it"
+    end_canceled(turn, ends.attempt, message.details or Payloads())
     return Done()
 
 
@@ -103,7 +101,7 @@ def heartbeat(turn: Turn, message: HeartbeatActivity) -> Heartbeat:
     """It is alive, and learns what is wanted of it."""
     _check(turn, message.token)
     trigger = attempts.Beat(turn.now_ns, message.identity, message.details)
-    turn.take(trigger, heartbeats=turn.head.heartbeats + 1)
+    take(turn, trigger, heartbeats=turn.head.heartbeats + 1)
     attempt = turn.head.pending.attempt
     return Heartbeat(
         cancel_requested=turn.head.cancel is not None,
@@ -114,40 +112,24 @@ def heartbeat(turn: Turn, message: HeartbeatActivity) -> Heartbeat:
 
 def wake_up(turn: Turn, message: WakeUp) -> Done:
     """Do what is due."""
-    if message.run_id != turn.run.run_id:
-        return Done()
     number = turn.head.pending.attempt.attempt
     for deadline in sorted(due_of(turn.head.pending)):
         attempt = turn.head.pending.attempt
         if deadline.time_ns > turn.now_ns or attempt.attempt != number or not turn.run.is_open:
             break
         if deadline.kind == BACKOFF:
-            turn.counts = False  # Nothing that is shown has changed.
-            turn.take(attempts.BackoffOver())
+            # Nothing that is shown has changed.
+            take(turn, attempts.BackoffOver(), counts=False)
             continue
-        turn.counts = True
-        ends = turn.take(attempts.TimeOut(turn.now_ns, deadline.kind))
+        ends = take(turn, attempts.TimeOut(turn.now_ns, deadline.kind))
         if ends is not None:
             _end_failed(turn, ends, Status.TIMED_OUT)
-    if turn.run.is_open and turn.run.wake_at_ns <= turn.now_ns:
-        turn.rearm()
+    turn.rearm()
     return Done()
 
 
-def nothing(turn: Turn, message: object) -> Done:
-    """It is over, or was never there: nothing is owed to anybody."""
-    return Done()
-
-
-def not_found(turn: Turn, message: object) -> Done:
-    """There is no such activity, or it is over."""
-    raise turn.not_found()
-
-
-def _go_on(turn: Turn, run_id: str, trigger: Trigger) -> None:
-    if run_id != turn.run.run_id:
-        return
-    ends = turn.take(trigger)
+def _go_on(turn: Turn, trigger: Trigger) -> None:
+    ends = take(turn, trigger)
     if ends is None:
         return
     if ends.is_canceled:
@@ -169,15 +151,13 @@ def _end_failed(turn: Turn, ends: Ends, status: Status, **fields: Any) -> None:
             last_attempt_complete_ns=turn.now_ns,
         )
     outcome = ActivityExecutionOutcome(failure=failure, retry_state=ends.retry_state)
-    turn.end(status, outcome, attempt, **fields)
+    end(turn, status, outcome, attempt, **fields)
 
 
 def _check(turn: Turn, token: TaskToken) -> bool:
     """Whether an answer names the activity by its id; one by token must be of this attempt. Raises
     NotFound."""
     attempt = turn.head.pending.attempt
-    if token.run_id and token.run_id != turn.run.run_id:
-        raise turn.not_found()
     if not token.scheduled_event_id:
         return True
     if (token.attempt, token.stamp) != (attempt.attempt, attempt.stamp):
@@ -191,8 +171,8 @@ def _started(turn: Turn) -> StartedActivityTask:
     activity, attempt, options = head.pending.activity, head.pending.attempt, head.pending.options
     return StartedActivityTask(
         token=TaskToken(
-            namespace_id=turn.activity.namespace_id,
-            workflow_id=turn.activity.id,
+            namespace_id=turn.subject.namespace_id,
+            workflow_id=turn.subject.id,
             run_id=head.run_id,
             scheduled_event_id=TASK_ID,
             attempt=attempt.attempt,

@@ -6,9 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from perdure.server.machines.ports import Ids, Limits
-from perdure.server.machines.standalone import clients, inputs, workers
-from perdure.server.machines.standalone.state import Phase, StandaloneActivity
-from perdure.server.machines.standalone.turn import Decision, Turn
+from perdure.server.machines.standalone import clients as shared
+from perdure.server.machines.standalone.inputs import Delete, Describe, RequestCancel, Terminate
+from perdure.server.machines.standalone.state import Phase, Standalone
+from perdure.server.machines.standalone.turn import Decision, take
+from perdure.server.machines.standalone_activity import clients, inputs, workers
+from perdure.server.machines.standalone_activity.state import ActivityRun
+from perdure.server.machines.standalone_activity.turn import ACTIVITIES, Turn
 from perdure.server.machines.workflow.inputs import (
     ActivityTaskUndelivered,
     CancelActivity,
@@ -22,9 +26,9 @@ from perdure.server.machines.workflow.inputs import (
 
 _ANSWERS = (CompleteActivity, FailActivity, CancelActivity, HeartbeatActivity)
 _CONTROLS = (
-    inputs.DescribeActivity,
-    inputs.RequestCancel,
-    inputs.Terminate,
+    Describe,
+    RequestCancel,
+    Terminate,
     inputs.Pause,
     inputs.Unpause,
     inputs.Reset,
@@ -33,17 +37,17 @@ _CONTROLS = (
 
 TABLE: dict[tuple[Phase, type], Callable[[Turn, Any], Any]] = {
     (Phase.ABSENT, inputs.StartActivity): clients.start,
-    (Phase.OPEN, inputs.StartActivity): clients.start_open,
+    (Phase.OPEN, inputs.StartActivity): shared.start_open,
     (Phase.CLOSED, inputs.StartActivity): clients.start_closed,
-    (Phase.OPEN, inputs.DescribeActivity): clients.describe,
-    (Phase.CLOSED, inputs.DescribeActivity): clients.describe,
-    (Phase.OPEN, inputs.RequestCancel): clients.cancel,
-    (Phase.CLOSED, inputs.RequestCancel): clients.cancel_closed,
-    (Phase.OPEN, inputs.Terminate): clients.terminate,
-    (Phase.CLOSED, inputs.Terminate): clients.terminate_closed,
-    (Phase.ABSENT, inputs.Delete): clients.delete,
-    (Phase.OPEN, inputs.Delete): clients.delete,
-    (Phase.CLOSED, inputs.Delete): clients.delete,
+    (Phase.OPEN, Describe): shared.describe,
+    (Phase.CLOSED, Describe): shared.describe,
+    (Phase.OPEN, RequestCancel): clients.cancel,
+    (Phase.CLOSED, RequestCancel): clients.cancel_closed,
+    (Phase.OPEN, Terminate): shared.terminate,
+    (Phase.CLOSED, Terminate): clients.terminate_closed,
+    (Phase.ABSENT, Delete): shared.delete,
+    (Phase.OPEN, Delete): shared.delete,
+    (Phase.CLOSED, Delete): shared.delete,
     (Phase.OPEN, inputs.Pause): clients.pause,
     (Phase.CLOSED, inputs.Pause): clients.pause_closed,
     (Phase.OPEN, inputs.Unpause): clients.unpause,
@@ -61,34 +65,30 @@ TABLE: dict[tuple[Phase, type], Callable[[Turn, Any], Any]] = {
     (Phase.OPEN, HeartbeatActivity): workers.heartbeat,
     (Phase.OPEN, WakeUp): workers.wake_up,
     **{
-        (phase, kind): workers.nothing
+        (phase, kind): shared.nothing
         for phase in (Phase.ABSENT, Phase.CLOSED)
         for kind in (ActivityTaskUndelivered, LoseActivityTask, WakeUp)
     },
     **{
-        (phase, kind): workers.not_found
+        (phase, kind): shared.not_found
         for phase in (Phase.ABSENT, Phase.CLOSED)
         for kind in (StartActivityTask, *_ANSWERS)
     },
-    **{(Phase.ABSENT, kind): workers.not_found for kind in _CONTROLS},
+    **{(Phase.ABSENT, kind): shared.not_found for kind in _CONTROLS},
 }
 
 
 def decide(
-    activity: StandaloneActivity, message: inputs.Input, now_ns: int, ids: Ids, limits: Limits
+    activity: Standalone[ActivityRun], message: inputs.Input, now_ns: int, ids: Ids, limits: Limits
 ) -> Decision:
     """Take one decision. Raises Rejected, before anything has changed."""
-    turn = Turn(activity, now_ns, ids, limits)
-    phase, run_id = activity.phase, run_named_by(message)
-    if run_id and activity.run is not None and run_id != activity.run.run_id:
-        phase = Phase.ABSENT
-    reply = TABLE[phase, type(message)](turn, message)
-    return Decision(turn.segments, turn.effects, reply)
+    turn = Turn(ACTIVITIES, activity, now_ns, ids, limits)
+    return take(turn, TABLE, message, run_named_by(message))
 
 
 def run_named_by(message: inputs.Input) -> str:
     """The run that an input is for; "" when it is for whichever is current."""
-    if isinstance(message, inputs.StartActivity | inputs.Delete):
+    if isinstance(message, inputs.StartActivity | Delete):
         return ""
     token = getattr(message, "token", None)
     run_id: str = token.run_id if token is not None else message.run_id  # type: ignore[union-attr]

@@ -33,11 +33,12 @@ from temporalio.api.workflowservice.v1 import (
 
 from perdure.server.frontend import activity_control
 from perdure.server.frontend.services import Services
-from perdure.server.frontend.standalone import bind
+from perdure.server.frontend.standalone_activities import bind
 from perdure.server.frontend.validation import check_priority
 from perdure.server.machines import durations
 from perdure.server.machines.errors import InvalidArgument, InvariantViolation
-from perdure.server.machines.standalone import inputs
+from perdure.server.machines.standalone.inputs import RequestCancel, Terminate
+from perdure.server.machines.standalone_activity import inputs
 from perdure.transport import Caller
 
 
@@ -45,7 +46,7 @@ async def request_cancel_activity_execution(
     services: Services, request: RequestCancelActivityExecutionRequest, caller: Caller
 ) -> bytes:
     """Ask a run to cancel."""
-    message = inputs.RequestCancel(
+    message = RequestCancel(
         request.run_id, request.identity, _request_id(services, request), request.reason
     )
     await _ask(services, request, message)
@@ -56,7 +57,7 @@ async def terminate_activity_execution(
     services: Services, request: TerminateActivityExecutionRequest, caller: Caller
 ) -> bytes:
     """End a run at once."""
-    message = inputs.Terminate(
+    message = Terminate(
         request.run_id, request.identity, _request_id(services, request), request.reason
     )
     await _ask(services, request, message)
