@@ -19,6 +19,7 @@ from bench.plan import Plan
 from bench.replays import ReplayResult, replay_goals
 from bench.results import HelloResult, PeerResult, WorkloadResult
 from bench.worker import CONCURRENT_TASKS_MAX, POLLERS
+from bench.yardstick import yardsticks
 
 MEBIBYTE: Final = 1024 * 1024
 
@@ -45,6 +46,12 @@ def print_report(
         print_hellos(console, hellos)
     every = [*goals(results), *hello_goals(hellos), *replay_goals(replays)]
     console.print(_goal_table(every))
+    for found in yardsticks(results, hellos):
+        console.print(
+            f"{found.peer}: {found.there_ms:g} ms of CPU per hello where the goals were set, "
+            f"{found.here_ms:.1f} here: {found.ratio:.1f} times as much",
+            markup=False,
+        )
 
 
 def write_json(
@@ -70,6 +77,7 @@ def write_json(
         "peers": [asdict(result) for result in results],
         "hellos": [asdict(result) for result in hellos],
         "replays": None if replays is None else asdict(replays),
+        "yardsticks": [asdict(found) for found in yardsticks(results, hellos)],
         "goals": [
             asdict(goal) | {"verdict": goal.verdict}
             for goal in (*goals(results), *hello_goals(hellos), *replay_goals(replays))
