@@ -93,6 +93,18 @@ async def test_a_run_is_described_with_what_it_was_started_with(client: Client) 
     assert not described.HasField("pending_workflow_task")
 
 
+async def test_a_timeout_that_was_set_to_none_is_shown(client: Client) -> None:
+    await client.start(workflow_execution_timeout=Duration(), workflow_run_timeout=Duration())
+    config = (await describe(client)).execution_config
+    assert config.HasField("workflow_execution_timeout")
+    assert config.HasField("workflow_run_timeout")
+    await client.terminate()
+    await client.start(request_id="other")
+    config = (await describe(client)).execution_config
+    assert not config.HasField("workflow_execution_timeout")
+    assert not config.HasField("workflow_run_timeout")
+
+
 async def test_where_there_is_no_run_timeout_the_zero_time_stands(client: Client) -> None:
     await client.start()
     extended = (await describe(client)).workflow_extended_info

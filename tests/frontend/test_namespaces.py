@@ -351,6 +351,7 @@ async def test_a_deleted_namespace_is_renamed_at_once_and_takes_no_calls(
     )
     assert described.namespace_info.name == name
     assert described.namespace_info.state == NamespaceState.NAMESPACE_STATE_DELETED
+    assert described.namespace_info.data["workflows-left"] == "1"
     assert name not in await names(client)
     assert name in await names(client, include_deleted=True)
     unknown = await client.refusal(start_request(namespace="n"))

@@ -14,6 +14,7 @@ from perdure.cli.exits import fail
 from perdure.cli.pointing import pointed
 
 if TYPE_CHECKING:
+    from perdure.cli.codec_server import CodecServer
     from perdure.client import Client, RPCError
 
 CONNECT_TIMEOUT: Final = timedelta(seconds=5)
@@ -26,6 +27,9 @@ CONNECTING: Final[ContextVar[Mapping[str, Any]]] = ContextVar(
     "CONNECTING", default=MappingProxyType({})
 )
 """Further arguments of `Client.connect`, of the command that runs."""
+
+CODEC: Final[ContextVar[CodecServer | None]] = ContextVar("CODEC", default=None)
+"""Who encodes and decodes the payloads of the command that runs."""
 
 QUERY: Final[ContextVar[str]] = ContextVar("QUERY", default="")
 """The query of the command that runs, if it has one."""
@@ -70,7 +74,7 @@ async def connected(target: Target) -> Client:
     from perdure.client import Client, RPCError
 
     try:
-        return await Client.connect(
+        client = await Client.connect(
             target.address,
             namespace=target.namespace,
             connect_timeout=CONNECT_TIMEOUT,
@@ -81,6 +85,13 @@ async def connected(target: Target) -> Client:
         if not isinstance(cause, RPCError):
             raise
         fail(_explained(cause, target))
+    codec = CODEC.get()
+    if codec is not None:
+        from perdure.cli.codec_server import CodedTransport
+
+        service = client.service_client
+        service.transport = CodedTransport(service.transport, codec, target.namespace)
+    return client
 
 
 def _explained(error: RPCError, target: Target) -> str:

@@ -67,7 +67,7 @@ def _suggested(context: typer.Context, incomplete: str, names: Names) -> list[st
 async def _asked(context: typer.Context, incomplete: str, names: Names) -> list[str]:
     from perdure.client import Client
 
-    arguments = arguments_of(context.params)
+    arguments, _ = arguments_of(context.params)
     client = await Client.connect(
         arguments.pop("target_host", DEFAULT_ADDRESS),
         namespace=arguments.pop("namespace", "") or DEFAULT_NAMESPACE,

@@ -13,15 +13,18 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
 
 import typer
 
-from perdure.cli.calling import CONNECTING, QUERY
+from perdure.cli.calling import CODEC, CONNECTING, QUERY
 from perdure.cli.completing import BY_PARAMETER
 from perdure.cli.connection import arguments_of
 from perdure.cli.exits import MISUSED, fail
 from perdure.cli.parameters import DEFAULT_ADDRESS, DEFAULT_NAMESPACE
+
+if TYPE_CHECKING:
+    from perdure.cli.codec_server import CodecServer
 
 PANEL: Final = "Connection"
 ProfileOption = Annotated[
@@ -62,6 +65,8 @@ TEXTS: Final = {
     "tls_cert_data": _text("--tls-cert-data", "Your certificate itself."),
     "tls_key_path": _text("--tls-key-path", "The key of your certificate: its file."),
     "tls_key_data": _text("--tls-key-data", "The key of your certificate itself."),
+    "codec_endpoint": _text("--codec-endpoint", "Who encodes and decodes payloads: http://..."),
+    "codec_auth": _text("--codec-auth", "The Authorization header for it."),
 }
 
 OPTIONS: Final[Mapping[str, tuple[Any, object]]] = {
@@ -81,6 +86,22 @@ OPTIONS: Final[Mapping[str, tuple[Any, object]]] = {
             ),
         ],
         None,
+    ),
+    "tls_disable_host_verification": (
+        Annotated[bool, typer.Option("--tls-disable-host-verification", hidden=True)],
+        False,
+    ),
+    "codec_header": (
+        Annotated[
+            list[str],
+            typer.Option(
+                "--codec-header",
+                metavar="KEY=VALUE",
+                help="A header for the codec server (may be repeated).",
+                rich_help_panel=PANEL,
+            ),
+        ],
+        (),
     ),
     "grpc_meta": (
         Annotated[
@@ -138,7 +159,7 @@ def with_connection(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def connecting(**given: Any) -> Any:
         said = {name: given.pop(name, default) for name, (_, default) in OPTIONS.items()}
-        arguments = _arguments({**said, **{name: given[name] for name in places}})
+        arguments, codec = _arguments({**said, **{name: given[name] for name in places}})
         given["address"] = arguments.pop("target_host", DEFAULT_ADDRESS)
         namespace = arguments.pop("namespace", "") or DEFAULT_NAMESPACE
         if "namespace" in places:
@@ -146,6 +167,7 @@ def with_connection(command: Callable[..., Any]) -> Callable[..., Any]:
         _choose_output(given)
         context = contextvars.copy_context()
         context.run(CONNECTING.set, arguments)
+        context.run(CODEC.set, codec)
         context.run(QUERY.set, given.get("query") or "")
         return context.run(command, **given)
 
@@ -207,8 +229,9 @@ def _completed(parameter: inspect.Parameter) -> inspect.Parameter:
     return parameter.replace(annotation=Annotated[kind, *changed])
 
 
-def _arguments(said: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `Client.connect`. Ends the command when they make no sense."""
+def _arguments(said: Mapping[str, Any]) -> tuple[dict[str, Any], CodecServer | None]:
+    """The arguments of `Client.connect`, and who decodes payloads. Ends the command when they make
+    no sense."""
     from perdure.envconfig import ConfigError
 
     try:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from perdure.cli.codec_server import CodecServer
+    from perdure.envconfig._file import Profile
 
 ALIASES: Final = {
     "PERDURE_ADDRESS": "TEMPORAL_ADDRESS",
@@ -25,27 +29,58 @@ VARIABLES: Final = {
     "tls_cert_data": "TEMPORAL_TLS_CLIENT_CERT_DATA",
     "tls_key_path": "TEMPORAL_TLS_CLIENT_KEY_PATH",
     "tls_key_data": "TEMPORAL_TLS_CLIENT_KEY_DATA",
+    "codec_endpoint": "TEMPORAL_CODEC_ENDPOINT",
+    "codec_auth": "TEMPORAL_CODEC_AUTH",
 }
 """By parameter of a command: the variable whose place its option takes."""
 
 
-def arguments_of(said: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `Client.connect`, given a command's parameters.
+UNVERIFIED: Final = (
+    "a server that cannot be verified is not connected to: name its certificate with --tls-ca-path,"
+    " and whose it is with --tls-server-name, instead of disabling host verification"
+)
 
-    Raises ConfigError, ValueError for what is no header, and OSError for what cannot be read.
+
+def arguments_of(said: Mapping[str, Any]) -> tuple[dict[str, Any], CodecServer | None]:
+    """The arguments of `Client.connect`, given a command's parameters, and where payloads are
+    decoded.
+
+    Raises ConfigError, ValueError for what makes no sense, and OSError for what cannot be read.
     """
-    from perdure.envconfig import ClientConfigProfile
+    from perdure.envconfig import loaded, public
 
     file: Path | None = said.get("config_file")
     if file is not None and not file.is_file():
         raise ValueError(f"there is no file {str(file)!r} (--config-file)")
-    profile = ClientConfigProfile.load(
+    profile = loaded(
         said.get("profile") or None,
         config_source=file,
         disable_file=bool(said.get("disable_config_file")),
         override_env_vars=_variables(said),
     )
-    return dict(profile.to_client_connect_config())
+    if profile.tls is not None and profile.tls.disable_host_verification:
+        raise ValueError(UNVERIFIED)
+    return dict(public(profile).to_client_connect_config()), _codec(profile, said)
+
+
+def _codec(profile: Profile, said: Mapping[str, Any]) -> CodecServer | None:
+    """Raises ValueError."""
+    headers = _pairs(said.get("codec_header") or (), "--codec-header")
+    if not profile.codec_endpoint:
+        return None
+    from perdure.cli.codec_server import CodecServer
+
+    return CodecServer(profile.codec_endpoint, profile.codec_auth or "", headers)
+
+
+def _pairs(texts: Iterable[str], option: str) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise ValueError(f"{text!r} is not KEY=VALUE ({option})")
+        found[key] = value
+    return found
 
 
 def _variables(said: Mapping[str, Any]) -> dict[str, str]:
@@ -54,10 +89,9 @@ def _variables(said: Mapping[str, Any]) -> dict[str, str]:
     found.update({variable: said[name] for name, variable in VARIABLES.items() if said.get(name)})
     if said.get("tls") is not None:
         found["TEMPORAL_TLS"] = str(said["tls"]).lower()
-    for pair in said.get("grpc_meta") or ():
-        key, equals, value = pair.partition("=")
-        if not (key and equals):
-            raise ValueError(f"{pair!r} is not KEY=VALUE (--grpc-meta)")
+    if said.get("tls_disable_host_verification"):
+        found["TEMPORAL_TLS_DISABLE_HOST_VERIFICATION"] = "true"
+    for key, value in _pairs(said.get("grpc_meta") or (), "--grpc-meta").items():
         found[HEADER_PREFIX + key] = value
     return found
 

@@ -203,21 +203,16 @@ class ClientConfigProfile:
 
         Raises ConfigError.
         """
-        if disable_file and disable_env:
-            raise ConfigError(
-                "Invalid configuration: Cannot disable both file and environment loading"
+        return public(
+            loaded(
+                profile,
+                config_source=config_source,
+                disable_file=disable_file,
+                disable_env=disable_env,
+                config_file_strict=config_file_strict,
+                override_env_vars=override_env_vars,
             )
-        location = os.environ if override_env_vars is None else override_env_vars
-        environment: Mapping[str, str] = {} if disable_env else location
-        chosen = profile if profile is not None else chosen_profile(environment)
-        found = Profile()
-        if not disable_file:
-            profiles = _profiles(config_source, location, is_strict=config_file_strict)
-            name = DEFAULT_PROFILE if chosen is None else chosen
-            if chosen is not None and name not in profiles:
-                raise ConfigError(f"Profile '{name}' not found")
-            found = profiles.get(name, found)
-        return _public(apply_environment(found, environment))
+        )
 
 
 @dataclass
@@ -254,7 +249,7 @@ class ClientConfig:
         """
         environment = os.environ if override_env_vars is None else override_env_vars
         profiles = _profiles(config_source, environment, is_strict=config_file_strict)
-        return ClientConfig({name: _public(profile) for name, profile in profiles.items()})
+        return ClientConfig({name: public(profile) for name, profile in profiles.items()})
 
     @staticmethod
     def load_client_connect_config(
@@ -280,6 +275,31 @@ class ClientConfig:
         ).to_client_connect_config()
 
 
+def loaded(
+    profile: str | None,
+    *,
+    config_source: DataSource | None,
+    disable_file: bool,
+    disable_env: bool = False,
+    config_file_strict: bool = False,
+    override_env_vars: Mapping[str, str] | None,
+) -> Profile:
+    """`ClientConfigProfile.load`, with what is for commands only. Raises ConfigError."""
+    if disable_file and disable_env:
+        raise ConfigError("Invalid configuration: Cannot disable both file and environment loading")
+    location = os.environ if override_env_vars is None else override_env_vars
+    environment: Mapping[str, str] = {} if disable_env else location
+    chosen = profile if profile is not None else chosen_profile(environment)
+    found = Profile()
+    if not disable_file:
+        profiles = _profiles(config_source, location, is_strict=config_file_strict)
+        name = DEFAULT_PROFILE if chosen is None else chosen
+        if chosen is not None and name not in profiles:
+            raise ConfigError(f"Profile '{name}' not found")
+        found = profiles.get(name, found)
+    return apply_environment(found, environment)
+
+
 def _profiles(
     source: DataSource | None, environment: Mapping[str, str], *, is_strict: bool
 ) -> Mapping[str, Profile]:
@@ -288,7 +308,8 @@ def _profiles(
     return {} if source is None else read_profiles(path_or_data(source), is_strict=is_strict)
 
 
-def _public(profile: Profile) -> ClientConfigProfile:
+def public(profile: Profile) -> ClientConfigProfile:
+    """What a program sees of a profile."""
     tls = profile.tls
     return ClientConfigProfile(
         address=profile.address,

@@ -17,6 +17,8 @@ PROFILE_VARIABLES: Final = {
     "address": "TEMPORAL_ADDRESS",
     "namespace": "TEMPORAL_NAMESPACE",
     "api_key": "TEMPORAL_API_KEY",
+    "codec_endpoint": "TEMPORAL_CODEC_ENDPOINT",
+    "codec_auth": "TEMPORAL_CODEC_AUTH",
 }
 TLS_VARIABLE: Final = "TEMPORAL_TLS"
 TLS_SWITCHES: Final = {"true": True, "1": True, "false": False, "0": False}
@@ -53,6 +55,10 @@ def apply_environment(profile: Profile, environment: Mapping[str, str]) -> Profi
 def _tls(tls: Tls | None, environment: Mapping[str, str]) -> Tls | None:
     said: dict[str, Any] = {}
     has_said = VERIFICATION_VARIABLE in environment
+    if has_said:
+        is_on = TLS_SWITCHES.get(environment[VERIFICATION_VARIABLE].lower())
+        if is_on is not None:
+            said["disable_host_verification"] = is_on
     if TLS_VARIABLE in environment:
         has_said = True
         is_on = TLS_SWITCHES.get(environment[TLS_VARIABLE].lower())

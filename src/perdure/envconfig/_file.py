@@ -39,6 +39,7 @@ class Tls:
     server_ca_cert: Path | bytes | None = None
     client_cert: Path | bytes | None = None
     client_key: Path | bytes | None = None
+    disable_host_verification: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Profile:
     api_key: str | None = None
     tls: Tls | None = None
     grpc_meta: Mapping[str, str] = field(default_factory=dict)
+    codec_endpoint: str | None = None
+    codec_auth: str | None = field(default=None, repr=False)
 
 
 def default_path(environment: Mapping[str, str]) -> Path | None:
@@ -123,11 +126,10 @@ def _parsed(content: bytes, *, is_strict: bool) -> Mapping[str, Profile]:
 
 def _profile(table: _Table) -> Profile:
     table.refuse_others(PROFILE_NAMES)
-    if codec := table.table("codec"):
-        # Checked, and kept for the tools that decode payloads: clients here are given a codec.
+    # For commands, which show payloads: programs are given a codec of their own.
+    codec = table.table("codec")
+    if codec is not None:
         codec.refuse_others(CODEC_NAMES)
-        for name in CODEC_NAMES:
-            codec.get(name, str)
     tls = table.table("tls")
     return Profile(
         address=table.get("address", str),
@@ -135,13 +137,15 @@ def _profile(table: _Table) -> Profile:
         api_key=table.get("api_key", str),
         tls=None if tls is None else _tls(tls),
         grpc_meta=_headers(table.table("grpc_meta")),
+        codec_endpoint=None if codec is None else codec.get("endpoint", str),
+        codec_auth=None if codec is None else codec.get("auth", str),
     )
 
 
 def _tls(table: _Table) -> Tls:
     table.refuse_others(TLS_NAMES)
-    table.get("disable_host_verification", bool)
     return Tls(
+        disable_host_verification=table.get("disable_host_verification", bool),
         disabled=table.get("disabled", bool),
         server_name=table.get("server_name", str),
         server_ca_cert=_source(table, "server_ca_cert"),

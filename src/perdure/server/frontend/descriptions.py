@@ -12,7 +12,7 @@ from temporalio.api.enums.v1 import (
     TaskQueueKind,
 )
 from temporalio.api.failure.v1 import Failure
-from temporalio.api.history.v1 import History
+from temporalio.api.history.v1 import History, WorkflowExecutionStartedEventAttributes
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import (
     PendingActivityInfo,
@@ -86,6 +86,9 @@ async def describe_workflow_execution(
     started = History.FromString(page.history).events[0]
     if started.HasField("user_metadata"):
         response.execution_config.user_metadata.CopyFrom(started.user_metadata)
+    _show_no_timeouts(
+        response.execution_config, started.workflow_execution_started_event_attributes
+    )
     return response.SerializeToString()
 
 
@@ -106,6 +109,16 @@ def _config(run: Run) -> WorkflowExecutionConfig:
     ):
         config.workflow_run_timeout.CopyFrom(duration(recorded.run_timeout_ns))
     return config
+
+
+def _show_no_timeouts(
+    config: WorkflowExecutionConfig, started: WorkflowExecutionStartedEventAttributes
+) -> None:
+    """A timeout that the start set to none is shown, unlike one that it left out."""
+    if started.HasField("workflow_execution_timeout"):
+        config.workflow_execution_timeout.SetInParent()
+    if started.HasField("workflow_run_timeout"):
+        config.workflow_run_timeout.SetInParent()
 
 
 def _pending_activity(pending: PendingActivity) -> PendingActivityInfo:

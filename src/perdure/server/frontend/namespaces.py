@@ -31,11 +31,15 @@ from perdure.server.machines.ports import Limits
 from perdure.server.machines.wire import SECOND_NS, duration_ns
 from perdure.server.namespaces import aliases
 from perdure.server.namespaces.registry import CLUSTER_NAME, SYSTEM_NAMESPACE, Namespace
+from perdure.server.visibility.query.tree import Query
 from perdure.transport import Caller
 
 RETENTION_NS_MIN = 60 * 60 * SECOND_NS  # system.namespaceMinRetentionLocal
 PAGE_SIZE = 100
 TASK_COMPLETION_BYTES_MAX = 40 * 1024 * 1024  # history.workflowTaskCompletionBufferSizeLimit
+
+WORKFLOWS_LEFT = "workflows-left"
+"""In the data of a deleted namespace: how far its deletion has come."""
 
 CAPABILITIES = NamespaceInfo.Capabilities(
     eager_workflow_start=True,
@@ -169,7 +173,11 @@ async def describe_namespace(
         raise InvalidArgument("Namespace not set on request.")
     known = services.namespaces
     namespace = known.by_id(request.id) if request.id else known.by_name(request.namespace)
-    return _described(namespace, services.limits).SerializeToString()
+    described = _described(namespace, services.limits)
+    if namespace.is_deleted:
+        counts = await services.store.count_executions(namespace.number, Query())
+        described.namespace_info.data[WORKFLOWS_LEFT] = str(sum(counts.values()))
+    return described.SerializeToString()
 
 
 async def list_namespaces(

@@ -43,13 +43,11 @@ async def reclaim(
         if left_ns <= 0:
             break
         await asyncio.sleep(min(left_ns / SECOND_NS, PAUSE_SECONDS))
-    deleted = 0
     for _ in itertools.count():
         try:
             count, has_failed = await _delete_page(store, engine, bound)
-            deleted += count
             if count:
-                logger.info("namespace %s: %d runs are deleted", namespace.name, deleted)
+                logger.info("namespace %s: %d runs are deleted", namespace.name, count)
             if not count and not has_failed:
                 await registry.drop(namespace)
                 return
