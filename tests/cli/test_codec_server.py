@@ -136,7 +136,7 @@ def test_the_official_command_line_reads_what_ours_has_encoded(
     )
     [started, *_] = json.loads(done.stdout)["events"]
     [payload] = started["workflowExecutionStartedEventAttributes"]["input"]["payloads"]
-    assert base64.b64decode(payload["data"]) == b'{"a": 1}'
+    assert json.loads(base64.b64decode(payload["data"])) == {"a": 1}
 
 
 @pytest.mark.parametrize(

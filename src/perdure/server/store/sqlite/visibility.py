@@ -12,6 +12,7 @@ from perdure.server.machines.search_attributes import Scalar
 from perdure.server.store.ports import TooManyGroups, VisibilityCursor
 from perdure.server.store.sqlite.connections import SqliteSettings
 from perdure.server.store.sqlite.finding import EVER, Finder, Found, among_statuses, runs_of
+from perdure.server.store.sqlite.ordering import narrowed
 from perdure.server.visibility.query.access import STATUSES, Source
 from perdure.server.visibility.query.sql import Compiler, Fragment, keyset
 from perdure.server.visibility.query.tree import Query
@@ -56,8 +57,10 @@ class VisibilityReader:
             return self._page_of_kind(connection, after, limit)
         if len(order) == 1 and order[0].attribute.field == "StartTime":
             return self._by_start(connection, after, limit)
-        found = Finder(connection, self._settings, self._namespace).find(self._query.filter)
+        finder = Finder(connection, self._settings, self._namespace)
+        found = finder.find(self._query.filter)
         if order:
+            found = self._before_end(connection, finder, found, after, limit)
             return self._ordered(connection, *_source(self._namespace, found), after, limit)
         if found.few:
             return self._few(connection, found, after, limit)
@@ -70,6 +73,29 @@ class VisibilityReader:
             place = (after.close_time_ns, after.run) if after else _BEFORE_ALL
             rows += self._walk(connection, found, _CLOSED, place, limit - len(rows))
         return rows
+
+    def _before_end(
+        self,
+        connection: apsw.Connection,
+        finder: Finder,
+        found: Found,
+        after: VisibilityCursor | None,
+        limit: int,
+    ) -> Found:
+        """Of what is found as much as a sorted page may have."""
+        if found.few or not found.statuses:
+            return found
+        condition = narrowed(
+            connection,
+            self._namespace,
+            self._query.filter,
+            found,
+            finder.all_of(found),
+            self._query.order[0],
+            after,
+            limit,
+        )
+        return found if condition is None else finder.find(condition)
 
     def _page_of_kind(
         self, connection: apsw.Connection, after: VisibilityCursor | None, limit: int
