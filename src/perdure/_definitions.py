@@ -250,7 +250,14 @@ def types_of(fn: Callable[..., Any]) -> tuple[ArgumentTypes, Any]:
 
 def is_dynamic(hints: ArgumentTypes) -> bool:
     """Whether all values are taken as they came, in one parameter."""
-    return hints == [Sequence[RawValue]] and not isinstance(hints, HintsWithRest)
+    if hints is None or isinstance(hints, HintsWithRest) or len(hints) != 1:
+        return False
+    return takes_raw_values(hints[0])
+
+
+def takes_raw_values(hint: Any) -> bool:
+    """Whether a hint is `Sequence[RawValue]`, of `collections.abc` or of `typing`."""
+    return typing.get_origin(hint) is Sequence and typing.get_args(hint) == (RawValue,)
 
 
 def bound_hints(hints: ArgumentTypes, count: int) -> ArgumentTypes:

@@ -32,6 +32,7 @@ from temporalio.api.workflowservice.v1 import service_pb2 as workflow_service_pb
 
 from perdure import __version__
 from perdure._large_requests import LargeRequests
+from perdure._request_headers import ConnectionHeaders, headers_of_call
 from perdure.exceptions import PerdureError
 from perdure.runtime import Runtime
 from perdure.transport.connection_options import (
@@ -261,6 +262,7 @@ class ServiceClient:
             payloads_warn_bytes=config.payload_limits.payloads_warn_size,
             memo_warn_bytes=config.payload_limits.memo_warn_size,
         )
+        self._given_headers = ConnectionHeaders()
         self._headers: dict[str, str | bytes] = {}
         self._headers_by_namespace: dict[str, dict[str, str | bytes]] = {}
         self.update_rpc_metadata(config.rpc_metadata)
@@ -274,6 +276,12 @@ class ServiceClient:
     def serves_any_loop(self) -> bool:
         """Whether calls from other event loops have connections of their own."""
         return getattr(self.transport, "has_connection_per_loop", False)
+
+    @property
+    def worker_service_client(self) -> ServiceClient:
+        """The one that workers use. A stand-in for a service client that says so here can be
+        wrapped around this one."""
+        return self
 
     @cached_property
     def test_service(self) -> TestService:
@@ -444,16 +452,26 @@ class ServiceClient:
                 known = {"temporal-namespace": namespace}
                 known = self._headers_by_namespace[namespace] = {**headers, **known}
             headers = known
-        return {**headers, **_lower(metadata)} if metadata else headers
+        return {**headers, **headers_of_call(metadata)} if metadata else headers
 
     def update_rpc_metadata(self, metadata: Metadata) -> None:
-        """Replace the headers that go with every call."""
-        self.config.rpc_metadata = metadata
+        """Replace the headers that go with every call.
+
+        Raises ValueError and TypeError for those that gRPC cannot carry, as
+        `ConnectionHeaders.replace` does.
+        """
+        try:
+            self._given_headers.replace(metadata)
+            self.config.rpc_metadata = metadata
+        finally:
+            self._refresh_headers()
+
+    def _refresh_headers(self) -> None:
         self._headers_by_namespace.clear()
         self._headers = {
             "client-name": "perdure-python",
             "client-version": __version__,
-            **_lower(metadata),
+            **self._given_headers.all,
         }
         if self.config.api_key is not None:
             self._headers.setdefault("authorization", f"Bearer {self.config.api_key}")
@@ -461,7 +479,7 @@ class ServiceClient:
     def update_api_key(self, api_key: str | None) -> None:
         """Replace the key that goes with every call."""
         self.config.api_key = api_key
-        self.update_rpc_metadata(self.config.rpc_metadata)
+        self._refresh_headers()
 
     async def close(self) -> None:
         """Give up the connection, when the transport has one of its own."""
@@ -622,11 +640,6 @@ def _error(failed: CallFailed) -> RPCError:
     if not details:
         details = GrpcStatus(code=int(failed.code), message=failed.message).SerializeToString()
     return RPCError(failed.message, RPCStatusCode(int(failed.code)), details)
-
-
-def _lower(metadata: Metadata) -> dict[str, str | bytes]:
-    """Header names are in lower case on the wire, and gRPC refuses others."""
-    return {name.lower(): value for name, value in metadata.items()}
 
 
 def _snake(name: str) -> str:

@@ -23,6 +23,7 @@ from temporalio.api.workflowservice.v1 import (
 
 import perdure.client
 import perdure.common
+import perdure.converter
 from tests.sdk.recording_service import RecordingService
 
 Program = Callable[[Any, ModuleType, ModuleType], Awaitable[None]]
@@ -253,3 +254,56 @@ def test_an_activity_is_named_by_its_token_or_by_its_id() -> None:
         client.get_async_activity_handle(task_token=b"t", activity_id="a")
     with pytest.raises(ValueError, match="must be present"):
         client.get_async_activity_handle(workflow_id="w")
+
+
+class Contextual(
+    perdure.converter.DefaultPayloadConverter, perdure.converter.WithSerializationContext
+):
+    """Another one in every context."""
+
+    def with_context(self, context: perdure.converter.SerializationContext) -> Contextual:
+        """A new one."""
+        return Contextual()
+
+
+class Handle(perdure.client.AsyncActivityHandle):
+    """A handle with more to it."""
+
+
+class HandleWithConstructor(perdure.client.AsyncActivityHandle):
+    """A handle that only itself can make."""
+
+    def __init__(self, client: perdure.client.Client, name: str) -> None:
+        super().__init__(client, b"token")
+        self.name = name
+
+
+def test_a_handle_in_a_context_is_of_the_same_class_or_refused() -> None:
+    context = perdure.converter.WorkflowSerializationContext("default", "w")
+    config = perdure.client.Client._over(RecordingService().in_process()).config()
+    plain = HandleWithConstructor(perdure.client.Client(**config), "mine")
+    assert plain.with_context(context) is plain
+    config["data_converter"] = perdure.converter.DataConverter(payload_converter_class=Contextual)
+    client = perdure.client.Client(**config)
+    handle = Handle(client, b"token")
+    told = handle.with_context(context)
+    assert isinstance(told, Handle)
+    assert told is not handle
+    with pytest.raises(TypeError, match="must override with_context"):
+        HandleWithConstructor(client, "mine").with_context(context)
+
+
+async def test_an_activity_that_makes_no_sense_is_refused_before_anything_is_sent() -> None:
+    service = RecordingService()
+    client = perdure.client.Client._over(service.in_process())
+    with pytest.raises(ValueError, match="start_to_close_timeout or schedule_to_close_timeout"):
+        await client.start_activity("Type", id="a", task_queue="q")
+    with pytest.raises(ValueError, match="start_delay must be non-negative"):
+        await client.start_activity(
+            "Type",
+            id="a",
+            task_queue="q",
+            start_to_close_timeout=timedelta(seconds=1),
+            start_delay=timedelta(seconds=-1),
+        )
+    assert service.named("StartActivityExecution") == []

@@ -142,8 +142,8 @@ async def test_a_server_that_asks_for_one_gets_the_certificate_of_the_client(
 
 
 async def test_what_makes_no_sense_of_tls_is_refused() -> None:
-    with pytest.raises(ValueError, match="go together"):
-        TLSConfig(client_cert=b"alone")
+    with pytest.raises(ValueError, match="both client cert and private key"):
+        await connect(1, tls=TLSConfig(client_cert=b"alone"))
     with pytest.raises(ValueError, match="server root CA cert"):
         await connect(1, tls=TLSConfig(verification_server_name=NAME))
 
@@ -180,6 +180,57 @@ async def test_keys_and_headers_of_a_connection_can_be_replaced() -> None:
     assert recorder.seen("blob-bin") == [None, None, b"\x00\x01", b"\x00\x01", None, None]
     keys = ["Bearer one", "Bearer one", "Bearer two", "Bearer two", "mine", None]
     assert recorder.seen("authorization") == keys
+
+
+@pytest.mark.parametrize(
+    ("headers", "of_connection", "of_call"),
+    [
+        (
+            {"Text": b"bytes"},
+            "Invalid binary header key 'text': invalid gRPC metadata key name",
+            "Invalid metadata value for ASCII key text: expected str",
+        ),
+        (
+            {"blob-bin": "text"},
+            "Invalid ASCII header key 'blob-bin': invalid gRPC metadata key name",
+            "Invalid metadata value for binary key blob-bin: expected bytes",
+        ),
+        (
+            {"number": 3},
+            "failed to extract enum RpcMetadataValue ('str | bytes')",
+            "argument 'call': the header number is neither str nor bytes",
+        ),
+    ],
+    ids=["bytes", "text", "neither"],
+)
+async def test_headers_that_grpc_cannot_carry_are_refused(
+    headers: Any, of_connection: str, of_call: str
+) -> None:
+    recorder = Recorder()
+    kind = TypeError if "number" in headers else ValueError
+    async with serving(recorder) as port:
+        with pytest.raises(kind) as error:
+            await connect(port, rpc_metadata=headers)
+        assert str(error.value) == of_connection
+        client = await connect(port, rpc_metadata={"colour": "blue"})
+        with pytest.raises(kind) as error:
+            await client.workflow_service.get_system_info(ASK, metadata=headers)
+        assert str(error.value) == of_call
+        with pytest.raises(kind) as error:
+            client.rpc_metadata = headers
+        assert str(error.value) == of_connection
+        assert client.rpc_metadata == {"colour": "blue"}
+
+
+async def test_headers_of_the_right_kind_are_replaced_though_others_are_refused() -> None:
+    recorder = Recorder()
+    async with serving(recorder) as port:
+        client = await connect(port, rpc_metadata={"colour": "blue", "blob-bin": b"1"})
+        with pytest.raises(ValueError, match="invalid gRPC metadata key name"):
+            client.rpc_metadata = {"colour": "red", "text": b"2"}
+        await client.workflow_service.get_system_info(ASK)
+    assert recorder.seen("colour") == ["blue", "red"]
+    assert recorder.seen("blob-bin") == [b"1", b"1"]
 
 
 async def test_a_lazy_client_connects_with_its_first_call() -> None:

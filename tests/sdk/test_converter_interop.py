@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Dict  # noqa: UP035 -- it differs from dict
 
 import nexusrpc
 import pytest
@@ -24,6 +24,8 @@ pytestmark = pytest.mark.interop
 
 OURS = perdure.converter.PayloadConverter.default
 THEIRS = temporalio.converter.PayloadConverter.default
+LOCAL = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+"""Of no time zone."""
 
 
 @pytest.mark.parametrize("value", VALUES, ids=repr)
@@ -317,3 +319,26 @@ def test_both_take_for_a_cause_what_was_being_handled(kind: str) -> None:
     ours = _failure(perdure.converter, raised(perdure.exceptions), OURS, False)
     assert ours.cause.message == theirs.cause.message
     assert ours.HasField("cause") == theirs.HasField("cause") == (kind in ("own", "from another"))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[("a", "tuple")], ["a", 1], [1, 1.5], [LOCAL], "text", [None], [True, False]],
+    ids=repr,
+)
+def test_both_refuse_the_same_values_of_search_attributes_without_a_type(values: Any) -> None:
+    def told(encode: Any) -> Any:
+        try:
+            return encode(values)
+        except (TypeError, ValueError) as error:
+            return type(error), str(error)
+
+    theirs = told(temporalio.converter.encode_search_attribute_values)
+    assert told(perdure.converter.encode_search_attribute_values) == theirs
+
+
+@pytest.mark.parametrize("hint", [dict[None, str], Dict[None, str]], ids=["dict", "Dict"])  # noqa: UP006 -- they differ
+def test_both_read_keys_that_are_none_alike(hint: Any) -> None:
+    value = {"null": "1"}
+    ours = perdure.converter.value_to_type(hint, value)
+    assert ours == temporalio.converter.value_to_type(hint, value)

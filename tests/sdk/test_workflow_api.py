@@ -8,6 +8,7 @@ import dataclasses
 import enum
 import inspect
 import logging
+import typing
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -203,6 +204,29 @@ def test_handlers_take_positional_arguments() -> None:
         @workflow.signal
         def told(self: Any, *, word: str) -> None:
             """A signal."""
+
+
+def test_dynamic_handlers_take_a_name_and_raw_values() -> None:
+    def of_typing(self: Any, name: str, args: typing.Sequence[RawValue]) -> None:
+        """What older code says."""
+
+    def of_collections(self: Any, name: str, args: Sequence[RawValue]) -> None:
+        """What newer code says."""
+
+    def of_values(self: Any, name: str, args: Sequence[str]) -> None:
+        """Nobody says what the values are."""
+
+    def of_numbers(self: Any, name: int, args: Sequence[RawValue]) -> None:
+        """No name is a number."""
+
+    handlers: list[Any] = [of_typing, of_collections]
+    others: list[Any] = [of_values, of_numbers]
+    for decorate in (workflow.signal, workflow.query, workflow.update):
+        for handler in handlers:
+            decorate(dynamic=True)(handler)
+        for handler in others:
+            with pytest.raises(RuntimeError, match="must have 3 arguments: self, str, and"):
+                decorate(dynamic=True)(handler)
 
 
 def test_outside_of_a_workflow_the_functions_say_so() -> None:

@@ -34,6 +34,7 @@ BROAD_EXCEPT_BOUNDARIES: dict[str, str] = {
     "src/perdure/worker/replayer.py": "the user's codecs and storage drivers",
     "src/perdure/worker/workflow_worker.py": "the user's codecs and storage drivers",
     "src/perdure/worker/heartbeats.py": "the user's payload codec",
+    "src/perdure/worker/local_payloads.py": "the user's codec",
     "src/perdure/worker/loop_watch.py": "the network, and the user's payload codec",
     "src/perdure/worker/nexus_task.py": "the user's codec and converters",
     "src/perdure/worker/nexus_worker.py": "the user's handlers and converters",

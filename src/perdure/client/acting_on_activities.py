@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Any
 
 from temporalio.api.activity.v1 import ActivityExecutionOutcome
@@ -58,7 +59,11 @@ from perdure.service import Metadata, RPCError, RPCStatusCode
 
 async def start(connection: Connection, asked: StartActivityInput) -> str:
     """Start an activity; its run id. Raises ActivityAlreadyStartedError when the policies do not
-    allow it, RPCError otherwise."""
+    allow it, ValueError for times that make no sense, RPCError otherwise."""
+    if not (asked.start_to_close_timeout or asked.schedule_to_close_timeout):
+        raise ValueError("Activity must have start_to_close_timeout or schedule_to_close_timeout")
+    if asked.start_delay is not None and asked.start_delay < timedelta(0):
+        raise ValueError("start_delay must be non-negative")
     converter = converter_for(connection, asked.id, asked.activity_type, asked.task_queue)
     request = StartActivityExecutionRequest(
         namespace=connection.namespace,

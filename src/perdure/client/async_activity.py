@@ -77,11 +77,20 @@ class AsyncActivityHandle(WithSerializationContext):
         self._data_converter_override = data_converter_override
 
     def with_context(self, context: SerializationContext) -> Self:
-        """The same activity, its values converted in a context."""
+        """The same activity, its values converted in a context.
+
+        Raises TypeError for a subclass with a constructor of its own, which only the subclass can
+        call.
+        """
         before = self._data_converter_override or self._connection.data_converter
         converter = before.with_context(context)
         if converter is before:
             return self
+        if type(self).__init__ is not AsyncActivityHandle.__init__:
+            raise TypeError(
+                "If you have subclassed AsyncActivityHandle and overridden the __init__ method "
+                "then you must override with_context to return an instance of your class."
+            )
         return type(self)(self._client, self._id_or_token, converter)
 
     async def heartbeat(

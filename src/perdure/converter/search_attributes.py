@@ -21,6 +21,9 @@ from perdure.common.search_attributes import (
     TypedSearchAttributes,
 )
 
+_UNTYPED = (str, int, float, datetime)
+"""What an attribute without a type of its own can have; a bool is an int."""
+
 
 def encode_search_attributes(
     attributes: SearchAttributes | TypedSearchAttributes, api: SearchAttributesMessage
@@ -54,9 +57,21 @@ def encode_typed_search_attribute_value(
 
 
 def encode_search_attribute_values(vals: SearchAttributeValues) -> Payload:
-    """The payload of untyped values, which must be a list."""
+    """The payload of untyped values.
+
+    Raises TypeError unless it is a list of values of one type that an attribute can have,
+    ValueError for a datetime without time zone.
+    """
     if not isinstance(vals, list):
         raise TypeError("Search attribute values must be lists")
+    for value in vals:
+        if not isinstance(value, _UNTYPED):
+            raise TypeError(
+                f"Search attribute value of type {type(value).__name__} not one of str, int, "
+                "float, bool, or datetime"
+            )
+        if type(value) is not type(vals[0]):
+            raise TypeError("Search attribute values must have the same type for the same key")
     return Payload(
         metadata={"encoding": b"json/plain"}, data=_json([_plain(value) for value in vals])
     )

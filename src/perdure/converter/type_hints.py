@@ -432,7 +432,7 @@ _KEYS: dict[Any, Decoder] = {
     float: float,
     bool: _constant({"true": True, "false": False}),
     types.NoneType: _constant({"null": None}),
-    None: _constant({"null": None}),
+    None: _string,  # `dict[None, ...]`; `typing.Dict` makes it NoneType
 }
 
 

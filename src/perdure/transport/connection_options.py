@@ -37,10 +37,6 @@ class TLSConfig:
     client_private_key: bytes | None = None
     verification_server_name: str | None = None
 
-    def __post_init__(self) -> None:
-        if (self.client_cert is None) != (self.client_private_key is None):
-            raise ValueError("client_cert and client_private_key go together")
-
 
 @dataclass(frozen=True)
 class HttpConnectProxyConfig:

@@ -56,7 +56,11 @@ class ChannelOptions:
 
     def __post_init__(self) -> None:
         tls = self.tls
-        if not isinstance(tls, TLSConfig) or tls.verification_server_name is None:
+        if not isinstance(tls, TLSConfig):
+            return
+        if (tls.client_cert is None) != (tls.client_private_key is None):
+            raise ValueError("Must have both client cert and private key or neither")
+        if tls.verification_server_name is None:
             return
         if tls.server_root_ca_cert is None:
             raise ValueError("verification_server_name requires a server root CA cert")

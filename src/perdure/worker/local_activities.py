@@ -32,6 +32,7 @@ from perdure._replay.runner import WorkflowRunner
 from perdure.activity import ActivityCancellationDetails
 from perdure.common import RetryPolicy
 from perdure.worker.activity_attempt import ActivityAttempt
+from perdure.worker.local_payloads import LocalPayloads
 from perdure.worker.slots import TaskSlots
 
 HELD_SHARE_MAX: Final = 0.8
@@ -79,7 +80,9 @@ class _Execution:
 class RunLocals:
     """The local activities of one run."""
 
-    def __init__(self) -> None:
+    def __init__(self, payloads: LocalPayloads | None) -> None:
+        """`payloads`: what carries their values through the codec, if there is one."""
+        self.payloads = payloads
         self.executions: dict[int, _Execution] = {}
         self.outcomes: asyncio.Queue[tuple[int, LocalOutcome]] = asyncio.Queue()
 
@@ -170,7 +173,9 @@ class LocalActivities:
 
         async def work() -> None:
             try:
-                outcome = await self._attempts(execution, request, offer)
+                outcome = await self._attempts(
+                    execution, request, offer, carried=(locals_.payloads, number)
+                )
             except asyncio.CancelledError:
                 outcome = _cancelled(request)
             locals_.executions.pop(number, None)
@@ -185,7 +190,10 @@ class LocalActivities:
         execution: _Execution,
         request: LocalActivityRequest,
         offer: PollActivityTaskQueueResponse,
+        *,
+        carried: tuple[LocalPayloads | None, int],
     ) -> LocalOutcome:
+        payloads, number = carried
         scheduled_ns = request.original_schedule_ns or time.time_ns()
         policy = request.retry_policy or RetryPolicy()
         attempt = request.attempt
@@ -193,7 +201,11 @@ class LocalActivities:
             offer.attempt = attempt
             offer.scheduled_time.FromNanoseconds(scheduled_ns)
             offer.current_attempt_scheduled_time.GetCurrentTime()
-            failure = await self._attempt(execution, request, offer, scheduled_ns)
+            attempted = partial(self._attempt, execution, request, offer, scheduled_ns)
+            if payloads is None:
+                failure = await attempted()
+            else:
+                failure = await payloads.carried(number, request, offer, attempted)
             if not isinstance(failure, Failure):
                 return LocalOutcome(
                     result=failure.result.payloads[0] if failure.result.payloads else None,

@@ -33,7 +33,9 @@ from perdure.converter import (
     WorkflowSerializationContext,
 )
 from perdure.converter.holders import holders
+from perdure.converter.payload_path import PayloadPath
 from perdure.worker.codec import Transform, transform_bodies, transform_holder
+from perdure.worker.local_payloads import LocalPayloads
 
 _LOCAL_ACTIVITY: Final = "core_local_activity"
 
@@ -91,6 +93,10 @@ class RunPayloads:
         assert path is not None, "there is neither codec nor storage"
         self.own: PayloadCodec = path
         """For what is nobody else's."""
+        self.of_locals: LocalPayloads | None = None
+        """None: there is no codec."""
+        if converter.payload_codec is not None:
+            self.of_locals = LocalPayloads(converter, self._local_activity)
 
     async def decode(
         self,
@@ -260,9 +266,10 @@ class RunPayloads:
         if name != _LOCAL_ACTIVITY or "data" not in details:
             return None
         data = json.loads(details["data"].payloads[0].data)
-        return self._activity(
-            data["activity_id"], data["activity_type"], self._task_queue, is_local=True
-        )
+        return self._local_activity(data["activity_id"], data["activity_type"])
+
+    def _local_activity(self, activity_id: str, activity_type: str) -> ActivitySerializationContext:
+        return self._activity(activity_id, activity_type, self._task_queue, is_local=True)
 
     def _path_of_command(self, command: Command) -> PayloadCodec:
         read = _COMMANDS.get(command.command_type)
@@ -304,6 +311,8 @@ class RunPayloads:
 
     def _path_of_marker(self, command: Command) -> PayloadCodec:
         marker = command.record_marker_command_attributes
+        if self.of_locals is not None and self.of_locals.put_result(command):
+            return PayloadPath(None, self._converter.external_storage, self._target)
         if self._converter.is_context_free:
             return self.own
         return self._path_of(self._context_of_marker(marker.marker_name, marker.details))

@@ -242,7 +242,8 @@ class WorkflowWorker:
         assert run.runner is not None
         assert self._local_activities is not None  # or the code could not have asked for one
         if run.local_activities is None:
-            run.local_activities = RunLocals()
+            payloads = run.payloads
+            run.local_activities = RunLocals(None if payloads is None else payloads.of_locals)
         return await self._local_activities.see_through(
             run.runner, run.local_activities, task, outcome, self._watched
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from enum import IntEnum
-from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, get_args, get_origin, overload
+from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
 from perdure._definitions import (
     QUERY_ATTRIBUTE,
@@ -15,10 +15,10 @@ from perdure._definitions import (
     QueryDefinition,
     SignalDefinition,
     UpdateDefinition,
+    takes_raw_values,
     types_of,
 )
 from perdure._replay.context import current
-from perdure.common import RawValue
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
@@ -244,17 +244,12 @@ def _check(kind: str, handler: Callable[..., Any], dynamic: bool | None) -> list
             stacklevel=4,
         )
         return None
-    if not arg_types or not _is_of_raw_values(arg_types[-1]):
+    if not arg_types or arg_types[:-1] != [str] or not takes_raw_values(arg_types[-1]):
         raise RuntimeError(
-            f"the dynamic {kind} handler {handler.__qualname__} must take a name and a "
-            "Sequence[RawValue]"
+            f"The dynamic {kind} handler {handler.__qualname__} must have 3 arguments: "
+            "self, str, and Sequence[RawValue]"
         )
     return arg_types
-
-
-def _is_of_raw_values(hint: Any) -> bool:
-    """Whether it is a `Sequence[RawValue]`, by either of the names that Python has for that."""
-    return get_origin(hint) is Sequence and get_args(hint) == (RawValue,)
 
 
 def all_handlers_finished() -> bool:

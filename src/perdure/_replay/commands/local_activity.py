@@ -16,7 +16,7 @@ off, the marker tells of the backoff: the code starts a timer, and then another 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -197,7 +197,7 @@ def local_activity_of_marker(event: HistoryEvent) -> LocalMarker | None:
     attributes = event.marker_recorded_event_attributes
     if attributes.marker_name != MARKER_NAME or DATA_KEY not in attributes.details:
         return None
-    data = json.loads(attributes.details[DATA_KEY].payloads[0].data)
+    data = _data_of(attributes.details)
     results = attributes.details[RESULT_KEY].payloads if RESULT_KEY in attributes.details else ()
     has_failure = attributes.HasField("failure")
     return LocalMarker(
@@ -214,6 +214,17 @@ def local_activity_of_marker(event: HistoryEvent) -> LocalMarker | None:
             complete_ns=_nanoseconds(data.get("complete_time")),
         ),
     )
+
+
+def number_in_marker(details: Mapping[str, Payloads]) -> int:
+    """Which local activity a marker with these details is of."""
+    number: int = _data_of(details)["seq"]
+    return number
+
+
+def _data_of(details: Mapping[str, Payloads]) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(details[DATA_KEY].payloads[0].data)
+    return data
 
 
 def _marker_command(
@@ -263,4 +274,5 @@ __all__ = [
     "LocalOutcome",
     "failure_for_code",
     "local_activity_of_marker",
+    "number_in_marker",
 ]
