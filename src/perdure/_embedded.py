@@ -19,9 +19,9 @@ import gc
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from perdure.client import Client, Interceptor, Plugin
 from perdure.converter import DataConverter
@@ -102,7 +102,7 @@ async def _threaded(settings: Settings) -> AsyncIterator[Transport]:
         yield thread.connect()
     finally:
         thread.stop()
-        await ended.wait()
+        await _seen_through(ended.wait())
         thread.join()  # Saying so was the last thing that it did.
 
 
@@ -218,7 +218,22 @@ async def opened_service(settings: Settings) -> AsyncIterator[Service]:
         try:
             yield service
         finally:
-            await service.close()
+            await _seen_through(service.close())
+
+
+async def _seen_through(work: Coroutine[Any, Any, object]) -> None:
+    """Do it to the end, though whoever waits is cancelled meanwhile: a file that is half closed
+    could not be opened again as long as this process lives."""
+    doing = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not doing.done():
+        try:
+            await asyncio.wait([doing])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    doing.result()
+    if cancelled is not None:
+        raise cancelled
 
 
 @contextmanager

@@ -145,6 +145,27 @@ async def test_a_program_that_is_cancelled_lets_go_of_its_file(
 
 
 @THREADED
+async def test_a_program_that_is_cancelled_while_it_closes_lets_go_of_its_file(
+    tmp_path: Path, thread: bool
+) -> None:
+    opened = asyncio.Event()
+
+    async def program() -> None:
+        async with perdure.embedded(tmp_path / "app.db", thread=thread):
+            opened.set()
+            await asyncio.get_running_loop().create_future()
+
+    running = asyncio.create_task(program())
+    await opened.wait()
+    while not running.done():
+        running.cancel()
+        await asyncio.sleep(0)
+    assert running.cancelled()
+    async with perdure.embedded(tmp_path / "app.db") as client:
+        assert await greet_with_worker(client, "greeting") == GREETING
+
+
+@THREADED
 @pytest.mark.parametrize("turns", [0, 1, 2, 5])
 async def test_a_program_that_is_cancelled_while_it_opens_lets_go_of_its_file(
     tmp_path: Path, thread: bool, turns: int

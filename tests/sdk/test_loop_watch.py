@@ -148,6 +148,22 @@ async def test_a_loop_that_goes_on_is_left_alone(caplog: pytest.LogCaptureFixtur
     assert caplog.records == []
 
 
+def test_a_watch_that_nobody_stops_ends_with_its_loop(caplog: pytest.LogCaptureFixture) -> None:
+    before = set(threading.enumerate())
+
+    async def close() -> None:
+        raise AssertionError("nothing was opened")
+
+    async def leave() -> None:
+        LoopWatch({asyncio.current_task(): None}, send=None, close=close, look_seconds=0.001)  # type: ignore[dict-item]
+
+    with caplog.at_level(logging.WARNING, "perdure.worker"):
+        asyncio.run(leave())
+        [thread] = set(threading.enumerate()) - before
+        thread.join()
+    assert caplog.records == []
+
+
 async def test_a_heartbeat_is_sent_late_once_and_not_too_often() -> None:
     async with perdure.embedded() as client:
         options = AttemptOptions(

@@ -312,6 +312,57 @@ async def test_a_session_carries_calls_and_ends_with_its_stream(
         await service.closed_sessions.wait()
 
 
+async def test_calls_of_one_turn_may_be_larger_together_than_any_may_be(
+    transport: GrpcTransport, service: Service
+) -> None:
+    session = GrpcSessionTransport(transport)
+    requests = [bytes([number]) * REQUEST_BYTES_MAX for number in range(3)]
+    requests += [bytes([number]) * 300_000 for number in range(9)]
+    calls = [session.call(METHOD + "echo", request) for request in requests]
+    assert await asyncio.gather(*calls) == requests
+    await session.close()
+
+
+async def test_a_call_that_is_too_large_is_refused_and_its_session_goes_on(
+    transport: GrpcTransport, service: Service
+) -> None:
+    session = GrpcSessionTransport(transport)
+    waiting = asyncio.create_task(session.call(METHOD + "park", b""))
+    await service.until(parked=1)
+    with pytest.raises(CallFailed, match="larger than max") as caught:
+        await session.call(METHOD + "echo", bytes(REQUEST_BYTES_MAX + 1))
+    assert caught.value.code is Code.RESOURCE_EXHAUSTED
+    assert await session.call(METHOD + "echo", b"on") == b"on"
+    assert not waiting.done()
+    await session.close()
+    with pytest.raises(CallFailed, match="session"):
+        await waiting
+
+
+@pytest.mark.parametrize("greeting", [b"nonsense", None], ids=["nonsense", "nothing"])
+async def test_a_service_that_greets_otherwise_is_not_there(greeting: bytes | None) -> None:
+    async def greet(requests: Any, context: Any) -> AsyncIterator[bytes]:
+        if greeting is not None:
+            yield greeting
+
+    server = aio.server()
+    service, _, name = SESSION.removeprefix("/").rpartition("/")
+    handler = grpc.method_handlers_generic_handler(
+        service, {name: grpc.stream_stream_rpc_method_handler(greet)}
+    )
+    server.add_generic_rpc_handlers((handler,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    session = GrpcSessionTransport(GrpcTransport(f"127.0.0.1:{port}"))
+    for _ in range(2):
+        with pytest.raises(CallFailed, match="the service has no session") as caught:
+            await session.call(METHOD + "echo", b"")
+        assert caught.value.code is Code.UNAVAILABLE
+    assert not session.has_session
+    await session.close()
+    await server.stop(0)
+
+
 async def test_what_is_no_session_is_refused(transport: GrpcTransport, service: Service) -> None:
     open_session: Any = transport.channel.stream_stream(SESSION, None, None)
     stream = open_session()

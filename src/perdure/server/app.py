@@ -143,12 +143,17 @@ class Service:
         engine.operations.own_start = SystemOperations(services).start
         handlers = handlers_of(services)
         usable = {one.number for one in namespaces.all() if not one.is_deleted}
-        await services.batches.load(usable)
+        service = cls(store, engine, services, handlers, poster)
+        try:
+            await services.batches.load(usable)
+        except BaseException:
+            await service.close()
+            raise
         services.spawn(retention.run())
         for namespace in namespaces.all():
             if namespace.is_deleted:
                 services.spawn(services.reclaim(namespace))
-        return cls(store, engine, services, handlers, poster)
+        return service
 
     def gauges(self) -> dict[str, float]:
         """What metrics show besides calls."""

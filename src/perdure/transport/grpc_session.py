@@ -91,8 +91,15 @@ class GrpcSessionTransport:
             self._has_sessions = False
             return None
         outgoing: asyncio.Queue[bytes] = asyncio.Queue()
-        self._session = session = ClientSession(outgoing.put_nowait)
-        session.receive(greeting)
+        session = ClientSession(outgoing.put_nowait)
+        try:
+            if greeting is END_OF_STREAM:
+                raise msgspec.DecodeError("it ends at once")
+            session.receive(greeting)
+        except msgspec.MsgspecError as error:
+            stream.cancel()
+            raise CallFailed(Code.UNAVAILABLE, f"the service has no session: {error}") from None
+        self._session = session
         task = asyncio.get_running_loop().create_task(_run(stream, session, outgoing))
         self._running.add(task)
         task.add_done_callback(self._running.discard)

@@ -20,6 +20,9 @@ from typing import Protocol
 REQUEST_BYTES_MAX = 4 * 1024 * 1024
 """Larger requests are refused, as on the real server; SDKs know this limit and the text of its
 refusal."""
+STREAM_MESSAGE_BYTES_MAX = REQUEST_BYTES_MAX + 64 * 1024
+"""Of a message of a session: it may be a request as large as can be, with its headers."""
+
 RESPONSE_BYTES_MAX = 128 * 1024 * 1024
 """Histories are paged by events, so one page may be large."""
 

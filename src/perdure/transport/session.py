@@ -43,6 +43,9 @@ METHOD = "/perdure.session.v1.SessionService/Open"
 """The gRPC method that carries a session: a stream of messages each way."""
 
 CALL, FORGET, ANSWER, REFUSE, GREET = range(5)
+MESSAGE_BYTES = 1024 * 1024
+"""Frames of one turn that are larger together travel in several messages: a peer refuses what is
+too large, and the session ends with it."""
 PARKED_CALLS_MAX = 20_000
 """Calls of one session that may be under way at a time."""
 
@@ -59,7 +62,7 @@ class SessionState(Protocol):
 
 
 class Outgoing:
-    """Collects frames, and hands over all of one turn of the loop as one message."""
+    """Collects frames, and hands over all of one turn of the loop as one message, or as few."""
 
     def __init__(self, send: Callable[[bytes], None]) -> None:
         self._send = send
@@ -74,7 +77,16 @@ class Outgoing:
 
     def _flush(self) -> None:
         frames, self._frames = self._frames, []
-        self._send(_encode(frames))
+        self._hand_over(frames)
+
+    def _hand_over(self, frames: list[tuple[Any, ...]]) -> None:
+        message = _encode(frames)
+        if len(message) <= MESSAGE_BYTES or len(frames) == 1:
+            self._send(message)
+            return
+        half = len(frames) // 2
+        self._hand_over(frames[:half])
+        self._hand_over(frames[half:])
 
 
 class ServerSession:
@@ -199,6 +211,8 @@ class ClientSession:
         """The serialised response of `/package.Service/Method`. Raises CallFailed."""
         if self._end is not None:
             raise _copy(self._end)
+        if len(request) > REQUEST_BYTES_MAX:
+            raise too_large(len(request))
         self._last_number += 1
         number = self._last_number
         answer: asyncio.Future[bytes] = self._loop.create_future()

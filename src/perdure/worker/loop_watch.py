@@ -69,7 +69,8 @@ class LoopWatch:
     def _run(self) -> None:
         in_vain = 0
         try:
-            while not self._stopped.wait(self._look_seconds):
+            # A loop that was closed never answers, and nobody may have stopped the watch.
+            while not self._stopped.wait(self._look_seconds) and not self._loop.is_closed():
                 if self._answered != self._asked:
                     in_vain += 1
                     if in_vain >= LOOKS_IN_VAIN:
@@ -79,7 +80,8 @@ class LoopWatch:
                     self._asked += 1
                     self._loop.call_soon_threadsafe(self._answer, self._asked)
         except RuntimeError:
-            return  # the loop was closed, and nobody has stopped the watch
+            if not self._loop.is_closed():
+                raise
         finally:
             self._end()
 
@@ -101,7 +103,7 @@ class LoopWatch:
         stack = _since_the_loop(traceback.extract_stack(frame))
         if not stack:
             return
-        task: asyncio.Task[Any] | None = asyncio.tasks._current_tasks.get(self._loop)  # type: ignore[attr-defined]
+        task = asyncio.current_task(self._loop)
         attempt = None if task is None else attempts.get(task)
         who = "Something" if attempt is None else f"Activity {attempt.task.activity_type.name}"
         _log.warning(

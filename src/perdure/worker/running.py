@@ -34,6 +34,7 @@ from perdure.worker.config import (
 from perdure.worker.deadlock import DeadlockWatch
 from perdure.worker.debugging import BreakpointHook
 from perdure.worker.deployment import default_behavior_of, options_of
+from perdure.worker.eager import EagerActivities
 from perdure.worker.interceptor import Interceptor, WorkflowInterceptors
 from perdure.worker.metrics import WorkerMetrics
 from perdure.worker.places import places_of, told_places
@@ -184,6 +185,8 @@ class RunningWorker:
         await asyncio.gather(
             *(pollers.close(polls_end_within_seconds=seconds) for pollers in self._pollers())
         )
+        if self._workflow_worker is not None:
+            await self._workflow_worker.eager_activities.stop(LAST_TASKS_SECONDS)
         left = timedelta(seconds=max(0.0, deadline - self._loop.time()))
         finishing = []
         if self._workflow_worker is not None:
@@ -273,7 +276,7 @@ class RunningWorker:
         converter = client.data_converter
         runtime = client.service_client.config.runtime
         assert runtime is not None
-        eager = (
+        is_never_eager = (
             config["disable_eager_activity_execution"]
             or config["no_remote_activities"]
             or config["max_activities_per_second"] is not None
@@ -305,8 +308,11 @@ class RunningWorker:
             ),
             data_converter=converter,
             runs_kept_max=config["max_cached_workflows"],
-            eager_activities=None if eager else self._activity_worker,
-            eager_activities_max=config["max_eager_activity_reservations_per_workflow_task"],
+            eager_activities=EagerActivities(
+                None if is_never_eager else self._activity_worker,
+                task_queue=config["task_queue"],
+                count_max=config["max_eager_activity_reservations_per_workflow_task"],
+            ),
             watch=self._watch,
             local_runner=self._activity_worker,
             local_slots=self._local_slots,

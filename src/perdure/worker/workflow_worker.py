@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from temporalio.api.command.v1 import Command
 from temporalio.api.enums.v1 import CommandType, QueryResultType, WorkflowTaskFailedCause
@@ -22,7 +22,6 @@ from temporalio.api.query.v1 import WorkflowQueryResult
 from temporalio.api.sdk.v1 import WorkflowTaskCompletedMetadata
 from temporalio.api.workflowservice.v1 import (
     GetWorkflowExecutionHistoryRequest,
-    PollActivityTaskQueueResponse,
     PollWorkflowTaskQueueResponse,
     RespondQueryTaskCompletedRequest,
     RespondWorkflowTaskCompletedRequest,
@@ -49,6 +48,7 @@ from perdure.exceptions import ApplicationError
 from perdure.service import RPCError, RPCStatusCode
 from perdure.worker.cache import CachedRun, RunCache
 from perdure.worker.deadlock import DeadlockError, DeadlockWatch
+from perdure.worker.eager import EagerActivities
 from perdure.worker.limits import PayloadsTooLargeError, check_payloads, is_too_large
 from perdure.worker.local_activities import LocalActivities, LocalRunner, RunLocals
 from perdure.worker.long_tasks import LONG_TASK_SECONDS, log_long_task
@@ -65,29 +65,12 @@ REPORT_DELAY_SECONDS_MAX: Final = 5.0
 """The service hands a failed task out again at once, from its second attempt on without a trace in
 the history, so reporting further failures is put off; by less than the task's timeout."""
 
-_SCHEDULE_ACTIVITY = CommandType.COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK
 _UNHANDLED = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE
 _PAYLOADS_TOO_LARGE = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_PAYLOADS_TOO_LARGE
 _MESSAGE_TOO_LARGE = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_GRPC_MESSAGE_TOO_LARGE
 
 _STALE = frozenset({RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT})
 """The task is no longer this worker's, or something happened meanwhile that its code must see."""
-
-
-class EagerActivities(Protocol):
-    """Places for activities that come along with the answer to a workflow task."""
-
-    def try_reserve(self) -> bool:
-        """Takes a place, if one is free."""
-        ...
-
-    def release(self) -> None:
-        """Gives a reserved place back."""
-        ...
-
-    def accept(self, task: PollActivityTaskQueueResponse) -> None:
-        """Begins the activity, in a reserved place."""
-        ...
 
 
 class WorkflowWorker:
@@ -101,8 +84,7 @@ class WorkflowWorker:
         options: RunnerOptions,
         data_converter: DataConverter,
         runs_kept_max: int,
-        eager_activities: EagerActivities | None,
-        eager_activities_max: int,
+        eager_activities: EagerActivities,
         watch: DeadlockWatch | None,
         local_runner: LocalRunner | None,
         local_slots: TaskSlots,
@@ -117,8 +99,7 @@ class WorkflowWorker:
         self._encode_headers = encode_headers
         self.runs = RunCache(runs_kept_max)
         self._sticky = runs_kept_max > 0
-        self._eager_activities = eager_activities
-        self._eager_activities_max = eager_activities_max
+        self.eager_activities = eager_activities
         self._watch = watch
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
@@ -142,7 +123,6 @@ class WorkflowWorker:
     async def finish(self) -> None:
         """Waits for the tasks that are being worked on, and lets go of all runs."""
         self._stopping.set()
-        self._eager_activities = None
         while self._tasks:
             # Not `gather`: from Python 3.12 on it is over at once when all are done, and so keeps
             # the loop from taking them out of the set.
@@ -318,20 +298,12 @@ class WorkflowWorker:
             except Exception as error:  # a named boundary: the user's codecs and drivers
                 raise UnencodableError(error) from error
         check_payloads(request.commands, self.limits)
-        reserved = self._reserve_for(request.commands)
-        started = 0
-        try:
-            response = await self._source.complete_workflow_task(
+        response = await self.eager_activities.along_with(
+            request.commands,
+            lambda: self._source.complete_workflow_task(
                 request, sticky=self._sticky and not leaves, takes_another=not leaves
-            )
-            for activity in response.activity_tasks[:reserved]:
-                assert self._eager_activities is not None
-                self._eager_activities.accept(activity)
-                started += 1
-        finally:
-            for _ in range(reserved - started):
-                assert self._eager_activities is not None
-                self._eager_activities.release()
+            ),
+        )
         if completion.closed and self.metrics is not None and run.runner is not None:
             ended_by = completion.commands[-1].command_type
             self.metrics.run_ended(task, ended_by, run.runner.run_start_time)
@@ -340,26 +312,6 @@ class WorkflowWorker:
         elif response.reset_history_event_id:
             _discard(run, completion, response.reset_history_event_id)
         return response.workflow_task if response.HasField("workflow_task") else None
-
-    def _reserve_for(self, commands: Sequence[Command]) -> int:
-        """Places for the activities that the service may start at once, and marks those."""
-        reserved = 0
-        for command in commands:
-            if command.command_type != _SCHEDULE_ACTIVITY:
-                continue
-            attributes = command.schedule_activity_task_command_attributes
-            if not attributes.request_eager_execution:
-                continue
-            if (
-                self._eager_activities is not None
-                and reserved < self._eager_activities_max
-                and attributes.task_queue.name == self._options.task_queue
-                and self._eager_activities.try_reserve()
-            ):
-                reserved += 1
-            else:
-                attributes.request_eager_execution = False
-        return reserved
 
     async def _answer_query(
         self,

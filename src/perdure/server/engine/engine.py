@@ -746,5 +746,7 @@ class Engine:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        # What the engine's end has interrupted, the next one goes on with.
+        if error is not None and not isinstance(error, EngineStopped):
             logger.error("background work of the engine failed", exc_info=error)

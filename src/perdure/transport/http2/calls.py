@@ -17,7 +17,7 @@ from perdure.transport.http2.grpc_framing import (
     whole_message,
 )
 from perdure.transport.http2.sending import Sending
-from perdure.transport.port import CallFailed, Code, Handler
+from perdure.transport.port import STREAM_MESSAGE_BYTES_MAX, CallFailed, Code, Handler
 
 HELD_BYTES_MAX = 256 * 1024 * 1024
 """Parts of requests that one connection may leave with us."""
@@ -225,7 +225,7 @@ class StreamingCall:
     ) -> None:
         self._link = link
         self.stream_id = stream_id
-        self._reader = MessageReader(is_gzip=head.is_gzip)
+        self._reader = MessageReader(is_gzip=head.is_gzip, bytes_max=STREAM_MESSAGE_BYTES_MAX)
         self._is_open = self._is_closed = False
         self._timer: asyncio.TimerHandle | None = None
         if head.timeout_seconds is not None:

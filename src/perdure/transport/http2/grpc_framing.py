@@ -112,17 +112,18 @@ def whole_message(data: bytes, *, is_gzip: bool) -> bytes | None:
     if data[0] == 0:
         return data[PREFIX_BYTES:]
     if data[0] == 1 and is_gzip:
-        return _decompressed(data[PREFIX_BYTES:])
+        return _decompressed(data[PREFIX_BYTES:], REQUEST_BYTES_MAX)
     return None
 
 
 class MessageReader:
-    """Cuts a request's body into messages."""
+    """Cuts a request's body into messages, of so many bytes at most."""
 
-    __slots__ = ("_is_gzip", "_parts", "_size", "_wanted")
+    __slots__ = ("_bytes_max", "_is_gzip", "_parts", "_size", "_wanted")
 
-    def __init__(self, *, is_gzip: bool) -> None:
+    def __init__(self, *, is_gzip: bool, bytes_max: int = REQUEST_BYTES_MAX) -> None:
         self._is_gzip = is_gzip
+        self._bytes_max = bytes_max
         self._parts: list[bytes] = []
         self._size = 0
         self._wanted = PREFIX_BYTES
@@ -145,7 +146,7 @@ class MessageReader:
         self._wanted = PREFIX_BYTES
         while len(body) - position >= PREFIX_BYTES:
             flag, length = PREFIX.unpack_from(body, position)
-            if length > REQUEST_BYTES_MAX:
+            if length > self._bytes_max:
                 raise too_large(length)
             after = position + PREFIX_BYTES + length
             if after > len(body):
@@ -168,16 +169,16 @@ class MessageReader:
                 Code.INTERNAL,
                 "grpc: compressed flag set with identity or empty encoding",
             )
-        return _decompressed(data)
+        return _decompressed(data, self._bytes_max)
 
 
-def _decompressed(data: bytes) -> bytes:
+def _decompressed(data: bytes, bytes_max: int) -> bytes:
     decompressor = zlib.decompressobj(_GZIP_WINDOW_BITS)
     try:
-        message = decompressor.decompress(data, REQUEST_BYTES_MAX + 1)
+        message = decompressor.decompress(data, bytes_max + 1)
     except zlib.error:
         raise CallFailed(Code.INTERNAL, "grpc: failed to decompress the received message") from None
-    if len(message) > REQUEST_BYTES_MAX:
+    if len(message) > bytes_max:
         raise too_large(len(message))
     if not decompressor.eof:
         raise CallFailed(Code.INTERNAL, "grpc: failed to decompress the received message")
