@@ -25,6 +25,7 @@ from temporalio.api.nexus.v1 import (
     UnsuccessfulOperationError,
 )
 from temporalio.api.nexus.v1 import Failure as NexusFailure
+from temporalio.api.nexus.v1 import Request as NexusRequest
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     DescribeTaskQueueRequest,
@@ -34,6 +35,7 @@ from temporalio.api.workflowservice.v1 import (
     RespondNexusTaskFailedRequest,
 )
 
+from perdure.server.engine.nexus.counting import NexusCounts
 from perdure.server.frontend.nexus_http import NexusHttp
 from perdure.server.frontend.services import Services
 from perdure.server.http.messages import Request
@@ -437,6 +439,14 @@ async def test_a_worker_that_goes_away_leaves_its_task_to_the_next(
     gone.cancel()
     async with answering(client, SYNC):
         assert (await ask(services, f"{BY_QUEUE}/op")).status == 200
+
+
+def test_names_of_namespaces_stay_within_their_quotes() -> None:
+    counts = NexusCounts()
+    counts.request('a"b\\c\nd', NexusRequest(endpoint="endpoint"), "sync_success", 1)
+    counts.completion('a"b\\c\nd', "success")
+    assert len(counts.rows()) == 4
+    assert all(r'namespace="a\"b\\c\nd",' in row for row in counts.rows())
 
 
 async def test_requests_are_counted_by_what_became_of_them(

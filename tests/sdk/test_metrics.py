@@ -91,7 +91,7 @@ def test_prometheus_reads_sums_and_buckets() -> None:
     )
     meter = runtime.metric_meter
     for value in (1, 2):
-        meter.create_counter("eggs-laid", "Eggs.").add(value, {"is-fresh": True})
+        meter.create_counter("eggs-laid", "Eggs,\nlaid.").add(value, {"is-fresh": True})
         meter.create_histogram("sizes").record(value)
         meter.create_gauge("nests").set(value)
     meter.create_histogram_timedelta("brooding").record(timedelta(seconds=0.2))
@@ -108,7 +108,7 @@ def test_prometheus_reads_sums_and_buckets() -> None:
         f'brooding_seconds_bucket{{{tags},le="+Inf"}} 1',
         f"brooding_seconds_sum{{{tags}}} 0.2",
         f"brooding_seconds_count{{{tags}}} 1",
-        "# HELP eggs_laid_total Eggs.",
+        r"# HELP eggs_laid_total Eggs,\nlaid.",
         "# TYPE eggs_laid_total counter",
         f'eggs_laid_total{{is_fresh="true",{tags}}} 3',
         "# HELP nests nests",

@@ -62,7 +62,10 @@ class _Family:
 
     def lines(self) -> list[str]:
         """What Prometheus reads."""
-        lines = [f"# HELP {self.name} {self.help}", f"# TYPE {self.name} {self.kind.value}"]
+        lines = [
+            f"# HELP {self.name} {_in_a_line(self.help)}",
+            f"# TYPE {self.name} {self.kind.value}",
+        ]
         for labels, series in self.series.items():
             text = ",".join(
                 f'{_NOT_IN_NAMES.sub("_", key)}="{_escaped(value)}"' for key, value in labels
@@ -167,6 +170,10 @@ def _number(value: float) -> str:
     return str(int(value)) if value == int(value) else str(value)
 
 
+def _in_a_line(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n")
+
+
 def _escaped(value: object) -> str:
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return _in_a_line(text).replace('"', '\\"')

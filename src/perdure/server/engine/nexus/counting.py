@@ -25,7 +25,8 @@ class NexusCounts:
         is_start = request.HasField("start_operation")
         method = "StartNexusOperation" if is_start else "CancelNexusOperation"
         labels = (
-            f'method="{method}",namespace="{namespace}",nexus_endpoint="{request.endpoint}",'
+            f'method="{method}",namespace="{_quotable(namespace)}",'
+            f'nexus_endpoint="{_quotable(request.endpoint)}",'
             f'outcome="{outcome}"'
         )
         self._add("nexus_requests", labels, 1)
@@ -36,7 +37,8 @@ class NexusCounts:
 
     def completion(self, namespace: str, outcome: str) -> None:
         """A completion came."""
-        self._add("nexus_completion_requests", f'namespace="{namespace}",outcome="{outcome}"', 1)
+        labels = f'namespace="{_quotable(namespace)}",outcome="{outcome}"'
+        self._add("nexus_completion_requests", labels, 1)
 
     def rows(self) -> dict[str, float]:
         """Names with labels, and their values, in order."""
@@ -46,3 +48,8 @@ class NexusCounts:
         key = f'{name}{{{labels},service_name="frontend"}}'
         if key in self._rows or len(self._rows) < ROWS_MAX:
             self._rows[key] = self._rows.get(key, 0) + value
+
+
+def _quotable(text: str) -> str:
+    """A name as Prometheus reads it in quotes: a namespace may be called anything."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
