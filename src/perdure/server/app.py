@@ -141,19 +141,22 @@ class Service:
             time_skipper=engine.time_skipper,
         )
         engine.operations.own_start = SystemOperations(services).start
-        handlers = handlers_of(services)
-        usable = {one.number for one in namespaces.all() if not one.is_deleted}
-        service = cls(store, engine, services, handlers, poster)
+        service = cls(store, engine, services, handlers_of(services), poster)
         try:
-            await services.batches.load(usable)
+            await service._go_on(retention)
         except BaseException:
             await service.close()
             raise
+        return service
+
+    async def _go_on(self, retention: Retention) -> None:
+        """With what is done in the background."""
+        services, namespaces = self._services, self.namespaces.all()
+        await services.batches.load({one.number for one in namespaces if not one.is_deleted})
         services.spawn(retention.run())
-        for namespace in namespaces.all():
+        for namespace in namespaces:
             if namespace.is_deleted:
                 services.spawn(services.reclaim(namespace))
-        return service
 
     def gauges(self) -> dict[str, float]:
         """What metrics show besides calls."""
