@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from temporalio.api.common.v1 import Memo, Payload, SearchAttributes
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import (
@@ -180,6 +181,30 @@ async def test_bad_input_is_refused(client: Client, case: str) -> None:
         await create(client, "bad", **BAD[case])
     assert refusal.value.code == Code.INVALID_ARGUMENT
     assert await listed(client) == []
+
+
+async def test_a_catch_up_window_may_be_as_long_as_a_duration(client: Client) -> None:
+    window = Duration(seconds=315_576_000_000)
+    asked = schedule()
+    asked.policies.catchup_window.CopyFrom(window)
+    await create(client, "one", schedule=asked)
+    described = await client.call(
+        DescribeScheduleRequest(namespace=NAMESPACE, schedule_id="one"), DescribeScheduleResponse
+    )
+    assert described.schedule.policies.catchup_window == window
+
+
+@pytest.mark.parametrize("name", ["pause", "unpause"])
+async def test_a_note_of_a_patch_has_a_limit(client: Client, name: str) -> None:
+    await create(client, "one")
+    for length, is_fine in ((1000, True), (1001, False)):
+        request = PatchScheduleRequest(
+            namespace=NAMESPACE, schedule_id="one", patch=SchedulePatch(**{name: "x" * length})
+        )
+        if is_fine:
+            await client.call(request, PatchScheduleResponse)
+        else:
+            assert (await client.refusal(request)).message == "Schedule notes exceeds limit."
 
 
 async def test_a_page_token_of_another_query_is_refused(client: Client) -> None:

@@ -118,7 +118,20 @@ REFUSED: dict[str, tuple[ScheduleSpec, str]] = {
                 ScheduleSpec(cron_string=["TZ=Asia/Tokyo 0 * * * *", "0 1 * * *"]),
                 "conflicting timezone names",
             ),
-            (ScheduleSpec(timezone_name="../../etc/passwd"), "unknown time zone ../../etc/passwd"),
+            *(
+                (ScheduleSpec(timezone_name=name), "time: invalid location name")
+                for name in ("../../etc/passwd", "/etc/localtime", "\\x")
+            ),
+            *(
+                (
+                    ScheduleSpec(interval=[IntervalSpec(**{name: Duration(seconds=2**62)})]),
+                    (
+                        f"{name} is not a valid duration: proto: duration (seconds:{2**62})"
+                        " exceeds +10000 years"
+                    ),
+                )
+                for name in ("interval", "phase")
+            ),
             (ScheduleSpec(timezone_data=b"abc"), "malformed time zone information"),
             (
                 ScheduleSpec(structured_calendar=[StructuredCalendarSpec(hour=[Range(start=25)])]),

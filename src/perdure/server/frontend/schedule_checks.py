@@ -16,6 +16,7 @@ from perdure.server.frontend.validation import (
     is_too_long,
 )
 from perdure.server.machines.activity import retry
+from perdure.server.machines.durations import capped_ns
 from perdure.server.machines.errors import InvalidArgument, NotFound
 from perdure.server.machines.ports import SECOND_NS, Limits
 from perdure.server.machines.schedule.fields import BadSpec
@@ -83,7 +84,7 @@ def settings_of(
         spec=spec.SerializeToString(deterministic=True),
         policies=policies.SerializeToString(deterministic=True),
         overlap=overlap_of(policies.overlap_policy),
-        catchup_window_ns=duration_ns(policies.catchup_window),
+        catchup_window_ns=capped_ns(policies.catchup_window),
         pauses_on_failure=policies.pause_on_failure,
         keeps_workflow_id=policies.keep_original_workflow_id,
         workflow_type=action.start_workflow.workflow_type.name,

@@ -29,6 +29,7 @@ from perdure.server.frontend import schedule_checks, schedule_views
 from perdure.server.frontend.responses import embedded
 from perdure.server.frontend.services import Services
 from perdure.server.frontend.tokens import decode_list_token, encode_list_token
+from perdure.server.frontend.validation import is_too_long
 from perdure.server.machines.errors import InvalidArgument, InvariantViolation
 from perdure.server.machines.ports import Address, Kind
 from perdure.server.machines.schedule import inputs
@@ -128,6 +129,9 @@ async def patch_schedule(
     if not request.HasField("patch"):
         raise InvalidArgument("Patch is not set on request.")
     schedule_checks.check_request_id(request.request_id, services.limits)
+    for note in (request.patch.pause, request.patch.unpause):
+        if is_too_long(note, services.limits.id_length_max):
+            raise InvalidArgument("Schedule notes exceeds limit.")
     message = inputs.PatchSchedule(request.request_id, _patch(request.patch))
     await _ask(services, namespace, request.schedule_id, message, inputs.Done)
     return PatchScheduleResponse().SerializeToString()

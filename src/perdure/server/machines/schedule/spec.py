@@ -38,6 +38,8 @@ SECONDS_MAX = 253_402_300_799
 """The last second of the year 9999."""
 JITTER_MILLISECONDS_MAX = 2**32 - 1
 MILLISECOND_NS = 1_000_000
+LENGTH_SECONDS_MAX = 315_576_000_000
+"""Of a duration: ten thousand years."""
 SECONDS_BEFORE_EPOCH = 62_135_596_800
 """From the beginning of the year 1 to the epoch: the times that are hashed count from there."""
 
@@ -86,9 +88,14 @@ def _check(spec: ScheduleSpec) -> None:
         except BadSpec as error:
             raise BadSpec(f"invalid calendar spec: {error}") from None
     for part in spec.interval:
-        for length in (part.interval, part.phase):
+        for name, length in (("interval", part.interval), ("phase", part.phase)):
             if not 0 <= length.nanos < SECOND_NS:
                 raise BadSpec("interval or phase is not a well-formed duration")
+            if length.seconds > LENGTH_SECONDS_MAX:
+                raise BadSpec(
+                    f"{name} is not a valid duration: proto: duration (seconds:{length.seconds})"
+                    " exceeds +10000 years"
+                )
         interval_ns, phase_ns = duration_ns(part.interval), duration_ns(part.phase)
         if interval_ns < SECOND_NS:
             raise BadSpec("interval is too small")
@@ -114,6 +121,8 @@ def zone_of(spec: ScheduleSpec) -> tzinfo:
             raise BadSpec("malformed time zone information") from error
     if name in ("", "UTC", "Local"):  # The server's own zone is UTC.
         return UTC
+    if name.startswith(("/", "\\")) or ".." in name:
+        raise BadSpec("time: invalid location name")
     try:
         return ZoneInfo(name)
     except (LookupError, ValueError, OSError) as error:
