@@ -220,13 +220,13 @@ class ConnectConfig:
     rpc_metadata: Metadata = field(default_factory=dict)
     identity: str = ""
     lazy: bool = False
-    connect_timeout: timedelta | None = None
     runtime: Runtime | None = None
     """Where metrics go; None: the default one."""
     http_connect_proxy_config: HttpConnectProxyConfig | None = None
     dns_load_balancing_config: DnsLoadBalancingConfig | None = None
     grpc_compression: GrpcCompression = GrpcCompression.GZIP
     payload_limits: PayloadLimitsConfig = field(default_factory=PayloadLimitsConfig)
+    connect_timeout: timedelta | None = None
 
     def __post_init__(self) -> None:
         self.identity = self.identity or f"{os.getpid()}@{socket.gethostname()}"

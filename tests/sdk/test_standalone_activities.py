@@ -85,6 +85,13 @@ async def test_a_result(client: Client, queue: str) -> None:
         found = client.get_activity_handle(f"{queue}-b")
         description = await found.describe(include_input=True, include_outcome=True)
         assert description.status == ActivityExecutionStatus.COMPLETED
+        assert [
+            description.has_input(),
+            description.has_result(),
+            description.has_outcome_failure(),
+            description.has_last_failure(),
+            description.has_heartbeat_details(),
+        ] == [False, True, False, False, False]
         assert (await description.result())["id"] == f"{queue}-b"
         assert (description.activity_type, description.task_queue) == ("names", queue)
         assert description.start_to_close_timeout == MINUTE

@@ -152,6 +152,7 @@ def start_activity(context: WorkflowContext, request: ActivityRequest) -> Activi
             summary=request.summary,
             event_groups=request.event_groups,
             priority=request.priority,
+            arg_types=None,
             ret_type=request.result_type,
         )
     )

@@ -226,6 +226,7 @@ async def start_child(
             versioning_override=request.versioning_override,
             event_groups=request.event_groups,
             priority=request.priority,
+            arg_types=None,
             ret_type=request.result_type,
         )
     )

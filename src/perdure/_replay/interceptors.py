@@ -86,7 +86,7 @@ class HandleUpdateInput:
     headers: Headers
 
 
-@dataclass(kw_only=True)
+@dataclass
 class ContinueAsNewInput:
     """The code continues as new."""
 
@@ -106,7 +106,7 @@ class ContinueAsNewInput:
     arg_types: list[Any] | None = None
 
 
-@dataclass(kw_only=True)
+@dataclass
 class StartActivityInput:
     """The code starts an activity."""
 
@@ -124,13 +124,13 @@ class StartActivityInput:
     disable_eager_execution: bool
     versioning_intent: Any
     summary: str | None
-    event_groups: EventGroups = None
-    priority: Priority = field(default_factory=Priority)
-    arg_types: list[Any] | None = None
-    ret_type: Any = None
+    priority: Priority
+    arg_types: list[Any] | None
+    ret_type: Any
+    event_groups: EventGroups = field(default=None, kw_only=True)
 
 
-@dataclass(kw_only=True)
+@dataclass
 class StartLocalActivityInput:
     """The code starts a local activity."""
 
@@ -150,7 +150,7 @@ class StartLocalActivityInput:
     ret_type: Any = None
 
 
-@dataclass(kw_only=True)
+@dataclass
 class StartChildWorkflowInput:
     """The code starts a child workflow."""
 
@@ -172,14 +172,14 @@ class StartChildWorkflowInput:
     versioning_intent: Any
     static_summary: str | None
     static_details: str | None
-    versioning_override: VersioningOverride | None = None
-    event_groups: EventGroups = None
-    priority: Priority = field(default_factory=Priority)
-    arg_types: list[Any] | None = None
-    ret_type: Any = None
+    priority: Priority
+    arg_types: list[Any] | None
+    ret_type: Any
+    versioning_override: VersioningOverride | None = field(default=None, kw_only=True)
+    event_groups: EventGroups = field(default=None, kw_only=True)
 
 
-@dataclass(kw_only=True)
+@dataclass
 class StartNexusOperationInput(Generic[_Input, _Output]):
     """The code starts a Nexus operation.
 
@@ -231,7 +231,7 @@ def operation_definition(operation: Any) -> Any:
     return found
 
 
-@dataclass(kw_only=True)
+@dataclass
 class SignalChildWorkflowInput:
     """The code signals a child workflow."""
 
@@ -242,7 +242,7 @@ class SignalChildWorkflowInput:
     event_groups: EventGroups = None
 
 
-@dataclass(kw_only=True)
+@dataclass
 class SignalExternalWorkflowInput:
     """The code signals a workflow that is not its child."""
 

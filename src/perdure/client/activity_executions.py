@@ -112,7 +112,6 @@ class ActivityExecutionDescription(ActivityExecution):
     raw_outcome: ActivityExecutionOutcome | None
     data_converter: DataConverter = field(repr=False)
 
-    @property
     def has_input(self) -> bool:
         """Whether the arguments came with it."""
         return self.raw_input is not None
@@ -121,7 +120,6 @@ class ActivityExecutionDescription(ActivityExecution):
         """The arguments; none when they did not come with it."""
         return await self._decoded(self.raw_input, type_hints)
 
-    @property
     def has_result(self) -> bool:
         """Whether it has a result, which came with it."""
         return self.raw_outcome is not None and self.raw_outcome.HasField("result")
@@ -134,7 +132,6 @@ class ActivityExecutionDescription(ActivityExecution):
         values = await self._decoded(self.raw_outcome.result, hints)
         return values[0] if values else None
 
-    @property
     def has_outcome_failure(self) -> bool:
         """Whether it has ended by a failure, which came with it."""
         return self.raw_outcome is not None and self.raw_outcome.HasField("failure")
@@ -145,7 +142,6 @@ class ActivityExecutionDescription(ActivityExecution):
             return None
         return await self.data_converter.decode_failure(self.raw_outcome.failure)
 
-    @property
     def has_heartbeat_details(self) -> bool:
         """Whether there are details of a heartbeat, which came with it."""
         return self.raw_info.HasField("heartbeat_details")
@@ -154,7 +150,6 @@ class ActivityExecutionDescription(ActivityExecution):
         """What the last heartbeat told."""
         return await self._decoded(self.raw_info.heartbeat_details, type_hints)
 
-    @property
     def has_last_failure(self) -> bool:
         """Whether an attempt has failed, and why came with it."""
         return self.raw_info.HasField("last_failure")

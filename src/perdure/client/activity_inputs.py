@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Required, TypedDict
 
@@ -43,7 +43,7 @@ class StartActivityOptions(TypedDict, total=False):
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class StartActivityInput:
     """An activity to be started."""
 
@@ -63,7 +63,7 @@ class StartActivityInput:
     search_attributes: TypedSearchAttributes | None
     summary: str | None
     start_delay: timedelta | None
-    headers: Mapping[str, Payload] = field(default_factory=dict)
+    headers: Mapping[str, Payload]
     rpc_metadata: Metadata
     rpc_timeout: timedelta | None
 
@@ -90,12 +90,13 @@ def start_of(
         search_attributes=options.get("search_attributes"),
         summary=options.get("summary"),
         start_delay=options.get("start_delay"),
+        headers={},
         rpc_metadata=options.get("rpc_metadata") or {},
         rpc_timeout=options.get("rpc_timeout"),
     )
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class CancelActivityInput:
     """An activity that should stop."""
 
@@ -106,7 +107,7 @@ class CancelActivityInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class TerminateActivityInput:
     """An activity to be ended at once."""
 
@@ -117,7 +118,7 @@ class TerminateActivityInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class PauseActivityInput:
     """An activity that is not to be started, or not again."""
 
@@ -128,7 +129,7 @@ class PauseActivityInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class UnpauseActivityInput:
     """A paused activity that is to go on."""
 
@@ -140,7 +141,7 @@ class UnpauseActivityInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class UpdateActivityOptionsInput:
     """Other options for an activity, or those that it was started with."""
 
@@ -152,7 +153,7 @@ class UpdateActivityOptionsInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class DescribeActivityInput:
     """An activity to be described."""
 
@@ -166,7 +167,7 @@ class DescribeActivityInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class ListActivitiesInput:
     """A query for activities."""
 
@@ -178,7 +179,7 @@ class ListActivitiesInput:
     limit: int | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class CountActivitiesInput:
     """A query whose activities are counted."""
 

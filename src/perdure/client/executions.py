@@ -187,6 +187,9 @@ class WorkflowExecutionAsyncIterator(PagedAsyncIterator[WorkflowExecution]):
             query = FetchWorkflowHistoryEventsInput(
                 id=execution.id,
                 run_id=execution.run_id,
+                page_size=None,
+                next_page_token=None,
+                wait_new_event=False,
                 event_filter_type=event_filter_type,
                 skip_archival=skip_archival,
                 rpc_metadata=rpc_metadata or {},

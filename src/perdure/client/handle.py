@@ -132,6 +132,8 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         query = FetchWorkflowHistoryEventsInput(
             id=self._id,
             run_id=self._result_run_id,
+            page_size=None,
+            next_page_token=None,
             wait_new_event=True,
             event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT,
             skip_archival=True,

@@ -38,7 +38,7 @@ Headers = Mapping[str, Payload]
 # None of these is frozen: interceptors change them, and making one is four times as cheap.
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class StartWorkflowInput:
     """A workflow to be started."""
 
@@ -69,7 +69,7 @@ class StartWorkflowInput:
     versioning_override: VersioningOverride | None = None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class CancelWorkflowInput:
     """A workflow to be cancelled."""
 
@@ -81,7 +81,7 @@ class CancelWorkflowInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class TerminateWorkflowInput:
     """A workflow to be terminated."""
 
@@ -94,7 +94,7 @@ class TerminateWorkflowInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class DescribeWorkflowInput:
     """A workflow to be described."""
 
@@ -104,22 +104,22 @@ class DescribeWorkflowInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class FetchWorkflowHistoryEventsInput:
     """Which events of which run are wanted."""
 
     id: str
     run_id: str | None
-    page_size: int | None = None
-    next_page_token: bytes | None = None
-    wait_new_event: bool = False
-    event_filter_type: WorkflowHistoryEventFilterType = WorkflowHistoryEventFilterType.ALL_EVENT
-    skip_archival: bool = False
+    page_size: int | None
+    next_page_token: bytes | None
+    wait_new_event: bool
+    event_filter_type: WorkflowHistoryEventFilterType
+    skip_archival: bool
     rpc_metadata: Metadata
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class ListWorkflowsInput:
     """Which runs are wanted."""
 
@@ -131,7 +131,7 @@ class ListWorkflowsInput:
     limit: int | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class CountWorkflowsInput:
     """Which runs are to be counted."""
 
@@ -140,7 +140,7 @@ class CountWorkflowsInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class QueryWorkflowInput:
     """A query to be asked."""
 
@@ -155,7 +155,7 @@ class QueryWorkflowInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class SignalWorkflowInput:
     """A signal to be sent."""
 
@@ -168,7 +168,7 @@ class SignalWorkflowInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class StartWorkflowUpdateInput:
     """An update to be sent."""
 
@@ -185,7 +185,7 @@ class StartWorkflowUpdateInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class UpdateWithStartUpdateWorkflowInput:
     """The update of an update with start."""
 
@@ -197,7 +197,7 @@ class UpdateWithStartUpdateWorkflowInput:
     ret_type: Any
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class UpdateWithStartStartWorkflowInput:
     """The workflow of an update with start."""
 
@@ -223,7 +223,7 @@ class UpdateWithStartStartWorkflowInput:
     versioning_override: VersioningOverride | None = None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class StartWorkflowUpdateWithStartInput:
     """An update, and the workflow to start for it if need be."""
 
@@ -235,7 +235,7 @@ class StartWorkflowUpdateWithStartInput:
     _on_start_error: Callable[[BaseException], None] = field(repr=False)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class HeartbeatAsyncActivityInput:
     """A heartbeat of an activity that runs elsewhere."""
 
@@ -246,7 +246,7 @@ class HeartbeatAsyncActivityInput:
     data_converter_override: DataConverter | None = None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class CompleteAsyncActivityInput:
     """The result of an activity that ran elsewhere."""
 
@@ -257,7 +257,7 @@ class CompleteAsyncActivityInput:
     data_converter_override: DataConverter | None = None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class FailAsyncActivityInput:
     """The failure of an activity that ran elsewhere."""
 
@@ -269,7 +269,7 @@ class FailAsyncActivityInput:
     data_converter_override: DataConverter | None = None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class ReportCancellationAsyncActivityInput:
     """The end of an activity that ran elsewhere and was asked to stop."""
 
@@ -280,7 +280,7 @@ class ReportCancellationAsyncActivityInput:
     data_converter_override: DataConverter | None = None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class CreateScheduleInput:
     """A schedule to make."""
 
@@ -294,7 +294,7 @@ class CreateScheduleInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class BackfillScheduleInput:
     """Times for which a schedule is to act."""
 
@@ -304,7 +304,7 @@ class BackfillScheduleInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class DeleteScheduleInput:
     """A schedule to forget."""
 
@@ -313,7 +313,7 @@ class DeleteScheduleInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class DescribeScheduleInput:
     """A schedule to describe."""
 
@@ -322,7 +322,7 @@ class DescribeScheduleInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class PauseScheduleInput:
     """A schedule to pause."""
 
@@ -332,7 +332,7 @@ class PauseScheduleInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class TriggerScheduleInput:
     """A schedule that is to act now."""
 
@@ -342,7 +342,7 @@ class TriggerScheduleInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class UnpauseScheduleInput:
     """A schedule that is to act again."""
 
@@ -352,7 +352,7 @@ class UnpauseScheduleInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class UpdateScheduleInput:
     """A schedule to change."""
 
@@ -364,7 +364,7 @@ class UpdateScheduleInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class ListSchedulesInput:
     """The schedules that a visibility query finds."""
 

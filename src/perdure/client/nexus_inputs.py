@@ -28,7 +28,7 @@ class StartNexusOperationOptions(TypedDict, total=False):
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class StartNexusOperationInput:
     """An operation is started."""
 
@@ -50,7 +50,7 @@ class StartNexusOperationInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class DescribeNexusOperationInput:
     """An operation is described."""
 
@@ -60,7 +60,7 @@ class DescribeNexusOperationInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class GetNexusOperationResultInput:
     """The result of an operation is waited for. The names are empty when they are not known."""
 
@@ -74,7 +74,7 @@ class GetNexusOperationResultInput:
     result_type: Any
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class CancelNexusOperationInput:
     """An operation is asked to stop."""
 
@@ -85,7 +85,7 @@ class CancelNexusOperationInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class TerminateNexusOperationInput:
     """An operation is ended."""
 
@@ -96,7 +96,7 @@ class TerminateNexusOperationInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class ListNexusOperationsInput:
     """Operations are listed."""
 
@@ -108,7 +108,7 @@ class ListNexusOperationsInput:
     limit: int | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class CountNexusOperationsInput:
     """Operations are counted."""
 

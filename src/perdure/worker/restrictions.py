@@ -47,23 +47,23 @@ class SandboxMatcher:
     all_uses: ClassVar[SandboxMatcher]
     all_uses_runtime: ClassVar[SandboxMatcher]
 
-    @staticmethod
-    def nested_child(path: Sequence[str], child: SandboxMatcher) -> SandboxMatcher:
+    @classmethod
+    def nested_child(cls, path: Sequence[str], child: SandboxMatcher) -> SandboxMatcher:
         """What a matcher says, of the member at a path of names."""
         for name in reversed(path):
-            child = SandboxMatcher(children={name: child})
+            child = cls(children={name: child})
         return child
 
-    def child_matcher(self, *path: str) -> SandboxMatcher | None:
+    def child_matcher(self, *child_path: str) -> SandboxMatcher | None:
         """The matcher of a member of a member; None when there is nothing about it."""
         found: SandboxMatcher | None = self
-        for name in path:
+        for name in child_path:
             found = None if found is None else found.children.get(name)
         return found
 
-    def with_child_unrestricted(self, *path: str) -> SandboxMatcher:
+    def with_child_unrestricted(self, *child_path: str) -> SandboxMatcher:
         """The same without what is said of a member."""
-        name, *below = path
+        name, *below = child_path
         children = dict(self.children)
         if below:
             if name in children:
