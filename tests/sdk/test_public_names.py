@@ -36,7 +36,6 @@ MODULES = (
 
 _RUNNERS = "activations of the official SDK's core are not what workflows are run by here"
 _CLOCKS = "a virtual clock for each workflow needs a server that has them"
-_WITH_SERVICE_CLIENT = ("client", "plugin", "service")
 _STAGES = "OpenTelemetry's own providers are given what there is to tell"
 _ITS_OWN_NEXUS = "operations of the server's own endpoint are intercepted as any other"
 ABSENT = {
@@ -45,10 +44,6 @@ ABSENT = {
     "contrib.opentelemetry.MetricsExporter": _STAGES,
     "contrib.opentelemetry.ReplaySafeLoggerProvider": _STAGES,
     "contrib.opentelemetry.ReplaySafeMeterProvider": _STAGES,
-    **dict.fromkeys(
-        (f"{module}.ServiceClient.worker_service_client" for module in _WITH_SERVICE_CLIENT),
-        "there is no core for workers to be a part of",
-    ),
     "testing.TimeSkipper": _CLOCKS,
     "testing.TimeSkippingConfig": _CLOCKS,
     "testing.WorkflowEnvironment.fast_forward": _CLOCKS,
