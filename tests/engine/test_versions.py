@@ -128,8 +128,8 @@ async def test_a_backlog_is_counted_by_version(house: House) -> None:
         await house.start(name)
 
     async def backlog(build: str) -> int:
-        version = VersionName("d", build) if build else None
-        view = await house.engine.describe_queue(NAMESPACE, "queue", WORKFLOW, version)
+        part = VersionName("d", build).text if build else None
+        view = await house.engine.describe_queue(NAMESPACE, "queue", WORKFLOW, part)
         return sum(part.backlog for part in view.statistics.values())
 
     assert (await backlog("1"), await backlog("2"), await backlog("")) == (2, 0, 2)

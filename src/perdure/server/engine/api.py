@@ -365,10 +365,10 @@ class EngineApi(Protocol):
         ...
 
     async def describe_queue(
-        self, namespace: NamespaceRef, name: str, kind: int, version: VersionName | None = None
+        self, namespace: NamespaceRef, name: str, kind: int, part: str | None = None
     ) -> QueueView:
-        """A task queue, known or not, or the part of it for a version; `kind` is a
-        TaskQueueType."""
+        """A task queue, known or not, or the part of it for a version, "" for workers of none;
+        `kind` is a TaskQueueType."""
         ...
 
     async def configure_queue(

@@ -59,7 +59,6 @@ from perdure.server.engine.time_skipping import TimeSkipper
 from perdure.server.engine.updates import Updates
 from perdure.server.engine.waiters import Waiters
 from perdure.server.engine.wakeups import Wakeups
-from perdure.server.machines.deployment.names import VersionName
 from perdure.server.machines.errors import InvariantViolation, NotFound, Rejected
 from perdure.server.machines.ports import Address, Ids, InHand, Kind, Limits
 from perdure.server.machines.workflow.codec import copy_run
@@ -578,11 +577,11 @@ class Engine:
                 return view
 
     async def describe_queue(
-        self, namespace: NamespaceRef, name: str, kind: int, version: VersionName | None = None
+        self, namespace: NamespaceRef, name: str, kind: int, part: str | None = None
     ) -> QueueView:
         """A task queue, known or not, or the part of it for a version."""
-        part = "" if version is None else version.text
-        return await self.queue_views.describe(QueueKey(namespace.number, name, kind, part))
+        key = QueueKey(namespace.number, name, kind, part or "")
+        return await self.queue_views.describe(key, is_whole=part is None)
 
     async def configure_queue(
         self, namespace: NamespaceRef, request: UpdateTaskQueueConfigRequest

@@ -21,14 +21,14 @@ class QueueViews:
         self._queues = queues
         self._clock = clock
 
-    async def describe(self, key: QueueKey) -> QueueView:
+    async def describe(self, key: QueueKey, *, is_whole: bool = True) -> QueueView:
         """A queue, known or not, or a part of it. Its backlog is what is stored of it."""
         try:
-            backlog = {part.priority: part for part in await self._backlog(key)}
+            backlog = {part.priority: part for part in await self._backlog(key, is_whole)}
         except StoreUnavailable as error:
             raise EngineUnavailable(str(error)) from error
         now_ns = self._clock.now_ns()
-        keys = [key] if key.version else self._queues.parts(key)
+        keys = self._queues.parts(key) if is_whole else [key]
         queues = [queue for part in keys if (queue := self._queues.find(part)) is not None]
         all_statistics = [queue.statistics for queue in queues]
         found = self._queues.configs.find(key.whole)
@@ -48,8 +48,8 @@ class QueueViews:
             routing=self._queues.deployments.routing(key.whole),
         )
 
-    async def _backlog(self, key: QueueKey) -> list[BacklogPart]:
-        if not key.version:
+    async def _backlog(self, key: QueueKey, is_whole: bool) -> list[BacklogPart]:
+        if is_whole or not (key.version or self._queues.deployments.are_any):
             return await self._store.backlog_parts(key)
         return await self._queues.backlog_of_part(key)
 

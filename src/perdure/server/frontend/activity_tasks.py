@@ -37,6 +37,7 @@ from perdure.server.frontend.services import Services
 from perdure.server.frontend.sessions import held_by
 from perdure.server.frontend.validation import (
     check_identity,
+    check_partition,
     check_queue,
     check_worker_version,
     is_uuid,
@@ -86,6 +87,7 @@ async def poll_activity_task_queue(
     check_queue(request.HasField("task_queue"), request.task_queue, services.limits)
     check_identity(request.identity, services.limits)
     check_worker_version(request, request.task_queue, services.limits)
+    check_partition(request.task_queue, "Activity")
     poll = workflow_tasks.poll_of(namespace, request)
     ready = await services.engine.poll_activity_task(poll, seconds)
     if ready is None:
@@ -118,7 +120,10 @@ async def respond_activity_task_failed(
     services: Services, request: RespondActivityTaskFailedRequest, caller: Caller
 ) -> bytes:
     """An activity attempt failed; the response lists what of the request was too large."""
-    bound = _bind(services, request)
+    bound = services.bind_token(request.task_token, request.namespace)
+    if request.HasField("failure") and not request.failure.HasField("application_failure_info"):
+        raise InvalidArgument("Failure must have ApplicationFailureInfo.")
+    check_identity(request.identity, services.limits)
     cut = await _fail(services, *bound, request)
     _release(caller, bound[1])
     return RespondActivityTaskFailedResponse(failures=cut).SerializeToString()
@@ -154,7 +159,7 @@ async def record_activity_task_heartbeat(
     services: Services, request: RecordActivityTaskHeartbeatRequest, caller: Caller
 ) -> bytes:
     """An activity is alive, and learns whether it should cancel, is paused or was reset."""
-    heard = await _heartbeat(services, *_bind(services, request), request)
+    heard = await _heartbeat(services, *_bound_token(services, request), request)
     return RecordActivityTaskHeartbeatResponse(
         cancel_requested=heard.cancel_requested,
         activity_paused=heard.activity_paused,
@@ -166,7 +171,7 @@ async def record_activity_task_heartbeat_by_id(
     services: Services, request: RecordActivityTaskHeartbeatByIdRequest, caller: Caller
 ) -> bytes:
     """An activity that is named by its id is alive."""
-    heard = await _heartbeat(services, *_bind_by_id(services, request), request)
+    heard = await _heartbeat(services, *_bound_id(services, request), request)
     return RecordActivityTaskHeartbeatByIdResponse(
         cancel_requested=heard.cancel_requested,
         activity_paused=heard.activity_paused,
@@ -180,17 +185,29 @@ def _release(caller: Caller, token: TaskToken) -> None:
         held.release(token)
 
 
+def _bound_token(services: Services, request: ByToken) -> tuple[NamespaceRef, TaskToken]:
+    return services.bind_token(request.task_token, request.namespace)
+
+
 def _bind(services: Services, request: ByToken) -> tuple[NamespaceRef, TaskToken]:
-    bound = services.bind_token(request.task_token, request.namespace)
+    bound = _bound_token(services, request)
     check_identity(request.identity, services.limits)
     return bound
 
 
 def _bind_by_id(services: Services, request: ById) -> tuple[NamespaceRef, TaskToken]:
+    return _bound_id(services, request, checks_identity=True)
+
+
+def _bound_id(
+    services: Services, request: ById, *, checks_identity: bool = False
+) -> tuple[NamespaceRef, TaskToken]:
+    """Heartbeats are the only ones whose identity may be as long as it likes."""
     namespace = services.bind(request.namespace)
     if not request.activity_id:
         raise InvalidArgument("ActivityId is not set on request.")
-    check_identity(request.identity, services.limits)
+    if checks_identity:
+        check_identity(request.identity, services.limits)
     if request.run_id and not is_uuid(request.run_id):
         raise InvalidArgument("RunId is not valid UUID.")
     token = TaskToken(
@@ -230,8 +247,6 @@ async def _fail(
     request: RespondActivityTaskFailedRequest | RespondActivityTaskFailedByIdRequest,
 ) -> list[Failure]:
     failure = request.failure
-    if request.HasField("failure") and not failure.HasField("application_failure_info"):
-        raise InvalidArgument("Failure must have ApplicationFailureInfo.")
     _check_retry_delays(failure)
     cut_causes(failure, services.limits.failure_depth_max)
     cut = []

@@ -35,8 +35,8 @@ PARTIAL: dict[str, str] = {
         ),
         "no provider of workers that the server starts can be used, as in the stock server",
     ),
-    "DescribeTaskQueue": "versions are not selected; a queue without a limit is shown with one of"
-    " 100,000 tasks a second",
+    "DescribeTaskQueue": "a queue without a limit is shown with one of 4,000 tasks a second, as by"
+    " the stock server, but has none",
     "ListTaskQueuePartitions": "each queue has one",
     "UpdateTaskQueueConfig": "limits of fairness keys and their weights are kept and shown, not"
     " honoured: fairness is off, as in the stock server",

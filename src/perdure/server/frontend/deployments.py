@@ -83,7 +83,7 @@ async def describe_worker_deployment_version(
         part = response.version_task_queues.add(name=queue.name, type=queue.kind)
         if request.report_task_queue_stats:
             view = await services.engine.describe_queue(
-                namespace, queue.name, queue.kind, version=name
+                namespace, queue.name, queue.kind, name.text
             )
             part.stats.CopyFrom(stats_of(view.statistics.values()))
             for priority, statistics in view.statistics.items():

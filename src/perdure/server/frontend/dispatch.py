@@ -251,6 +251,7 @@ def _refusing(method: MethodDescriptor) -> Rpc:
     async def refuse(services: Services, request: Message, caller: Caller) -> bytes:
         namespace = getattr(request, "namespace", "")
         if name in switched_off.REFUSALS and method.containing_service is WORKFLOW_SERVICE:
+            services.bind(namespace)
             raise switched_off.refusal(name, namespace)
         raise Unimplemented(f"{name} is not built yet in this server")
 

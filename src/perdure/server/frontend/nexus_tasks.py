@@ -22,6 +22,7 @@ from perdure.server.frontend.services import Services
 from perdure.server.frontend.tokens import QueryToken, encode_query_token
 from perdure.server.frontend.validation import (
     check_identity,
+    check_partition,
     check_queue,
     check_worker_version,
     long_poll_seconds,
@@ -43,6 +44,7 @@ async def poll_nexus_task_queue(
     check_queue(request.HasField("task_queue"), request.task_queue, services.limits)
     check_identity(request.identity, services.limits)
     check_worker_version(request, request.task_queue, services.limits)
+    check_partition(request.task_queue, "Nexus")
     if request.worker_heartbeat:
         services.workers.record(
             namespace.number, request.worker_heartbeat, now_ns=services.clock.now_ns()
@@ -64,6 +66,8 @@ async def respond_nexus_task_completed(
     services: Services, request: RespondNexusTaskCompletedRequest, caller: Caller
 ) -> bytes:
     """What a handler answers."""
+    if request.namespace:
+        services.bind(request.namespace)
     _, token = services.bind_query_token(request.task_token, request.namespace)
     check_identity(request.identity, services.limits)
     started = request.response.start_operation
@@ -79,6 +83,8 @@ async def respond_nexus_task_failed(
     services: Services, request: RespondNexusTaskFailedRequest, caller: Caller
 ) -> bytes:
     """A handler could not carry out its request."""
+    if request.namespace:
+        services.bind(request.namespace)
     _, token = services.bind_query_token(request.task_token, request.namespace)
     check_identity(request.identity, services.limits)
     if request.HasField("error"):

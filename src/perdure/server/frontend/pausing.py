@@ -23,9 +23,9 @@ async def pause_workflow_execution(
     services: Services, request: PauseWorkflowExecutionRequest, caller: Caller
 ) -> bytes:
     """Let a workflow do nothing until it is unpaused."""
+    namespace = services.bind(request.namespace)
     if not services.limits.is_workflow_pause_enabled:
         raise switched_off.refusal("PauseWorkflowExecution", request.namespace)
-    namespace = services.bind(request.namespace)
     _check(request, services.limits)
     await services.engine.submit(
         namespace, request.workflow_id, PauseWorkflow(request.run_id, request)

@@ -80,7 +80,7 @@ async def start_nexus_operation_execution(
     services: Services, request: StartNexusOperationExecutionRequest, caller: Caller
 ) -> bytes:
     """Start a run, or answer with the one that the policies of the request lead to."""
-    _check_on(services, "StartNexusOperationExecution")
+    _check_on(services, "StartNexusOperationExecution", request.namespace)
     namespace = services.bind_for_start(request.namespace)
     _check_start(request, namespace, services.limits)
     endpoint = services.engine.nexus.find(request.endpoint)
@@ -154,7 +154,7 @@ async def poll_nexus_operation_execution(
 ) -> bytes:
     """The outcome of a run, or the news that it is started, waiting for that; empty when the time
     is over."""
-    _check_on(services, "PollNexusOperationExecution")
+    _check_on(services, "PollNexusOperationExecution", request.namespace)
     if request.wait_stage not in _STAGES:
         raise InvalidArgument(f"unsupported wait_stage: {request.wait_stage}")
     namespace, whom = _bind(services, "PollNexusOperationExecution", request)
@@ -193,7 +193,7 @@ async def list_nexus_operation_executions(
     services: Services, request: ListNexusOperationExecutionsRequest, caller: Caller
 ) -> bytes:
     """A page of the runs that a query is true of."""
-    _check_on(services, "ListNexusOperationExecutions")
+    _check_on(services, "ListNexusOperationExecutions", request.namespace)
     runs, token = await listed(services, request, Kind.NEXUS_OPERATION, QUERY_NAMES, decode_run)
     return ListNexusOperationExecutionsResponse(
         operations=map(operation_list_info, runs), next_page_token=token
@@ -204,7 +204,7 @@ async def count_nexus_operation_executions(
     services: Services, request: CountNexusOperationExecutionsRequest, caller: Caller
 ) -> bytes:
     """How many runs a query is true of, and of each group how many, if it makes groups."""
-    _check_on(services, "CountNexusOperationExecutions")
+    _check_on(services, "CountNexusOperationExecutions", request.namespace)
     response = CountNexusOperationExecutionsResponse()
     return await count(services, request, response, Kind.NEXUS_OPERATION, QUERY_NAMES)
 
@@ -243,14 +243,15 @@ async def delete_nexus_operation_execution(
 # ---- what a request names
 
 
-def _check_on(services: Services, name: str) -> None:
+def _check_on(services: Services, name: str, namespace: str) -> None:
     if not services.limits.is_standalone_nexus_enabled:
+        services.bind(namespace)
         raise switched_off.refusal(name, "")
 
 
 def _bind_control(services: Services, name: str, request: Any) -> tuple[NamespaceRef, Address]:
     """The same as `_bind`, of a request that says who asks, and why."""
-    _check_on(services, name)
+    _check_on(services, name, request.namespace)
     services.bind(request.namespace)
     length_max = services.limits.id_length_max
     check_length("request_id", request.request_id, length_max)
@@ -262,7 +263,7 @@ def _bind_control(services: Services, name: str, request: Any) -> tuple[Namespac
 
 def _bind(services: Services, name: str, request: Any) -> tuple[NamespaceRef, Address]:
     """The namespace and the operation that a request names. Raises InvalidArgument."""
-    _check_on(services, name)
+    _check_on(services, name, request.namespace)
     namespace = services.bind(request.namespace)
     _check_required("operation_id", request.operation_id, services.limits.id_length_max)
     if request.run_id and not is_uuid(request.run_id):

@@ -14,8 +14,6 @@ from temporalio.api.taskqueue.v1 import (
     TaskQueuePartitionMetadata,
     TaskQueueStats,
     TaskQueueStatus,
-    TaskQueueTypeInfo,
-    TaskQueueVersionInfo,
     TaskQueueVersioningInfo,
 )
 from temporalio.api.workflowservice.v1 import (
@@ -28,10 +26,16 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from perdure.server.engine.api import NamespaceRef, QueueStatistics, QueueView
-from perdure.server.frontend.errors import Unimplemented
 from perdure.server.frontend.services import Services
-from perdure.server.frontend.validation import RESERVED_QUEUE_PREFIX, check_queue, is_too_long
+from perdure.server.frontend.validation import (
+    RESERVED_QUEUE_PREFIX,
+    check_partition,
+    check_queue,
+    is_too_long,
+)
+from perdure.server.machines.deployment.names import VersionName
 from perdure.server.machines.errors import InvalidArgument
+from perdure.server.machines.queue import config
 from perdure.server.machines.queue.routing import QueueRouting
 from perdure.server.machines.queue.statistics import Poller
 from perdure.server.machines.wire import set_duration, set_timestamp, timestamp
@@ -42,9 +46,13 @@ ACTIVITY = task_queue_pb2.TASK_QUEUE_TYPE_ACTIVITY
 STICKY = task_queue_pb2.TASK_QUEUE_KIND_STICKY
 ENHANCED = task_queue_pb2.DESCRIBE_TASK_QUEUE_MODE_ENHANCED
 REACHABLE = task_queue_pb2.BUILD_ID_TASK_REACHABILITY_REACHABLE
+UNREACHABLE = task_queue_pb2.BUILD_ID_TASK_REACHABILITY_UNREACHABLE
 UNVERSIONED = "__unversioned__"
 UNLIMITED_PER_SECOND = 100_000.0
-"""The rate of what has no limit: more than any queue ever does."""
+"""The rate of a worker that wants no limit, as it is described."""
+QUEUE_PER_SECOND = 4_000.0
+"""What Temporal's stock server lets any queue do, a thousand in each of four partitions, and
+describes as its rate. Here nothing is held back by it."""
 TASK_ID_BLOCK = TaskIdBlock(start_id=1, end_id=100_000)
 """The real server's first block of task ids; ours has no such ids."""
 NO_TIME = Timestamp(seconds=-62_135_596_800)
@@ -67,18 +75,25 @@ async def describe_task_queue(
 
 def _check_described(services: Services, request: DescribeTaskQueueRequest) -> None:
     queue = request.task_queue
-    if queue.name.startswith(RESERVED_QUEUE_PREFIX):
+    is_enhanced = request.api_mode == ENHANCED
+    if queue.name.startswith(RESERVED_QUEUE_PREFIX) and not is_enhanced:
         raise InvalidArgument(f"invalid task queue partition name {queue.name}")
     check_queue(request.HasField("task_queue"), queue, services.limits)
-    if queue.kind == STICKY and request.api_mode == ENHANCED:
+    if queue.kind == STICKY and is_enhanced:
         raise InvalidArgument(
             "Enhanced DescribeTaskQueue is not valid for a sticky queue,"
             " use api_mode=UNSPECIFIED or a normal queue."
         )
     if queue.kind == STICKY and request.report_stats:
         raise InvalidArgument("DescribeTaskQueue stats are only supported for the root partition")
-    if request.versions.build_ids:
-        raise Unimplemented("Versions of a task queue are not selected in this server.")
+    try:
+        check_partition(queue, "Workflow")
+    except InvalidArgument:
+        if is_enhanced:
+            raise InvalidArgument(
+                "Task Queue Partition invalid, use a different Task Queue or Task Queue Type"
+            ) from None
+        raise
 
 
 async def _described(
@@ -108,21 +123,47 @@ async def _described(
 async def _enhanced(
     services: Services, namespace: NamespaceRef, request: DescribeTaskQueueRequest
 ) -> DescribeTaskQueueResponse:
-    """All types of a queue at once. No versions are built yet: all workers are unversioned."""
-    version = TaskQueueVersionInfo()
-    if request.report_task_reachability:
-        version.task_reachability = REACHABLE
-    for queue_type in dict.fromkeys(request.task_queue_types) or (WORKFLOW, ACTIVITY):
-        view = await services.engine.describe_queue(namespace, request.task_queue.name, queue_type)
-        info = TaskQueueTypeInfo()
-        if request.report_pollers:
-            info.pollers.extend(map(_poller, view.pollers))
-        if request.report_stats:
-            info.stats.CopyFrom(stats_of(view.statistics.values()))
-        version.types_info[queue_type].CopyFrom(info)
+    """All types of a queue at once, for each version that is asked for.
+
+    The selection is as old as build ids without a deployment: it calls none of them active, and has
+    tasks only reach workers of no version.
+    """
+    selection = request.versions
+    selected = [""]
+    if request.HasField("versions"):
+        selected = list(dict.fromkeys([*selection.build_ids, *[""] * selection.unversioned]))
     response = DescribeTaskQueueResponse()
-    response.versions_info[""].CopyFrom(version)
+    for build_id in selected:
+        version = response.versions_info[build_id]
+        if request.report_task_reachability:
+            version.task_reachability = UNREACHABLE if build_id else REACHABLE
+        for queue_type in dict.fromkeys(request.task_queue_types) or (WORKFLOW, ACTIVITY):
+            view = await _view_of_part(services, namespace, request, queue_type, build_id)
+            info = version.types_info[queue_type]
+            info.SetInParent()
+            if request.report_pollers and view is not None:
+                info.pollers.extend(map(_poller, view.pollers))
+            if request.report_stats:
+                info.stats.CopyFrom(stats_of(view.statistics.values() if view is not None else ()))
     return response
+
+
+async def _view_of_part(
+    services: Services,
+    namespace: NamespaceRef,
+    request: DescribeTaskQueueRequest,
+    queue_type: int,
+    build_id: str,
+) -> QueueView | None:
+    """The part of a queue for a version, as `deployment:build`, or for workers of none; None when
+    no such workers have polled it."""
+    name = request.task_queue.name
+    if not build_id:
+        return await services.engine.describe_queue(namespace, name, queue_type, "")
+    version = VersionName(*build_id.partition(":")[::2])
+    if version not in services.engine.deployments.versions_of(namespace, name):
+        return None
+    return await services.engine.describe_queue(namespace, name, queue_type, version.text)
 
 
 async def list_task_queue_partitions(
@@ -131,6 +172,7 @@ async def list_task_queue_partitions(
     """Where the parts of a task queue are: here, in one."""
     services.bind(request.namespace)
     check_queue(request.HasField("task_queue"), request.task_queue, services.limits)
+    check_partition(request.task_queue, "Workflow")
     part = TaskQueuePartitionMetadata(
         key=request.task_queue.name, owner_host_name=socket.gethostname()
     )
@@ -144,13 +186,14 @@ async def update_task_queue_config(
 ) -> bytes:
     """Limit a task queue, or change the weights of its fairness keys."""
     namespace = services.bind(request.namespace)
+    config.check_type(request)
     name = request.task_queue
     if name.startswith(RESERVED_QUEUE_PREFIX):
         raise InvalidArgument(f"invalid task queue partition name {name}")
     if is_too_long(name, services.limits.id_length_max):
         raise InvalidArgument("taskQueue length exceeds limit")
-    config = await services.engine.configure_queue(namespace, request)
-    return UpdateTaskQueueConfigResponse(config=config).SerializeToString()
+    changed = await services.engine.configure_queue(namespace, request)
+    return UpdateTaskQueueConfigResponse(config=changed).SerializeToString()
 
 
 def _effective_rate(view: QueueView) -> tuple[float, int]:
@@ -158,7 +201,7 @@ def _effective_rate(view: QueueView) -> tuple[float, int]:
         return view.configured_rate, task_queue_pb2.RATE_LIMIT_SOURCE_API
     if view.worker_rate is not None:
         return view.worker_rate, task_queue_pb2.RATE_LIMIT_SOURCE_WORKER
-    return UNLIMITED_PER_SECOND, task_queue_pb2.RATE_LIMIT_SOURCE_SYSTEM
+    return QUEUE_PER_SECOND, task_queue_pb2.RATE_LIMIT_SOURCE_SYSTEM
 
 
 def _versioning(routing: QueueRouting) -> TaskQueueVersioningInfo:

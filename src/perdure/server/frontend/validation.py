@@ -36,9 +36,9 @@ _LINK_FIELDS: dict[str, tuple[str, ...]] = {
     "batch_job": ("job_id",),
     "nexus_operation": ("namespace", "operation_id", "run_id"),
     "activity": ("namespace", "activity_id", "run_id"),
-    "workflow": ("namespace", "workflow_id", "run_id"),
 }
-"""Which fields of each kind of link must not be empty."""
+"""Which fields of each kind of link must not be empty. Kinds that Temporal 1.32 does not know yet
+are refused, as it refuses them."""
 
 _FIELD_WORDS: dict[str, str] = {
     "namespace": "namespace field",
@@ -95,13 +95,25 @@ def check_queue(request_has_it: bool, queue: TaskQueue, limits: Limits) -> None:
         queue.kind = task_queue_pb2.TASK_QUEUE_KIND_NORMAL
     if not queue.name:
         raise InvalidArgument("missing task queue name")
-    if is_too_long(queue.name, limits.id_length_max) or is_too_long(
-        queue.normal_name, limits.id_length_max
-    ):
+    if is_too_long(queue.name, limits.id_length_max):
         raise InvalidArgument("taskQueue length exceeds limit")
     if queue.name.startswith(RESERVED_QUEUE_PREFIX):
         raise InvalidArgument(
             f"task queue name cannot start with reserved prefix {RESERVED_QUEUE_PREFIX}"
+        )
+
+
+def check_partition(queue: TaskQueue, task_type: str) -> None:
+    """A queue that is polled or described must be of a kind that has tasks of the type."""
+    if queue.kind == task_queue_pb2.TASK_QUEUE_KIND_WORKER_COMMANDS and task_type != "Nexus":
+        raise InvalidArgument(
+            f"worker-commands partitions must have nexus task type, got: {task_type}."
+            f" base name: {queue.name}"
+        )
+    if queue.normal_name and queue.kind != task_queue_pb2.TASK_QUEUE_KIND_STICKY:
+        raise InvalidArgument(
+            f"only sticky queues can have normal name. tq: {queue.name},"
+            f" normal name: {queue.normal_name}"
         )
 
 
@@ -178,7 +190,7 @@ def check_links(links: Sequence[Link], limits: Limits) -> None:
 
 def _check_link(link: Link) -> None:
     variant = link.WhichOneof("variant")
-    if variant is None:
+    if variant not in _LINK_FIELDS:
         raise InvalidArgument("unsupported link variant")
     kind = variant.replace("_", " ")
     target = getattr(link, variant)

@@ -24,6 +24,7 @@ from perdure.server.frontend.sessions import held_by
 from perdure.server.frontend.system_operations import problems_of
 from perdure.server.frontend.validation import (
     check_identity,
+    check_partition,
     check_queue,
     check_worker_version,
     long_poll_seconds,
@@ -63,6 +64,7 @@ async def poll_workflow_task_queue(
     check_identity(request.identity, services.limits)
     check_worker_version(request, request.task_queue, services.limits)
     check_queue(request.HasField("task_queue"), request.task_queue, services.limits)
+    check_partition(request.task_queue, "Workflow")
     poll = poll_of(namespace, request, takes_early=caller.in_process)
     held = held_by(caller.session)
     if held is not None and poll.sticky_for:

@@ -17,23 +17,33 @@ MILLISECOND_NS = 1_000_000
 _RateLimitUpdate = UpdateTaskQueueConfigRequest.RateLimitUpdate
 
 
+_RATE_LIMITS = (
+    ("update_queue_rate_limit", "UpdateQueueRateLimit", "rate limit"),
+    (
+        "update_fairness_key_rate_limit_default",
+        "UpdateFairnessKeyRateLimitDefault",
+        "fairness key rate limit",
+    ),
+)
+"""The limits that a request may set: field, name and what it is called in refusals."""
+
+
+def check_type(request: UpdateTaskQueueConfigRequest) -> None:
+    """Raises InvalidArgument when workflow tasks are to be limited."""
+    if request.task_queue_type != task_queue_pb2.TASK_QUEUE_TYPE_WORKFLOW:
+        return
+    for field, _, what in _RATE_LIMITS:
+        update: _RateLimitUpdate = getattr(request, field)
+        if update.HasField("rate_limit"):
+            raise InvalidArgument(f"Setting {what} on workflow task queues is not allowed.")
+
+
 def check_update(request: UpdateTaskQueueConfigRequest) -> None:
     """Raises InvalidArgument, in the words of the real server, when a request asks for what cannot
     be."""
+    check_type(request)
     _check_text(request.identity, "Identity")
-    is_workflow = request.task_queue_type == task_queue_pb2.TASK_QUEUE_TYPE_WORKFLOW
-    for field, name, what in (
-        ("update_queue_rate_limit", "UpdateQueueRateLimit", "rate limit"),
-        (
-            "update_fairness_key_rate_limit_default",
-            "UpdateFairnessKeyRateLimitDefault",
-            "fairness key rate limit",
-        ),
-    ):
-        if not request.HasField(field):  # type: ignore[arg-type]
-            continue
-        if is_workflow:
-            raise InvalidArgument(f"Setting {what} on workflow task queues is not allowed.")
+    for field, name, _ in _RATE_LIMITS:
         update: _RateLimitUpdate = getattr(request, field)
         if update.rate_limit.requests_per_second < 0:
             raise InvalidArgument(f"RequestsPerSecond for {name} rate limit must be non-negative.")

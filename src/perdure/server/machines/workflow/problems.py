@@ -17,9 +17,15 @@ TIMED_OUT = ("category=WorkflowTaskTimedOut", "cause=WorkflowTaskTimedOutCauseSt
 
 def failed(cause: WorkflowTaskFailedCause.ValueType) -> tuple[str, ...]:
     """The problem of a task that failed."""
+    return ("category=WorkflowTaskFailed", f"cause=WorkflowTaskFailedCause{name_of(cause)}")
+
+
+def name_of(cause: WorkflowTaskFailedCause.ValueType) -> str:
+    """A cause in the real server's spelling; one that is not known by its number."""
+    if cause not in WorkflowTaskFailedCause.values():
+        return str(cause)
     name = WorkflowTaskFailedCause.Name(cause).removeprefix("WORKFLOW_TASK_FAILED_CAUSE_")
-    words = "".join(word.capitalize() for word in name.split("_"))
-    return ("category=WorkflowTaskFailed", f"cause=WorkflowTaskFailedCause{words}")
+    return "".join(word.capitalize() for word in name.split("_"))
 
 
 def note(turn: Turn, problem: tuple[str, ...] | None, *, counts: bool) -> None:

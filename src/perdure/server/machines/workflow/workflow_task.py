@@ -243,6 +243,13 @@ def record_transient(turn: Turn, identity: str, worker_version: bytes | None) ->
     turn.record(started_event(task, worker_version), task.started_time_ns)
 
 
+_UNCOUNTED = (
+    failed_cause_pb2.WORKFLOW_TASK_FAILED_CAUSE_FAILOVER_CLOSE_COMMAND,
+    failed_cause_pb2.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW,
+)
+"""What is nobody's failure: the next attempt is a first one."""
+
+
 def fail(
     turn: Turn,
     *,
@@ -266,7 +273,8 @@ def fail(
                 binary_checksum=binary_checksum,
             )
         )
-    close_unsuccessfully(turn, problems.failed(cause) if task is not None else None, counts=True)
+    problem = problems.failed(cause) if task is not None else None
+    close_unsuccessfully(turn, problem, counts=cause not in _UNCOUNTED)
 
 
 def time_out_started(turn: Turn) -> None:

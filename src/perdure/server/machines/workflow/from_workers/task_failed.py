@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from temporalio.api.enums.v1 import WorkflowTaskFailedCause, failed_cause_pb2
+from temporalio.api.enums.v1 import failed_cause_pb2
 
 from perdure.server.machines.errors import NotFound
-from perdure.server.machines.workflow import chain, events, workflow_task
+from perdure.server.machines.workflow import chain, events, problems, workflow_task
 from perdure.server.machines.workflow.from_clients.signal import WORKFLOW_COMPLETED
 from perdure.server.machines.workflow.inputs import Done, FailWorkflowTask, TaskToken
 from perdure.server.machines.workflow.state import Run, WorkflowTask
@@ -37,7 +37,7 @@ def running(turn: Turn, message: FailWorkflowTask) -> Done:
     started_task(turn.run, message.token)
     if request.cause == failed_cause_pb2.WORKFLOW_TASK_FAILED_CAUSE_GRPC_MESSAGE_TOO_LARGE:
         workflow_task.force_close(turn)
-        name = WorkflowTaskFailedCause.Name(request.cause)
+        name = problems.name_of(request.cause)
         chain.close(turn, events.workflow_terminated(name, None, workflow_task.HISTORY_SERVICE))
         return Done()
     workflow_task.fail(
