@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any, Protocol, TypeVar, get_origin
 
+import pytest
+import temporalio.client
 import temporalio.types
+import temporalio.workflow
 
+import perdure.client
 import perdure.types
+import perdure.workflow
 from perdure import workflow
 from perdure.types import (
     CallableSyncSingleParam,
@@ -27,6 +32,20 @@ def names_of(module: Any) -> set[str]:
         if isinstance(value, TypeVar) or getattr(value, "__module__", "") == module.__name__
     }
     return {name for name in made if not name.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(perdure.client, temporalio.client), (perdure.workflow, temporalio.workflow)],
+    ids=["client", "workflow"],
+)
+def test_modules_offer_them_where_the_official_ones_do(ours: Any, theirs: Any) -> None:
+    of_types = vars(temporalio.types)
+    offered = {name for name in theirs.__all__ if getattr(theirs, name) is of_types.get(name)}
+    assert "ReturnType" in offered
+    assert offered <= set(ours.__all__)
+    for name in offered:
+        assert getattr(ours, name) is getattr(perdure.types, name), name
 
 
 def test_names_are_those_of_the_official_sdk() -> None:
