@@ -31,6 +31,8 @@ from perdure.worker import (
     WorkflowSlotInfo,
 )
 from perdure.worker.host import FRESH_SECONDS, CpuSeconds, HostLoad
+from perdure.worker.slots import Slots
+from perdure.worker.slots_ahead import SlotsAhead
 from perdure.worker.supplied_slots import ResourcePermits
 
 
@@ -129,6 +131,61 @@ async def test_a_supplier_gives_out_every_slot_and_gets_it_back() -> None:
     done = [one for one in supplier.released if one is not None]
     assert sorted(map(repr, done)) == sorted(map(repr, supplier.used))
     assert None in supplier.released, "polls that brought nothing"
+
+
+@workflow.defn
+class GreetsElsewhere:
+    """No local activity."""
+
+    @workflow.run
+    async def run(self) -> str:
+        """What the activity says."""
+        return await workflow.execute_activity(
+            greet, "you", start_to_close_timeout=timedelta(seconds=10)
+        )
+
+
+async def test_a_place_for_local_activities_is_asked_for_before_there_is_one() -> None:
+    supplier = Recording()
+    async with embedded(":memory:") as client:
+        worker = Worker(
+            client,
+            task_queue="tuned",
+            workflows=[GreetsElsewhere],
+            activities=[greet],
+            tuner=composite(supplier),
+        )
+        async with worker:
+            await client.execute_workflow(GreetsElsewhere.run, id="greets", task_queue="tuned")
+    assert [one.slot_type for one in supplier.reserved].count("local-activity") == 1
+    assert LocalActivitySlotInfo(activity_type="greet") not in supplier.used
+    assert supplier.open == set()
+
+
+async def test_the_next_place_is_taken_as_soon_as_one_is_gone() -> None:
+    slots = Slots(2)
+    ahead = SlotsAhead(slots)
+    assert not ahead.try_take(), "before it is opened"
+    ahead.open()
+    async with asyncio.timeout(10):
+        await ahead.take()
+        await ahead.take()
+        third = asyncio.create_task(ahead.take())
+        fourth = asyncio.create_task(ahead.take())
+        await asyncio.sleep(0)
+        ahead.give_back()
+        await third
+        ahead.give_back()
+        fourth.cancel()
+        await asyncio.wait([fourth])
+        await ahead.take()
+    await ahead.close()
+    assert not slots.try_take(), "two places are taken"
+    ahead.give_back()
+    ahead.give_back()
+    assert slots.try_take()
+    assert slots.try_take()
+    assert not slots.try_take()
 
 
 class Broken(Recording):

@@ -18,6 +18,7 @@ from perdure.worker.slots import TaskSlots
 from perdure.worker.supplied_slots import slots_of
 from perdure.worker.tuning import (
     ActivitySlotInfo,
+    CustomSlotSupplier,
     LocalActivitySlotInfo,
     NexusSlotInfo,
     SlotReserveContext,
@@ -52,6 +53,13 @@ def places_of(config: WorkerConfig, build_id: str, is_sticky: Callable[[], bool]
         slots_of(tuner._local_activity, replace(who, slot_type="local-activity"), _of_local),
         slots_of(tuner._nexus, replace(who, slot_type="nexus"), _of_nexus),
     )
+
+
+def asks_a_supplier_for_local_activities(config: WorkerConfig) -> bool:
+    """Whether there can be local activities whose places a supplier of the user's gives out."""
+    if not config["workflows"] or not config["activities"]:
+        return False
+    return isinstance(tuner_of(config)._local_activity, CustomSlotSupplier)
 
 
 def told_places(places: Places, metrics: WorkerMetrics) -> Places:

@@ -37,11 +37,16 @@ from perdure.worker.deployment import default_behavior_of, options_of
 from perdure.worker.eager import EagerActivities
 from perdure.worker.interceptor import Interceptor, WorkflowInterceptors
 from perdure.worker.metrics import WorkerMetrics
-from perdure.worker.places import places_of, told_places
+from perdure.worker.places import (
+    asks_a_supplier_for_local_activities,
+    places_of,
+    told_places,
+)
 from perdure.worker.polling import Pollers, Rate
 from perdure.worker.port import PayloadLimits, TaskSource
 from perdure.worker.report import Whoami, Work, WorkerReport
 from perdure.worker.slots import TaskSlots
+from perdure.worker.slots_ahead import SlotsAhead
 from perdure.worker.unary import UnaryTaskSource, WorkerIdentity
 from perdure.worker.workflow_definitions import WorkflowDefinitions
 from perdure.worker.workflow_worker import WorkflowWorker
@@ -97,6 +102,9 @@ class RunningWorker:
         self._workflow_slots = places.workflow
         self._activity_slots = places.activity
         self._local_slots = places.local_activity
+        self._local_place_ahead: SlotsAhead | None = None
+        if asks_a_supplier_for_local_activities(config):
+            self._local_slots = self._local_place_ahead = SlotsAhead(places.local_activity)
         self._nexus_slots = places.nexus
         self._watch = None if config["debug_mode"] else DeadlockWatch(DEADLOCK_SECONDS)
         self._breakpoints = BreakpointHook() if config["debug_mode"] else None
@@ -130,6 +138,8 @@ class RunningWorker:
             self._workflow_worker.metrics = self._metrics
             if self._breakpoints is not None:
                 self._breakpoints.install()
+            if self._local_place_ahead is not None:
+                self._local_place_ahead.open()
             self._start_workflow_polls(self._workflow_worker)
         if self._activity_worker is not None and not self._config["no_remote_activities"]:
             self._start_activity_polls(self._activity_worker)
@@ -196,6 +206,8 @@ class RunningWorker:
         if self._nexus_worker is not None:
             finishing.append(self._nexus_worker.finish(left))
         await asyncio.gather(*finishing)
+        if self._local_place_ahead is not None:
+            await self._local_place_ahead.close()
         if self._watch is not None and self._workflow_worker is not None:
             self._watch.stop()
         if self._breakpoints is not None:
