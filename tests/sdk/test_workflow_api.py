@@ -169,7 +169,7 @@ def test_everything_that_is_wrong_with_a_class_is_said_at_once() -> None:
 def test_run_must_be_async_and_not_local() -> None:
     with pytest.raises(ValueError, match="must be an async function"):
 
-        @workflow.run
+        @workflow.run  # type: ignore[type-var]
         def run(self: Any) -> None:
             """Not async."""
 

@@ -23,6 +23,7 @@ from perdure._definitions import (
     types_of,
 )
 from perdure.common import VersioningBehavior
+from perdure.types import CallableAsyncType
 from perdure.workflow._static_check import warn_of_nondeterminism
 
 _Class = TypeVar("_Class", bound=type)
@@ -93,11 +94,12 @@ def defn(
     return decorate if cls is None else decorate(cls)
 
 
-def run(fn: _Function) -> _Function:
+def run(fn: CallableAsyncType) -> CallableAsyncType:
     """Makes an async method the one that runs the workflow."""
-    if not inspect.iscoroutinefunction(fn):
+    method: Any = fn  # what `inspect` finds out is not to change its type
+    if not inspect.iscoroutinefunction(method):
         raise ValueError("Workflow run method must be an async function")
-    if "<locals>" in fn.__qualname__:
+    if "<locals>" in method.__qualname__:
         raise ValueError("Local classes unsupported, @workflow.run cannot be on a local class")
     setattr(fn, RUN_ATTRIBUTE, True)
     return fn

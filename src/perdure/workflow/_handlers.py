@@ -19,6 +19,7 @@ from perdure._definitions import (
     types_of,
 )
 from perdure._replay.context import current
+from perdure.types import CallableSyncOrAsyncReturnNoneType
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
@@ -33,7 +34,9 @@ class HandlerUnfinishedPolicy(IntEnum):
 
 
 @overload
-def signal(fn: _Handler) -> _Handler: ...
+def signal(
+    fn: CallableSyncOrAsyncReturnNoneType,
+) -> CallableSyncOrAsyncReturnNoneType: ...
 
 
 @overload
@@ -43,7 +46,7 @@ def signal(
     dynamic: bool | None = ...,
     unfinished_policy: HandlerUnfinishedPolicy = ...,
     description: str | None = ...,
-) -> Callable[[_Handler], _Handler]: ...
+) -> Callable[[CallableSyncOrAsyncReturnNoneType], CallableSyncOrAsyncReturnNoneType]: ...
 
 
 def signal(
@@ -139,7 +142,7 @@ class UpdateMethodMultiParam(Generic[_Parameters, _Result]):
         """Binds as a method does."""
         return self if instance is None else self.definition.fn.__get__(instance, owner)
 
-    def validator(self, vfunc: Callable[..., None]) -> Callable[..., None]:
+    def validator(self, vfunc: Callable[_Parameters, None]) -> Callable[_Parameters, None]:
         """Makes a method the validator: it takes what the handler takes and raises to refuse."""
         if inspect.iscoroutinefunction(vfunc):
             raise ValueError("the validator of an update cannot be async")
