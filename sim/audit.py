@@ -11,9 +11,13 @@ from google.protobuf.message import DecodeError
 from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.server.engine.pipeline import run_of
+from perdure.server.housekeeping.batches.job import Job, job_of
+from perdure.server.machines.deployment import state
+from perdure.server.machines.deployment.state import Deployment
 from perdure.server.machines.errors import InvariantViolation
 from perdure.server.machines.ports import Kind
 from perdure.server.machines.standalone_activity.state import ActivityRun
+from perdure.server.machines.standalone_nexus.state import OperationRun
 from perdure.server.machines.wire import entries_of
 from perdure.server.machines.workflow.state import Run
 from perdure.server.store.codec import unseal
@@ -21,6 +25,7 @@ from perdure.server.store.ports import (
     CorruptBlob,
     DispatchRow,
     LoadedRun,
+    NamedKind,
     RunNumber,
     Store,
     VisibilityCursor,
@@ -101,6 +106,16 @@ class StoredJob(msgspec.Struct):
     run: ActivityRun
 
 
+class StoredOperation(msgspec.Struct):
+    """A run of a Nexus operation without a workflow, as it is stored."""
+
+    number: RunNumber
+    operation_id: str
+    is_current: bool
+    wake_at_ns: int | None
+    run: OperationRun
+
+
 class Listing(msgspec.Struct):
     """What a query finds, and how many it says there are."""
 
@@ -119,10 +134,15 @@ class Audit(msgspec.Struct):
     ranges: list[int] = []
     """Of the commits, in their order."""
     jobs: list[StoredJob] = []
+    operations: list[StoredOperation] = []
+    """Those without a workflow."""
     schedules: dict[str, Any] = {}
     """What is kept of each, by id."""
     listings: dict[str, Listing] = {}
     """By query."""
+    deployments: dict[str, Deployment] = {}
+    batches: dict[str, Job] = {}
+    """Batch operations, by id."""
     is_final: bool = False
     """Nothing more will happen: what was begun must be over."""
 
@@ -154,7 +174,7 @@ class Auditor:
     async def take(self, now_ns: int, *, is_final: bool = False) -> Audit:
         """Read everything."""
         last, _, _ = await self._store.last_numbers()
-        runs, jobs, schedules = [], [], {}
+        runs, jobs, operations, schedules = [], [], [], {}
         namespace = NAMESPACE.number
         for number in range(1, last + 1):
             loaded = await self._store.load_number(number)
@@ -163,6 +183,17 @@ class Auditor:
             if Kind(loaded.identity.kind) is Kind.ACTIVITY:
                 run = run_of(loaded)
                 jobs.append(StoredJob(number, loaded.identity.workflow_id, loaded.is_current, run))
+                continue
+            if Kind(loaded.identity.kind) is Kind.NEXUS_OPERATION:
+                operations.append(
+                    StoredOperation(
+                        number,
+                        loaded.identity.workflow_id,
+                        loaded.is_current,
+                        loaded.wake_at_ns,
+                        run_of(loaded),
+                    )
+                )
                 continue
             if Kind(loaded.identity.kind) is not Kind.WORKFLOW:
                 schedules[loaded.identity.workflow_id] = run_of(loaded)
@@ -183,7 +214,13 @@ class Auditor:
             ranges=list(self._ranges),
             listings={query: await self._list(namespace, query) for query in _QUERIES},
             jobs=jobs,
+            operations=operations,
             schedules=schedules,
+            deployments={
+                row.name: state.decode(unseal(row.blob))
+                for row in await self._store.named(NamedKind.WORKER_DEPLOYMENT)
+            },
+            batches={row.job_id: job_of(row) for row in await self._store.batches()},
             is_final=is_final,
         )
 

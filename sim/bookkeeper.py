@@ -55,14 +55,15 @@ class Bookkeeper:
             kind = Kind(loaded.identity.kind)
             if kind is Kind.WORKFLOW:
                 recorded: Any = run_of(loaded).recorded
-                self._forget(recorded.run_id, recorded.close_time_ns)
+                is_asked = write.workflow_id in self._ledger.deleting
+                self._forget(recorded.run_id, recorded.close_time_ns, is_asked=is_asked)
                 self._ledger.forgotten.add(write.workflow_id)
-            elif kind is Kind.ACTIVITY:
+            elif kind in (Kind.ACTIVITY, Kind.NEXUS_OPERATION):
                 head: Any = run_of(loaded).head
                 self._forget(head.run_id, head.close_time_ns)
 
-    def _forget(self, run_id: str, close_time_ns: int) -> None:
-        is_asked = run_id in self._ledger.deleted
+    def _forget(self, run_id: str, close_time_ns: int, *, is_asked: bool = False) -> None:
+        is_asked = is_asked or run_id in self._ledger.deleted
         self._ledger.deletions.append(Deletion(run_id, close_time_ns, self._latest_ns, is_asked))
         self._ledger.deleted[run_id] = True
 

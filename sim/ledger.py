@@ -6,7 +6,12 @@ engine, whether or not it arrives.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import msgspec
+
+from perdure.server.machines.deployment.names import UNVERSIONED
 
 
 class Start(msgspec.Struct):
@@ -109,6 +114,34 @@ class Job(msgspec.Struct):
     """What it was answered with, in order."""
 
 
+class Batch(msgspec.Struct):
+    """A batch operation on one workflow, or ("") on all."""
+
+    operation: str
+    workflow_id: str
+    is_started: bool = False
+    is_stopping: bool = False
+    is_stopped: bool = False
+    targets: list[str] = []
+    """Runs that were open before it was begun."""
+
+
+class OperationStart(msgspec.Struct):
+    """A request to start a Nexus operation without a workflow."""
+
+    operation_id: str
+    run_ids: list[str] = []
+    """What it was answered with, in order."""
+
+
+class Route(msgspec.Struct, frozen=True):
+    """Where a deployment sends new work: builds, or workers of no version, or ("") nowhere."""
+
+    current: str = UNVERSIONED
+    ramping: str = ""
+    percentage: float = 0.0
+
+
 class Heard(msgspec.Struct, frozen=True):
     """What the address of a callback was told."""
 
@@ -126,61 +159,80 @@ class Deletion(msgspec.Struct):
     is_asked: bool
 
 
-class Ledger:
+class Ledger(msgspec.Struct):
     """Everything that was promised in one world."""
 
-    def __init__(self) -> None:
-        self.starts: dict[str, Start] = {}
-        self.signals: dict[str, Signal] = {}
-        self.updates: dict[str, Update] = {}
-        self.queries: list[Query] = []
-        self.completions: dict[tuple[str, int], Completion] = {}
-        """By run id and started event id."""
-        self.results: dict[tuple[str, str], set[bytes]] = {}
-        """Results that workers produced, by run id and activity id."""
-        self.acknowledged_activities: set[tuple[str, str]] = set()
-        """Activities (run id, activity id) whose result was accepted."""
-        self.reads: dict[str, list[bytes]] = {}
-        """Per run id, the recorded events that some reader has seen, as entries of a History."""
-        self.closed_seen: dict[str, int] = {}
-        """Per run id, the closed status that some reader has seen."""
-        self.terminated: set[str] = set()
-        """Run ids whose termination was acknowledged."""
+    starts: dict[str, Start] = {}
+    signals: dict[str, Signal] = {}
+    updates: dict[str, Update] = {}
+    queries: list[Query] = []
+    completions: dict[tuple[str, int], Completion] = {}
+    """By run id and started event id."""
+    results: dict[tuple[str, str], set[bytes]] = {}
+    """Results that workers produced, by run id and activity id."""
+    acknowledged_activities: set[tuple[str, str]] = set()
+    """Activities (run id, activity id) whose result was accepted."""
+    reads: dict[str, list[bytes]] = {}
+    """Per run id, the recorded events that some reader has seen, as entries of a History."""
+    closed_seen: dict[str, int] = {}
+    """Per run id, the closed status that some reader has seen."""
+    terminated: set[str] = set()
+    """Run ids whose termination was acknowledged."""
 
-        self.attempts: dict[tuple[str, int], list[Attempt]] = {}
-        """By run id and scheduled event, in the order in which workers got them."""
-        self.fatal: dict[tuple[str, int], int] = {}
-        """The attempt of an activity that is acknowledged to have failed for good."""
-        self.operated: set[str] = set()
-        """Workflows whose activities an operator changed."""
-        self.crashes = 0
-        self.deleted: dict[str, bool] = {}
-        """Runs that somebody wants to be deleted, and whether that is acknowledged."""
-        self.forgotten: set[str] = set()
-        """The workflows that they are of."""
-        self.resets: dict[str, set[str]] = {}
-        """Per request id of a reset, the run ids that it was answered with."""
+    attempts: dict[tuple[str, int], list[Attempt]] = {}
+    """By run id and scheduled event, in the order in which workers got them."""
+    fatal: dict[tuple[str, int], int] = {}
+    """The attempt of an activity that is acknowledged to have failed for good."""
+    operated: set[str] = set()
+    """Workflows whose activities an operator changed."""
+    crashes: int = 0
+    deleted: dict[str, bool] = {}
+    """Runs that somebody wants to be deleted, and whether that is acknowledged."""
+    forgotten: set[str] = set()
+    """The workflows that they are of."""
+    resets: dict[str, set[str]] = {}
+    """Per request id of a reset, the run ids that it was answered with."""
 
-        self.jobs: dict[str, Job] = {}
-        self.job_attempts: dict[str, list[int]] = {}
-        """By run id, the attempts that workers got, in their order."""
-        self.controlled_jobs: set[str] = set()
-        """Standalone activities that an operator changed."""
-        self.operation_results: dict[str, bytes] = {}
-        """Of Nexus operations, by request id."""
-        self.heard: dict[str, list[Heard]] = {}
-        """What was told to the addresses of callbacks."""
+    jobs: dict[str, Job] = {}
+    job_attempts: dict[str, list[int]] = {}
+    """By run id, the attempts that workers got, in their order."""
+    controlled_jobs: set[str] = set()
+    """Standalone activities that an operator changed."""
+    operations: dict[str, OperationStart] = {}
+    """Those without a workflow, by request id."""
+    operation_results: dict[str, bytes] = {}
+    """Of Nexus operations, by request id."""
+    heard: dict[str, list[Heard]] = {}
+    """What was told to the addresses of callbacks."""
 
-        self.schedules: dict[str, Planned] = {}
-        self.is_clock_set = False
-        self.retention_ns = 0
-        """How long closed runs are kept; 0: for ever."""
-        self.born: dict[int, int] = {}
-        """The order in which runs began: a reset has its number long before."""
-        self.sent: dict[int, Sent] = {}
-        """Messages, by sequence."""
-        self.settled: list[Settled] = []
-        self.deletions: list[Deletion] = []
+    batches: dict[str, Batch] = {}
+    paused: set[str] = set()
+    """Workflows that somebody has paused, perhaps: lists do not call them running."""
+    deleting: set[str] = set()
+    """Workflows whose runs batch operations are to delete."""
+
+    routes: set[Route] = msgspec.field(default_factory=lambda: {Route()})
+    """How the deployment was routed in the end: one of these."""
+    routes_asked: set[Route] = set()
+    """How somebody wants it to be routed now."""
+    releases: int = 0
+    """Grows when somebody begins to change where work goes, and when that is done."""
+    transitions: set[tuple[str, int]] = set()
+    """Workflow tasks (run id, started event id) of runs that were on their way to another
+    version: this comes before any override."""
+    is_spare_there: bool | None = False
+    """None: nobody knows."""
+
+    schedules: dict[str, Planned] = {}
+    is_clock_set: bool = False
+    retention_ns: int = 0
+    """How long closed runs are kept; 0: for ever."""
+    born: dict[int, int] = {}
+    """The order in which runs began: a reset has its number long before."""
+    sent: dict[int, Sent] = {}
+    """Messages, by sequence."""
+    settled: list[Settled] = []
+    deletions: list[Deletion] = []
 
     def acknowledged_by(self) -> dict[str, set[str]]:
         """By run, the signals and updates that are acknowledged so far."""
@@ -192,6 +244,19 @@ class Ledger:
             for run_id in update.accepted_by:
                 found.setdefault(run_id, set()).add(update_id)
         return found
+
+    @contextmanager
+    def releasing(self, change: Callable[[Route], Route] | None = None) -> Iterator[None]:
+        """While somebody changes where work goes: how, if it is the routing that changes."""
+        self.releases += 1
+        if change is not None:
+            self.routes_asked = set(map(change, self.routes))
+        try:
+            yield
+            self.routes = self.routes_asked or self.routes
+        finally:
+            self.routes_asked = set()
+            self.releases += 1
 
     def read(self, run_id: str, first_event_id: int, entries: list[bytes]) -> str:
         """Note recorded events that a reader has got; what they contradict, or ""."""

@@ -221,6 +221,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 self._make_ready(process, handle)
 
     def _note_problem(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if self._dead and isinstance(context.get("future"), asyncio.tasks._GatheringFuture):  # type: ignore[attr-defined]
+            return  # Whoever waited for it is dead: nobody is left to hear of its error.
         error = context.get("exception")
         self.problems.append(f"{context.get('message')}: {error!r}")
 

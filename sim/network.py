@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, cast
 from perdure.server.engine.api import EngineStopped, EngineUnavailable
 from perdure.server.engine.engine import Engine
 from perdure.server.machines.errors import Rejected
+from perdure.transport import Transport
 from sim.loop import Process, SimulatedLoop
 from sim.trace import Trace
 
@@ -42,6 +43,7 @@ class Host(Protocol):
     """Where the engine runs, while it does."""
 
     engine: Engine | None
+    office: Transport | None
     process: Process
 
     def broken(self, invariant: str, text: str) -> None:
@@ -98,6 +100,12 @@ class Network:
                 self._loop.call_later(
                     self._latency(), work.cancel, context=self._loop.context_of(process)
                 )
+
+    async def frontend(self, method: str, request: bytes) -> bytes:
+        """An RPC of the engine that runs, for handlers of calls. Raises CallFailed."""
+        office = self._host.office
+        assert office is not None, "it is there as long as the engine is"
+        return await office.call(method, request)
 
     def caller_died(self, caller: Process) -> None:
         """Its connections broke: what the engine does for it is cancelled."""

@@ -21,6 +21,14 @@ class Plan(msgspec.Struct, frozen=True):
     schedules: int
     jobs: int
     """Requests of the client of standalone activities; 0: there is none."""
+    operations: int
+    """Requests of the client of Nexus operations without a workflow."""
+    batches: int
+    """Batch operations that are begun; 0: there is nobody to begin them."""
+    batch_rate: int
+    """How many runs they come to in a second, if they do not say."""
+    builds: int
+    """Versions that have a worker each; 0: there is no worker deployment."""
     retention_seconds: float
     """How long closed runs are kept; 0: for ever."""
     misbehaviour: float
@@ -80,5 +88,9 @@ def plan_for(dice: random.Random) -> Plan:
         duration_seconds=duration,
         schedules=dice.choice((0, 0, 1, 2)),
         jobs=dice.choice((0, 0, 4, 12)),
+        operations=dice.choice((0, 0, 4, 8)),
+        batches=dice.choice((0, 0, 1, 4)),
+        batch_rate=dice.choice((5, 50)),
+        builds=dice.choice((0, 0, 1, 2)),
         retention_seconds=dice.choice((0.0, 0.0, 0.0, 2.0)),
     )

@@ -17,6 +17,7 @@ from temporalio.api.update.v1 import Outcome
 from perdure.server.engine.api import (
     ActivityTaskWithInput,
     HistoryPage,
+    Poll,
     QueryAnswer,
     QueryTaskWithHistory,
     RunView,
@@ -25,24 +26,46 @@ from perdure.server.engine.api import (
 )
 from perdure.server.engine.nexus.calls import OperationAddress
 from perdure.server.engine.pipeline import run_of
+from perdure.server.machines.deployment import state
+from perdure.server.machines.deployment.names import UNVERSIONED
+from perdure.server.machines.deployment.state import Deployment, TaskQueue
 from perdure.server.machines.ports import Kind
 from perdure.server.machines.standalone_activity.state import ActivityRun
+from perdure.server.machines.standalone_nexus.state import OperationRun
 from perdure.server.machines.wire import entries_of
+from perdure.server.machines.workflow.effects import TaskKind
 from perdure.server.machines.workflow.inputs import (
     StartedActivityTask,
     StartedWorkflowTask,
+    TaskToken,
     UpdateStage,
     WorkflowStarted,
 )
 from perdure.server.machines.workflow.nexus.state import is_pending
 from perdure.server.machines.workflow.state import Run
+from perdure.server.machines.workflow.versioning import (
+    PINNED,
+    behavior_of,
+    is_in_transition,
+    version_of,
+)
 from perdure.server.store.codec import unseal
-from perdure.server.store.ports import RunNumber
+from perdure.server.store.ports import NamedKind, RunNumber
 from sim.disk import Platter, run_now
-from sim.ledger import Attempt, Heard, Ledger
+from sim.ledger import Attempt, Batch, Heard, Ledger
+from sim.workload.facts import QUEUE
 from sim.workload.messages import Seen
 
 BYTES_MAX = 1 << 40
+
+
+class Sight(msgspec.Struct, frozen=True):
+    """Where work goes: equal ones have nothing between them."""
+
+    releases: int
+    """Odd while somebody changes it."""
+    deployment: bytes
+    """The stored row; b"" for none."""
 
 
 class Witness:
@@ -133,12 +156,19 @@ class Witness:
     def deleted(self, workflow_id: str, run_id: str) -> None:
         """A deletion was acknowledged."""
         self._ledger.deleted[run_id] = True
-        stored = self._stored_run(workflow_id, run_id) or self._stored_job(workflow_id, run_id)
+        stored = (
+            self._stored_run(workflow_id, run_id)
+            or self._stored_job(workflow_id, run_id)
+            or self._stored_operation(workflow_id, run_id)
+        )
         if stored is not None:
             self._broken("H6", f"{run_id} is stored, and said to be deleted")
 
     def operation_ended(self, address: OperationAddress) -> None:
         """A handler's word that an operation has ended was taken."""
+        if Kind(address.kind) is Kind.NEXUS_OPERATION:
+            self.operation_terminated(address.id, address.run_id)
+            return
         for run in self._stored_runs(address.id)[:1]:
             pending = run.nexus_operations.get(address.scheduled_event_id)
             if pending is None or pending.operation.request_id != address.request_id:
@@ -155,6 +185,29 @@ class Witness:
         run = self._stored_run(heard.workflow_id, heard.run_id)
         if run is None or run.is_open:
             self._broken("H6", f"{heard.run_id} is said to have ended before that was stored")
+
+    def batch_started(self, job_id: str) -> None:
+        """A batch operation is said to be under way."""
+        self._ledger.batches[job_id].is_started = True
+        if job_id not in {row.job_id for row in run_now(self._platter.batches())}:
+            self._broken("H6", f"batch {job_id} was begun before it was stored")
+
+    def batch_asked(self, batch: Batch) -> None:
+        """Somebody is about to ask for a batch operation."""
+        last, _, _ = run_now(self._platter.last_numbers())
+        for number in range(1, last + 1):
+            loaded = run_now(self._platter.load_number(number))
+            if loaded is None or Kind(loaded.identity.kind) is not Kind.WORKFLOW:
+                continue
+            run = run_of(loaded)
+            if run.is_open and batch.workflow_id in ("", loaded.identity.workflow_id):
+                batch.targets.append(run.recorded.run_id)
+
+    def batches_listed(self, job_ids: list[str]) -> None:
+        """All batch operations were listed."""
+        begun = {key for key, batch in self._ledger.batches.items() if batch.is_started}
+        if lost := begun - set(job_ids):
+            self._broken("G1", f"batches {sorted(lost)} are not listed")
 
     def terminated(self, workflow_id: str, run_id: str) -> None:
         """A termination was acknowledged."""
@@ -194,8 +247,20 @@ class Witness:
                 f" of which {len(stored)} are stored",
             )
 
-    def polled(self, found: WorkflowTaskWithHistory | QueryTaskWithHistory | None) -> None:
-        """A poll was answered."""
+    def routing(self) -> Sight:
+        """Where work goes now."""
+        rows = run_now(self._platter.named(NamedKind.WORKER_DEPLOYMENT))
+        return Sight(self._ledger.releases, rows[0].blob if rows else b"")
+
+    def polled(
+        self,
+        poll: Poll,
+        found: WorkflowTaskWithHistory | QueryTaskWithHistory | None,
+        sight: Sight,
+    ) -> None:
+        """A poll was answered that came when work went as the sight says."""
+        if isinstance(found, WorkflowTaskWithHistory) and sight == self.routing():
+            self._check_version(poll, found.task.token, sight)
         if isinstance(found, QueryTaskWithHistory):
             if self._is_forgotten(found.workflow_id):
                 return
@@ -224,12 +289,43 @@ class Witness:
         if task.attempt == 1 and task.unrecorded:
             return  # It is speculative: stored nowhere.
         run = self._stored_run(token.workflow_id, token.run_id)
+        if run is not None and is_in_transition(run):
+            self._ledger.transitions.add((token.run_id, token.started_event_id))
         if run is None or run.pending.task_stamp < token.stamp:
             self._broken("H6", f"a task of {token.run_id} was given out before it was stored")
         elif run.pending.task_stamp == token.stamp and run.is_open and not run.is_task_started:
             outstanding = run.workflow_task is not None
             if outstanding:
                 self._broken("H6", f"a task of {token.run_id} was given out, but is not started")
+
+    def _check_version(self, poll: Poll, token: TaskToken, sight: Sight) -> None:
+        """A worker gets a task, while nobody has changed where work goes since it polled."""
+        run = self._stored_run(token.workflow_id, token.run_id)
+        if not sight.deployment or sight.releases % 2 or run is None:
+            return
+        build_id = "" if poll.version is None else poll.version.build_id
+        version = version_of(run)
+        if behavior_of(run) == PINNED:
+            allowed = {"" if version is None else version.build_id}
+        else:
+            allowed = _builds_for_new_work(state.decode(unseal(sight.deployment)))
+        if build_id not in allowed:
+            self._broken("D2", f"a task of {token.run_id} went to {build_id!r}, not to {allowed}")
+
+    def operation_started(self, request_id: str, reply: Any) -> None:
+        """A start of a Nexus operation without a workflow was answered."""
+        started = self._ledger.operations[request_id]
+        started.run_ids.append(reply.run_id)
+        if reply.run_id not in self._ledger.deleted and not self._stored_operation(
+            started.operation_id, reply.run_id
+        ):
+            self._broken("H6", f"start {request_id} was answered before {reply.run_id} was stored")
+
+    def operation_terminated(self, operation_id: str, run_id: str) -> None:
+        """It was acknowledged that such an operation has ended."""
+        run = self._stored_operation(operation_id, run_id) if run_id else None
+        if run is not None and run.is_open:
+            self._broken("H6", f"{run_id} is open, but its end was acknowledged")
 
     def job_started(self, request_id: str, reply: Any) -> None:
         """A start of a standalone activity was answered."""
@@ -347,14 +443,24 @@ class Witness:
 
     def _stored_job(self, activity_id: str, run_id: str) -> ActivityRun | None:
         """None as well for one that may have been deleted."""
+        run = self._stored_by_itself(Kind.ACTIVITY, activity_id, run_id)
+        assert run is None or isinstance(run, ActivityRun), "the kind says so"
+        return run
+
+    def _stored_operation(self, operation_id: str, run_id: str) -> OperationRun | None:
+        """None as well for one that may have been deleted."""
+        run = self._stored_by_itself(Kind.NEXUS_OPERATION, operation_id, run_id)
+        assert run is None or isinstance(run, OperationRun), "the kind says so"
+        return run
+
+    def _stored_by_itself(self, kind: Kind, subject_id: str, run_id: str) -> Any:
         last, _, _ = run_now(self._platter.last_numbers())
         for number in range(last, 0, -1):
             loaded = run_now(self._platter.load_number(number))
-            if loaded is None or Kind(loaded.identity.kind) is not Kind.ACTIVITY:
+            if loaded is None or Kind(loaded.identity.kind) is not kind:
                 continue
             run = run_of(loaded)
-            if loaded.identity.workflow_id == activity_id and run.run_id == run_id:
-                assert isinstance(run, ActivityRun), "the kind says so"
+            if loaded.identity.workflow_id == subject_id and run.run_id == run_id:
                 return run
         return None
 
@@ -370,3 +476,14 @@ class Witness:
         for batch in batches:
             known.extend(entries_of(unseal(batch.blob)))
         return known
+
+
+def _builds_for_new_work(deployment: Deployment) -> set[str]:
+    """Where work goes that is not pinned; "" stands for workers of no version."""
+    queue, routing = TaskQueue(QUEUE, TaskKind.WORKFLOW), deployment.routing
+    served = {name for name, version in deployment.versions.items() if queue in version.queues}
+    current = routing.current if routing.current in served else ""
+    if not routing.percentage or routing.ramping not in (UNVERSIONED, *served):
+        return {current}
+    ramping = routing.ramping if routing.ramping in served else ""
+    return {ramping} if routing.percentage == 100 else {current, ramping}

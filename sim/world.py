@@ -20,12 +20,14 @@ from perdure.server.engine.pipeline import run_of
 from perdure.server.housekeeping.retention import Retention
 from perdure.server.machines.ports import DEFAULT_LIMITS, SECOND_NS
 from perdure.server.machines.standalone_activity.state import ActivityRun
+from perdure.server.machines.standalone_nexus.state import OperationRun
 from perdure.server.machines.workflow.callbacks import PENDING
 from perdure.server.machines.workflow.state import Run
 from perdure.server.namespaces.registry import Namespace, RetentionPeriod
 from perdure.server.store.faulty import FaultOdds
 from perdure.server.store.ports import StoreUnavailable
 from perdure.server.visibility.projection import visibility_row
+from perdure.transport import Transport
 from sim.audit import Audit, Auditor
 from sim.bookkeeper import Bookkeeper
 from sim.checkers import CHECKERS, check_memory, watch_bounds
@@ -36,13 +38,17 @@ from sim.ledger import Ledger
 from sim.loop import Deadlock, Process, SimulatedLoop
 from sim.namespace import NAMESPACE
 from sim.network import Network
+from sim.office import open_office, register_namespace
 from sim.plan import Plan, plan_for
 from sim.trace import Trace
 from sim.witness import Witness
+from sim.workload.batches import Foreman
 from sim.workload.client import Client
 from sim.workload.handler import Handler
 from sim.workload.jobs import Employer
 from sim.workload.listener import Listener
+from sim.workload.operations import Caller
+from sim.workload.releases import Releaser
 from sim.workload.schedules import Planner
 from sim.workload.service import Service
 from sim.workload.worker import Mood, Worker
@@ -88,6 +94,7 @@ class World:
         self.ids = SeededIds(dice)
         self.ledger = Ledger()
         self.platter = Platter(self.trace)
+        register_namespace(self.platter)
         self.bookkeeper = Bookkeeper(self.ledger, self.clock.now_ns)
         self.platter.written = self.bookkeeper.written
         self.ledger.retention_ns = round(self.plan.retention_seconds * SECOND_NS)
@@ -99,7 +106,9 @@ class World:
         self.listener = Listener(self.witness, self.ledger, dice, self.mood)
         self.failures: list[Broken] = []
         self.engine: Engine | None = None
+        self.office: Transport | None = None
         self.process = Process("engine")
+        self._retention: asyncio.Task[None] | None = None
         self._disk: Disk | None = None
         self._odds = self.plan.odds
         self._incarnations = 0
@@ -154,11 +163,19 @@ class World:
     async def _live(self) -> None:
         self._boot()
         for _ in range(self.plan.workers):
-            self._hire()
+            self._hire("")
+        for build_id in self._builds():
+            self._hire(build_id)
         for index in range(self.plan.clients):
             self._clients.append(self._client(f"client-{index}"))
         for index in range(self.plan.schedules):
             self._clients.append(self._planner(f"schedule-{index}"))
+        if self.plan.builds:
+            self._clients.append(self._releaser("releaser"))
+        if self.plan.batches:
+            self._clients.append(self._foreman("foreman"))
+        if self.plan.operations:
+            self._clients.append(self._caller("caller"))
         if self.plan.jobs:
             self._clients.append(self._employer("employer"))
         for at in self.plan.crashes:
@@ -209,7 +226,7 @@ class World:
             if loaded is None:
                 continue
             run = run_of(loaded)
-            if isinstance(run, ActivityRun) and run.is_open:
+            if isinstance(run, ActivityRun | OperationRun) and run.is_open:
                 return True
             if isinstance(run, Run) and any(
                 each.state in PENDING for each in run.callbacks.values()
@@ -224,8 +241,14 @@ class World:
         engine = self.engine
         assert engine is not None, "the engine is up when everything is over"
         self._check(engine)
-        await self.loop.task_of(self.process, engine.close(), name="close")
+        await self.loop.task_of(self.process, self._close(engine), name="close")
         self._look(is_final=True)
+
+    async def _close(self, engine: Engine) -> None:
+        if self._retention is not None:
+            self._retention.cancel()
+            await asyncio.gather(self._retention, return_exceptions=True)
+        await engine.close()
 
     def _client(self, name: str) -> asyncio.Task[None]:
         client = Client(
@@ -233,7 +256,7 @@ class World:
             self._service(),
             self.ledger,
             self.dice,
-            workflow_ids=[f"workflow-{index}" for index in range(self.plan.workflows)],
+            workflow_ids=self._workflow_ids(),
             requests=self.plan.requests,
             pause_seconds_max=self.plan.pause_seconds_max,
             run_eagerly=self._run_eagerly,
@@ -254,6 +277,47 @@ class World:
             requests=self.plan.jobs,
         )
         return self.loop.task_of(Process(name), employer.run(), name=name)
+
+    def _caller(self, name: str) -> asyncio.Task[None]:
+        caller = Caller(
+            name,
+            self._service(),
+            self.witness,
+            self.ledger,
+            self.dice,
+            requests=self.plan.operations,
+        )
+        return self.loop.task_of(Process(name), caller.run(), name=name)
+
+    def _foreman(self, name: str) -> asyncio.Task[None]:
+        foreman = Foreman(
+            name,
+            self._service(),
+            self.witness,
+            self.ledger,
+            self.dice,
+            workflow_ids=self._workflow_ids(),
+            batches=self.plan.batches,
+        )
+        return self.loop.task_of(Process(name), foreman.run(), name=name)
+
+    def _releaser(self, name: str) -> asyncio.Task[None]:
+        releaser = Releaser(
+            name,
+            self._service(),
+            self.ledger,
+            self.dice,
+            builds=self._builds(),
+            workflow_ids=self._workflow_ids(),
+            requests=self.plan.requests,
+        )
+        return self.loop.task_of(Process(name), releaser.run(), name=name)
+
+    def _builds(self) -> list[str]:
+        return [f"build-{index}" for index in range(self.plan.builds)]
+
+    def _workflow_ids(self) -> list[str]:
+        return [f"workflow-{index}" for index in range(self.plan.workflows)]
 
     def _service(self) -> Service:
         return Service(self.network, self.witness, self.dice)
@@ -289,6 +353,7 @@ class World:
                 await asyncio.sleep(0.1)
                 continue
             engine.committer.group_writes_max = self.plan.group_writes_max
+            self.office = await self._open_office(disk, engine)
             self.engine = engine
             self.trace.note("open", self._incarnations)
             watch_bounds(
@@ -296,8 +361,17 @@ class World:
             )
             if self.plan.retention_seconds:
                 retention = self._retain(disk, engine)
-                self.loop.spawn(self.process, retention, name="retention")
+                self._retention = self.loop.task_of(self.process, retention, name="retention")
             return
+
+    async def _open_office(self, disk: Disk, engine: Engine) -> Transport:
+        while True:
+            try:
+                return await open_office(
+                    disk.store, engine, self.clock, self.ids, self.plan.batch_rate
+                )
+            except StoreUnavailable:
+                await asyncio.sleep(0.1)
 
     async def _retain(self, disk: Disk, engine: Engine) -> None:
         """Delete what is old, as long as the engine lives."""
@@ -355,7 +429,7 @@ class World:
 
     # ---- workers
 
-    def _hire(self) -> None:
+    def _hire(self, build_id: str) -> None:
         self._workers_made += 1
         name = f"worker-{self._workers_made}"
         process = Process(name)
@@ -365,6 +439,7 @@ class World:
             self.ledger,
             self.dice,
             self.mood,
+            build_id=build_id,
             broken=self.broken,
             die=lambda: self._kill_worker(name),
         )
@@ -381,17 +456,20 @@ class World:
         if found is None:
             return
         self.trace.note("dead", name)
-        process, _ = found
+        process, worker = found
+        build_id = "" if worker.version is None else worker.version.build_id
         self.loop.kill(process)
         self.network.caller_died(process)
         outside = self.loop.context_of(self.loop.outside)
-        self.loop.call_later(self.dice.random() * 2, self._hire, context=outside)
+        self.loop.call_later(self.dice.random() * 2, self._hire, build_id, context=outside)
 
     def _run_eagerly(self, task: WorkflowTaskWithHistory) -> None:
         """A client that is a worker too: some worker carries its first task out."""
-        if self._workers:
-            process, worker = next(iter(self._workers.values()))
+        for process, worker in self._workers.values():
+            if worker.version is not None:
+                continue  # The frontend gives no such task to these.
             self.loop.spawn(process, _answer_all(worker, task), name="eager")
+            return
 
     def _poison(self) -> None:
         """One workflow cannot be written, for a while."""

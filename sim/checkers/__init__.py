@@ -16,9 +16,12 @@ from sim.checkers.a5_undelivered import check as a5
 from sim.checkers.b1_bounds import watch_bounds
 from sim.checkers.c1_children import check as c1
 from sim.checkers.c2_externals import check as c2
+from sim.checkers.d1_deployments import check as d1
+from sim.checkers.d2_versions import check as d2
 from sim.checkers.f1_fences import check as f1
 from sim.checkers.f2_outbox import check as f2
 from sim.checkers.f3_dispatch import check as f3
+from sim.checkers.g1_batches import check as g1
 from sim.checkers.h1_event_order import check as h1
 from sim.checkers.h2_stable_reads import check as h2
 from sim.checkers.h3_fold import check as h3
@@ -30,6 +33,7 @@ from sim.checkers.j1_jobs import check as j1
 from sim.checkers.k1_callbacks import check as k1
 from sim.checkers.l1_ends import check as l1
 from sim.checkers.o1_operations import check as o1
+from sim.checkers.o2_standalone import check as o2
 from sim.checkers.q1_queries import check as q1
 from sim.checkers.r1_retention import check as r1
 from sim.checkers.s1_signals import check as s1
@@ -76,11 +80,15 @@ CHECKERS: dict[str, Checker] = {
     "C1": c1,
     "C2": c2,
     "O1": o1,
+    "O2": o2,
     "K1": k1,
     "J1": j1,
     "F1": f1,
     "F2": f2,
     "F3": f3,
+    "D1": d1,
+    "D2": d2,
+    "G1": g1,
     "Z1": z1,
     "R1": r1,
     "V1": v1,

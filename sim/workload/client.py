@@ -349,6 +349,7 @@ class Client:
             await self._service.unpause_activities(unpause)
 
     async def _pause_workflow(self, workflow_id: str) -> None:
+        self._ledger.paused.add(workflow_id)
         try:
             await self._service.pause_workflow(workflow_id, self._ids.uuid())
             await asyncio.sleep(self._dice.random() * 2)

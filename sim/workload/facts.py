@@ -12,6 +12,7 @@ from temporalio.api.history.v1 import HistoryEvent
 MILLISECOND_NS = 1_000_000
 ACTIVITY_TYPE = "act"
 QUEUE = "queue"
+DEPLOYMENT = "app"
 STEP = "Step"
 """A search attribute that programs upsert."""
 
@@ -73,6 +74,10 @@ class Program(msgspec.Struct):
     """complete, fail, or continue (as new, `continues` times, and then complete)."""
     continues: int = 0
     is_cancellable: bool = True
+    behavior: int = 0
+    """What workers of a version say of it: a VersioningBehavior."""
+    initial_behavior: int = 0
+    """How it continues as new: a ContinueAsNewVersioningBehavior."""
 
 
 class Facts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from temporalio.api.enums.v1 import ParentClosePolicy
+from temporalio.api.enums.v1 import ParentClosePolicy, VersioningBehavior
 
 from sim.workload.facts import ActivityPlan, OperationPlan, Program, Stage
 
@@ -18,6 +18,10 @@ _CLOSE_POLICIES = (
     ParentClosePolicy.PARENT_CLOSE_POLICY_TERMINATE,
     ParentClosePolicy.PARENT_CLOSE_POLICY_REQUEST_CANCEL,
     ParentClosePolicy.PARENT_CLOSE_POLICY_ABANDON,
+)
+_BEHAVIORS = (
+    VersioningBehavior.VERSIONING_BEHAVIOR_PINNED,
+    VersioningBehavior.VERSIONING_BEHAVIOR_AUTO_UPGRADE,
 )
 _ATTEMPTS = (
     ("ok",),
@@ -39,6 +43,8 @@ def random_program(dice: random.Random, workflow_ids: Sequence[str]) -> Program:
         ending=dice.choice(("complete", "complete", "fail", "continue")),
         continues=dice.randint(1, 2),
         is_cancellable=dice.random() < 0.8,
+        behavior=dice.choice(_BEHAVIORS),
+        initial_behavior=dice.choice((0, 0, 1, 2)),
     )
 
 
@@ -59,7 +65,7 @@ def _stage(dice: random.Random, workflow_ids: Sequence[str]) -> Stage:
         stage.target = dice.choice(workflow_ids)
         stage.is_cancel = dice.random() < 0.2
     elif kind == "operation":
-        stage.operation = _operation(dice)
+        stage.operation = random_operation(dice)
     return stage
 
 
@@ -68,12 +74,15 @@ def _add_child(dice: random.Random, stage: Stage) -> None:
     stage.close_policy = dice.choice(_CLOSE_POLICIES)
     if stage.wait != "end" and dice.random() < 0.4:
         stages = [Stage("timer", timer_ms=LONG_MS)]
-        stage.child = Program(stages, is_cancellable=dice.random() < 0.8)
+        stage.child = Program(
+            stages, is_cancellable=dice.random() < 0.8, behavior=dice.choice(_BEHAVIORS)
+        )
     else:
         stage.child = random_program(dice, ())
 
 
-def _operation(dice: random.Random) -> OperationPlan:
+def random_operation(dice: random.Random) -> OperationPlan:
+    """An operation that ends by itself."""
     return OperationPlan(
         kind=dice.choice(("now", "later", "later", "later", "refuse", "hang")),
         takes_ms=dice.choice((1, 200, 2_000)),

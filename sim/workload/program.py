@@ -192,6 +192,7 @@ def _continue(program: Program) -> Command:
                 workflow_type=WorkflowType(name="program"),
                 task_queue=TaskQueue(name=QUEUE),
                 input=encode(successor),
+                initial_versioning_behavior=program.initial_behavior,  # type: ignore[arg-type]
             )
         ),
     )

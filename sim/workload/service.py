@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import msgspec
+from google.protobuf.message import Message
 from temporalio.api.common.v1 import Payloads
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.query.v1 import WorkflowQuery, WorkflowQueryResult
@@ -34,6 +35,7 @@ from temporalio.api.workflowservice.v1 import (
 
 from perdure.server.engine.api import (
     ActivityTaskWithInput,
+    EngineUnavailable,
     HistoryPage,
     Poll,
     QueryAnswer,
@@ -43,7 +45,7 @@ from perdure.server.engine.api import (
     WorkflowTaskWithHistory,
 )
 from perdure.server.engine.engine import Engine
-from perdure.server.machines.errors import AlreadyStarted
+from perdure.server.machines.errors import AlreadyStarted, Rejected
 from perdure.server.machines.ports import Address, Kind
 from perdure.server.machines.workflow.inputs import (
     CancelActivity,
@@ -77,12 +79,15 @@ from perdure.server.machines.workflow.inputs import (
     WorkflowStarted,
     WorkflowTaskCompleted,
 )
+from perdure.transport import CallFailed, Code
 from sim.namespace import NAMESPACE
 from sim.network import Network, Unavailable
 from sim.witness import Witness
+from sim.workload.facts import QUEUE
 from sim.workload.nexus import ENDPOINTS
 
 _T = TypeVar("_T")
+_M = TypeVar("_M", bound=Message)
 _Operation = (
     PauseActivityRequest
     | UnpauseActivityRequest
@@ -90,6 +95,9 @@ _Operation = (
     | UpdateActivityOptionsRequest
 )
 
+RPC = "/temporal.api.workflowservice.v1.WorkflowService/"
+LOST = frozenset({Code.UNAVAILABLE, Code.CANCELLED, Code.DEADLINE_EXCEEDED})
+"""How RPCs fail that may be made again."""
 RETRY_SECONDS_FIRST = 0.05
 RETRY_SECONDS_MAX = 1.0
 POLL_SECONDS = 6.0
@@ -106,6 +114,14 @@ async def insist(call: Callable[[], Awaitable[_T]], dice: random.Random) -> _T:
         except Unavailable:
             await asyncio.sleep(pause * (0.5 + dice.random()))
             pause = min(pause * 2, RETRY_SECONDS_MAX)
+
+
+class Refused(Rejected):
+    """The frontend's refusal of an RPC."""
+
+    def __init__(self, failure: CallFailed) -> None:
+        super().__init__(str(failure))
+        self.code = failure.code
 
 
 class CompletedTask(msgspec.Struct):
@@ -137,6 +153,8 @@ class Service:
         ) -> tuple[WorkflowStarted, WorkflowTaskWithHistory | None]:
             message = StartWorkflow(StartWorkflowExecutionRequest())
             message.request.CopyFrom(request)
+            if engine.deployments.versions_of(NAMESPACE, QUEUE):
+                message.request.request_eager_execution = False  # As the frontend does.
             try:
                 reply = await engine.submit(NAMESPACE, workflow_id, message)
             except AlreadyStarted as refusal:
@@ -359,6 +377,8 @@ class Service:
         """The next workflow task or query, for at most so many seconds; a poll that is given up
         earlier (by cancelling it) is cancelled in the engine too."""
 
+        sight = self._witness.routing()
+
         async def polled(
             engine: Engine,
         ) -> WorkflowTaskWithHistory | QueryTaskWithHistory | None:
@@ -368,7 +388,7 @@ class Service:
             f"poll-workflow {poll.queue} {poll.identity}",
             polled,
             waits_seconds=seconds,
-            answered=self._witness.polled,
+            answered=lambda found: self._witness.polled(poll, found, sight),
         )
 
     async def poll_activity_task(self, poll: Poll, seconds: float) -> ActivityTaskWithInput | None:
@@ -557,6 +577,25 @@ class Service:
                 name, lambda engine: engine.ask(NAMESPACE, whom, message()), answered=answered
             )
         )
+
+    async def rpc(
+        self,
+        request: Message,
+        response: type[_M],
+        answered: Callable[[_M], None] | None = None,
+    ) -> _M:
+        """Have the frontend answer. Raises Refused."""
+        name, content = type(request).__name__.removesuffix("Request"), request.SerializeToString()
+
+        async def serve(engine: Engine) -> _M:
+            try:
+                return response.FromString(await self._network.frontend(RPC + name, content))
+            except CallFailed as failure:
+                if failure.code in LOST:
+                    raise EngineUnavailable(str(failure)) from failure
+                raise Refused(failure) from failure
+
+        return await self.insist(lambda: self._network.call(name, serve, answered=answered))
 
     # ---- how
 

@@ -17,6 +17,7 @@ from temporalio.api.enums.v1 import (
     CommandType,
     EventType,
     TaskQueueKind,
+    WorkerVersioningMode,
     WorkflowTaskFailedCause,
 )
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
@@ -34,13 +35,14 @@ from perdure.server.engine.api import (
     QueryTaskWithHistory,
     WorkflowTaskWithHistory,
 )
+from perdure.server.machines.deployment.names import VersionName
 from perdure.server.machines.errors import Rejected
 from perdure.server.machines.wire import duration
 from perdure.server.machines.workflow.inputs import WorkflowTaskCompleted
 from sim.ledger import Completion, Ledger
 from sim.namespace import NAMESPACE
 from sim.network import Unavailable
-from sim.workload.facts import QUEUE, ActivityPlan, facts
+from sim.workload.facts import DEPLOYMENT, QUEUE, ActivityPlan, facts
 from sim.workload.messages import accepts, answers, query_result
 from sim.workload.program import commands
 from sim.workload.service import POLL_SECONDS, CompletedTask, Service
@@ -80,6 +82,7 @@ class Worker:
         dice: random.Random,
         mood: Mood,
         *,
+        build_id: str,
         broken: Callable[[str, str], None],
         die: Callable[[], None],
     ) -> None:
@@ -88,6 +91,7 @@ class Worker:
         self._ledger = ledger
         self._dice = dice
         self._mood = mood
+        self.version = VersionName(DEPLOYMENT, build_id) if build_id else None
         self._broken = broken
         self._die = die
         self._sticky = f"sticky-{name}"
@@ -97,11 +101,14 @@ class Worker:
     async def run(self) -> None:
         """Poll until the end of the world."""
         await asyncio.gather(
-            self._workflow_tasks(Poll(NAMESPACE, QUEUE, self.name)),
-            self._workflow_tasks(Poll(NAMESPACE, self._sticky, self.name, sticky_for=QUEUE)),
+            self._workflow_tasks(self._poll(QUEUE)),
+            self._workflow_tasks(self._poll(self._sticky, sticky_for=QUEUE)),
             self._activity_tasks(),
             self._activity_tasks(),
         )
+
+    def _poll(self, queue: str, sticky_for: str = "") -> Poll:
+        return Poll(NAMESPACE, queue, self.name, sticky_for=sticky_for, version=self.version)
 
     def _misbehaves(self) -> bool:
         return self._mood.chance > 0 and self._dice.random() < self._mood.chance
@@ -230,6 +237,12 @@ class Worker:
             return_new_workflow_task=self._dice.random() < 0.5,
             force_create_new_workflow_task=self._misbehaves(),
         )
+        if self.version is not None:
+            options = request.deployment_options
+            options.worker_versioning_mode = WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED
+            options.deployment_name = self.version.deployment
+            options.build_id = self.version.build_id
+            request.versioning_behavior = found.program.behavior  # type: ignore[assignment]
         for query_id in task.task.queries:
             result = query_result(task.task.token.run_id, found, accepts(messages))
             request.query_results[query_id].CopyFrom(result)
@@ -269,7 +282,7 @@ class Worker:
     # ---- activities
 
     async def _activity_tasks(self) -> None:
-        poll = Poll(NAMESPACE, QUEUE, self.name)
+        poll = self._poll(QUEUE)
         while True:
             task: ActivityTaskWithInput | None = None
             try:

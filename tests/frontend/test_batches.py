@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -68,8 +68,12 @@ from temporalio.api.workflowservice.v1 import (
 
 from perdure.server.app import Service
 from perdure.server.config import Settings
+from perdure.server.frontend.dispatch import handlers_of
 from perdure.server.frontend.services import Services
+from perdure.server.housekeeping.batches.job import job_of
 from perdure.server.machines.ports import Limits
+from perdure.server.store.faulty import FaultyStore
+from perdure.server.store.ports import BatchRow, Store
 from perdure.transport import Code
 from tests.frontend.client import NAMESPACE, Client
 
@@ -546,6 +550,65 @@ async def test_jobs_that_were_over_long_ago_are_forgotten(
     assert await services.store.batches() == []
     failure = await client.refusal(DescribeBatchOperationRequest(namespace=NAMESPACE, job_id="job"))
     assert failure.code == Code.NOT_FOUND
+
+
+def services_on(store: Store, services: Services) -> Services:
+    """The same services, with another store for their batch operations."""
+    return Services(
+        engine=services.engine,
+        store=store,
+        namespaces=services.namespaces,
+        ids=services.ids,
+        clock=services.clock,
+    )
+
+
+async def test_a_stop_that_cannot_be_written_leaves_the_job_as_it_is(services: Services) -> None:
+    store = FaultyStore(services.store)
+    others = services_on(store, services)
+    client = Client(handlers_of(others))
+    await workflows(client, 3)
+    slow = {**ALL, "max_operations_per_second": 0.001, "termination_operation": TERMINATION}
+    await client.call(batch(**slow), StartBatchOperationResponse)
+    stop = StopBatchOperationRequest(namespace=NAMESPACE, job_id="job", reason="enough")
+    store.is_unavailable = True
+    assert (await client.refusal(stop)).code == Code.UNAVAILABLE
+    assert (await described(client)).state == RUNNING
+    store.is_unavailable = False
+    await client.call(stop, StopBatchOperationResponse)
+    assert (await described(client)).state == FAILED
+    assert [job_of(row).state for row in await store.batches()] == [FAILED]
+    await others.close()
+
+
+class HeldAtTheEnd:
+    """A store that writes the end of a job when it may."""
+
+    def __init__(self, inner: Store) -> None:
+        self._inner = inner
+        self.is_asked, self.may_write = asyncio.Event(), asyncio.Event()
+
+    async def put_batch(self, row: BatchRow) -> None:
+        if not job_of(row).is_running:
+            self.is_asked.set()
+            await self.may_write.wait()
+        await self._inner.put_batch(row)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+async def test_nobody_is_told_that_a_job_is_over_before_that_is_stored(services: Services) -> None:
+    held = HeldAtTheEnd(services.store)
+    others = services_on(cast(Store, held), services)
+    client = Client(handlers_of(others))
+    await workflows(client, 1)
+    await client.call(batch(**ALL, termination_operation=TERMINATION), StartBatchOperationResponse)
+    await held.is_asked.wait()
+    assert (await described(client)).state == RUNNING
+    held.may_write.set()
+    await others.batches.wait()
+    assert (await described(client)).state == COMPLETED
 
 
 async def test_a_job_goes_on_after_a_restart(tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ import msgspec
 import pytest
 from temporalio.api.enums.v1 import EventType
 
+from perdure.server.machines.standalone_nexus.state import Status
 from perdure.server.machines.workflow.state import Callback, CallbackState
 from sim.audit import Audit, StoredRun
-from sim.ledger import Heard
+from sim.checkers import CHECKERS
+from sim.ledger import Heard, OperationStart
 from tests.simulation.planting import Plant, assert_found, find
 
 
@@ -71,12 +73,60 @@ def another_end_told(audit: Audit) -> bool:
     return False
 
 
+def operation_of_nobody(audit: Audit) -> bool:
+    audit.ledger.operations["request"] = OperationStart("operation", ["nowhere"])
+    return True
+
+
+def second_open_operation(audit: Audit) -> bool:
+    for stored in audit.operations:
+        stored.run.head.status = Status.RUNNING
+        audit.operations.append(stored)
+        audit.is_final = False
+        return True
+    return False
+
+
+def endless_operation(audit: Audit) -> bool:
+    for stored in audit.operations:
+        stored.run.head.status = Status.RUNNING
+    return audit.is_final and bool(audit.operations)
+
+
+def operation_that_sleeps_too_long(audit: Audit) -> bool:
+    for stored in audit.operations:
+        stored.run.head.status, stored.is_current, audit.is_final = Status.RUNNING, True, False
+        stored.wake_at_ns = 1 << 62
+        return list(CHECKERS["O2"](audit)) != []
+    return False
+
+
+def wakeup_of_a_closed_operation(audit: Audit) -> bool:
+    for stored in audit.operations:
+        stored.wake_at_ns = 1
+    return bool(audit.operations)
+
+
+def operation_with_a_result_of_nobody(audit: Audit) -> bool:
+    for stored in audit.operations:
+        if stored.run.head.status == Status.COMPLETED:
+            audit.ledger.operation_results.clear()
+            return True
+    return False
+
+
 @pytest.mark.parametrize(
     ("invariant", "plant"),
     [
         ("O1", operation_over_twice),
         ("O1", operation_started_twice),
         ("O1", result_of_no_handler),
+        ("O2", operation_of_nobody),
+        ("O2", second_open_operation),
+        ("O2", endless_operation),
+        ("O2", operation_that_sleeps_too_long),
+        ("O2", wakeup_of_a_closed_operation),
+        ("O2", operation_with_a_result_of_nobody),
         ("K1", callback_that_nobody_heard),
         ("K1", forgotten_callback),
         ("K1", callback_that_was_called_and_waits),

@@ -80,6 +80,8 @@ PROGRAMS: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "override_at_start": versioning_overrides.override_at_start,
     "override_changed": versioning_overrides.override_changed,
     "override_once": versioning_overrides.override_once,
+    "override_in_transition": versioning_overrides.override_in_transition,
+    "override_of_inline_task": versioning_overrides.override_of_inline_task,
     "override_refused": versioning_overrides.override_refused,
     "override_inherited": versioning_overrides.override_inherited,
     "child_overrides": child_overrides.child_overrides,

@@ -14,7 +14,7 @@ from temporalio.api.command.v1 import (
 )
 from temporalio.api.common.v1 import RetryPolicy, WorkflowExecution, WorkflowType
 from temporalio.api.deployment.v1 import WorkerDeploymentVersion
-from temporalio.api.enums.v1 import CommandType
+from temporalio.api.enums.v1 import CommandType, WorkflowTaskFailedCause
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.workflow.v1 import VersioningOverride, WorkflowExecutionOptions
 from temporalio.api.workflowservice.v1 import (
@@ -27,6 +27,7 @@ from tests.interop.raw import complete_workflow, seconds
 from tests.interop.stage import CLIENT_IDENTITY, Stage, payloads
 from tests.interop.versioned import AUTO_UPGRADE, PINNED, Deployment, VersionedWorker
 
+UNHANDLED = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE
 PINNED_OVERRIDE = VersioningOverride.PinnedOverrideBehavior.PINNED_OVERRIDE_BEHAVIOR_PINNED
 
 
@@ -104,6 +105,42 @@ async def override_once(stage: Stage) -> None:
     await first.complete(await first.poll(), behavior=PINNED)
     await stage.describe("there", run)
     await first.signal(run, "end")
+    await first.complete(await first.poll(), complete_workflow())
+    await stage.history("history", run)
+
+
+async def override_in_transition(stage: Stage) -> None:
+    """A workflow on its way to another version is pinned to the one that it comes from, while a
+    worker of the other has its task: it goes there first all the same."""
+    deployment, first, second = await two_versions(stage)
+    run = await second.start()
+    await second.complete(await second.poll(), behavior=AUTO_UPGRADE)
+    await deployment.make_current("1")
+    await second.signal(run, "go")
+    task = await first.poll()
+    await stage.outcome("pinned", _change(stage, run, pinned_to(deployment.version("2"))))
+    await first.fail(task, UNHANDLED)
+    await first.complete(await first.poll(), behavior=AUTO_UPGRADE)
+    await stage.describe("described", run)
+    await second.signal(run, "end")
+    await second.complete(await second.poll(), complete_workflow())
+    await stage.history("history", run)
+
+
+async def override_of_inline_task(stage: Stage) -> None:
+    """A workflow is pinned to another version while a worker has its task: the worker gets the next
+    one all the same, if it asks for it with its answer."""
+    deployment, first, second = await two_versions(stage)
+    run = await second.start()
+    task = await second.poll()
+    await stage.outcome("pinned", _change(stage, run, pinned_to(deployment.version("1"))))
+    await second.signal(run, "go")
+    answer = await second.complete(task, behavior=AUTO_UPGRADE, return_new_workflow_task=True)
+    stage.observe("got the next", answer.HasField("workflow_task"))
+    if answer.HasField("workflow_task"):
+        await second.complete(answer.workflow_task, behavior=AUTO_UPGRADE)
+    await stage.describe("described", run)
+    await second.signal(run, "end")
     await first.complete(await first.poll(), complete_workflow())
     await stage.history("history", run)
 

@@ -44,6 +44,7 @@ from perdure.server.machines.workflow.inputs import (
     WorkflowTaskUndelivered,
 )
 from perdure.server.machines.workflow.state import NO_TARGET, Target
+from perdure.server.machines.workflow.versioning import directive_of
 from perdure.server.matching.poll import WaitingPoll
 from perdure.server.matching.query import QueryTask
 from perdure.server.matching.queues import Queues
@@ -240,6 +241,19 @@ class Dispatcher:
         part = self._queues.part_for(normal, offer.directive, execution.key[1])
         return part.version != offer.version
 
+    def _has_moved(self, key: QueueKey, execution: Execution, poll: Poll) -> bool:
+        """Whether a task that waits in a sticky queue is for another version by now than that of
+        the queue's worker."""
+        if not poll.sticky_for or execution.key[2] is not Kind.WORKFLOW:
+            return False
+        run = execution.workflow.run
+        normal = QueueKey(key.namespace, poll.sticky_for, key.kind)
+        directive = b"" if run is None else directive_of(run)
+        if not directive and self._queues.deployments.routing(normal) is NO_ROUTING:
+            return False
+        part = self._queues.part_for(normal, directive, execution.key[1])
+        return part.version != ("" if poll.version is None else poll.version.text)
+
     # ---- starting
 
     def start_stored(self, key: QueueKey, task: Task, waiting: WaitingPoll[Poll]) -> None:
@@ -255,6 +269,10 @@ class Dispatcher:
             workflow_id, run_id = found.id, found.run_id
             namespace = self._namespace_of(key.namespace)
             execution = await self._pipeline.execution(namespace, workflow_id, found.kind)
+            if self._has_moved(key, execution, waiting.poll):
+                unavailable = StickyWorkerUnavailable(run_id, task.stamp)
+                self._spawn(self._fall_back(namespace, workflow_id, unavailable))
+                return self._wait_on(key, waiting)
             message = self._start_message(key, run_id, execution, task, waiting.poll)
             reply, write = self._pipeline.decide(execution, namespace, message)
         except Rejected:

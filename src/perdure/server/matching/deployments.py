@@ -145,7 +145,7 @@ class Deployments:
     def _route(self, namespace: int, queues: set[TaskQueue]) -> None:
         deployments = self._all.get(namespace, {}).values()
         changed: list[QueueKey] = []
-        for queue in queues:
+        for queue in sorted(queues):  # A set of texts has another order in each process.
             key = QueueKey(namespace, queue.name, queue.kind)
             routing = routing_of(queue, deployments)
             if routing == self._routings.get(key):

@@ -22,7 +22,8 @@ def values_of(
     attributes: SearchAttributes, custom: CustomAttributes
 ) -> Iterator[tuple[str, Scalar]]:
     """Each field and value of search attributes; what a list shows is found by it too."""
-    for name, payload in attributes.indexed_fields.items():
+    # A map has another order in each process, and rows are to be the same in all.
+    for name, payload in sorted(attributes.indexed_fields.items()):
         known = custom.get(name)
         kind = known.type if known is not None else _kind_of(name)
         if kind is None:

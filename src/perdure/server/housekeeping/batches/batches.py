@@ -76,6 +76,7 @@ class Batches:
         self._jobs: dict[tuple[int, str], Job] = {}
         self._tasks: dict[tuple[int, str], asyncio.Task[None]] = {}
         self._transport: Transport | None = None
+        self.page_executions = PAGE
         self.starting = asyncio.Lock()
         """Held by whoever looks at what there is and then starts a job."""
 
@@ -131,9 +132,15 @@ class Batches:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        if job.is_running:
-            job.close(FAILED, self._clock.now_ns())
-            await self._store.put_batch(job.row())
+        if not job.is_running:
+            return
+        closed = job.closed(FAILED, self._clock.now_ns())
+        try:
+            await self._store.put_batch(closed.row())
+        except StoreError:
+            self._begin(job)
+            raise
+        job.take_over(closed)
 
     async def forget_older(self, namespace: int, retention_ns: int) -> None:
         """Forget jobs that were over so long ago. Raises StoreError."""
@@ -179,8 +186,9 @@ class Batches:
         except CallFailed as failure:
             logger.warning("batch operation %r: %s", job.job_id, failure)
             state = FAILED
-        job.close(state, self._clock.now_ns())
-        await self._save(job)
+        closed = job.closed(state, self._clock.now_ns())
+        await self._save(closed)
+        job.take_over(closed)  # Nobody is told before it is stored.
 
     async def _carry_out_page(
         self,
@@ -191,7 +199,8 @@ class Batches:
     ) -> bool:
         """Carry out the next page; whether there are more."""
         if listed:
-            page, token = listed[job.done_executions : job.done_executions + PAGE], b""
+            done = job.done_executions
+            page, token = listed[done : done + self.page_executions], b""
         else:
             page, token = await self._list(job, request)
         gate = asyncio.Semaphore(CALLS_AT_ONCE)
@@ -267,7 +276,7 @@ class Batches:
         """The next page of what the query finds, and where it goes on."""
         place: dict[str, Any] = {
             "namespace": request.namespace,
-            "page_size": PAGE,
+            "page_size": self.page_executions,
             "next_page_token": job.page_token,
             "query": _query(job, request, is_count=False),
         }

@@ -48,9 +48,13 @@ class Job(msgspec.Struct, kw_only=True):
         """Whether there is more to do."""
         return self.state == RUNNING
 
-    def close(self, state: int, now_ns: int) -> None:
+    def closed(self, state: int, now_ns: int) -> Job:
+        """As it is when it is over."""
+        return msgspec.structs.replace(self, state=state, close_ns=now_ns)
+
+    def take_over(self, closed: Job) -> None:
         """It is over."""
-        self.state, self.close_ns = state, now_ns
+        self.state, self.close_ns = closed.state, closed.close_ns
 
     def row(self) -> BatchRow:
         """What is stored of it."""

@@ -15,7 +15,7 @@ from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedReques
 from perdure.server.machines.deployment.names import VersionName
 from perdure.server.machines.errors import InvalidArgument
 from perdure.server.machines.workflow import activity_task, changes
-from perdure.server.machines.workflow.outstanding_task import offer_of
+from perdure.server.machines.workflow.outstanding_task import is_on_sticky_queue, offer_of
 from perdure.server.machines.workflow.state import AttemptState, PendingVersioning, Run, Target
 from perdure.server.machines.workflow.turn import Turn
 from perdure.server.machines.workflow.versioning import (
@@ -71,6 +71,15 @@ def begin_transition(turn: Turn, version: VersionName | None, revision: int) -> 
     )
     if run.pending.sticky_queue:
         turn.change(changes.StickySet("", 0))
+
+
+def go_first(turn: Turn, version: VersionName | None, revision: int) -> None:
+    """An activity has met a worker of another version, where the run goes over to before it: a
+    workflow task that waits in the queue of its old worker is on offer anew."""
+    is_kept = is_on_sticky_queue(turn.run)
+    begin_transition(turn, version, revision)
+    if is_kept:
+        _offer_task_anew(turn)
 
 
 def note_target(turn: Turn, target: Target) -> None:
@@ -134,10 +143,7 @@ def override_changed(turn: Turn, before: tuple[int, VersionName | None]) -> None
         _change(turn, over)
     if run.pending.sticky_queue:
         turn.change(changes.StickySet("", 0))
-    task = run.workflow_task
-    if task is not None and not task.started_event_id and run.speculative is None:
-        turn.change(changes.TaskOfferedAnew())
-        turn.effects.append(offer_of(run, turn.now_ns))
+    _offer_task_anew(turn)
     offer_activities_anew(turn)
 
 
@@ -151,6 +157,15 @@ def offer_activities_anew(turn: Turn) -> None:
         anew = msgspec.structs.replace(attempt, stamp=attempt.stamp + 1)
         turn.change(changes.AttemptChanged(event_id, anew))
         activity_task.offer(turn, pending)
+
+
+def _offer_task_anew(turn: Turn) -> None:
+    """A workflow task that waits goes where the run is now."""
+    run = turn.run
+    task = run.workflow_task
+    if task is not None and not task.started_event_id and run.speculative is None:
+        turn.change(changes.TaskOfferedAnew())
+        turn.effects.append(offer_of(run, turn.now_ns))
 
 
 def _change(turn: Turn, versioning: PendingVersioning) -> None:

@@ -25,7 +25,7 @@ def decide(turn: Turn, message: StartActivityTask) -> StartedActivityTask | Tran
         if is_in_transition(turn.run) or pending.attempt.stamp != message.stamp:
             raise NotFound(TASK_NOT_FOUND)
         if transitions.must_go_first(turn.run, message.version, message.target):
-            transitions.begin_transition(turn, message.version, message.target.revision)
+            transitions.go_first(turn, message.version, message.target.revision)
             workflow_task.schedule_if_needed(turn)
             return TransitionBegun()
     start = Start(turn.now_ns, message.stamp, message.request_id, message.identity)
