@@ -168,7 +168,12 @@ class Releaser:
             request_id=self._ids.uuid(),
             identity=self._name,
         )
-        await self._service.rpc(request, CreateWorkerDeploymentVersionResponse)
+        before, self._ledger.is_spare_there = self._ledger.is_spare_there, None
+        try:
+            await self._service.rpc(request, CreateWorkerDeploymentVersionResponse)
+        except Refused:
+            self._ledger.is_spare_there = before
+            raise
         self._ledger.is_spare_there = True
 
     async def _delete_version(self) -> None:
@@ -182,7 +187,7 @@ class Releaser:
             identity=self._name,
         )
         if build_id == SPARE:
-            self._ledger.is_spare_there = None
+            self._ledger.is_spare_there = None  # For good, if that is refused.
         with self._ledger.releasing():
             await self._service.rpc(request, DeleteWorkerDeploymentVersionResponse)
         if build_id == SPARE:

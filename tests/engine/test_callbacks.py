@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
+
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 
 from perdure.server.engine.callbacks import problem_of
 from perdure.server.engine.completions import RESPONSE_BYTES_MAX, CompletionRequest
 from perdure.server.engine.posting import PostFailed, PostResponse
 from perdure.server.machines.ports import Address, Kind
 from perdure.server.machines.workflow.state import Callback, CallbackState
-from tests.engine.house import NAMESPACE, House, simulated, turns
+from tests.engine.house import NAMESPACE, House, simulated, spawn, turns
 
 OK = PostResponse(200, "OK", b"")
 
@@ -155,6 +159,36 @@ async def test_a_run_that_another_one_followed_is_told_of_to_the_end(house: Hous
     assert (callback.state, callback.attempt) == (CallbackState.SUCCEEDED, 4)
     assert {request.url for request in listener.heard} == {"http://there/path"}
     assert (await house.run("w")).is_open
+
+
+@simulated
+async def test_what_a_run_is_told_while_it_is_reset_is_not_forgotten(house: House) -> None:
+    listener = Listener(house, PostFailed("not now"))
+    first = await close(house, request="first")
+    await listener.hears(1)
+    await house.start("w", request="second")
+    copy, begun, may_copy = house.wire.copy_history, asyncio.Event(), asyncio.Event()
+
+    async def wait(*arguments: Any) -> Any:
+        begun.set()
+        await may_copy.wait()
+        return await copy(*arguments)
+
+    vars(house.wire)["copy_history"] = wait
+    request = ResetWorkflowExecutionRequest(
+        workflow_execution=WorkflowExecution(workflow_id="w", run_id=first),
+        reason="again",
+        workflow_task_finish_event_id=4,
+        request_id="reset",
+    )
+    reset = spawn(house.engine.reset(NAMESPACE, "w", request))
+    await begun.wait()
+    await ended(house, run_id=first)
+    may_copy.set()
+    after = await reset
+    pending = (await house.engine.describe(NAMESPACE, "w", first)).run.pending
+    assert pending.reset_run_id == after
+    assert pending.wake_at_ns == 0, "nothing is left to be told"
 
 
 @simulated

@@ -122,11 +122,14 @@ class Callbacks:
         self, namespace: NamespaceRef, workflow_id: str, message: WakeUp | CallbackAttempted
     ) -> None:
         for _ in range(ATTEMPTS_MAX):
+            execution = await self._pipeline.settled(namespace, workflow_id)
+            seen = execution.others_changed
             found = await self._other(namespace, workflow_id, message.run_id)
             if found is None:
                 return
+            if execution.is_dropped or execution.others_changed != seen:
+                continue
             number, message.other = found
-            execution = await self._pipeline.execution(namespace, workflow_id)
             current = execution.workflow.run
             if current is not None and current.recorded.run_id == message.run_id:
                 message.other = None

@@ -179,9 +179,7 @@ class Engine:
             store, self.pipeline, self.committer, self.waiters, limits, self._spawn, namespace_of
         )
         self.outbox.prepare = self.deployments.for_its_queue
-        self.resets = Resets(
-            store, fence.shard, self.pipeline, self.committer, self.reader, ids, self._spawn
-        )
+        self.resets = Resets(store, fence.shard, self.pipeline, self.reader, ids, self._spawn)
         self.nexus: Nexus = Nexus(store, self.dispatcher, ids, clock, limits, post, find_namespace)
         self.callbacks = Callbacks(self.pipeline, self.nexus.post, self._event, limits, self._spawn)
         self.operations: NexusOperations = NexusOperations(

@@ -30,6 +30,7 @@ class Execution:
         "key",
         "machine",
         "may_have_rows",
+        "others_changed",
         "pins",
         "rows",
         "subject",
@@ -57,6 +58,9 @@ class Execution:
         """Event ids of the current run whose dispatch rows are stored."""
         self.may_have_rows = False
         """Whether rows may be stored that are not in `rows`, since it was loaded."""
+        self.others_changed = 0
+        """How often a run that is over was changed beside the current one: whoever has loaded one
+        to decide on it sees by this that it is not so any more."""
         self.waiting: dict[str, asyncio.Future[Any]] = {}
         """Who waits for something of the volatile part, by its id."""
 

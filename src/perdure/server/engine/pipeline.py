@@ -257,6 +257,16 @@ class Pipeline:
             execution = self._cache.get(key) or (None if loaded.is_dropped else loaded)
         return execution
 
+    async def settled(
+        self, namespace: NamespaceRef, workflow_id: str, kind: Kind = Kind.WORKFLOW
+    ) -> Execution:
+        """The subject, with nothing of it on its way to disk. Raises EngineUnavailable."""
+        while True:
+            execution = await self.execution(namespace, workflow_id, kind)
+            await self._committer.settle(execution)
+            if not execution.is_dropped:
+                return execution
+
     async def load_other_run(
         self,
         namespace: NamespaceRef,
@@ -376,6 +386,7 @@ class Pipeline:
             if place.rest is not None:
                 pending.batches.append(place.rest)
         if place is not None and not is_new:
+            execution.others_changed += 1
             write.runs.insert(0, pending)  # The last of them is the newest run of the workflow.
         else:
             write.runs.append(pending)

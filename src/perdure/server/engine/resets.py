@@ -23,7 +23,6 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 
 from perdure.server.engine.api import EngineUnavailable, NamespaceRef
-from perdure.server.engine.committer import Committer
 from perdure.server.engine.execution import Execution, ExecutionKey
 from perdure.server.engine.pipeline import NOWHERE, Pipeline, Place
 from perdure.server.engine.reader import HistoryReader
@@ -65,7 +64,6 @@ class Resets:
         store: Store,
         shard: int,
         pipeline: Pipeline,
-        committer: Committer,
         reader: HistoryReader,
         ids: Ids,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
@@ -73,7 +71,6 @@ class Resets:
         self._store = store
         self._shard = shard
         self._pipeline = pipeline
-        self._committer = committer
         self._reader = reader
         self._ids = ids
         self._spawn = spawn
@@ -123,8 +120,8 @@ class Resets:
         raise EngineUnavailable(f"workflow {key[1]!r} changes too fast")
 
     async def _delete_once(self, namespace: NamespaceRef, whom: Address, run_id: str) -> str:
-        execution = await self._settled(namespace, whom.id, whom.kind)
-        machine, current = execution.machine, execution.run
+        execution = await self._pipeline.settled(namespace, whom.id, whom.kind)
+        machine, current, seen = execution.machine, execution.run, execution.others_changed
         number, other = execution.current_run, None
         places: Mapping[str, Place] = NOWHERE
         if current is None or run_id not in ("", current.run_id):
@@ -137,7 +134,8 @@ class Resets:
             places = {run_id: Place(number)}
         run = other or current
         assert run is not None, "one of the two was found"
-        if execution.is_dropped or (other is not None and other.is_open):
+        is_stale = execution.is_dropped or execution.others_changed != seen
+        if is_stale or (other is not None and other.is_open):
             raise Moved("the workflow must be looked at again")
         message = machine.delete(run.run_id, other)
         reply, write = self._pipeline.decide(execution, namespace, message, places)
@@ -148,8 +146,8 @@ class Resets:
     async def _reset_once(
         self, namespace: NamespaceRef, workflow_id: str, request: ResetWorkflowExecutionRequest
     ) -> str:
-        execution = await self._settled(namespace, workflow_id)
-        current = execution.workflow.run
+        execution = await self._pipeline.settled(namespace, workflow_id)
+        current, others_changed = execution.workflow.run, execution.others_changed
         if current is None:
             raise NotFound(not_found_text(workflow_id, request.workflow_execution.run_id))
         if current.pending.reset_request_id == request.request_id:
@@ -176,7 +174,7 @@ class Resets:
                 later=later,
                 seen_event_id=seen,
             )
-            if execution.is_dropped:
+            if execution.is_dropped or execution.others_changed != others_changed:
                 raise Moved("the workflow must be loaded anew")
             places = {message.new_run_id: place}
             if base.run is not None:
@@ -191,15 +189,6 @@ class Resets:
         finally:
             if write is None:
                 self._spawn(self.clear(number))
-
-    async def _settled(
-        self, namespace: NamespaceRef, workflow_id: str, kind: Kind = Kind.WORKFLOW
-    ) -> Execution:
-        while True:
-            execution = await self._pipeline.execution(namespace, workflow_id, kind)
-            await self._committer.settle(execution)
-            if not execution.is_dropped:
-                return execution
 
     async def _base(self, execution: Execution, namespace: NamespaceRef, run_id: str) -> _Base:
         current = execution.workflow.run

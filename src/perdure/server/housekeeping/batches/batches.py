@@ -243,17 +243,19 @@ class Batches:
 
     # ---- calls
 
-    async def _call(self, request: Message, response: type[Response]) -> Response:
+    async def _call(
+        self, request: Message, response: type[Response], attempts_max: int = ATTEMPTS_MAX
+    ) -> Response:
         """One RPC. Raises CallFailed."""
-        return response.FromString(await self._send(request))
+        return response.FromString(await self._send(request, attempts_max))
 
-    async def _send(self, request: Message) -> bytes:
+    async def _send(self, request: Message, attempts_max: int = ATTEMPTS_MAX) -> bytes:
         """One RPC, made again for a while when that may help: its serialised response. Raises
         CallFailed."""
         assert self._transport is not None, "it is connected when the handlers are made"
         method = SERVICE + type(request).__name__.removesuffix("Request")
         content = request.SerializeToString()
-        for attempt in range(1, ATTEMPTS_MAX):
+        for attempt in range(1, attempts_max):
             try:
                 return await self._transport.call(method, content, None, CALL_SECONDS)
             except CallFailed as failure:
@@ -263,12 +265,13 @@ class Batches:
         return await self._transport.call(method, content, None, CALL_SECONDS)
 
     async def _count(self, job: Job, request: StartBatchOperationRequest) -> int:
+        """How many its query finds. Somebody waits for it, and may ask again."""
         query = _query(job, request, is_count=True)
         if _operation(request).is_on_activities:
             activities = CountActivityExecutionsRequest(namespace=request.namespace, query=query)
-            return (await self._call(activities, CountActivityExecutionsResponse)).count
+            return (await self._call(activities, CountActivityExecutionsResponse, 1)).count
         workflows = CountWorkflowExecutionsRequest(namespace=request.namespace, query=query)
-        return (await self._call(workflows, CountWorkflowExecutionsResponse)).count
+        return (await self._call(workflows, CountWorkflowExecutionsResponse, 1)).count
 
     async def _list(
         self, job: Job, request: StartBatchOperationRequest
