@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from perdure.cli import many
 from perdure.cli.calling import Target
 from perdure.cli.parameters import (
     DEFAULT_ADDRESS,
@@ -22,10 +24,16 @@ from perdure.cli.saying import say
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
+Operation = TypeVar("Operation", bound="Message")
+
 activities = typer.Typer(
     name="activity", help="Act on the activities of a workflow.", no_args_is_help=True
 )
 WorkflowOption = Annotated[str, typer.Option("--workflow-id", "-w", help="Of which workflow.")]
+WorkflowOrQueryOption = Annotated[
+    str,
+    typer.Option("--workflow-id", "-w", help="Of which workflow.", show_default=False),
+]
 IdOption = Annotated[
     str, typer.Option("--activity-id", "-a", help="Which activity.", show_default=False)
 ]
@@ -125,20 +133,25 @@ def pause(
 
 @activities.command("unpause")
 def unpause(
-    workflow_id: WorkflowOption,
+    workflow_id: WorkflowOrQueryOption = "",
     activity_id: IdOption = "",
     activity_type: TypeOption = "",
     jitter: Timeout = None,
     run_id: RunIdOption = None,
+    query: many.QueryOption = "",
+    reason: ReasonOption = "",
+    rps: many.RpsOption = 0,
     address: AddressOption = DEFAULT_ADDRESS,
     namespace: NamespaceOption = "default",
     *,
+    yes: many.YesOption = False,
     match_all: Annotated[bool, typer.Option("--all", help="All that are paused.")] = False,
     reset_attempts: Annotated[bool, typer.Option("--reset-attempts")] = False,
     reset_heartbeat: Annotated[bool, typer.Option("--reset-heartbeat")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Go on with activities that are paused."""
+    from temporalio.api.batch.v1 import BatchOperationUnpauseActivities
     from temporalio.api.workflowservice.v1 import UnpauseActivityRequest, UnpauseActivityResponse
 
     from perdure.cli.asking import to_duration
@@ -150,6 +163,22 @@ def unpause(
     )
     if jitter is not None:
         request.jitter.CopyFrom(to_duration(jitter))
+    if _is_for_many(query, workflow_id, run_id, activity_id):
+        operation = _of_all(
+            BatchOperationUnpauseActivities, request, activity_type, every=match_all
+        )
+        fields = {"unpause_activities_operation": operation}
+        many.begin(
+            Target(address, namespace),
+            "unpause activities of",
+            query,
+            fields,
+            reason=reason,
+            rps=rps,
+            yes=yes,
+            as_json=as_json,
+        )
+        return
     every = "unpause_all" if match_all else ""
     _send(address, request, UnpauseActivityResponse, activity_id, activity_type, every)
     _tell(activity_id or activity_type or "all", "unpaused", as_json=as_json)
@@ -157,14 +186,18 @@ def unpause(
 
 @activities.command("reset")
 def reset(
-    workflow_id: WorkflowOption,
+    workflow_id: WorkflowOrQueryOption = "",
     activity_id: IdOption = "",
     activity_type: TypeOption = "",
     jitter: Timeout = None,
     run_id: RunIdOption = None,
+    query: many.QueryOption = "",
+    reason: ReasonOption = "",
+    rps: many.RpsOption = 0,
     address: AddressOption = DEFAULT_ADDRESS,
     namespace: NamespaceOption = "default",
     *,
+    yes: many.YesOption = False,
     match_all: Annotated[bool, typer.Option("--all", help="All of the workflow.")] = False,
     keep_paused: Annotated[bool, typer.Option("--keep-paused")] = False,
     reset_heartbeats: Annotated[bool, typer.Option("--reset-heartbeats")] = False,
@@ -172,6 +205,7 @@ def reset(
     as_json: JsonOption = False,
 ) -> None:
     """Begin activities again, with their first attempt."""
+    from temporalio.api.batch.v1 import BatchOperationResetActivities
     from temporalio.api.workflowservice.v1 import ResetActivityRequest, ResetActivityResponse
 
     from perdure.cli.asking import to_duration
@@ -184,6 +218,20 @@ def reset(
     )
     if jitter is not None:
         request.jitter.CopyFrom(to_duration(jitter))
+    if _is_for_many(query, workflow_id, run_id, activity_id):
+        operation = _of_all(BatchOperationResetActivities, request, activity_type, every=match_all)
+        fields = {"reset_activities_operation": operation}
+        many.begin(
+            Target(address, namespace),
+            "reset activities of",
+            query,
+            fields,
+            reason=reason,
+            rps=rps,
+            yes=yes,
+            as_json=as_json,
+        )
+        return
     every = "match_all" if match_all else ""
     _send(address, request, ResetActivityResponse, activity_id, activity_type, every)
     _tell(activity_id or activity_type or "all", "reset", as_json=as_json)
@@ -191,7 +239,7 @@ def reset(
 
 @activities.command("update-options")
 def update_options(
-    workflow_id: WorkflowOption,
+    workflow_id: WorkflowOrQueryOption = "",
     activity_id: IdOption = "",
     activity_type: TypeOption = "",
     task_queue: Annotated[str, typer.Option(help="Another task queue.")] = "",
@@ -204,13 +252,18 @@ def update_options(
     retry_backoff_coefficient: Annotated[float | None, typer.Option(min=1)] = None,
     retry_maximum_attempts: Annotated[int | None, typer.Option(min=0)] = None,
     run_id: RunIdOption = None,
+    query: many.QueryOption = "",
+    reason: ReasonOption = "",
+    rps: many.RpsOption = 0,
     address: AddressOption = DEFAULT_ADDRESS,
     namespace: NamespaceOption = "default",
     *,
+    yes: many.YesOption = False,
     restore_original_options: Annotated[bool, typer.Option("--restore-original-options")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Give activities other options, and tell which hold now."""
+    from temporalio.api.batch.v1 import BatchOperationUpdateActivityOptions
     from temporalio.api.workflowservice.v1 import (
         UpdateActivityOptionsRequest,
         UpdateActivityOptionsResponse,
@@ -234,6 +287,22 @@ def update_options(
         **_common(namespace, workflow_id, run_id), restore_original=restore_original_options
     )
     _set_options(request, {name: value for name, value in wanted.items() if value is not None})
+    if _is_for_many(query, workflow_id, run_id, activity_id):
+        operation = _of_all(
+            BatchOperationUpdateActivityOptions, request, activity_type, every=not activity_type
+        )
+        fields = {"update_activity_options_operation": operation}
+        many.begin(
+            Target(address, namespace),
+            "change the options of activities of",
+            query,
+            fields,
+            reason=reason,
+            rps=rps,
+            yes=yes,
+            as_json=as_json,
+        )
+        return
     response = UpdateActivityOptionsResponse
     found = _send(address, request, response, activity_id, activity_type, "")
     options = asking.as_json(found)["activityOptions"]
@@ -243,6 +312,33 @@ def update_options(
     from perdure.cli.rendering.tables import print_pairs
 
     print_pairs([(name, value) for name, value in sorted(options.items())])
+
+
+def _is_for_many(query: str, workflow_id: str, run_id: str | None, activity_id: str) -> bool:
+    """Whether it is what a query finds. Raises BadParameter when nothing is."""
+    is_for_many = many.is_for(query, (workflow_id, run_id, activity_id))
+    if not is_for_many and not workflow_id:
+        raise typer.BadParameter("is missing", param_hint="--workflow-id")
+    return is_for_many
+
+
+def _of_all(
+    make: Callable[..., Operation], request: Any, activity_type: str, *, every: bool
+) -> Operation:
+    """What a batch does to the activities of each workflow: what a request would do to those of
+    one."""
+    if bool(activity_type) == every:
+        raise typer.BadParameter("give one of --type and, where it is, --all")
+    operation = make(match_all=True) if every else make(type=activity_type)
+    shared = {*operation.DESCRIPTOR.fields_by_name} - {"type", "match_all"}
+    for described, value in request.ListFields():
+        if described.name not in shared:
+            continue
+        if described.message_type is None:
+            setattr(operation, described.name, value)
+        else:
+            getattr(operation, described.name).CopyFrom(value)
+    return operation
 
 
 def _set_options(request: Any, wanted: dict[str, Any]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from perdure.cli.calling import Target
-from perdure.cli.confirming import YesOption, confirm
+from perdure.cli import many
+from perdure.cli.calling import LISTING, Target
+from perdure.cli.confirming import YesOption
 from perdure.cli.exits import fail
 from perdure.cli.parameters import (
     DEFAULT_ADDRESS,
@@ -54,31 +55,18 @@ def start(
     as_json: JsonOption = False,
 ) -> None:
     """Begin to do something to all workflows that a query finds. It goes on by itself."""
-    from temporalio.api.workflowservice.v1 import (
-        CountWorkflowExecutionsRequest,
-        CountWorkflowExecutionsResponse,
-        StartBatchOperationRequest,
-        StartBatchOperationResponse,
-    )
-
-    from perdure.cli.asking import ask
-
-    target = Target(address, namespace)
-    fields = _operation(operation, signal_name, inputs_from(inputs, input_files), reset_to)
-    count_request = CountWorkflowExecutionsRequest(namespace=namespace, query=query)
-    count = ask(target, count_request, CountWorkflowExecutionsResponse).count
-    confirm(f"{operation.title()} what is found of {count} workflows?", yes=yes)
-    chosen_id = job_id or str(uuid.uuid4())
-    request = StartBatchOperationRequest(
-        namespace=namespace,
-        visibility_query=query,
-        job_id=chosen_id,
+    arguments = inputs_from(inputs, input_files)
+    many.begin(
+        Target(address, namespace),
+        operation,
+        query,
+        operation_of(operation, signal_name, arguments, reset_to),
         reason=reason,
-        max_operations_per_second=rps,
-        **fields,
+        rps=rps,
+        job_id=job_id,
+        yes=yes,
+        as_json=as_json,
     )
-    ask(target, request, StartBatchOperationResponse)
-    _tell(chosen_id, f"started; see `perdure batch describe {chosen_id}`", "started", as_json)
 
 
 @batches.command("describe")
@@ -99,6 +87,7 @@ def describe(
     from perdure.cli.rendering.tables import print_pairs
     from perdure.cli.terminal import print_json
 
+    LISTING.set("perdure batch list")
     request = DescribeBatchOperationRequest(namespace=namespace, job_id=job_id)
     found = asking.ask(Target(address, namespace), request, DescribeBatchOperationResponse)
     if as_json:
@@ -177,6 +166,7 @@ def stop(
 
     from perdure.cli.asking import ask, identity
 
+    LISTING.set("perdure batch list")
     request = StopBatchOperationRequest(
         namespace=namespace, job_id=job_id, reason=reason, identity=identity()
     )
@@ -184,7 +174,9 @@ def stop(
     _tell(job_id, f"batch operation {job_id} is stopped", "stopped", as_json)
 
 
-def _operation(name: str, signal_name: str, arguments: list[Any], reset_to: str) -> dict[str, Any]:
+def operation_of(
+    name: str, signal_name: str = "", arguments: Sequence[Any] = (), reset_to: str = "last"
+) -> dict[str, Any]:
     """The field of the request that says what is done."""
     from temporalio.api.batch.v1 import (
         BatchOperationCancellation,

@@ -34,6 +34,9 @@ CODEC: Final[ContextVar[CodecServer | None]] = ContextVar("CODEC", default=None)
 QUERY: Final[ContextVar[str]] = ContextVar("QUERY", default="")
 """The query of the command that runs, if it has one."""
 
+LISTING: Final[ContextVar[str]] = ContextVar("LISTING", default="perdure workflow list")
+"""Which command shows what one of could not be found."""
+
 _Result = TypeVar("_Result")
 
 
@@ -120,5 +123,5 @@ def _explained(error: RPCError, target: Target) -> str:
             )
         if "already completed" in error.message:
             return f"{error.message} (`perdure workflow show` tells how)"
-        return f"{error.message} (`perdure workflow list` shows what there is)"
+        return f"{error.message} (`{LISTING.get()}` shows what there is)"
     return f"{pointed(error.message, QUERY.get())} ({error.status.name})"

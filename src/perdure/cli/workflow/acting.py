@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from perdure.cli import many
+from perdure.cli.batch import operation_of
 from perdure.cli.calling import Target, call
 from perdure.cli.parameters import (
     DEFAULT_ADDRESS,
@@ -37,13 +39,24 @@ def signal(
     name: Annotated[str, typer.Option("--name", help="Which signal.")],
     inputs: InputOption = [],  # noqa: B006 -- typer copies it
     input_files: InputFileOption = [],  # noqa: B006 -- typer copies it
+    query: many.QueryOption = "",
+    reason: ReasonOption = "",
+    rps: many.RpsOption = 0,
+    yes: many.YesOption = False,
     address: AddressOption = DEFAULT_ADDRESS,
     namespace: NamespaceOption = "default",
     as_json: JsonOption = False,
 ) -> None:
     """Send a signal. It is stored when this returns."""
-    chosen_id = the_workflow_id(workflow_id, workflow_id_option)
     args = inputs_from(inputs, input_files)
+    if many.is_for(query, (workflow_id, workflow_id_option, run_id)):
+        fields = operation_of("signal", name, args)
+        target = Target(address, namespace)
+        many.begin(
+            target, "signal", query, fields, reason=reason, rps=rps, yes=yes, as_json=as_json
+        )
+        return
+    chosen_id = the_workflow_id(workflow_id, workflow_id_option)
     _act(
         Target(address, namespace),
         chosen_id,
@@ -58,12 +71,21 @@ def cancel(
     workflow_id_option: WorkflowIdOption = None,
     run_id: RunIdOption = None,
     reason: ReasonOption = "",
+    query: many.QueryOption = "",
+    rps: many.RpsOption = 0,
     address: AddressOption = DEFAULT_ADDRESS,
     namespace: NamespaceOption = "default",
     *,
+    yes: many.YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Ask a workflow to stop. It may clean up first."""
+    if many.is_for(query, (workflow_id, workflow_id_option, run_id)):
+        target, fields = Target(address, namespace), operation_of("cancel")
+        many.begin(
+            target, "cancel", query, fields, reason=reason, rps=rps, yes=yes, as_json=as_json
+        )
+        return
     chosen_id = the_workflow_id(workflow_id, workflow_id_option)
     _act(
         Target(address, namespace),
@@ -79,12 +101,21 @@ def terminate(
     workflow_id_option: WorkflowIdOption = None,
     run_id: RunIdOption = None,
     reason: ReasonOption = "",
+    query: many.QueryOption = "",
+    rps: many.RpsOption = 0,
     address: AddressOption = DEFAULT_ADDRESS,
     namespace: NamespaceOption = "default",
     *,
+    yes: many.YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Stop a workflow at once. It is not told."""
+    if many.is_for(query, (workflow_id, workflow_id_option, run_id)):
+        target, fields = Target(address, namespace), operation_of("terminate")
+        many.begin(
+            target, "terminate", query, fields, reason=reason, rps=rps, yes=yes, as_json=as_json
+        )
+        return
     chosen_id = the_workflow_id(workflow_id, workflow_id_option)
     _act(
         Target(address, namespace),

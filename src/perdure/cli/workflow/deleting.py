@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
+from perdure.cli import many
+from perdure.cli.batch import operation_of
 from perdure.cli.calling import Target
 from perdure.cli.parameters import (
     DEFAULT_ADDRESS,
@@ -20,9 +26,13 @@ def delete(
     workflow_id: WorkflowIdArgument = None,
     workflow_id_option: WorkflowIdOption = None,
     run_id: RunIdOption = None,
+    query: many.QueryOption = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why, with a query.")] = "",
+    rps: many.RpsOption = 0,
     address: AddressOption = DEFAULT_ADDRESS,
     namespace: NamespaceOption = "default",
     *,
+    yes: many.YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Forget a workflow with its history. One that is open is terminated first."""
@@ -34,6 +44,12 @@ def delete(
 
     from perdure.cli.asking import ask
 
+    if many.is_for(query, (workflow_id, workflow_id_option, run_id)):
+        target, fields = Target(address, namespace), operation_of("delete")
+        many.begin(
+            target, "delete", query, fields, reason=reason, rps=rps, yes=yes, as_json=as_json
+        )
+        return
     chosen_id = the_workflow_id(workflow_id, workflow_id_option)
     request = DeleteWorkflowExecutionRequest(
         namespace=namespace,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from perdure.cli import many
 from perdure.cli.calling import Target, call
 from perdure.cli.exits import fail
 from perdure.cli.parameters import (
@@ -67,6 +68,9 @@ def reset(
             help="What came later and is not done again (may be repeated).",
         ),
     ] = [],  # noqa: B006 -- typer copies it
+    query: many.QueryOption = "",
+    rps: many.RpsOption = 0,
+    yes: many.YesOption = False,
     address: AddressOption = DEFAULT_ADDRESS,
     namespace: NamespaceOption = "default",
     as_json: JsonOption = False,
@@ -80,6 +84,10 @@ def reset(
 
     from perdure.cli.asking import asked, identity
 
+    if many.is_for(query, (workflow_id, workflow_id_option, run_id)):
+        target, fields = Target(address, namespace), _of_many(point, exclude)
+        many.begin(target, "reset", query, fields, reason=reason, rps=rps, yes=yes, as_json=as_json)
+        return
     chosen_id = the_workflow_id(workflow_id, workflow_id_option)
     if (event_id is None) == (point is None):
         raise typer.BadParameter("give --event-id or --type", param_hint="--event-id")
@@ -107,6 +115,26 @@ def reset(
         print_json({"workflowId": chosen_id, "runId": new_run_id, "done": "reset"})
     else:
         say(f"{chosen_id} goes on in run {new_run_id}")
+
+
+def _of_many(point: ResetPoint | None, exclude: list[Reapply]) -> dict[str, Any]:
+    """What a batch does. Raises BadParameter."""
+    from temporalio.api.batch.v1 import BatchOperationReset
+    from temporalio.api.common.v1 import ResetOptions
+
+    from perdure.cli.asking import identity
+
+    options = ResetOptions(reset_reapply_exclude_types=_excluded(exclude))
+    if point is ResetPoint.FIRST:
+        options.first_workflow_task.SetInParent()
+    elif point is ResetPoint.LAST:
+        options.last_workflow_task.SetInParent()
+    else:
+        raise typer.BadParameter(
+            f"with a query it is {ResetPoint.FIRST.value} or {ResetPoint.LAST.value}",
+            param_hint="--type",
+        )
+    return {"reset_operation": BatchOperationReset(identity=identity(), options=options)}
 
 
 async def _cut(
