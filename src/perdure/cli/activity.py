@@ -1,4 +1,4 @@
-"""`perdure activity`: acting on the activities of a workflow."""
+"""`perdure activity`: acting on the activities of a workflow, and on those without one."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from perdure.cli.parameters import (
     json_from,
 )
 from perdure.cli.saying import say
+from perdure.cli.standalone_activities import add_commands
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 Operation = TypeVar("Operation", bound="Message")
 
 activities = typer.Typer(
-    name="activity", help="Act on the activities of a workflow.", no_args_is_help=True
+    name="activity",
+    help="Act on the activities of a workflow; start activities without one.",
+    no_args_is_help=True,
 )
 WorkflowOption = Annotated[str, typer.Option("--workflow-id", "-w", help="Of which workflow.")]
 WorkflowOrQueryOption = Annotated[
@@ -44,10 +47,13 @@ ReasonOption = Annotated[str, typer.Option("--reason", help="Why.")]
 Timeout = Annotated[timedelta | None, duration_option("Another timeout, such as 30s.")]
 
 
+add_commands(activities)
+
+
 @activities.command("complete")
 def complete(
-    workflow_id: WorkflowOption,
     activity_id: IdOption,
+    workflow_id: WorkflowOption = "",
     result: Annotated[str, typer.Option(metavar="JSON", help="What it results in.")] = "null",
     run_id: RunIdOption = None,
     address: AddressOption = DEFAULT_ADDRESS,
@@ -77,8 +83,8 @@ def complete(
 
 @activities.command("fail")
 def fail_activity(
-    workflow_id: WorkflowOption,
     activity_id: IdOption,
+    workflow_id: WorkflowOption = "",
     reason: ReasonOption = "failed from the command line",
     detail: Annotated[str, typer.Option(metavar="JSON", help="Details of the failure.")] = "",
     run_id: RunIdOption = None,
@@ -168,16 +174,8 @@ def unpause(
             BatchOperationUnpauseActivities, request, activity_type, every=match_all
         )
         fields = {"unpause_activities_operation": operation}
-        many.begin(
-            Target(address, namespace),
-            "unpause activities of",
-            query,
-            fields,
-            reason=reason,
-            rps=rps,
-            yes=yes,
-            as_json=as_json,
-        )
+        how: dict[str, Any] = {"reason": reason, "rps": rps, "yes": yes, "as_json": as_json}
+        many.begin(Target(address, namespace), "unpause activities of", query, fields, **how)
         return
     every = "unpause_all" if match_all else ""
     _send(address, request, UnpauseActivityResponse, activity_id, activity_type, every)
@@ -221,16 +219,8 @@ def reset(
     if _is_for_many(query, workflow_id, run_id, activity_id):
         operation = _of_all(BatchOperationResetActivities, request, activity_type, every=match_all)
         fields = {"reset_activities_operation": operation}
-        many.begin(
-            Target(address, namespace),
-            "reset activities of",
-            query,
-            fields,
-            reason=reason,
-            rps=rps,
-            yes=yes,
-            as_json=as_json,
-        )
+        how: dict[str, Any] = {"reason": reason, "rps": rps, "yes": yes, "as_json": as_json}
+        many.begin(Target(address, namespace), "reset activities of", query, fields, **how)
         return
     every = "match_all" if match_all else ""
     _send(address, request, ResetActivityResponse, activity_id, activity_type, every)
@@ -292,15 +282,9 @@ def update_options(
             BatchOperationUpdateActivityOptions, request, activity_type, every=not activity_type
         )
         fields = {"update_activity_options_operation": operation}
+        how: dict[str, Any] = {"reason": reason, "rps": rps, "yes": yes, "as_json": as_json}
         many.begin(
-            Target(address, namespace),
-            "change the options of activities of",
-            query,
-            fields,
-            reason=reason,
-            rps=rps,
-            yes=yes,
-            as_json=as_json,
+            Target(address, namespace), "change the options of activities of", query, fields, **how
         )
         return
     response = UpdateActivityOptionsResponse
