@@ -192,6 +192,37 @@ async def test_what_a_run_is_told_while_it_is_reset_is_not_forgotten(house: Hous
 
 
 @simulated
+async def test_those_of_an_earlier_run_that_are_heard_at_once_are_each_heard(house: House) -> None:
+    heard: list[str] = []
+    both, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def post(request: CompletionRequest, timeout_seconds: float) -> PostResponse:
+        heard.append(request.url)
+        if len(heard) <= 2:
+            raise PostFailed("not now")
+        if len(heard) == 4:
+            both.set()
+        await may_answer.wait()
+        return OK
+
+    house.post = post
+    first = await house.start("w", callbacks="http://one,http://two", request="first")
+    await house.complete(await house.take(), "done bye")
+    await turns()
+    await house.start("w", request="second")
+    await both.wait()
+    house.wire.hold()
+    may_answer.set()
+    await turns()
+    house.wire.release()
+    await asyncio.sleep(100)
+    callbacks = (await house.engine.describe(NAMESPACE, "w", first.run_id)).run.callbacks.values()
+    assert [callback.state for callback in callbacks] == [CallbackState.SUCCEEDED] * 2
+    assert [callback.attempt for callback in callbacks] == [2, 2]
+    assert sorted(heard) == ["http://one"] * 2 + ["http://two"] * 2
+
+
+@simulated
 async def test_a_run_that_is_deleted_meanwhile_is_not_told_of(house: House) -> None:
     listener = Listener(house, *[PostFailed("not now")] * 3)
     first = await close(house, request="first")

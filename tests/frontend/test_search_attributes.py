@@ -301,6 +301,25 @@ async def test_what_a_workflow_upserts_is_found_and_what_it_unsets_is_not(client
     assert await found(client, "BuildIds = 'unversioned'") == ["w"]
 
 
+async def test_times_beyond_those_that_can_be_counted_are_before_or_after_all_others(
+    client: Client,
+) -> None:
+    await add(client, **TYPES)
+    for name, time in (
+        ("first", "0001-01-01T00:00:00+05:00"),
+        ("now", "2026-01-31T12:00:00Z"),
+        ("never", "9999-12-31T23:59:59-05:00"),
+    ):
+        await client.start(name, search_attributes=attributes(DT=time))
+    assert await found(client, "DT > '2026-01-31T12:00:00Z'") == ["never"]
+    assert await found(client, "DT < '2026-01-31T12:00:00Z'") == ["first"]
+    begin, end = "0001-01-01T00:00:00Z", "9999-12-31T00:00:00Z"
+    for name in ("DT", "StartTime"):
+        between = f"{name} BETWEEN '{begin}' AND '{end}'"
+        assert sorted(await found(client, between)) == ["first", "never", "now"]
+    assert await found(client, f"CloseTime < '{end}'") == []
+
+
 async def test_runs_are_counted_by_any_keyword(client: Client) -> None:
     await add(client, K=2)
     for name, value in (("a", "x"), ("b", "x"), ("c", "y")):

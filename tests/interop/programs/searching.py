@@ -161,6 +161,8 @@ QUERIES = (
     *("K = 'k1'", "K != 'k1'", "K > 'k1' OR K IS NULL", "K IN ('k1', 'k3')", "K NOT IN ('k1')"),
     *("K BETWEEN 'k1' AND 'k2'", "K STARTS_WITH 'k'", "NOT K STARTS_WITH 'k'", "I = 5.0", "I < 7"),
     *("D > 1 AND D <= 2.5", "B = true", "NOT (B = true)", "DT > '2020-06-01T00:00:00Z'"),
+    *("DT < '9999-12-31T00:00:00Z'", "DT < '0001-01-01T00:00:00Z'"),
+    *("StartTime < '9999-12-31T00:00:00Z'", "CloseTime > '0001-01-01T00:00:00Z'"),
     *("KL = 'b'", "KL != 'a'", "KL IS NULL", "KL IN ('a', 'c')", "TX = 'text'", "TX != 'text'"),
     *("ExecutionStatus = 'Running' AND NOT I = 5", "ExecutionStatus = 2", "CloseTime IS NULL"),
     *("WorkflowType = 'ByHand' AND HistoryLength > 1", "ParentWorkflowId IS NOT NULL"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import msgspec
@@ -224,25 +224,30 @@ _READ: dict[int, Callable[[object], Scalar | None]] = {
     DATETIME: _datetime,
 }
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
 _RFC_3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:[.,](\d{1,9})\d*)?(Z|[+-]\d\d:\d\d)", re.ASCII
 )
 
 
 def datetime_ns(text: str) -> int | None:
-    """Nanoseconds since the epoch of a time such as `2026-01-31T12:00:00.5Z`; None when it is
-    none, or too far away to be counted so."""
+    """Nanoseconds since the epoch of a time such as `2026-01-31T12:00:00.5Z`, as far as they can
+    be counted; None when it is none.
+
+    Who writes a time of the year 9999 means one that never comes: it is after all others.
+    """
     match = _RFC_3339.fullmatch(text)
     if match is None:
         return None
     day, clock, fraction, zone = match.groups()
     try:
         moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone == 'Z' else zone}")
-        seconds = round((moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
+    seconds = (moment - _EPOCH) // _SECOND
     time_ns = seconds * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
-    return time_ns if -INT_MAX - 1 <= time_ns <= INT_MAX else None
+    return max(-INT_MAX - 1, min(time_ns, INT_MAX))
 
 
 def _printed(value: object) -> str:
