@@ -305,12 +305,12 @@ async def test_times_beyond_those_that_can_be_counted_are_before_or_after_all_ot
     client: Client,
 ) -> None:
     await add(client, **TYPES)
-    for name, time in (
+    for name, moment in (
         ("first", "0001-01-01T00:00:00+05:00"),
         ("now", "2026-01-31T12:00:00Z"),
         ("never", "9999-12-31T23:59:59-05:00"),
     ):
-        await client.start(name, search_attributes=attributes(DT=time))
+        await client.start(name, search_attributes=attributes(DT=moment))
     assert await found(client, "DT > '2026-01-31T12:00:00Z'") == ["never"]
     assert await found(client, "DT < '2026-01-31T12:00:00Z'") == ["first"]
     begin, end = "0001-01-01T00:00:00Z", "9999-12-31T00:00:00Z"
