@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from temporalio.api.common.v1 import RetryPolicy as RetryPolicyMessage
 from temporalio.api.enums.v1 import RetryState, TimeoutType
 from temporalio.api.failure.v1 import (
@@ -183,9 +184,12 @@ def test_defaults_fill_only_what_is_open() -> None:
     assert full.SerializeToString() == before
 
 
-def test_defaults_of_an_interval_beyond_all_measure_stay_within_it() -> None:
+def test_a_default_maximum_that_does_not_fit_into_64_bits_is_refused() -> None:
     huge = RetryPolicyMessage()
     huge.initial_interval.seconds = 2**62
+    with_defaults(huge)
+    assert validate(huge) == "invalid MaximumInterval set on retry policy: negative duration"
+    huge.maximum_interval.CopyFrom(Duration(seconds=2**62))
     with_defaults(huge)
     assert validate(huge) is None
     assert huge.initial_interval.seconds == huge.maximum_interval.seconds == 100 * 365 * 86400

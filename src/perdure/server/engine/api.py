@@ -84,6 +84,8 @@ class Poll(msgspec.Struct, frozen=True):
     """Serialised WorkerDeploymentOptions, which unversioned workers may send too."""
     rate_per_second: float | None = None
     """What the worker wants the queue to be limited to; None when it does not say."""
+    sdk: tuple[str, str] = ("", "")
+    """Name and version of the SDK of a worker of activities."""
 
 
 class WorkflowTaskWithHistory(msgspec.Struct):

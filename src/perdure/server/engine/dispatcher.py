@@ -332,6 +332,7 @@ class Dispatcher:
             worker_version=worker_version,
             version=poll.version,
             target=target,
+            sdk=poll.sdk,
         )
 
     def _target(self, execution: Execution) -> Target:

@@ -88,7 +88,8 @@ async def poll_activity_task_queue(
     check_identity(request.identity, services.limits)
     check_worker_version(request, request.task_queue, services.limits)
     check_partition(request.task_queue, "Activity")
-    poll = workflow_tasks.poll_of(namespace, request)
+    sdk = caller.header("client-name"), caller.header("client-version")
+    poll = workflow_tasks.poll_of(namespace, request, sdk=sdk)
     ready = await services.engine.poll_activity_task(poll, seconds)
     if ready is None:
         return b""

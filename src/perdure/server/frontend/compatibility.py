@@ -22,7 +22,7 @@ from perdure.server.frontend.versions import TEMPORAL_VERSION
 
 PARTIAL: dict[str, str] = {
     "StartActivityExecution": "no callbacks; never given to the caller's own worker at once",
-    "DescribeActivityExecution": "not which SDK its last worker used, no deployments, no callbacks",
+    "DescribeActivityExecution": "no deployments, no callbacks",
     "RegisterNamespace": "one cluster, no archival",
     "UpdateNamespace": "no list of bad binaries",
     "StartWorkflowExecution": "no time skipping",
@@ -99,8 +99,23 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "what schedules of a namespace start",
-        "30 workflows a second",
+        "30 workflows a second, a backfill 10",
         "as many as are due",
+    ),
+    (
+        "`ListTaskQueuePartitions`",
+        "four of each queue",
+        "one",
+    ),
+    (
+        "commands whose attributes are missing, types of reapplication that nobody knows",
+        "fail with `INTERNAL`",
+        "`INVALID_ARGUMENT`; reapplies all",
+    ),
+    (
+        "durations with more than a second of nanoseconds",
+        "recorded as they came",
+        "recorded as the same length, well-formed",
     ),
     (
         "how long a query may be",
@@ -334,6 +349,7 @@ RUN_DIFFERENTLY: tuple[tuple[str, str, str], ...] = (
 
 
 SWITCHABLE: dict[str, str] = {
+    "PollWorkflowExecutionTimeSkipping": "",
     "PauseWorkflowExecution": "on with `frontend.WorkflowPauseEnabled=true`",
     **dict.fromkeys(
         (

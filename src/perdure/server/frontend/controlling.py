@@ -77,7 +77,7 @@ async def request_cancel_workflow_execution(
     check_execution(request.HasField("workflow_execution"), target)
     check_links(request.links, services.limits)
     await services.engine.submit(
-        namespace, target.workflow_id, CancelWorkflow(target.run_id, request)
+        namespace, target.workflow_id, CancelWorkflow(_run_of(request), request)
     )
     return RequestCancelWorkflowExecutionResponse().SerializeToString()
 
@@ -95,9 +95,16 @@ async def terminate_workflow_execution(
     if not request.identity:
         request.identity = DEFAULT_TERMINATE_IDENTITY
     await services.engine.submit(
-        namespace, target.workflow_id, TerminateWorkflow(target.run_id, request)
+        namespace, target.workflow_id, TerminateWorkflow(_run_of(request), request)
     )
     return TerminateWorkflowExecutionResponse().SerializeToString()
+
+
+def _run_of(
+    request: RequestCancelWorkflowExecutionRequest | TerminateWorkflowExecutionRequest,
+) -> str:
+    """A request that names a chain of runs is about its newest one, whichever it names besides."""
+    return "" if request.first_execution_run_id else request.workflow_execution.run_id
 
 
 async def reset_sticky_task_queue(

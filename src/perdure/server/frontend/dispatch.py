@@ -26,6 +26,7 @@ from perdure.server.frontend import (
     controlling,
     deployments,
     descriptions,
+    fast_forwards,
     histories,
     listing,
     multiple_operations,
@@ -177,6 +178,7 @@ RPCS: dict[str, Rpc] = {
     "ValidateWorkerDeploymentVersionComputeConfig": (
         compute_configs.validate_worker_deployment_version_compute_config
     ),
+    "PollWorkflowExecutionTimeSkipping": fast_forwards.poll_workflow_execution_time_skipping,
     "ShutdownWorker": workers.shutdown_worker,
     "RecordWorkerHeartbeat": workers.record_worker_heartbeat,
     "ListWorkers": workers.list_workers,

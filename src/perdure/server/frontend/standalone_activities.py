@@ -207,9 +207,16 @@ def _check_start(
     check_search_attributes(request.search_attributes, namespace, limits)
     check_links(request.links, limits)
     if request.completion_callbacks:
-        url = request.completion_callbacks[0].nexus.url
+        raise InvalidArgument("completion callbacks are not enabled for this namespace")
+    options = request.on_conflict_options
+    if options.attach_completion_callbacks and not options.attach_request_id:
         raise InvalidArgument(
-            f"invalid url: url does not match any configured callback address: {url}"
+            "on_conflict_options: attach_completion_callbacks requires attach_request_id to be set"
+        )
+    if options.attach_request_id and not request.links:
+        raise InvalidArgument(
+            "on_conflict_options: attach_request_id requires at least one completion callback"
+            " or link"
         )
 
 

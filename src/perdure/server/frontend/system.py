@@ -28,6 +28,8 @@ CAPABILITIES = GetSystemInfoResponse.Capabilities(
     # Without it workers do not say which build they are, which histories record. A worker that asks
     # to be versioned is refused.
     build_id_based_versioning=True,
+    # As on the stock server, no provider of workers can be used.
+    server_scaled_deployments=True,
 )
 """SDKs key their behaviour off these: exactly what is honoured, and nothing else."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from temporalio.api.command.v1 import Command
 from temporalio.api.common.v1 import WorkerVersionStamp
 from temporalio.api.deployment.v1 import WorkerDeploymentOptions
 from temporalio.api.enums.v1 import command_type_pb2, deployment_pb2, task_queue_pb2
@@ -49,6 +52,19 @@ from perdure.transport import Caller
 CONTINUE_AS_NEW = command_type_pb2.COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION
 FAILURE_TOO_LARGE = "Failure exceeds size limit."
 
+_ELSEWHERE: dict[int, str] = {
+    command_type_pb2.COMMAND_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION: (
+        "request_cancel_external_workflow_execution_command_attributes"
+    ),
+    command_type_pb2.COMMAND_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION: (
+        "signal_external_workflow_execution_command_attributes"
+    ),
+    command_type_pb2.COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION: (
+        "start_child_workflow_execution_command_attributes"
+    ),
+}
+"""The commands that may name another namespace, and their attributes."""
+
 _WORKFLOW_TASK = RespondWorkflowTaskCompletedResponse.WORKFLOW_TASK_FIELD_NUMBER
 _ACTIVITY_TASKS = RespondWorkflowTaskCompletedResponse.ACTIVITY_TASKS_FIELD_NUMBER
 
@@ -88,6 +104,7 @@ def poll_of(
     | PollNexusTaskQueueRequest,
     *,
     takes_early: bool = False,
+    sdk: tuple[str, str] = ("", ""),
 ) -> Poll:
     """The poll that a request asks for."""
     queue = request.task_queue
@@ -111,6 +128,7 @@ def poll_of(
             else b""
         ),
         rate_per_second=_wanted_rate(request),
+        sdk=sdk,
     )
 
 
@@ -150,6 +168,7 @@ async def respond_workflow_task_completed(
     if request.page_number > 0 or request.intermediate_page:
         # Temporal's history.enableWorkflowTaskCompletionPagination, which its stock server has off.
         raise FailedPrecondition(PAGES_ARE_OFF.format(namespace.name))
+    _check_namespaces(services, namespace, request.commands)
     reply = await services.engine.submit(
         namespace,
         token.workflow_id,
@@ -188,6 +207,19 @@ async def respond_workflow_task_completed(
                 responses.embedded(_ACTIVITY_TASKS, responses.activity_task(namespace, activity))
             )
     return b"".join(parts)
+
+
+def _check_namespaces(
+    services: Services, namespace: NamespaceRef, commands: Sequence[Command]
+) -> None:
+    """A command may not name a namespace that there is not; its workflow task goes on. Raises
+    NamespaceNotFound."""
+    for command in commands:
+        field = _ELSEWHERE.get(command.command_type)
+        if field is not None:
+            name = getattr(command, field).namespace
+            if name and name != namespace.name:
+                services.namespaces.by_name(name)
 
 
 def _served(

@@ -89,6 +89,8 @@ def activity_info(run: ActivityRun, request: object) -> ActivityExecutionInfo:
         total_heartbeat_count=head.heartbeats,
         links=start.links,
         canceled_reason="" if head.cancel is None else head.cancel.reason,
+        sdk_name=head.sdk[0],
+        sdk_version=head.sdk[1],
     )
     set_duration(info.schedule_to_close_timeout, options.schedule_to_close_ns)
     set_duration(info.schedule_to_start_timeout, options.schedule_to_start_ns)

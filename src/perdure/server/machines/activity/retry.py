@@ -157,8 +157,10 @@ def with_defaults(policy: RetryPolicyMessage) -> None:
         set_duration(policy.initial_interval, INITIAL_INTERVAL_NS)
     initial_ns = duration_ns(policy.initial_interval)
     if duration_ns(policy.maximum_interval) == 0 and initial_ns > 0:
-        longest_ns = durations.DURATION_SECONDS_MAX * SECOND_NS
-        set_duration(policy.maximum_interval, min(initial_ns * INTERVAL_MAX_FACTOR, longest_ns))
+        # The real server multiplies in 64 bits: what does not fit is then refused as negative.
+        product_ns = min(initial_ns, DELAY_NS_MAX) * INTERVAL_MAX_FACTOR
+        wrapped_ns = (product_ns + 2**63) % 2**64 - 2**63
+        policy.maximum_interval.FromNanoseconds(wrapped_ns)
     if policy.backoff_coefficient == 0:
         policy.backoff_coefficient = BACKOFF_COEFFICIENT
 

@@ -54,6 +54,8 @@ class Head(msgspec.Struct, array_like=True):
     """The armed wake-up; never later than the earliest deadline."""
     pause_request_id: str = ""
     """The newest one that paused it: it does so once."""
+    sdk: tuple[str, str] = ("", "")
+    """Name and version of the SDK of the worker that has, or had, the newest attempt."""
 
 
 class ActivityRun:

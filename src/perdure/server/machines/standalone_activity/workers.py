@@ -42,7 +42,7 @@ def start_task(turn: Turn, message: StartActivityTask) -> StartedActivityTask:
     trigger = attempts.Start(turn.now_ns, message.stamp, message.request_id, message.identity)
     after = step(turn, trigger)
     if isinstance(after, Attempt):
-        put(turn, after, last_started_ns=turn.now_ns)
+        put(turn, after, last_started_ns=turn.now_ns, sdk=message.sdk)
     return _started(turn)
 
 

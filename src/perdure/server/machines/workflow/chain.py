@@ -6,7 +6,7 @@ turn that closes it.
 
 from __future__ import annotations
 
-from temporalio.api.command.v1 import ContinueAsNewWorkflowExecutionCommandAttributes
+from temporalio.api.command.v1 import Command, ContinueAsNewWorkflowExecutionCommandAttributes
 from temporalio.api.common.v1 import (
     Callback,
     Link,
@@ -182,15 +182,17 @@ def terminate(turn: Turn, reason: str) -> None:
 def continue_as_new(
     turn: Turn,
     completed_event_id: int,
-    command: ContinueAsNewWorkflowExecutionCommandAttributes,
+    whole: Command,
     served: frozenset[VersionName] = frozenset(),
 ) -> None:
     """Close the run as continued, and begin its successor with what the command says. `served`: the
     versions whose workers poll the successor's queue, if that is another than the run's."""
+    command = whole.continue_as_new_workflow_execution_command_attributes
     previous = turn.run
     recorded = previous.recorded
     run_id = turn.ids.uuid()
-    close(turn, events.workflow_continued_as_new(completed_event_id, command, run_id))
+    closing = events.workflow_continued_as_new(completed_event_id, command, run_id)
+    close(turn, events.with_command_metadata(closing, whole))
     attributes = WorkflowExecutionStartedEventAttributes(
         workflow_type=WorkflowType(name=command.workflow_type.name or recorded.workflow_type),
         task_queue=_normal_queue(command.task_queue.name or recorded.task_queue),

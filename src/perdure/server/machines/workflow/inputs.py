@@ -288,6 +288,8 @@ class StartActivityTask(msgspec.Struct):
     """Of the worker; None for one of no version."""
     target: Target = NO_TARGET
     """Where the queue of the run's workflow tasks sends new work."""
+    sdk: tuple[str, str] = ("", "")
+    """Name and version of the worker's SDK."""
 
 
 class ActivityTaskUndelivered(msgspec.Struct):

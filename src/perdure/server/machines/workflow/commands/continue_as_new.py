@@ -24,11 +24,11 @@ from perdure.server.machines.workflow.commands.context import (
     require_attributes,
     snake_case,
 )
+from perdure.server.machines.workflow.commands.schedule_activity import RESERVED_QUEUE_PREFIX
 from perdure.server.machines.workflow.turn import Turn
 
 _BAD = failed_cause_pb2.WORKFLOW_TASK_FAILED_CAUSE_BAD_CONTINUE_AS_NEW_ATTRIBUTES
 _BAD_SEARCH_ATTRIBUTES = failed_cause_pb2.WORKFLOW_TASK_FAILED_CAUSE_BAD_SEARCH_ATTRIBUTES
-_QUEUE = "error validating TaskQueue on"
 _NAME = "ContinueAsNewWorkflowExecutionCommand"
 
 
@@ -51,10 +51,7 @@ def check(context: CheckContext, command: Command) -> None:
             f"WorkflowType on {_NAME} exceeds length limit. WorkflowType={workflow_type}"
             f" Length={length} Limit={length_max}",
         )
-    if len(attributes.task_queue.name.encode()) > length_max:
-        raise _refused(
-            attributes, "taskQueue length exceeds limit", "error validating TaskQueue on"
-        )
+    _check_queue(attributes, length_max)
     for field in ("WorkflowRunTimeout", "WorkflowTaskTimeout", "BackoffStartInterval"):
         value = getattr(attributes, snake_case(field))
         if (problem := durations.problem_of(value)) is not None:
@@ -98,7 +95,22 @@ def apply(turn: Turn, context: ApplyContext, command: Command) -> None:
     """Close as continued; the successor begins in the same turn."""
     attributes = command.continue_as_new_workflow_execution_command_attributes
     served = context.served.get(attributes.task_queue.name, frozenset())
-    chain.continue_as_new(turn, context.completed_event_id, attributes, served)
+    chain.continue_as_new(turn, context.completed_event_id, command, served)
+
+
+def _check_queue(
+    attributes: ContinueAsNewWorkflowExecutionCommandAttributes, length_max: int
+) -> None:
+    name, problem = attributes.task_queue.name, ""
+    if len(name.encode()) > length_max:
+        problem = "taskQueue length exceeds limit"
+    elif name.startswith(RESERVED_QUEUE_PREFIX):
+        problem = f"task queue name cannot start with reserved prefix {RESERVED_QUEUE_PREFIX}"
+    if problem:
+        raise CommandRefused(
+            _BAD,
+            f"error validating {_NAME} TaskQueue: {problem}. {_described(attributes)}",
+        )
 
 
 def _refused(
@@ -107,11 +119,14 @@ def _refused(
     what: str,
     cause: WorkflowTaskFailedCause.ValueType = _BAD,
 ) -> CommandRefused:
+    return CommandRefused(cause, f"{what} {_NAME}: {problem}. {_described(attributes)}")
+
+
+def _described(attributes: ContinueAsNewWorkflowExecutionCommandAttributes) -> str:
     queue = attributes.task_queue
-    return CommandRefused(
-        cause,
-        f"{what} {_NAME}: {problem}. WorkflowType={attributes.workflow_type.name}"
-        f' TaskQueue=name:"{queue.name}"  kind:{TaskQueueKind.Name(queue.kind)}',
+    return (
+        f"WorkflowType={attributes.workflow_type.name}"
+        f' TaskQueue=name:"{queue.name}"  kind:{TaskQueueKind.Name(queue.kind)}'
     )
 
 

@@ -60,9 +60,12 @@ def check_rest(context: CheckContext) -> None:
 
 
 def check_bodies(request: RespondWorkflowTaskCompletedRequest) -> None:
-    """Every message has a body. Raises InvalidArgument; the task stays as it is."""
-    if any(not message.HasField("body") for message in request.messages):
-        raise InvalidArgument("nil message body")
+    """Every message has a body of some type. Raises InvalidArgument; the task stays as it is."""
+    for message in request.messages:
+        if not message.HasField("body"):
+            raise InvalidArgument("nil message body")
+        if not message.body.type_url:
+            raise InvalidArgument("no message name specified")
 
 
 def apply(turn: Turn, context: ApplyContext, command: Command) -> None:

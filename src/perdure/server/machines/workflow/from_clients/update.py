@@ -39,10 +39,8 @@ TOO_MANY = (
 
 def running(turn: Turn, message: UpdateWorkflow) -> UpdateStatus:
     """Admit the update, unless its id is known, and have it sent."""
+    _check_chain(turn, message)
     run = turn.run
-    first = message.first_execution_run_id
-    if first and first != run.recorded.first_execution_run_id:
-        raise NotFound(RUN_NOT_FOUND)
     task = run.workflow_task
     attempt = task.attempt if task is not None else run.pending.attempt
     if attempt >= TASK_ATTEMPTS_MAX:
@@ -58,6 +56,12 @@ def running(turn: Turn, message: UpdateWorkflow) -> UpdateStatus:
     if task is None:
         speculative.schedule(turn)  # Also before a delayed first task: it does not wait for that.
     return UpdateStatus(run.recorded.run_id, message.update_id, UpdateStage.ADMITTED)
+
+
+def _check_chain(turn: Turn, message: UpdateWorkflow) -> None:
+    first = message.first_execution_run_id
+    if first and first != turn.run.recorded.first_execution_run_id:
+        raise NotFound(RUN_NOT_FOUND)
 
 
 def _attach(turn: Turn, message: UpdateWorkflow) -> None:
@@ -96,6 +100,7 @@ def _attach_admitted(turn: Turn, admitted: Admitted, request: Request) -> None:
 
 def closed(turn: Turn, message: UpdateWorkflow) -> UpdateStatus:
     """A repeated update gets its answer again; a new one comes too late."""
+    _check_chain(turn, message)
     known = updates.status_of(turn.workflow, message.update_id)
     if known is None:
         raise NotFound(WORKFLOW_COMPLETED)
