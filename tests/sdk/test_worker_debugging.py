@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import pdb  # noqa: T100 -- what is tested opens it
 import sys
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from perdure import activity, workflow
 from perdure.client import WorkflowFailureError
 from perdure.service import RPCError, RPCStatusCode
 from perdure.testing import WorkflowEnvironment
-from perdure.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
+from perdure.worker import Replayer, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from perdure.worker.long_tasks import log_long_task
 from perdure.worker.workflow_sandbox import (
     RestrictedWorkflowAccessError,
@@ -45,6 +46,17 @@ class Empty:
     @workflow.run
     async def run(self) -> None:
         """Nothing."""
+
+
+@workflow.defn
+class Sleeps:
+    """Asks asyncio for the loop that runs."""
+
+    @workflow.run
+    async def run(self) -> str:
+        """The name of its thread, after a while."""
+        await asyncio.sleep(60)
+        return threading.current_thread().name
 
 
 @activity.defn
@@ -77,6 +89,26 @@ async def test_leaving_a_debugger_continues_the_workflow(
         assert await env.client.execute_workflow(Stops.run, id="w", task_queue="q") == "chicken"
     assert seen == [("run", "chicken")]
     assert sys.breakpointhook is hook
+
+
+async def test_a_loop_that_hides_all_others_does_not_hide_that_of_a_workflow(
+    env: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As trio-asyncio's does: whoever asks in its thread is told of it."""
+    of_tests, original = asyncio.get_running_loop(), asyncio._get_running_loop
+    thread = threading.get_ident()
+
+    def ask() -> asyncio.AbstractEventLoop | None:
+        return of_tests if threading.get_ident() == thread else original()
+
+    for place in (asyncio, asyncio.events):
+        for name in ("_get_running_loop", "get_running_loop"):
+            monkeypatch.setattr(place, name, ask)
+    async with Worker(env.client, task_queue="q", workflows=[Sleeps]):
+        name = await env.client.execute_workflow(Sleeps.run, id="w", task_queue="q")
+        assert name == "perdure workflow code"
+    history = await env.client.get_workflow_handle("w").fetch_history()
+    await Replayer(workflows=[Sleeps]).replay_workflow(history)
 
 
 async def test_a_breakpoint_is_refused_where_it_would_stop_the_worker(

@@ -27,6 +27,7 @@ from perdure.exceptions import ApplicationError
 from perdure.runtime import Runtime
 from perdure.worker.deadlock import DeadlockError, DeadlockWatch
 from perdure.worker.interceptor import Interceptor, workflow_interceptors
+from perdure.worker.loops import run_code
 from perdure.worker.payloads import RunPayloads
 from perdure.worker.plugin import Plugin
 from perdure.worker.runners import (
@@ -201,8 +202,7 @@ class Replayer:
         except UnknownWorkflowError as error:
             return _failed(error.message, error)
         try:
-            activate = partial(runner.activate, task)
-            outcome = activate() if watch is None else watch.run(activate)
+            outcome = run_code(partial(runner.activate, task), watch)
         except HistoryGap as error:
             return _failed(f"the history lacks events: {error}", error)
         except DeadlockError as error:

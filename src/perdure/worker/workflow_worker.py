@@ -52,6 +52,7 @@ from perdure.worker.eager import EagerActivities
 from perdure.worker.limits import PayloadsTooLargeError, check_payloads, is_too_large
 from perdure.worker.local_activities import LocalActivities, LocalRunner, RunLocals
 from perdure.worker.long_tasks import LONG_TASK_SECONDS, log_long_task
+from perdure.worker.loops import run_code
 from perdure.worker.metrics import WorkerMetrics
 from perdure.worker.payloads import RunPayloads
 from perdure.worker.port import PayloadLimits, TaskSource
@@ -240,7 +241,7 @@ class WorkflowWorker:
     def _watched(self, code: Callable[[], _Result]) -> _Result | TaskFailure:
         """Runs workflow code."""
         try:
-            return code() if self._watch is None else self._watch.run(code)
+            return run_code(code, self._watch)
         except (DeadlockError, HistoryGap) as error:
             return _failure(_UNHANDLED, str(error), "", error)
 
