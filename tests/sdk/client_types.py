@@ -148,10 +148,5 @@ async def activities(client: Client) -> None:
         Grow, Seed(), id="a", task_queue="q", start_to_close_timeout=LIMIT
     )
     assert_type(result, Plant)
-    await client.execute_activity(
-        grow,  # type: ignore[arg-type]
-        Plant(),
-        id="a",
-        task_queue="q",
-        start_to_close_timeout=LIMIT,
-    )
+    call = client.execute_activity
+    await call(grow, Plant(), id="a", task_queue="q")  # type: ignore[arg-type]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Concatenate, Generic, TypeVar, overload
 
 from temporalio.api.command.v1 import Command, StartChildWorkflowExecutionCommandAttributes
 from temporalio.api.common.v1 import Header, Memo, Payload, Payloads, WorkflowType
@@ -37,6 +37,7 @@ from perdure.converter import PayloadConverter, WorkflowSerializationContext
 from perdure.exceptions import WorkflowAlreadyStartedError
 
 _Workflow = TypeVar("_Workflow")
+_Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
 
 _ALREADY_EXISTS = (
@@ -84,6 +85,42 @@ class ChildWorkflowHandle(WorkflowTask[_Result], Generic[_Workflow, _Result]):
     def first_execution_run_id(self) -> str | None:
         """The run id of the child's first run."""
         raise LookupError("only a child workflow has a run id")
+
+    @overload
+    async def signal(
+        self,
+        signal: Callable[[_Workflow], Awaitable[None] | None],
+        *,
+        event_groups: Sequence[EventGroup] | None = ...,
+    ) -> None: ...
+
+    @overload
+    async def signal(
+        self,
+        signal: Callable[[_Workflow, _Argument], Awaitable[None] | None],
+        arg: _Argument,
+        *,
+        event_groups: Sequence[EventGroup] | None = ...,
+    ) -> None: ...
+
+    @overload
+    async def signal(
+        self,
+        signal: Callable[Concatenate[_Workflow, ...], Awaitable[None] | None],
+        *,
+        args: Sequence[Any],
+        event_groups: Sequence[EventGroup] | None = ...,
+    ) -> None: ...
+
+    @overload
+    async def signal(
+        self,
+        signal: str,
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        event_groups: Sequence[EventGroup] | None = ...,
+    ) -> None: ...
 
     async def signal(
         self,

@@ -102,6 +102,12 @@ from perdure.service import (
     TLSConfig,
 )
 from perdure.transport.port import Transport
+from perdure.types import (
+    CallableAsyncNoParam,
+    CallableAsyncSingleParam,
+    CallableSyncNoParam,
+    CallableSyncSingleParam,
+)
 
 if TYPE_CHECKING:
     from nexusrpc import Operation
@@ -896,10 +902,39 @@ class Client:
     @overload
     async def start_activity_class(
         self,
+        activity: type[CallableAsyncNoParam[ReturnType]],
+        **options: Unpack[StartActivityOptions],
+    ) -> ActivityHandle[ReturnType]: ...
+
+    @overload
+    async def start_activity_class(
+        self,
+        activity: type[CallableSyncNoParam[ReturnType]],
+        **options: Unpack[StartActivityOptions],
+    ) -> ActivityHandle[ReturnType]: ...
+
+    @overload
+    async def start_activity_class(
+        self,
+        activity: type[CallableAsyncSingleParam[ParamType, ReturnType]],
+        arg: ParamType,
+        **options: Unpack[StartActivityOptions],
+    ) -> ActivityHandle[ReturnType]: ...
+
+    @overload
+    async def start_activity_class(
+        self,
+        activity: type[CallableSyncSingleParam[ParamType, ReturnType]],
+        arg: ParamType,
+        **options: Unpack[StartActivityOptions],
+    ) -> ActivityHandle[ReturnType]: ...
+
+    @overload
+    async def start_activity_class(
+        self,
         activity: type[Callable[..., Awaitable[ReturnType]]],
-        arg: Any = ...,
         *,
-        args: Sequence[Any] = ...,
+        args: Sequence[Any],
         **options: Unpack[StartActivityOptions],
     ) -> ActivityHandle[ReturnType]: ...
 
@@ -907,9 +942,8 @@ class Client:
     async def start_activity_class(
         self,
         activity: type[Callable[..., ReturnType]],
-        arg: Any = ...,
         *,
-        args: Sequence[Any] = ...,
+        args: Sequence[Any],
         **options: Unpack[StartActivityOptions],
     ) -> ActivityHandle[ReturnType]: ...
 
@@ -928,20 +962,46 @@ class Client:
     @overload
     async def start_activity_method(
         self,
-        activity: Callable[..., Awaitable[ReturnType]],
-        arg: Any = ...,
-        *,
-        args: Sequence[Any] = ...,
+        activity: Callable[[SelfType], Awaitable[ReturnType]],
+        **options: Unpack[StartActivityOptions],
+    ) -> ActivityHandle[ReturnType]: ...
+
+    @overload
+    async def start_activity_method(
+        self, activity: Callable[[SelfType], ReturnType], **options: Unpack[StartActivityOptions]
+    ) -> ActivityHandle[ReturnType]: ...
+
+    @overload
+    async def start_activity_method(
+        self,
+        activity: Callable[[SelfType, ParamType], Awaitable[ReturnType]],
+        arg: ParamType,
         **options: Unpack[StartActivityOptions],
     ) -> ActivityHandle[ReturnType]: ...
 
     @overload
     async def start_activity_method(
         self,
-        activity: Callable[..., ReturnType],
-        arg: Any = ...,
+        activity: Callable[[SelfType, ParamType], ReturnType],
+        arg: ParamType,
+        **options: Unpack[StartActivityOptions],
+    ) -> ActivityHandle[ReturnType]: ...
+
+    @overload
+    async def start_activity_method(
+        self,
+        activity: Callable[Concatenate[SelfType, ...], Awaitable[ReturnType]],
         *,
-        args: Sequence[Any] = ...,
+        args: Sequence[Any],
+        **options: Unpack[StartActivityOptions],
+    ) -> ActivityHandle[ReturnType]: ...
+
+    @overload
+    async def start_activity_method(
+        self,
+        activity: Callable[Concatenate[SelfType, ...], ReturnType],
+        *,
+        args: Sequence[Any],
         **options: Unpack[StartActivityOptions],
     ) -> ActivityHandle[ReturnType]: ...
 
@@ -960,10 +1020,39 @@ class Client:
     @overload
     async def execute_activity_class(
         self,
+        activity: type[CallableAsyncNoParam[ReturnType]],
+        **options: Unpack[StartActivityOptions],
+    ) -> ReturnType: ...
+
+    @overload
+    async def execute_activity_class(
+        self,
+        activity: type[CallableSyncNoParam[ReturnType]],
+        **options: Unpack[StartActivityOptions],
+    ) -> ReturnType: ...
+
+    @overload
+    async def execute_activity_class(
+        self,
+        activity: type[CallableAsyncSingleParam[ParamType, ReturnType]],
+        arg: ParamType,
+        **options: Unpack[StartActivityOptions],
+    ) -> ReturnType: ...
+
+    @overload
+    async def execute_activity_class(
+        self,
+        activity: type[CallableSyncSingleParam[ParamType, ReturnType]],
+        arg: ParamType,
+        **options: Unpack[StartActivityOptions],
+    ) -> ReturnType: ...
+
+    @overload
+    async def execute_activity_class(
+        self,
         activity: type[Callable[..., Awaitable[ReturnType]]],
-        arg: Any = ...,
         *,
-        args: Sequence[Any] = ...,
+        args: Sequence[Any],
         **options: Unpack[StartActivityOptions],
     ) -> ReturnType: ...
 
@@ -971,9 +1060,8 @@ class Client:
     async def execute_activity_class(
         self,
         activity: type[Callable[..., ReturnType]],
-        arg: Any = ...,
         *,
-        args: Sequence[Any] = ...,
+        args: Sequence[Any],
         **options: Unpack[StartActivityOptions],
     ) -> ReturnType: ...
 
@@ -991,20 +1079,46 @@ class Client:
     @overload
     async def execute_activity_method(
         self,
-        activity: Callable[..., Awaitable[ReturnType]],
-        arg: Any = ...,
-        *,
-        args: Sequence[Any] = ...,
+        activity: Callable[[SelfType], Awaitable[ReturnType]],
+        **options: Unpack[StartActivityOptions],
+    ) -> ReturnType: ...
+
+    @overload
+    async def execute_activity_method(
+        self, activity: Callable[[SelfType], ReturnType], **options: Unpack[StartActivityOptions]
+    ) -> ReturnType: ...
+
+    @overload
+    async def execute_activity_method(
+        self,
+        activity: Callable[[SelfType, ParamType], Awaitable[ReturnType]],
+        arg: ParamType,
         **options: Unpack[StartActivityOptions],
     ) -> ReturnType: ...
 
     @overload
     async def execute_activity_method(
         self,
-        activity: Callable[..., ReturnType],
-        arg: Any = ...,
+        activity: Callable[[SelfType, ParamType], ReturnType],
+        arg: ParamType,
+        **options: Unpack[StartActivityOptions],
+    ) -> ReturnType: ...
+
+    @overload
+    async def execute_activity_method(
+        self,
+        activity: Callable[Concatenate[SelfType, ...], Awaitable[ReturnType]],
         *,
-        args: Sequence[Any] = ...,
+        args: Sequence[Any],
+        **options: Unpack[StartActivityOptions],
+    ) -> ReturnType: ...
+
+    @overload
+    async def execute_activity_method(
+        self,
+        activity: Callable[Concatenate[SelfType, ...], ReturnType],
+        *,
+        args: Sequence[Any],
         **options: Unpack[StartActivityOptions],
     ) -> ReturnType: ...
 

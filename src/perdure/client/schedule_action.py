@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, overload
+from typing import Any, Concatenate, Required, TypedDict, Unpack, overload
 
 from temporalio.api.common.v1 import Payload
 from temporalio.api.schedule.v1 import ScheduleAction as ScheduleActionMessage
@@ -19,6 +19,25 @@ from perdure.converter import (
     decode_typed_search_attributes,
     encode_search_attributes,
 )
+from perdure.types import ParamType, SelfType
+
+
+class StartOptions(TypedDict, total=False):
+    """What is said of the workflow besides its function and arguments."""
+
+    id: Required[str]
+    task_queue: Required[str]
+    execution_timeout: timedelta | None
+    run_timeout: timedelta | None
+    task_timeout: timedelta | None
+    retry_policy: RetryPolicy | None
+    memo: Mapping[str, Any] | None
+    typed_search_attributes: TypedSearchAttributes
+    untyped_search_attributes: SearchAttributes | None
+    static_summary: str | None
+    static_details: str | None
+    headers: Mapping[str, Payload] | None
+    priority: Priority
 
 
 class ScheduleAction:
@@ -50,24 +69,34 @@ class ScheduleActionStartWorkflow(ScheduleAction):
 
     @overload
     def __init__(
+        self, workflow: Callable[[SelfType], Awaitable[Any]], **options: Unpack[StartOptions]
+    ) -> None: ...
+
+    @overload
+    def __init__(
         self,
-        workflow: str | Callable[..., Awaitable[Any]],
+        workflow: Callable[[SelfType, ParamType], Awaitable[Any]],
+        arg: ParamType,
+        **options: Unpack[StartOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        workflow: Callable[Concatenate[SelfType, ...], Awaitable[Any]],
+        *,
+        args: Sequence[Any],
+        **options: Unpack[StartOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        workflow: str,
         arg: Any = ...,
         *,
         args: Sequence[Any] = ...,
-        id: str,
-        task_queue: str,
-        execution_timeout: timedelta | None = ...,
-        run_timeout: timedelta | None = ...,
-        task_timeout: timedelta | None = ...,
-        retry_policy: RetryPolicy | None = ...,
-        memo: Mapping[str, Any] | None = ...,
-        typed_search_attributes: TypedSearchAttributes = ...,
-        untyped_search_attributes: SearchAttributes | None = ...,
-        static_summary: str | None = ...,
-        static_details: str | None = ...,
-        headers: Mapping[str, Payload] | None = ...,
-        priority: Priority = ...,
+        **options: Unpack[StartOptions],
     ) -> None: ...
 
     @overload

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from enum import IntEnum
-from typing import Any, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Concatenate, TypedDict, TypeVar, Unpack, overload
 
 from perdure._definitions import (
     ACTIVITY_ATTRIBUTE,
@@ -18,8 +18,16 @@ from perdure._replay.arguments import UNSET, arguments
 from perdure._replay.context import current
 from perdure._replay.event_groups import EventGroup
 from perdure.common import Priority, RetryPolicy
+from perdure.types import (
+    CallableAsyncNoParam,
+    CallableAsyncSingleParam,
+    CallableSyncNoParam,
+    CallableSyncSingleParam,
+)
 from perdure.workflow._versioning import VersioningIntent
 
+_Self = TypeVar("_Self")
+_Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
 _NO_PRIORITY = Priority()
 
@@ -63,23 +71,42 @@ def target_of(activity: Any, result_type: Any) -> tuple[str, Any]:
 
 @overload
 def start_activity(
-    activity: Callable[..., Awaitable[_Result]],
-    arg: Any = ...,
-    *,
-    args: Sequence[Any] = ...,
-    result_type: type | None = ...,
+    activity: Callable[[], Awaitable[_Result]], **options: Unpack[ActivityConfig]
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_activity(
+    activity: Callable[[], _Result], **options: Unpack[ActivityConfig]
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_activity(
+    activity: Callable[[_Argument], Awaitable[_Result]],
+    arg: _Argument,
     **options: Unpack[ActivityConfig],
 ) -> ActivityHandle[_Result]: ...
 
 
 @overload
 def start_activity(
-    activity: Callable[..., _Result],
-    arg: Any = ...,
+    activity: Callable[[_Argument], _Result], arg: _Argument, **options: Unpack[ActivityConfig]
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_activity(
+    activity: Callable[..., Awaitable[_Result]],
     *,
-    args: Sequence[Any] = ...,
-    result_type: type | None = ...,
+    args: Sequence[Any],
     **options: Unpack[ActivityConfig],
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_activity(
+    activity: Callable[..., _Result], *, args: Sequence[Any], **options: Unpack[ActivityConfig]
 ) -> ActivityHandle[_Result]: ...
 
 
@@ -144,23 +171,42 @@ def start_activity(
 
 @overload
 async def execute_activity(
-    activity: Callable[..., Awaitable[_Result]],
-    arg: Any = ...,
-    *,
-    args: Sequence[Any] = ...,
-    result_type: type | None = ...,
+    activity: Callable[[], Awaitable[_Result]], **options: Unpack[ActivityConfig]
+) -> _Result: ...
+
+
+@overload
+async def execute_activity(
+    activity: Callable[[], _Result], **options: Unpack[ActivityConfig]
+) -> _Result: ...
+
+
+@overload
+async def execute_activity(
+    activity: Callable[[_Argument], Awaitable[_Result]],
+    arg: _Argument,
     **options: Unpack[ActivityConfig],
 ) -> _Result: ...
 
 
 @overload
 async def execute_activity(
-    activity: Callable[..., _Result],
-    arg: Any = ...,
+    activity: Callable[[_Argument], _Result], arg: _Argument, **options: Unpack[ActivityConfig]
+) -> _Result: ...
+
+
+@overload
+async def execute_activity(
+    activity: Callable[..., Awaitable[_Result]],
     *,
-    args: Sequence[Any] = ...,
-    result_type: type | None = ...,
+    args: Sequence[Any],
     **options: Unpack[ActivityConfig],
+) -> _Result: ...
+
+
+@overload
+async def execute_activity(
+    activity: Callable[..., _Result], *, args: Sequence[Any], **options: Unpack[ActivityConfig]
 ) -> _Result: ...
 
 
@@ -216,8 +262,54 @@ async def execute_activity(
     )
 
 
+@overload
 def start_activity_class(
-    activity: type[Callable[..., Any]],
+    activity: type[CallableAsyncNoParam[_Result]], **options: Unpack[ActivityConfig]
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_activity_class(
+    activity: type[CallableSyncNoParam[_Result]], **options: Unpack[ActivityConfig]
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_activity_class(
+    activity: type[CallableAsyncSingleParam[_Argument, _Result]],
+    arg: _Argument,
+    **options: Unpack[ActivityConfig],
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_activity_class(
+    activity: type[CallableSyncSingleParam[_Argument, _Result]],
+    arg: _Argument,
+    **options: Unpack[ActivityConfig],
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_activity_class(
+    activity: type[Callable[..., Awaitable[_Result]]],
+    *,
+    args: Sequence[Any],
+    **options: Unpack[ActivityConfig],
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_activity_class(
+    activity: type[Callable[..., _Result]],
+    *,
+    args: Sequence[Any],
+    **options: Unpack[ActivityConfig],
+) -> ActivityHandle[_Result]: ...
+
+
+def start_activity_class(
+    activity: Any,
     arg: Any = UNSET,
     *,
     args: Sequence[Any] = (),
@@ -254,8 +346,54 @@ def start_activity_class(
     )
 
 
+@overload
 async def execute_activity_class(
-    activity: type[Callable[..., Any]],
+    activity: type[CallableAsyncNoParam[_Result]], **options: Unpack[ActivityConfig]
+) -> _Result: ...
+
+
+@overload
+async def execute_activity_class(
+    activity: type[CallableSyncNoParam[_Result]], **options: Unpack[ActivityConfig]
+) -> _Result: ...
+
+
+@overload
+async def execute_activity_class(
+    activity: type[CallableAsyncSingleParam[_Argument, _Result]],
+    arg: _Argument,
+    **options: Unpack[ActivityConfig],
+) -> _Result: ...
+
+
+@overload
+async def execute_activity_class(
+    activity: type[CallableSyncSingleParam[_Argument, _Result]],
+    arg: _Argument,
+    **options: Unpack[ActivityConfig],
+) -> _Result: ...
+
+
+@overload
+async def execute_activity_class(
+    activity: type[Callable[..., Awaitable[_Result]]],
+    *,
+    args: Sequence[Any],
+    **options: Unpack[ActivityConfig],
+) -> _Result: ...
+
+
+@overload
+async def execute_activity_class(
+    activity: type[Callable[..., _Result]],
+    *,
+    args: Sequence[Any],
+    **options: Unpack[ActivityConfig],
+) -> _Result: ...
+
+
+async def execute_activity_class(
+    activity: Any,
     arg: Any = UNSET,
     *,
     args: Sequence[Any] = (),
@@ -274,7 +412,7 @@ async def execute_activity_class(
 ) -> Any:
     """`execute_activity` for an activity that is a class with a `__call__`."""
     await current().hold_evicted()
-    return await start_activity_class(
+    return await start_activity(
         activity,
         arg,
         args=args,
@@ -293,8 +431,54 @@ async def execute_activity_class(
     )
 
 
+@overload
 def start_activity_method(
-    activity: Callable[..., Any],
+    activity: Callable[[_Self], Awaitable[_Result]], **options: Unpack[ActivityConfig]
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_activity_method(
+    activity: Callable[[_Self], _Result], **options: Unpack[ActivityConfig]
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_activity_method(
+    activity: Callable[[_Self, _Argument], Awaitable[_Result]],
+    arg: _Argument,
+    **options: Unpack[ActivityConfig],
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_activity_method(
+    activity: Callable[[_Self, _Argument], _Result],
+    arg: _Argument,
+    **options: Unpack[ActivityConfig],
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_activity_method(
+    activity: Callable[Concatenate[_Self, ...], Awaitable[_Result]],
+    *,
+    args: Sequence[Any],
+    **options: Unpack[ActivityConfig],
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_activity_method(
+    activity: Callable[Concatenate[_Self, ...], _Result],
+    *,
+    args: Sequence[Any],
+    **options: Unpack[ActivityConfig],
+) -> ActivityHandle[_Result]: ...
+
+
+def start_activity_method(
+    activity: Any,
     arg: Any = UNSET,
     *,
     args: Sequence[Any] = (),
@@ -331,8 +515,54 @@ def start_activity_method(
     )
 
 
+@overload
 async def execute_activity_method(
-    activity: Callable[..., Any],
+    activity: Callable[[_Self], Awaitable[_Result]], **options: Unpack[ActivityConfig]
+) -> _Result: ...
+
+
+@overload
+async def execute_activity_method(
+    activity: Callable[[_Self], _Result], **options: Unpack[ActivityConfig]
+) -> _Result: ...
+
+
+@overload
+async def execute_activity_method(
+    activity: Callable[[_Self, _Argument], Awaitable[_Result]],
+    arg: _Argument,
+    **options: Unpack[ActivityConfig],
+) -> _Result: ...
+
+
+@overload
+async def execute_activity_method(
+    activity: Callable[[_Self, _Argument], _Result],
+    arg: _Argument,
+    **options: Unpack[ActivityConfig],
+) -> _Result: ...
+
+
+@overload
+async def execute_activity_method(
+    activity: Callable[Concatenate[_Self, ...], Awaitable[_Result]],
+    *,
+    args: Sequence[Any],
+    **options: Unpack[ActivityConfig],
+) -> _Result: ...
+
+
+@overload
+async def execute_activity_method(
+    activity: Callable[Concatenate[_Self, ...], _Result],
+    *,
+    args: Sequence[Any],
+    **options: Unpack[ActivityConfig],
+) -> _Result: ...
+
+
+async def execute_activity_method(
+    activity: Any,
     arg: Any = UNSET,
     *,
     args: Sequence[Any] = (),
@@ -351,7 +581,7 @@ async def execute_activity_method(
 ) -> Any:
     """`execute_activity` for a method named through its class, as `Mailer.send`."""
     await current().hold_evicted()
-    return await start_activity_method(
+    return await start_activity(
         activity,
         arg,
         args=args,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Any, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Concatenate, TypedDict, TypeVar, Unpack, overload
 
 from perdure._replay.activities import ActivityHandle
 from perdure._replay.arguments import UNSET, arguments
@@ -18,8 +18,16 @@ from perdure._replay.event_groups import EventGroup
 from perdure._replay.local_activities import LocalActivityRequest
 from perdure._replay.local_activities import start_local_activity as ask
 from perdure.common import RetryPolicy
+from perdure.types import (
+    CallableAsyncNoParam,
+    CallableAsyncSingleParam,
+    CallableSyncNoParam,
+    CallableSyncSingleParam,
+)
 from perdure.workflow._activities import ActivityCancellationType, target_of
 
+_Self = TypeVar("_Self")
+_Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
 
 
@@ -39,23 +47,42 @@ class LocalActivityConfig(TypedDict, total=False):
 
 @overload
 def start_local_activity(
-    activity: Callable[..., Awaitable[_Result]],
-    arg: Any = ...,
-    *,
-    args: Sequence[Any] = ...,
-    result_type: type | None = ...,
+    activity: Callable[[], Awaitable[_Result]], **options: Unpack[LocalActivityConfig]
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_local_activity(
+    activity: Callable[[], _Result], **options: Unpack[LocalActivityConfig]
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_local_activity(
+    activity: Callable[[_Argument], Awaitable[_Result]],
+    arg: _Argument,
     **options: Unpack[LocalActivityConfig],
 ) -> ActivityHandle[_Result]: ...
 
 
 @overload
 def start_local_activity(
-    activity: Callable[..., _Result],
-    arg: Any = ...,
+    activity: Callable[[_Argument], _Result], arg: _Argument, **options: Unpack[LocalActivityConfig]
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_local_activity(
+    activity: Callable[..., Awaitable[_Result]],
     *,
-    args: Sequence[Any] = ...,
-    result_type: type | None = ...,
+    args: Sequence[Any],
     **options: Unpack[LocalActivityConfig],
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_local_activity(
+    activity: Callable[..., _Result], *, args: Sequence[Any], **options: Unpack[LocalActivityConfig]
 ) -> ActivityHandle[_Result]: ...
 
 
@@ -115,23 +142,42 @@ def start_local_activity(
 
 @overload
 async def execute_local_activity(
-    activity: Callable[..., Awaitable[_Result]],
-    arg: Any = ...,
-    *,
-    args: Sequence[Any] = ...,
-    result_type: type | None = ...,
+    activity: Callable[[], Awaitable[_Result]], **options: Unpack[LocalActivityConfig]
+) -> _Result: ...
+
+
+@overload
+async def execute_local_activity(
+    activity: Callable[[], _Result], **options: Unpack[LocalActivityConfig]
+) -> _Result: ...
+
+
+@overload
+async def execute_local_activity(
+    activity: Callable[[_Argument], Awaitable[_Result]],
+    arg: _Argument,
     **options: Unpack[LocalActivityConfig],
 ) -> _Result: ...
 
 
 @overload
 async def execute_local_activity(
-    activity: Callable[..., _Result],
-    arg: Any = ...,
+    activity: Callable[[_Argument], _Result], arg: _Argument, **options: Unpack[LocalActivityConfig]
+) -> _Result: ...
+
+
+@overload
+async def execute_local_activity(
+    activity: Callable[..., Awaitable[_Result]],
     *,
-    args: Sequence[Any] = ...,
-    result_type: type | None = ...,
+    args: Sequence[Any],
     **options: Unpack[LocalActivityConfig],
+) -> _Result: ...
+
+
+@overload
+async def execute_local_activity(
+    activity: Callable[..., _Result], *, args: Sequence[Any], **options: Unpack[LocalActivityConfig]
 ) -> _Result: ...
 
 
@@ -181,8 +227,54 @@ async def execute_local_activity(
     )
 
 
+@overload
 def start_local_activity_class(
-    activity: type[Callable[..., Any]],
+    activity: type[CallableAsyncNoParam[_Result]], **options: Unpack[LocalActivityConfig]
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_local_activity_class(
+    activity: type[CallableSyncNoParam[_Result]], **options: Unpack[LocalActivityConfig]
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_local_activity_class(
+    activity: type[CallableAsyncSingleParam[_Argument, _Result]],
+    arg: _Argument,
+    **options: Unpack[LocalActivityConfig],
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_local_activity_class(
+    activity: type[CallableSyncSingleParam[_Argument, _Result]],
+    arg: _Argument,
+    **options: Unpack[LocalActivityConfig],
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_local_activity_class(
+    activity: type[Callable[..., Awaitable[_Result]]],
+    *,
+    args: Sequence[Any],
+    **options: Unpack[LocalActivityConfig],
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_local_activity_class(
+    activity: type[Callable[..., _Result]],
+    *,
+    args: Sequence[Any],
+    **options: Unpack[LocalActivityConfig],
+) -> ActivityHandle[_Result]: ...
+
+
+def start_local_activity_class(
+    activity: Any,
     arg: Any = UNSET,
     *,
     args: Sequence[Any] = (),
@@ -213,8 +305,54 @@ def start_local_activity_class(
     )
 
 
+@overload
 async def execute_local_activity_class(
-    activity: type[Callable[..., Any]],
+    activity: type[CallableAsyncNoParam[_Result]], **options: Unpack[LocalActivityConfig]
+) -> _Result: ...
+
+
+@overload
+async def execute_local_activity_class(
+    activity: type[CallableSyncNoParam[_Result]], **options: Unpack[LocalActivityConfig]
+) -> _Result: ...
+
+
+@overload
+async def execute_local_activity_class(
+    activity: type[CallableAsyncSingleParam[_Argument, _Result]],
+    arg: _Argument,
+    **options: Unpack[LocalActivityConfig],
+) -> _Result: ...
+
+
+@overload
+async def execute_local_activity_class(
+    activity: type[CallableSyncSingleParam[_Argument, _Result]],
+    arg: _Argument,
+    **options: Unpack[LocalActivityConfig],
+) -> _Result: ...
+
+
+@overload
+async def execute_local_activity_class(
+    activity: type[Callable[..., Awaitable[_Result]]],
+    *,
+    args: Sequence[Any],
+    **options: Unpack[LocalActivityConfig],
+) -> _Result: ...
+
+
+@overload
+async def execute_local_activity_class(
+    activity: type[Callable[..., _Result]],
+    *,
+    args: Sequence[Any],
+    **options: Unpack[LocalActivityConfig],
+) -> _Result: ...
+
+
+async def execute_local_activity_class(
+    activity: Any,
     arg: Any = UNSET,
     *,
     args: Sequence[Any] = (),
@@ -246,8 +384,54 @@ async def execute_local_activity_class(
     )
 
 
+@overload
 def start_local_activity_method(
-    activity: Callable[..., Any],
+    activity: Callable[[_Self], Awaitable[_Result]], **options: Unpack[LocalActivityConfig]
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_local_activity_method(
+    activity: Callable[[_Self], _Result], **options: Unpack[LocalActivityConfig]
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_local_activity_method(
+    activity: Callable[[_Self, _Argument], Awaitable[_Result]],
+    arg: _Argument,
+    **options: Unpack[LocalActivityConfig],
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_local_activity_method(
+    activity: Callable[[_Self, _Argument], _Result],
+    arg: _Argument,
+    **options: Unpack[LocalActivityConfig],
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_local_activity_method(
+    activity: Callable[Concatenate[_Self, ...], Awaitable[_Result]],
+    *,
+    args: Sequence[Any],
+    **options: Unpack[LocalActivityConfig],
+) -> ActivityHandle[_Result]: ...
+
+
+@overload
+def start_local_activity_method(
+    activity: Callable[Concatenate[_Self, ...], _Result],
+    *,
+    args: Sequence[Any],
+    **options: Unpack[LocalActivityConfig],
+) -> ActivityHandle[_Result]: ...
+
+
+def start_local_activity_method(
+    activity: Any,
     arg: Any = UNSET,
     *,
     args: Sequence[Any] = (),
@@ -278,8 +462,54 @@ def start_local_activity_method(
     )
 
 
+@overload
 async def execute_local_activity_method(
-    activity: Callable[..., Any],
+    activity: Callable[[_Self], Awaitable[_Result]], **options: Unpack[LocalActivityConfig]
+) -> _Result: ...
+
+
+@overload
+async def execute_local_activity_method(
+    activity: Callable[[_Self], _Result], **options: Unpack[LocalActivityConfig]
+) -> _Result: ...
+
+
+@overload
+async def execute_local_activity_method(
+    activity: Callable[[_Self, _Argument], Awaitable[_Result]],
+    arg: _Argument,
+    **options: Unpack[LocalActivityConfig],
+) -> _Result: ...
+
+
+@overload
+async def execute_local_activity_method(
+    activity: Callable[[_Self, _Argument], _Result],
+    arg: _Argument,
+    **options: Unpack[LocalActivityConfig],
+) -> _Result: ...
+
+
+@overload
+async def execute_local_activity_method(
+    activity: Callable[Concatenate[_Self, ...], Awaitable[_Result]],
+    *,
+    args: Sequence[Any],
+    **options: Unpack[LocalActivityConfig],
+) -> _Result: ...
+
+
+@overload
+async def execute_local_activity_method(
+    activity: Callable[Concatenate[_Self, ...], _Result],
+    *,
+    args: Sequence[Any],
+    **options: Unpack[LocalActivityConfig],
+) -> _Result: ...
+
+
+async def execute_local_activity_method(
+    activity: Any,
     arg: Any = UNSET,
     *,
     args: Sequence[Any] = (),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from enum import IntEnum
-from typing import Any, Generic, TypedDict, TypeVar
+from typing import Any, Concatenate, Generic, TypedDict, TypeVar, Unpack, overload
 
 from perdure._definitions import signal_name, workflow_name_and_result_type
 from perdure._replay.arguments import UNSET, arguments
@@ -25,6 +25,8 @@ from perdure.workflow._context import uuid4
 from perdure.workflow._versioning import VersioningIntent
 
 _Workflow = TypeVar("_Workflow")
+_Argument = TypeVar("_Argument")
+_Result = TypeVar("_Result")
 _NO_PRIORITY = Priority()
 
 
@@ -67,6 +69,40 @@ class ChildWorkflowConfig(TypedDict, total=False):
     event_groups: Sequence[EventGroup] | None
     priority: Priority
     versioning_override: VersioningOverride | None
+
+
+@overload
+async def start_child_workflow(
+    workflow: Callable[[_Workflow], Awaitable[_Result]], **options: Unpack[ChildWorkflowConfig]
+) -> ChildWorkflowHandle[_Workflow, _Result]: ...
+
+
+@overload
+async def start_child_workflow(
+    workflow: Callable[[_Workflow, _Argument], Awaitable[_Result]],
+    arg: _Argument,
+    **options: Unpack[ChildWorkflowConfig],
+) -> ChildWorkflowHandle[_Workflow, _Result]: ...
+
+
+@overload
+async def start_child_workflow(
+    workflow: Callable[Concatenate[_Workflow, ...], Awaitable[_Result]],
+    *,
+    args: Sequence[Any],
+    **options: Unpack[ChildWorkflowConfig],
+) -> ChildWorkflowHandle[_Workflow, _Result]: ...
+
+
+@overload
+async def start_child_workflow(
+    workflow: str,
+    arg: Any = ...,
+    *,
+    args: Sequence[Any] = ...,
+    result_type: type | None = ...,
+    **options: Unpack[ChildWorkflowConfig],
+) -> ChildWorkflowHandle[Any, Any]: ...
 
 
 async def start_child_workflow(
@@ -125,6 +161,40 @@ async def start_child_workflow(
             versioning_override=versioning_override,
         ),
     )
+
+
+@overload
+async def execute_child_workflow(
+    workflow: Callable[[_Workflow], Awaitable[_Result]], **options: Unpack[ChildWorkflowConfig]
+) -> _Result: ...
+
+
+@overload
+async def execute_child_workflow(
+    workflow: Callable[[_Workflow, _Argument], Awaitable[_Result]],
+    arg: _Argument,
+    **options: Unpack[ChildWorkflowConfig],
+) -> _Result: ...
+
+
+@overload
+async def execute_child_workflow(
+    workflow: Callable[Concatenate[_Workflow, ...], Awaitable[_Result]],
+    *,
+    args: Sequence[Any],
+    **options: Unpack[ChildWorkflowConfig],
+) -> _Result: ...
+
+
+@overload
+async def execute_child_workflow(
+    workflow: str,
+    arg: Any = ...,
+    *,
+    args: Sequence[Any] = ...,
+    result_type: type | None = ...,
+    **options: Unpack[ChildWorkflowConfig],
+) -> Any: ...
 
 
 async def execute_child_workflow(
@@ -200,6 +270,42 @@ class ExternalWorkflowHandle(Generic[_Workflow]):
         """The run that is meant; None for whichever is current."""
         return self._run_id
 
+    @overload
+    async def signal(
+        self,
+        signal: Callable[[_Workflow], Awaitable[None] | None],
+        *,
+        event_groups: Sequence[EventGroup] | None = ...,
+    ) -> None: ...
+
+    @overload
+    async def signal(
+        self,
+        signal: Callable[[_Workflow, _Argument], Awaitable[None] | None],
+        arg: _Argument,
+        *,
+        event_groups: Sequence[EventGroup] | None = ...,
+    ) -> None: ...
+
+    @overload
+    async def signal(
+        self,
+        signal: Callable[Concatenate[_Workflow, ...], Awaitable[None] | None],
+        *,
+        args: Sequence[Any],
+        event_groups: Sequence[EventGroup] | None = ...,
+    ) -> None: ...
+
+    @overload
+    async def signal(
+        self,
+        signal: str,
+        arg: Any = ...,
+        *,
+        args: Sequence[Any] = ...,
+        event_groups: Sequence[EventGroup] | None = ...,
+    ) -> None: ...
+
     async def signal(
         self,
         signal: str | Callable[..., Any],
@@ -242,8 +348,11 @@ def get_external_workflow_handle(
 
 
 def get_external_workflow_handle_for(
-    workflow: Callable[..., Any], workflow_id: str, *, run_id: str | None = None
-) -> ExternalWorkflowHandle[Any]:
+    workflow: Callable[Concatenate[_Workflow, ...], Awaitable[Any]],
+    workflow_id: str,
+    *,
+    run_id: str | None = None,
+) -> ExternalWorkflowHandle[_Workflow]:
     """The handle of a workflow by its id, typed by its run method."""
     del workflow
     return ExternalWorkflowHandle(current(), workflow_id, run_id)

@@ -248,7 +248,9 @@ With `temporalio` renamed to `perdure` in their imports, its tests exercise this
 not pass reach for what the official SDK keeps private or makes in Rust, or for what is not built:
 the importing of workflow code anew by `SandboxedWorkflowRunner`, the stages between a program and
 OpenTelemetry's own providers (`MetricsExporter`, `ReplaySafeMeterProvider`,
-`ReplaySafeLoggerProvider`), and `contrib.workflow_streams`. Others look at these differences:
+`ReplaySafeLoggerProvider`), clocks of single workflows (`TimeSkipper`, `TimeSkippingConfig`,
+`start_time_skipping_v2`), and `contrib.workflow_streams`. All other public names are there, and are
+called with the same arguments. Others look at these differences:
 """
 RENAMED_DIFFERENCES: tuple[tuple[str, str], ...] = (
     (
@@ -348,6 +350,51 @@ RUN_DIFFERENTLY: tuple[tuple[str, str, str], ...] = (
 """How this SDK runs workflows otherwise than the official one, and the tests that do not pass."""
 
 
+SAMPLES = """
+## Temporal's samples for Python
+
+The programs and tests of `temporalio/samples-python`, with `temporalio` renamed to `perdure`, do
+what they do with the official SDK, on either server, but for these:
+"""
+
+SAMPLES_OTHERWISE: tuple[tuple[str, str], ...] = (
+    (
+        "`gevent_async`: `worker.py` and `starter.py`",
+        (
+            "gRPC waits in a thread of its own, which gevent makes a part of the thread that it "
+            "would wait for: `monkey.patch_all(thread=False)` leaves threads alone"
+        ),
+    ),
+    (
+        "`hello_search_attributes`",
+        (
+            "asks for an attribute that Temporal's dev server does not have either: "
+            "`--search-attribute CustomKeywordField=Keyword`"
+        ),
+    ),
+    (
+        "`nexus_standalone_operations`",
+        (
+            "asks for what is off in both servers: "
+            "`--dynamic-config-value nexusoperation.enableStandalone=true`"
+        ),
+    ),
+    ("`workflow_streams`", "`contrib.workflow_streams` is not built"),
+    (
+        (
+            "`deepagents_plugin`, `google_adk_agents`, `google_genai`, `langfuse_tracing`, "
+            "`langgraph_plugin`, `langsmith_tracing`, `openai_agents`, `strands_plugin`, "
+            "`external_storage`, `lambda_worker`"
+        ),
+        (
+            "use plugins that come with the official SDK, for other products: they are its own, "
+            "and run with it on this server"
+        ),
+    ),
+)
+"""Samples that do not run as they are, and why."""
+
+
 SWITCHABLE: dict[str, str] = {
     "PollWorkflowExecutionTimeSkipping": "",
     "PauseWorkflowExecution": "on with `frontend.WorkflowPauseEnabled=true`",
@@ -401,6 +448,8 @@ def render() -> str:
     parts.append(RENAMED_RUNS)
     parts.append("\n| what | here | tests |\n|---|---|---|\n")
     parts.extend(f"| {what} | {here} | {tests} |\n" for what, here, tests in RUN_DIFFERENTLY)
+    parts.append(f"{SAMPLES}\n| samples | why |\n|---|---|\n")
+    parts += [f"| {samples} | {why} |\n" for samples, why in SAMPLES_OTHERWISE]
     return "".join(parts)
 
 
