@@ -106,7 +106,7 @@ async def test_a_loop_that_hides_all_others_does_not_hide_that_of_a_workflow(
             monkeypatch.setattr(place, name, ask)
     async with Worker(env.client, task_queue="q", workflows=[Sleeps]):
         name = await env.client.execute_workflow(Sleeps.run, id="w", task_queue="q")
-        assert name == "perdure workflow code"
+        assert name.startswith("perdure workflow code")
     history = await env.client.get_workflow_handle("w").fetch_history()
     await Replayer(workflows=[Sleeps]).replay_workflow(history)
 

@@ -9,10 +9,9 @@ happens at the same time that would not elsewhere.
 from __future__ import annotations
 
 import _asyncio
-import threading
 from asyncio import events
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TypeVar
 
@@ -35,16 +34,5 @@ def _is_loop_replaced() -> bool:
 
 def _run_beside(code: Callable[[], _Result]) -> _Result:
     """Runs code in a thread of its own, in the context of the caller, who waits for its end."""
-    done: Future[_Result] = Future()
-    context = copy_context()
-
-    def run() -> None:
-        try:
-            done.set_result(context.run(code))
-        except BaseException as error:  # a named boundary: whatever it is goes to the caller
-            done.set_exception(error)
-
-    thread = threading.Thread(target=run, name="perdure workflow code")
-    thread.start()
-    thread.join()
-    return done.result()
+    with ThreadPoolExecutor(1, "perdure workflow code") as thread:
+        return thread.submit(copy_context().run, code).result()
