@@ -176,6 +176,38 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
     ("when a query finds a change", "a moment later", "as soon as it is answered"),
     ("a `Datetime` in a query", "compared by milliseconds", "compared by nanoseconds"),
     (
+        "`UpdateNamespace` with the state deleted",
+        "marks it so for ever, with all that is in it",
+        "refused: namespaces are deleted by `DeleteNamespace`",
+    ),
+    (
+        "a search attribute that is named by `UpdateNamespace`",
+        "may have any name, also that of another or of the system's",
+        "is checked as by `AddSearchAttributes`",
+    ),
+    (
+        "a batch whose query finds nothing because it makes no sense, or whose rate is none",
+        "is started, and fails or runs as fast as usual",
+        "refused: `INVALID_ARGUMENT`",
+    ),
+    (
+        "numbers in payloads that came as JSON over HTTP",
+        "as Go has them: `1.0` becomes `1`, large integers are rounded; `[]` becomes `null`",
+        "as they came",
+    ),
+    (
+        "a payload that is not the JSON it says it is, over HTTP",
+        "makes the whole answer fail",
+        "is shown with its metadata",
+    ),
+    (
+        "what follows the JSON object of a request over HTTP",
+        "passed over",
+        "refused: `INVALID_ARGUMENT`",
+    ),
+    ("the content type of an answer over HTTP", "`*`", "`application/json`"),
+    ("ids with `%2F` in a path over HTTP", "`404`", "found"),
+    (
         "`UpdateSchedule` with a conflict token that is not the current one",
         "answered as if it were done, and not done",
         "refused: `FAILED_PRECONDITION`, `mismatched conflict token`",
