@@ -93,6 +93,14 @@ async def test_heartbeat_details_reach_the_next_attempt(client: Client, queue: s
         assert await call(client, queue, "go_on_from_heartbeat") == ["step 0", "step 1"]
 
 
+async def test_what_a_thread_reports_is_kept_though_the_function_fails_at_once(
+    client: Client, queue: str
+) -> None:
+    async with worker(client, queue, [programs.go_on_from_heartbeat_of_a_thread]):
+        done = await call(client, queue, "go_on_from_heartbeat_of_a_thread")
+    assert done == ["step 0", "step 1"]
+
+
 @pytest.mark.parametrize(
     ("how", "outcome"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import threading
 import time
@@ -82,6 +83,20 @@ async def go_on_from_heartbeat() -> list[str]:
     if len(done) < 2:
         activity.heartbeat(*done)
         activity.heartbeat(*done, f"step {len(done)}")  # too soon to be sent by itself
+        raise ApplicationError("again")
+    return done
+
+
+@activity.defn
+async def go_on_from_heartbeat_of_a_thread() -> list[str]:
+    """The same, its heartbeats from a thread that it waits for, with the loop."""
+    done = list(activity.info().heartbeat_details)
+    if len(done) < 2:
+        context = contextvars.copy_context()
+        details = (*done, f"step {len(done)}")
+        thread = threading.Thread(target=lambda: context.run(activity.heartbeat, *details))
+        thread.start()
+        thread.join()
         raise ApplicationError("again")
     return done
 

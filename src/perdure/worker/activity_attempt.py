@@ -162,6 +162,9 @@ class ActivityAttempt:
     def finish(self) -> None:
         """The function has ended. What it was run by, and what it could reach, refer to the
         attempt, which lets go of them lest they keep each other."""
+        if self._unrecorded is not None:
+            # Another thread has reported them while the function kept the loop to itself.
+            self._record(self._unrecorded)
         self.done = True
         self.running = self.context = None
 
