@@ -128,7 +128,7 @@ class Disk(apsw.VFS):
 
     def xDelete(self, filename: str, syncdir: bool) -> None:
         with self.lock:
-            super().xDelete(filename, syncdir)
+            super().xDelete(filename, False)
             self.files.pop(filename, None)
 
 
@@ -159,6 +159,6 @@ class _File(apsw.VFSFile):
         with self._disk.lock:
             # A failed sync may have written anything: its changes stay unsynced.
             self._disk.operate(is_sync=True)
-            super().xSync(flags)
+            # The real disk need not sync: what would be found is made of what is kept here.
             self._durable.synced = self._durable.image(None)
             self._durable.changes.clear()

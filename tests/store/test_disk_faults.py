@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -79,13 +80,14 @@ async def _at_every_step(
 ) -> list[str]:
     """Commit with a fault at the n-th step, for each n that is reached; what each was told."""
     told: list[str] = []
+    begin = tmp_path / "begin"
+    begin.mkdir()
+    await _begin(begin)
     for step in itertools.count():
-        folder = tmp_path / f"step-{step}"
-        folder.mkdir()
+        folder = shutil.copytree(begin, tmp_path / f"step-{step}")
         with Disk() as disk:
             store = open_sqlite(folder / "perdure.db", vfs=disk.name, settings=settings)
             fence = await store.acquire(SHARD)
-            await store.commit(_first(fence))
             fail(disk, step)
             outcome = await _outcome(store, fence)
             with suppress(StoreUnavailable):
@@ -102,6 +104,13 @@ async def _at_every_step(
             return told
         told.append(outcome)
     raise AssertionError("unreachable")
+
+
+async def _begin(folder: Path) -> None:
+    """Make the files with the first commit, once: that takes longer than the steps."""
+    store = open_sqlite(folder / "perdure.db", settings=ONLY_LOOKING)
+    await store.commit(_first(await store.acquire(SHARD)))
+    await store.close()
 
 
 async def _outcome(store: SqliteStore, fence: Fence) -> str:
