@@ -167,11 +167,13 @@ def comparable(observed: Any) -> Any:
 
     - Stack traces keep the frames of the program: the SDKs' own are neither's business.
     - The report of a non-determinism keeps its heading: ours says more.
+    - Each has a name and a version of its own.
     """
     if isinstance(observed, dict):
         return {
             key: _frames_of_programs(value) if key == "stack_trace" else comparable(value)
             for key, value in observed.items()
+            if key not in ("sdk_name", "sdk_version")
         }
     if isinstance(observed, list):
         return [comparable(value) for value in observed]
