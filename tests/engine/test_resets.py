@@ -70,6 +70,18 @@ async def test_a_reset_is_there_after_a_crash_and_goes_on(house: House) -> None:
 
 
 @simulated
+async def test_a_run_that_a_reset_began_is_retried_as_the_first_one_was(house: House) -> None:
+    await house.start("w", retry="1s,2,10s,3", input="hello")
+    await house.complete(await house.take(), "timer t 1h")
+    await reset(house, 4)
+    await house.complete(await house.take(), "fail broken")
+    await house.complete(await house.take(), "done bye")
+    started = (await house.history("w"))[0].workflow_execution_started_event_attributes
+    assert started.attempt == 2
+    assert started.input.payloads[0].data == b"hello"
+
+
+@simulated
 async def test_a_cut_within_a_batch_copies_exactly_what_is_before_it(house: House) -> None:
     # An eager start writes the start of its task in the batch of its beginning.
     reply = await house.submit(

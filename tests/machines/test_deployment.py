@@ -162,6 +162,11 @@ REFUSALS: dict[str, tuple[Callable[[], object], type[Rejected], str]] = {
         NotFound,
         "build ID '9' not found in Worker Deployment 'd'",
     ),
+    "no ramp, of the current version": (
+        lambda: ramping(_with_ramp(), "1", 0, 40),
+        FailedPrecondition,
+        "requested ramping version d.1 is already current",
+    ),
     "a ramp to the current version": (
         lambda: ramping(_with_ramp(), "1", 1, 40),
         FailedPrecondition,
@@ -369,7 +374,8 @@ def test_work_goes_to_the_current_version_and_a_part_to_the_ramping_one() -> Non
     wider = routing_of(QUEUE, [made])
     assert wider is not None
     assert all(wider.target(one)[0] == VersionName("d", "2") for one in ramped), "none goes back"
-    assert wider.target("any", uses_ramping=True) == (VersionName("d", "2"), 4)
+    targets = {wider.target(one, uses_ramping=True) for one in ids}
+    assert targets == {(VersionName("d", "2"), 4)}, "also of those that are not ramped"
     ramping(made, "2", 100, 60)
     everything = routing_of(QUEUE, [made])
     assert everything is not None
@@ -383,7 +389,7 @@ def test_a_version_counts_for_a_queue_only_if_its_workers_poll_it() -> None:
     current(made, "2", 20)
     routing = routing_of(QUEUE, [made])
     assert routing is not None
-    assert routing.current is None
+    assert (routing.current, routing.current_revision, routing.current_changed_ns) == (None, 0, 0)
     assert routing.versions == {VersionName("d", "1")}
 
 
