@@ -61,6 +61,7 @@ class Bookkeeper:
             elif kind in (Kind.ACTIVITY, Kind.NEXUS_OPERATION):
                 head: Any = run_of(loaded).head
                 self._forget(head.run_id, head.close_time_ns)
+                self._ledger.forgotten.add(write.workflow_id)
 
     def _forget(self, run_id: str, close_time_ns: int, *, is_asked: bool = False) -> None:
         is_asked = is_asked or run_id in self._ledger.deleted

@@ -189,7 +189,7 @@ class Ledger(msgspec.Struct):
     deleted: dict[str, bool] = {}
     """Runs that somebody wants to be deleted, and whether that is acknowledged."""
     forgotten: set[str] = set()
-    """The workflows that they are of."""
+    """The workflows, activities and operations that they are of."""
     resets: dict[str, set[str]] = {}
     """Per request id of a reset, the run ids that it was answered with."""
 

@@ -30,7 +30,7 @@ from perdure.server.visibility.projection import visibility_row
 from perdure.transport import Transport
 from sim.audit import Audit, Auditor
 from sim.bookkeeper import Bookkeeper
-from sim.checkers import CHECKERS, check_memory, watch_bounds
+from sim.checkers import CHECKERS, check_memory, left_over, watch_bounds
 from sim.clock import SimulatedClock
 from sim.disk import Disk, Platter, run_now
 from sim.ids import SeededIds
@@ -56,6 +56,8 @@ from sim.workload.worker import Mood, Worker
 SHARD = 1
 CALM_SECONDS_MAX = 240.0
 """Virtual time in which everything must have come to its end, once the faults have stopped."""
+LEAVING_SECONDS = 1.0
+"""In which everybody hears that the engine was closed."""
 CRASH_STEPS_MAX = 150
 DOWN_SECONDS_MAX = 2.0
 POISONED_SECONDS_MAX = 1.0
@@ -242,6 +244,9 @@ class World:
         assert engine is not None, "the engine is up when everything is over"
         self._check(engine)
         await self.loop.task_of(self.process, self._close(engine), name="close")
+        await asyncio.sleep(LEAVING_SECONDS)
+        for text in left_over(engine):
+            self.broken("B1", text)
         self._look(is_final=True)
 
     async def _close(self, engine: Engine) -> None:

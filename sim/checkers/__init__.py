@@ -13,7 +13,7 @@ from sim.checkers.a1_activities import check as a1
 from sim.checkers.a2_attempts import check as a2
 from sim.checkers.a4_results import check as a4
 from sim.checkers.a5_undelivered import check as a5
-from sim.checkers.b1_bounds import watch_bounds
+from sim.checkers.b1_bounds import left_over, watch_bounds
 from sim.checkers.c1_children import check as c1
 from sim.checkers.c2_externals import check as c2
 from sim.checkers.d1_deployments import check as d1
@@ -95,4 +95,4 @@ CHECKERS: dict[str, Checker] = {
     "L1": l1,
 }
 
-__all__ = ["CHECKERS", "Checker", "check_memory", "watch_bounds"]
+__all__ = ["CHECKERS", "Checker", "check_memory", "left_over", "watch_bounds"]

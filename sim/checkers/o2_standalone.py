@@ -52,7 +52,8 @@ def _check_starts(audit: Audit) -> Iterator[str]:
     last: dict[str, str] = {}
     for stored in audit.operations:
         request_id = stored.run.head.request_id
-        if last.get(stored.operation_id) == request_id:
+        is_again = last.get(stored.operation_id) == request_id
+        if is_again and stored.operation_id not in audit.ledger.forgotten:
             yield f"start {request_id} was carried out again, by {stored.run.run_id}"
         last[stored.operation_id] = request_id
 

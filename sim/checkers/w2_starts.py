@@ -20,7 +20,10 @@ def check(audit: Audit) -> Iterator[str]:
         newest = ""
         for stored in audit.runs_of(workflow_id):
             request_id = stored.run.pending.start_request_id
-            is_repeatable = stored.base_run_id or request_id in audit.ledger.signals
+            # Of one that was deleted nobody can say whether another run was between the two.
+            is_forgotten = workflow_id in audit.ledger.forgotten
+            is_signal = request_id in audit.ledger.signals
+            is_repeatable = stored.base_run_id or is_signal or is_forgotten
             if request_id == newest and not is_repeatable:
                 yield f"{workflow_id}: request {request_id} made {stored.run_id} again"
             newest = request_id

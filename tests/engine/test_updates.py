@@ -16,6 +16,7 @@ from perdure.server.engine.api import (
     WorkflowTaskWithHistory,
 )
 from perdure.server.machines.errors import BusyWorkflow, NotFound, WorkflowNotReady
+from perdure.server.machines.ports import Kind
 from perdure.server.machines.workflow import inputs
 from perdure.server.machines.workflow.inputs import UpdateStage
 from tests.engine.house import NAMESPACE, House, simulated, spawn, turns
@@ -90,6 +91,18 @@ async def test_an_outcome_is_told_when_it_is_durable_and_known_after_a_crash(hou
     assert await send(house, "u") == answer
     await house.terminate("w")
     assert await ask(house, "u") == answer
+
+
+@simulated
+async def test_nothing_is_kept_for_those_who_ask_for_an_update_that_is_over(house: House) -> None:
+    await idle(house)
+    sent = send(house, "u")
+    await house.complete(await house.take(), "", say="accept:u,respond:u")
+    answer = await sent
+    assert await ask(house, "u") == await send(house, "u") == answer
+    execution = house.engine.cache.get((NAMESPACE.number, "w", Kind.WORKFLOW))
+    assert execution is not None
+    assert (execution.waiting, execution.pins) == ({}, 0)
 
 
 @simulated

@@ -60,6 +60,16 @@ def test_what_is_in_memory_beyond_its_bound_is_noticed() -> None:
     assert "B1" in {each.invariant for each in broken_by(let_grow)}
 
 
+def test_what_is_pinned_for_nobody_is_noticed() -> None:
+    def pin(world: World) -> None:
+        for execution in engine_of(world).cache.executions():
+            execution.pins += 1
+            return
+        world.loop.call_later(0.1, pin, world)
+
+    assert "B1" in {each.invariant for each in broken_by(pin)}
+
+
 def test_a_world_without_faults_ends_well() -> None:
     assert broken_by(lambda world: None) == []
 

@@ -181,7 +181,10 @@ class _Watch:
     def begin(self, execution: Execution, reply: Reply) -> None:
         """Decided a moment ago: what is told from now on is news."""
         self.end()
+        self._future = None
         status = _status_in(reply)
+        if status.stage == UpdateStage.COMPLETED or status.aborted is not None:
+            return  # There will be no news, which would have to be kept for for ever.
         key = update_key(status.run_id, status.update_id)
         future = execution.waiting.get(key)
         if future is None:
