@@ -411,6 +411,13 @@ SAMPLES_OTHERWISE: tuple[tuple[str, str], ...] = (
             "`--dynamic-config-value nexusoperation.enableStandalone=true`"
         ),
     ),
+    (
+        "the test of `trio_async`",
+        (
+            "blocks the event loop that the environment of this SDK runs on: it passes with a "
+            "server in another process"
+        ),
+    ),
     ("`workflow_streams`", "`contrib.workflow_streams` is not built"),
     (
         (
