@@ -11,7 +11,6 @@ from asyncio import events
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context
 from functools import partial
-from types import CoroutineType
 from typing import Any, TypeVar
 
 from temporalio.api.command.v1 import (
@@ -33,6 +32,7 @@ from perdure._definitions import (
 from perdure._replay import guard
 from perdure._replay.builtin_queries import BUILTIN_QUERIES
 from perdure._replay.call_site import stop_at, without_sdk_frames
+from perdure._replay.closing import Generators, close
 from perdure._replay.context import WorkflowContext
 from perdure._replay.continue_as_new import ContinueAsNewRequest
 from perdure._replay.errors import ContinueAsNewError
@@ -67,6 +67,7 @@ class Handlers:
         self.versioning_behavior = int(definition.versioning_behavior)
         self._context = context
         self._variables = Context()
+        self._generators = Generators()
         self._input: list[Any] | None = None
         self._primary: asyncio.Task[None] | None = None
         self._cancel_when_started = False
@@ -131,7 +132,7 @@ class Handlers:
         outer = events._get_running_loop()
         hooks = sys.get_asyncgen_hooks()
         entered = guard.enter(loop)
-        sys.set_asyncgen_hooks(None, None)
+        sys.set_asyncgen_hooks(self._generators.begin, self._generators.finalize)
         events._set_running_loop(loop)
         try:
             return self._variables.run(code, argument)
@@ -404,7 +405,7 @@ class Handlers:
         """Closes the coroutines of the run. Their `finally` blocks run, and can change nothing."""
         context = self._context
         context.evicting = True
-        if context.tasks:
+        if context.tasks or self._generators:
             left = self._in_workflow(self._close, list(context.tasks))
             if left:
                 _log.error(
@@ -421,46 +422,15 @@ class Handlers:
     def _close(self, tasks: Sequence[asyncio.Task[Any]]) -> Sequence[str]:
         """Ends the tasks; the names of those that do not end."""
         left = []
+        self._generators.evict()
         for task in tasks:
             coroutine: Any = task.get_coro()
-            if not _closed(coroutine):
+            if not close(coroutine):
                 # Were it ever collected, it would be closed again, and spin: it is never.
                 ctypes.pythonapi.Py_IncRef(ctypes.py_object(coroutine))
                 left.append(task.get_name())
+        self._generators.close_all()
         return left
-
-
-# A coroutine that awaits in `finally` has to be closed again; one that never ends is left.
-_CLOSE_ATTEMPTS = 20
-
-
-def _closed(coroutine: Any) -> bool:
-    """Ends a coroutine with all that it waits for; whether they did end.
-
-    The innermost first: of one that is closed by the one around it, and awaits in `finally`, only
-    the garbage collector would ever see to the rest, and complain when that awaits again.
-    """
-    chain = _chain(coroutine)
-    attempts = 0
-    while chain:
-        try:
-            chain[-1].close()
-        except BaseException:  # a named boundary: a `finally` block's own error
-            attempts += 1
-            if attempts == _CLOSE_ATTEMPTS:
-                return False
-            chain += _chain(chain.pop())
-        else:
-            chain.pop()
-    return True
-
-
-def _chain(coroutine: Any) -> list[Any]:
-    """A coroutine, the one that it waits for, and so on."""
-    chain = [coroutine]
-    while isinstance(inner := getattr(chain[-1], "cr_await", None), CoroutineType):
-        chain.append(inner)
-    return chain
 
 
 def _failure_command(failure: Failure) -> Command:

@@ -299,15 +299,16 @@ class WorkflowWorker:
             except Exception as error:  # a named boundary: the user's codecs and drivers
                 raise UnencodableError(error) from error
         check_payloads(request.commands, self.limits)
+        if completion.closed and self.metrics is not None and run.runner is not None:
+            # As the official SDK does before it is told: whoever has the result finds it counted.
+            ended_by = completion.commands[-1].command_type
+            self.metrics.run_ended(task, ended_by, run.runner.run_start_time)
         response = await self.eager_activities.along_with(
             request.commands,
             lambda: self._source.complete_workflow_task(
                 request, sticky=self._sticky and not leaves, takes_another=not leaves
             ),
         )
-        if completion.closed and self.metrics is not None and run.runner is not None:
-            ended_by = completion.commands[-1].command_type
-            self.metrics.run_ended(task, ended_by, run.runner.run_start_time)
         if completion.closed or leaves:
             run.evict()
         elif response.reset_history_event_id:

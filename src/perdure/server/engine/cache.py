@@ -4,6 +4,7 @@ volatile part, never."""
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from perdure.server.engine.execution import Execution, ExecutionKey
 
@@ -18,6 +19,8 @@ class ExecutionCache:
     def __init__(self, executions_max: int = EXECUTIONS_MAX) -> None:
         self._executions: OrderedDict[ExecutionKey, Execution] = OrderedDict()
         self._executions_max = executions_max
+        self.on_discard: Callable[[ExecutionKey], None] | None = None
+        """Whom to call when what was decided is lost, if anybody wants to know."""
 
     def __len__(self) -> int:
         return len(self._executions)
@@ -45,6 +48,8 @@ class ExecutionCache:
         execution.drop()
         if self._executions.get(execution.key) is execution:
             del self._executions[execution.key]
+        if self.on_discard is not None:
+            self.on_discard(execution.key)
 
     def drop_all(self) -> None:
         """Let go of everything: what is in memory may not be what is stored."""

@@ -614,6 +614,10 @@ class Engine:
         """The clock has just jumped by so much."""
         self.wakeups.skipped(skipped_ns)
 
+    def tell_changes(self, changed: Callable[[ExecutionKey], None]) -> None:
+        """Call when something is decided on a subject, and when what was decided is lost."""
+        self.pipeline.on_decided = self.cache.on_discard = changed
+
     # ---- Publisher
 
     def offered(

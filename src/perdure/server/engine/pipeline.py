@@ -139,6 +139,8 @@ class Pipeline:
         self._last_message = last_message
         self._loads: dict[ExecutionKey, asyncio.Task[Execution]] = {}
         self.publisher: Publisher
+        self.on_decided: Callable[[ExecutionKey], None] | None = None
+        """Whom to call when something was decided, if anybody wants to know."""
 
     async def submit(
         self,
@@ -231,6 +233,8 @@ class Pipeline:
                 raise
             raise InvariantViolation(f"{type(message).__name__}: {error!r}") from error
         self._recorder.note(execution.key, now_ns, type(message))
+        if self.on_decided is not None:
+            self.on_decided(execution.key)
         if not decision.has_changes:
             for effect in decision.effects:
                 self._volatile_effect(execution, namespace, effect)

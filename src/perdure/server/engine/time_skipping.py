@@ -16,8 +16,8 @@ Rules, which are those of Temporal's time-skipping test server, and their names 
 * Then it skips to the earliest deadline of all that is open, or to the end of a sleep. All that is
   due then is done before it skips again, or whoever slept goes on.
 
-What is open is looked at anew each time (`Machine.in_hand`), so that nothing cancelled counts.
-Nothing here knows what kinds of deadlines there are.
+What is open is looked at anew when it has changed (`Machine.in_hand`), so that nothing cancelled
+counts. Nothing here knows what kinds of deadlines there are.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from perdure.server.engine.api import EngineUnavailable
 from perdure.server.engine.clock import SkippingClock
 from perdure.server.engine.execution import Execution, ExecutionKey
+from perdure.server.engine.open_work import OpenWork
 from perdure.server.machines.errors import InvalidArgument
 from perdure.server.machines.ports import InHand
 from perdure.server.store.ports import StoreUnavailable
@@ -52,15 +53,6 @@ LATEST_NS = 2**63 - 1 - 10**18
 """No time is skipped to that comes later (about the year 2230): it must fit into 64 bits."""
 
 
-class _Work(NamedTuple):
-    """What everything that is open waits for, together."""
-
-    workflow_tasks: int
-    activity_tasks: int
-    next_ns: int
-    """The earliest deadline; 0 when there is none."""
-
-
 class Skippable(Protocol):
     """What is needed of the engine."""
 
@@ -79,6 +71,10 @@ class Skippable(Protocol):
 
     def skipped(self, skipped_ns: int) -> None:
         """The clock has just jumped by so much."""
+        ...
+
+    def tell_changes(self, changed: Callable[[ExecutionKey], None]) -> None:
+        """Call when something is decided on a subject, and when what was decided is lost."""
         ...
 
 
@@ -112,7 +108,7 @@ class TimeSkipper:
         self._loop = asyncio.get_running_loop()
         self._locks = 1
         self._sleepers: list[_Sleeper] = []
-        self._open: dict[ExecutionKey, None] = {}
+        self._open = OpenWork(engine.in_hand)
         self._news = asyncio.Event()
         self._told_until = 0.0
         self._news_at = 0.0
@@ -121,6 +117,7 @@ class TimeSkipper:
 
     def start(self) -> None:
         """Begin."""
+        self._engine.tell_changes(self._open.changed)
         self._task = self._loop.create_task(self._run())
 
     async def stop(self) -> None:
@@ -135,9 +132,9 @@ class TimeSkipper:
         """Something of a subject is durable; whether somebody is told that its run is over."""
         run = execution.run
         if run is not None and (run.is_open or run.wake_at_ns):
-            self._open[execution.key] = None
+            self._open.opened(execution.key)
         else:
-            self._open.pop(execution.key, None)
+            self._open.closed(execution.key)
         self._news_at = self._loop.time()
         if has_told:
             self._told_until = self._news_at + TOLD_SECONDS
@@ -194,7 +191,7 @@ class TimeSkipper:
                 await self._wake_sleepers()
                 if self._may_skip() and await self._stays_quiet():
                     self._skip()
-                for key in self._lost():
+                for key in self._open.lost():
                     await self._engine.reload(key)
             except (EngineUnavailable, StoreUnavailable) as error:
                 logger.warning("time cannot be skipped now: %s", error)
@@ -210,7 +207,7 @@ class TimeSkipper:
         """Whether nothing can happen before something is due."""
         if not self._engine.is_quiet:
             return False
-        work = self._work()
+        work = self._open.total()
         if 0 < work.next_ns <= self._clock.now_ns():
             return False
         if work.workflow_tasks and self._loop.time() < self._news_at + SETTLE_SECONDS_MAX:
@@ -219,22 +216,6 @@ class TimeSkipper:
         sleeping = sum(sleeper.unlocks for sleeper in self._sleepers)
         tasks = work.workflow_tasks + work.activity_tasks
         return tasks <= max(0, sleeping - max(0, self._locks))
-
-    def _work(self) -> _Work:
-        workflow_tasks, activity_tasks, next_ns = 0, 0, 0
-        for key in self._open:
-            in_hand = self._engine.in_hand(key)
-            if in_hand is None:
-                workflow_tasks += 1  # Who knows: it is looked at when it has been loaded again.
-                continue
-            workflow_tasks += in_hand.workflow_tasks
-            activity_tasks += in_hand.activity_tasks
-            if in_hand.next_ns and (in_hand.next_ns < next_ns or not next_ns):
-                next_ns = in_hand.next_ns
-        return _Work(workflow_tasks, activity_tasks, next_ns)
-
-    def _lost(self) -> list[ExecutionKey]:
-        return [key for key in self._open if self._engine.in_hand(key) is None]
 
     async def _stays_quiet(self) -> bool:
         for _ in range(QUIET_TURNS):
@@ -246,7 +227,7 @@ class TimeSkipper:
     def _target_ns(self) -> int:
         """What is due next; 0 when nothing is."""
         times = [sleeper.deadline_ns for sleeper in self._sleepers if not sleeper.awake.done()]
-        times.append(self._work().next_ns)
+        times.append(self._open.total().next_ns)
         return min((time_ns for time_ns in times if 0 < time_ns <= LATEST_NS), default=0)
 
     def _skip(self) -> None:
