@@ -103,6 +103,11 @@ class WorkflowRunner:
         return self._machine.local_activities.take_stops()
 
     @property
+    def history_bytes(self) -> int:
+        """The size of the history that it has been told, as that itself tells."""
+        return self._machine.history_size_bytes
+
+    @property
     def run_start_time(self) -> datetime:
         """When the run began."""
         return self._context.info.workflow_start_time

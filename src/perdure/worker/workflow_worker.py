@@ -142,6 +142,9 @@ class WorkflowWorker:
                     begun = time.monotonic()
                     answered, task = task, await self._answer(run, task)
                     seconds = time.monotonic() - begun
+                    if run.runner is not None:
+                        # A page of the history, or a query alone, does not tell.
+                        history_bytes = run.runner.history_bytes
                     if self.metrics is not None:
                         self.metrics.workflow_task_answered(answered, seconds, self.runs)
                     if seconds > LONG_TASK_SECONDS:
@@ -470,7 +473,7 @@ def _queries(task: PollWorkflowTaskQueueResponse) -> list[Any]:
 
 
 def _history_bytes(task: PollWorkflowTaskQueueResponse) -> int:
-    """The size of the history, as its last event tells."""
+    """The size of the history, as its last event tells; 0 if that does not."""
     events = task.history.events
     if not events:
         return 0
