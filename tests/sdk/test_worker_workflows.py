@@ -19,6 +19,7 @@ from perdure.client import (
 )
 from perdure.exceptions import ActivityError, ApplicationError, CancelledError
 from perdure.worker import Worker
+from perdure.worker.cache import BYTES_PER_HISTORY_BYTE
 from tests.sdk import worker_programs as programs
 from tests.sdk.looking import until, until_event
 
@@ -304,3 +305,20 @@ async def test_a_reset_draws_other_numbers_from_where_it_begins(client: Client, 
         kept, drawn = await again.result()
     assert kept == before
     assert drawn != after
+
+
+async def test_the_memory_of_a_run_is_told_by_all_of_its_history(
+    client: Client, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(client, task_queue=queue, workflows=[programs.Collects])
+    async with worker:
+        running = worker._running
+        assert running is not None and running._workflow_worker is not None
+        runs = running._workflow_worker.runs
+        handle = await client.start_workflow(programs.Collects.run, 9, id=queue, task_queue=queue)
+        await handle.signal("add", "x" * 100_000)
+        await handle.query("__temporal_workflow_metadata")
+        [run] = runs._runs.values()
+        assert run.bytes_estimated > BYTES_PER_HISTORY_BYTE * 100_000
+        assert runs._bytes_estimated == run.bytes_estimated
+        await handle.terminate()
