@@ -313,7 +313,8 @@ async def test_the_memory_of_a_run_is_told_by_all_of_its_history(
     worker = Worker(client, task_queue=queue, workflows=[programs.Collects])
     async with worker:
         running = worker._running
-        assert running is not None and running._workflow_worker is not None
+        assert running is not None
+        assert running._workflow_worker is not None
         runs = running._workflow_worker.runs
         handle = await client.start_workflow(programs.Collects.run, 9, id=queue, task_queue=queue)
         await handle.signal("add", "x" * 100_000)
