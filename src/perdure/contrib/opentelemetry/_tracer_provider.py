@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from opentelemetry.context import Context
@@ -39,6 +38,7 @@ from opentelemetry.util._decorator import _agnosticcontextmanager
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from perdure import workflow
+from perdure.contrib.opentelemetry._replaying import outside_guard, repeats
 
 _RANDOM: Final = "_perdure_span_id_random"
 
@@ -137,9 +137,9 @@ class _ReplaySafeTracer(Tracer):
         record_exception: bool = True,
         set_status_on_exception: bool = True,
     ) -> Span:
-        if start_time is None and workflow.in_workflow() and _repeats():
+        if start_time is None and workflow.in_workflow() and repeats():
             start_time = workflow.time_ns()
-        with _outside_guard():
+        with outside_guard():
             span = self._tracer.start_span(
                 name,
                 context,
@@ -186,9 +186,9 @@ class _ReplaySafeSpan(Span):
         return getattr(self._span, name)
 
     def end(self, end_time: int | None = None) -> None:
-        if workflow.in_workflow() and (_repeats() or self._fails_task()):
+        if workflow.in_workflow() and (repeats() or self._fails_task()):
             return
-        with _outside_guard():
+        with outside_guard():
             self._span.end(end_time)
 
     def get_span_context(self) -> SpanContext:
@@ -203,7 +203,7 @@ class _ReplaySafeSpan(Span):
     def add_event(
         self, name: str, attributes: Attributes = None, timestamp: int | None = None
     ) -> None:
-        with _outside_guard():
+        with outside_guard():
             self._span.add_event(name, attributes, timestamp)
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
@@ -226,20 +226,11 @@ class _ReplaySafeSpan(Span):
         escaped: bool = False,
     ) -> None:
         self._exception = exception
-        with _outside_guard():
+        with outside_guard():
             self._span.record_exception(exception, attributes, timestamp, escaped)
 
     def _fails_task(self) -> bool:
         return self._exception is not None and not workflow.is_failure_exception(self._exception)
-
-
-def _repeats() -> bool:
-    return workflow.unsafe.is_replaying_history_events()
-
-
-def _outside_guard() -> AbstractContextManager[None]:
-    """Tracers look at clocks and draw ids, and processors may do what they like."""
-    return workflow.unsafe.sandbox_unrestricted() if workflow.in_workflow() else nullcontext()
 
 
 def create_tracer_provider(
