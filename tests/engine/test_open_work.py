@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from perdure.server.engine.execution import ExecutionKey
@@ -46,6 +46,7 @@ class Subjects:
         self.work.opened(key)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS)
 def test_the_sum_is_that_of_all_that_is_open(steps: list[tuple[ExecutionKey, str, InHand]]) -> None:
     subjects = Subjects()

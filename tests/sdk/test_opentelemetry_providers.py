@@ -30,7 +30,7 @@ from tests.sdk.looking import until
 READER = InMemoryMetricReader()
 METERS = ReplaySafeMeterProvider(MeterProvider([READER]))
 
-LOGGED = InMemoryLogRecordExporter()
+LOGGED = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
 _PLAIN = LoggerProvider(shutdown_on_exit=False)
 _PLAIN.add_log_record_processor(SimpleLogRecordProcessor(LOGGED))
 LOGS = ReplaySafeLoggerProvider(_PLAIN)
@@ -175,7 +175,7 @@ class _Refusing(MeterProvider):
         def refuse(*_: Any) -> Counter:
             raise ValueError("no counters")
 
-        meter.create_counter = refuse  # type: ignore[method-assign]
+        meter.create_counter = refuse  # type: ignore[assignment, method-assign]
         return meter
 
 

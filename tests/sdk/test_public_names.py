@@ -36,14 +36,10 @@ MODULES = (
 
 _RUNNERS = "activations of the official SDK's core are not what workflows are run by here"
 _CLOCKS = "a virtual clock for each workflow needs a server that has them"
-_STAGES = "OpenTelemetry's own providers are given what there is to tell"
 _ITS_OWN_NEXUS = "operations of the server's own endpoint are intercepted as any other"
 ABSENT = {
     "client.StartWorkflowInput.time_skipping_config": _CLOCKS,
     "client.UpdateWithStartStartWorkflowInput.time_skipping_config": _CLOCKS,
-    "contrib.opentelemetry.MetricsExporter": _STAGES,
-    "contrib.opentelemetry.ReplaySafeLoggerProvider": _STAGES,
-    "contrib.opentelemetry.ReplaySafeMeterProvider": _STAGES,
     "testing.TimeSkipper": _CLOCKS,
     "testing.TimeSkippingConfig": _CLOCKS,
     "testing.WorkflowEnvironment.fast_forward": _CLOCKS,
