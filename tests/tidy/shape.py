@@ -25,6 +25,7 @@ SIZE_EXCEPTIONS: dict[str, str] = {
 BROAD_EXCEPT_BOUNDARIES: dict[str, str] = {
     "src/perdure/_embedded.py": "the engine's thread: whoever opened it is told",
     "src/perdure/_replay/context.py": "the converters of the user's workflows",
+    "src/perdure/contrib/opentelemetry/_metrics_exporter.py": "a meter provider, and `on_error`",
     "src/perdure/_replay/closing.py": "the user's workflow code, which is being ended",
     "src/perdure/_replay/handlers.py": "the user's workflow code: what it raises ends run or task",
     "src/perdure/_replay/loop.py": "the user's exception handler",
