@@ -103,11 +103,11 @@ def start_request(
         identity=CLIENT_IDENTITY,
         request_id=place.nonce if options.has_same_request else str(uuid.uuid4()),
         cron_schedule=options.cron,
-        retry_policy=_retry_policy(options.retry),
-        workflow_run_timeout=_duration(options.run_timeout_ms),
-        workflow_execution_timeout=_duration(options.execution_timeout_ms),
-        workflow_task_timeout=_duration(options.task_timeout_ms),
-        workflow_start_delay=_duration(options.start_delay_ms),
+        retry_policy=retry_policy(options.retry),
+        workflow_run_timeout=duration(options.run_timeout_ms),
+        workflow_execution_timeout=duration(options.execution_timeout_ms),
+        workflow_task_timeout=duration(options.task_timeout_ms),
+        workflow_start_delay=duration(options.start_delay_ms),
     )
     if options.memo:
         request.memo.CopyFrom(Memo(fields={"memo": payloads(options.memo).payloads[0]}))
@@ -129,21 +129,23 @@ def start_request(
     return request
 
 
-def _duration(milliseconds: int) -> Duration | None:
+def duration(milliseconds: int) -> Duration | None:
+    """None for 0."""
     if not milliseconds:
         return None
-    duration = Duration()
-    duration.FromMilliseconds(milliseconds)
-    return duration
+    message = Duration()
+    message.FromMilliseconds(milliseconds)
+    return message
 
 
-def _retry_policy(retry: Retry | None) -> RetryPolicy | None:
+def retry_policy(retry: Retry | None) -> RetryPolicy | None:
+    """As requests have it."""
     if retry is None:
         return None
     return RetryPolicy(
-        initial_interval=_duration(retry.initial_ms),
+        initial_interval=duration(retry.initial_ms),
         backoff_coefficient=retry.coefficient,
-        maximum_interval=_duration(retry.interval_max_ms),
+        maximum_interval=duration(retry.interval_max_ms),
         maximum_attempts=retry.attempts_max,
         non_retryable_error_types=retry.non_retryable,
     )

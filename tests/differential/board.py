@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -18,7 +19,7 @@ class Waiting:
     """Something that waits for the driver: a workflow at a gate, or a held activity or task."""
 
     kind: str
-    """task, gate or activity; the driver serves them in this order."""
+    """task, gate, activity or operation; the driver serves them in this order."""
     workflow: str
     run_id: str
     name: str
@@ -50,6 +51,8 @@ class Board:
         """By run id and name of the race."""
         self.failed_tasks: set[str] = set()
         """The steps whose one failure has happened."""
+        self.attempts: Counter[str] = Counter()
+        """How often the handler of a Nexus operation was asked."""
         self.changed = asyncio.Event()
         """Set whenever the version grows, for the driver to wait on."""
         self.on_race: Callable[[str, tuple[Action, ...]], None] = lambda name, actions: None

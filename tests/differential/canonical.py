@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.service import RPCError
 
 from tests.differential.board import Region
-from tests.differential.driver import Seen
+from tests.differential.seen import Seen
 from tests.differential.settled import RunView
 from tests.interop.normaliser import Normaliser
 
@@ -62,7 +62,17 @@ _PLACEHOLDER = re.compile(
 """Ids in the order in which they were met, and what stands for one where a task came with the
 answer to the one before; also the number in a request id that is made of one."""
 WORKERS_FAULT = "the worker itself fails"
-_WORKERS_FAULTS = ("Fatal error in workflow machines", "Invalid transition in state machine")
+_WORKERS_FAULTS = (
+    "Fatal error in workflow machines",
+    "Invalid transition in state machine",
+    # Of one that was abandoned and is heard of all the same.
+    "Nexus operation which don't have the ABANDON cancellation type",
+)
+_NOBODY_WAITS = (
+    "operation not found",
+    "stale reference: state machine not found",
+    "workflow execution already completed",
+)
 _ABORTED = (
     "workflow update was aborted by closing workflow",
     "workflow execution already completed",
@@ -73,7 +83,7 @@ Plain = dict[str, Any]
 
 def canonical(seen: Seen, *, has_races: bool, has_heartbeats: bool) -> Plain:
     """Everything that was seen, comparable."""
-    normaliser = Normaliser([seen.nonce, seen.queue])
+    normaliser = Normaliser([*_tokens(seen), seen.nonce, seen.queue])
     plain: Plain = {"error": _error(seen)} if seen.error else {}
     for run, label in _labelled(seen.runs):
         # Runs get their placeholders here, in one order for both servers.
@@ -86,6 +96,7 @@ def canonical(seen: Seen, *, has_races: bool, has_heartbeats: bool) -> Plain:
             events = _relative(events, run.events, regions)
         plain[f"history of {label}"] = events
         description = _described(normaliser.message(run.description))
+        _forget_why_nobody_waits(description)
         if events and _is_continued(run.events[0]):
             # Whether it began at once or after a pause.
             description = _blank(description, {"state_transition_count"}, "<counted>")
@@ -100,7 +111,21 @@ def canonical(seen: Seen, *, has_races: bool, has_heartbeats: bool) -> Plain:
             for key, value in plain.items()
         }
         return dict(_without_placeholders(plain))
-    return _blank(plain, {"state_transition_count"}, "<counted>") if has_heartbeats else plain
+    if has_heartbeats:
+        return dict(_blank(plain, {"state_transition_count", "total_heartbeat_count"}, "<counted>"))
+    return plain
+
+
+def _tokens(seen: Seen) -> Iterator[str]:
+    """Of Nexus operations: what is in them is their maker's own affair."""
+    for run in seen.runs:
+        for event in run.events:
+            if token := event.nexus_operation_started_event_attributes.operation_token:
+                yield token
+            for callback in event.workflow_execution_started_event_attributes.completion_callbacks:
+                for name in ("nexus-operation-token", "temporal-callback-token"):
+                    if token := callback.nexus.header[name]:
+                        yield token
 
 
 def _error(seen: Seen) -> str:
@@ -111,6 +136,14 @@ def _error(seen: Seen) -> str:
         if any(fault in each.failure.message for each in failed for fault in _WORKERS_FAULTS):
             return f"{WORKERS_FAULT}: {run.workflow_id.rpartition('-')[0]}"
     return seen.error
+
+
+def _forget_why_nobody_waits(description: Plain) -> None:
+    """A completion of an operation that is over: see docs/compatibility.md."""
+    for callback in description.get("callbacks", []):
+        failure = callback.get("last_attempt_failure", {})
+        if any(text in failure.get("message", "") for text in _NOBODY_WAITS):
+            failure["message"] = "<either>"
 
 
 def _forget_aborted(answers: list[Plain]) -> None:
@@ -183,7 +216,11 @@ def _answer(normaliser: Normaliser, answer: Message | RPCError) -> Plain:
 
 def _described(plain: Plain) -> Plain:
     """With what is pending in the order of its ids: the real server keeps it in a hash table."""
-    for field, key in (("pending_activities", "activity_id"), ("pending_children", "workflow_id")):
+    for field, key in (
+        ("pending_activities", "activity_id"),
+        ("pending_children", "workflow_id"),
+        ("pending_nexus_operations", "scheduled_event_id"),
+    ):
         if field in plain:
             plain[field] = sorted(plain[field], key=lambda each: str(each.get(key)))
     return plain

@@ -54,15 +54,15 @@ def compare(pair: Pair, programs: Iterable[Program]) -> Iterator[Verdict]:
     """Each program's verdict, as they come. What differs is run again among few others, and then
     alone, before it counts: programs live in real time, and a machine that stalls makes one side
     late."""
-    first: dict[int, Difference] = {}
+    first: dict[str, Difference] = {}
     for verdict in _compare(pair, programs, IN_FLIGHT_MAX):
         if verdict.difference:
-            first[verdict.program.seed] = verdict.difference
+            first[verdict.program.title] = verdict.difference
         else:
             yield verdict
     again: list[Verdict] = []
     for verdict in _compare(pair, [each.program for each in first.values()], FEW):
-        verdict.first = first[verdict.program.seed]
+        verdict.first = first[verdict.program.title]
         if verdict.difference:
             again.append(verdict)
         else:
@@ -103,7 +103,7 @@ def _in_flight(
             else:
                 rest.append((program, futures))
         if len(rest) == len(waiting):
-            raise TimeoutError(f"seed {waiting[0][0].seed} does not end")
+            raise TimeoutError(f"{waiting[0][0].title} does not end")
         waiting = rest
 
 

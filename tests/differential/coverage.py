@@ -1,7 +1,6 @@
 """How often each kind of command, event and failure occurred, and which of them must.
 
-`EVENTS`, `FAILURES` and the others list what programs can provoke today. What the server cannot do
-yet stands in `NOT_YET`, and moves out of it with the feature.
+Whatever the contract names must occur, but for what stands in `NEVER`.
 """
 
 from __future__ import annotations
@@ -11,8 +10,10 @@ from collections.abc import Iterator, Mapping
 
 from google.protobuf.message import Message
 from temporalio.api.enums.v1 import (
+    ActivityExecutionStatus,
     CommandType,
     EventType,
+    PendingActivityState,
     RetryState,
     StartChildWorkflowExecutionFailedCause,
     TimeoutType,
@@ -23,8 +24,11 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.service import RPCError
+from temporalio.workflow import NexusOperationCancellationType
 
-from tests.differential.driver import Seen
+from tests.differential.jobs import CALLS as JOB_CALLS
+from tests.differential.program import Operation, Program, steps_of
+from tests.differential.seen import Seen
 
 COMMAND_OF_EVENT: Mapping[str, str] = {
     "ACTIVITY_TASK_SCHEDULED": "SCHEDULE_ACTIVITY_TASK",
@@ -52,31 +56,6 @@ COMMAND_OF_EVENT: Mapping[str, str] = {
 
 FAILURE_KINDS = tuple(field.name for field in Failure.DESCRIPTOR.oneofs[0].fields)
 
-NOT_YET: Mapping[str, str] = {
-    **{
-        f"event {name}": "Nexus"
-        for name in (
-            f"NEXUS_OPERATION_{part}"
-            for part in (
-                "SCHEDULED",
-                "STARTED",
-                "COMPLETED",
-                "FAILED",
-                "CANCELED",
-                "TIMED_OUT",
-                "CANCEL_REQUESTED",
-                "CANCEL_REQUEST_COMPLETED",
-                "CANCEL_REQUEST_FAILED",
-            )
-        )
-    },
-    "command SCHEDULE_NEXUS_OPERATION": "Nexus",
-    "command REQUEST_CANCEL_NEXUS_OPERATION": "Nexus",
-    "failure nexus_operation_execution_failure_info": "Nexus",
-    "failure nexus_handler_failure_info": "Nexus",
-}
-"""What the server cannot do yet, with the feature that brings it."""
-
 NEVER: Mapping[str, str] = {
     "event WORKFLOW_EXECUTION_UPDATE_REJECTED": "a rejected update leaves no trace",
     "event WORKFLOW_PROPERTIES_MODIFIED_EXTERNALLY": "no RPC makes it",
@@ -100,6 +79,10 @@ WANTED_CAUSES = (
 )
 
 
+_CALLED = {"jobs": JOB_CALLS}
+"""What clients call, by kind of program."""
+
+
 def wanted() -> list[str]:
     """All that a run of many programs must have seen."""
     names = [f"event {_short(name)}" for name in EventType.DESCRIPTOR.values_by_name]
@@ -110,17 +93,22 @@ def wanted() -> list[str]:
     names += [
         f"status {_short(name)}" for name in WorkflowExecutionStatus.DESCRIPTOR.values_by_name
     ]
-    names += WANTED_CAUSES
-    return [
-        name
-        for name in names
-        if not name.endswith("UNSPECIFIED") and name not in NOT_YET and name not in NEVER
+    names += [
+        f"activity {_short(name)}" for name in ActivityExecutionStatus.DESCRIPTOR.values_by_name
     ]
+    names += [f"attempt {_short(name)}" for name in PendingActivityState.DESCRIPTOR.values_by_name]
+    names += [f"cancellation {each.name}" for each in NexusOperationCancellationType]
+    names += [f"{kind} call {call}" for kind, calls in _CALLED.items() for call in calls]
+    names += WANTED_CAUSES
+    return [name for name in names if not name.endswith("UNSPECIFIED") and name not in NEVER]
 
 
-def count(seen: Seen) -> Counter[str]:
+def count(program: Program, seen: Seen) -> Counter[str]:
     """What occurred in one program on one server."""
-    counts: Counter[str] = Counter()
+    counts = Counter(f"{program.kind} call {call.kind}" for call in program.calls)
+    for step in steps_of(program):
+        if isinstance(step, Operation):
+            counts[f"cancellation {step.cancellation}"] += 1
     for run in seen.runs:
         counts.update(_status(run.description))
         for event in run.events:
@@ -167,6 +155,10 @@ def _within(message: Message) -> Iterator[str]:
             yield f"timeout {_short(TimeoutType.Name(value))}"
         elif field.enum_type is RetryState.DESCRIPTOR:
             yield f"retry state {_short(RetryState.Name(value))}"
+        elif field.enum_type is ActivityExecutionStatus.DESCRIPTOR:
+            yield f"activity {_short(ActivityExecutionStatus.Name(value))}"
+        elif field.enum_type is PendingActivityState.DESCRIPTOR:
+            yield f"attempt {_short(PendingActivityState.Name(value))}"
         elif field.message_type is not None and not field.message_type.GetOptions().map_entry:
             for inner in value if field.is_repeated else (value,):
                 yield from _within(inner)
@@ -177,6 +169,8 @@ _PREFIXES = (
     "COMMAND_TYPE_",
     "TIMEOUT_TYPE_",
     "RETRY_STATE_",
+    "ACTIVITY_EXECUTION_STATUS_",
+    "PENDING_ACTIVITY_STATE_",
     "WORKFLOW_EXECUTION_STATUS_",
     "WORKFLOW_TASK_FAILED_CAUSE_",
     "START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_",

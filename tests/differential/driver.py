@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Awaitable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, Protocol
 
 import msgspec
 from google.protobuf.message import Message
@@ -22,9 +21,18 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from tests.differential.actions import ACTIONS, Place, go, poll_update, start, terminate
-from tests.differential.board import BOARDS, Board, Region, Waiting
+from tests.differential.board import BOARDS, Board, Waiting
+from tests.differential.endpoints import endpoints
+from tests.differential.jobs import JobDriver
 from tests.differential.program import Action, Program
-from tests.differential.settled import RunView, has_no_worker, successor_of, unsettled
+from tests.differential.seen import Seen, Stuck
+from tests.differential.settled import (
+    RunView,
+    has_no_worker,
+    is_calling_back,
+    successor_of,
+    unsettled,
+)
 
 SETTLE_SECONDS_MAX = 30.0
 GLANCE_SECONDS = 0.02
@@ -37,23 +45,7 @@ ITEMS_MAX = 200
 LOOKING = frozenset({"describe", "query", "poll"})
 """Actions after which nothing has changed."""
 NEEDS_WORKER = frozenset({"query", "update", "update-with-start"})
-_ORDER = {"task": 0, "gate": 1, "activity": 2}
-
-
-class Stuck(Exception):
-    """The program did not come to rest."""
-
-
-@dataclass
-class Seen:
-    """What one server showed of a program: raw messages, so that they can be counted."""
-
-    nonce: str
-    queue: str
-    answers: list[tuple[str, Message | RPCError]] = field(default_factory=list)
-    runs: list[RunView] = field(default_factory=list)
-    regions: dict[str, dict[str, Region]] = field(default_factory=dict)
-    error: str = ""
+_ORDER = {"task": 0, "gate": 1, "activity": 2, "operation": 3}
 
 
 async def carry_out(program: Program, client: Client, queue: str) -> Seen:
@@ -61,9 +53,10 @@ async def carry_out(program: Program, client: Client, queue: str) -> Seen:
     nonce = uuid.uuid4().hex[:12]
     board = Board(asyncio.get_running_loop())
     BOARDS[nonce] = board
-    driver = _Driver(program, Place(client, queue, nonce), board)
+    driver = DRIVERS[program.kind](program, Place(client, queue, nonce), board)
     try:
-        await driver.play()
+        async with endpoints(program, client, nonce, queue):
+            await driver.play()
     except (Stuck, RPCError, TimeoutError) as error:
         driver.seen.error = f"{type(error).__name__}: {error}"
         await driver.abandon()
@@ -75,7 +68,7 @@ async def carry_out(program: Program, client: Client, queue: str) -> Seen:
     return driver.seen
 
 
-class _Driver:
+class WorkflowDriver:
     """Serves whatever waits, in a fixed order, each when nothing else can happen."""
 
     def __init__(self, program: Program, place: Place, board: Board) -> None:
@@ -271,7 +264,8 @@ class _Driver:
             await asyncio.gather(*(self._look_at(run) for run in fresh))
 
     async def _look_at(self, run: RunView) -> None:
-        if not run.is_open and run.description.workflow_execution_info.HasField("close_time"):
+        was_closed = run.description.workflow_execution_info.HasField("close_time")
+        if not run.is_open and was_closed and not is_calling_back(run):
             return
         service = self._place.client.workflow_service
         execution = WorkflowExecution(workflow_id=run.workflow_id, run_id=run.run_id)
@@ -310,8 +304,31 @@ class _Driver:
     def _meet_all(self, event: HistoryEvent, workflow_id: str) -> None:
         child = event.child_workflow_execution_started_event_attributes.workflow_execution
         self._meet(child.workflow_id, child.run_id)
+        if event.HasField("nexus_operation_started_event_attributes"):
+            for link in event.links:
+                self._meet(link.workflow_event.workflow_id, link.workflow_event.run_id)
         self._meet(workflow_id, successor_of(event))
 
     def _meet(self, workflow_id: str, run_id: str) -> None:
         if run_id and run_id not in self._runs:
             self._runs[run_id] = RunView(workflow_id, run_id)
+
+
+class Driver(Protocol):
+    """Carries out one program."""
+
+    seen: Seen
+
+    async def play(self) -> None:
+        """To its end."""
+
+    async def abandon(self) -> None:
+        """It has gone wrong."""
+
+
+DRIVERS: Mapping[str, Callable[[Program, Place, Board], Driver]] = {
+    "workflows": WorkflowDriver,
+    "nexus": WorkflowDriver,
+    "jobs": JobDriver,
+}
+"""By kind of program."""

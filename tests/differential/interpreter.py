@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+from nexusrpc import HandlerError
 from temporalio import activity, workflow
 from temporalio.common import (
     Priority,
@@ -22,11 +23,13 @@ from temporalio.workflow import (
     ActivityCancellationType,
     ChildWorkflowCancellationType,
     HandlerUnfinishedPolicy,
+    NexusOperationCancellationType,
     ParentClosePolicy,
 )
 
 from tests.differential import program as steps
 from tests.differential.board import Board, Waiting, board_of
+from tests.differential.desk import Desk, Order, dead_endpoint_of, endpoint_of, operation_of
 
 HELD_SECONDS_MAX = 60.0
 LONG = timedelta(seconds=100)
@@ -45,6 +48,8 @@ def error_text(error: BaseException | None) -> str:
         words.append(f"{error.type} {error.non_retryable} {list(error.details)}")
     if isinstance(error, ActivityError | ChildWorkflowError):
         words.append(str(error.retry_state))
+    if isinstance(error, HandlerError):
+        words.append(f"{error} {error.type} {error.retryable}")
     cause = error_text(error.__cause__)
     return ": ".join(words) + (f" <- {cause}" if cause else "")
 
@@ -66,7 +71,7 @@ class Interpreter:
     async def run(self, plan: Any) -> list[str]:
         """The notes."""
         self._plan = msgspec.convert(plan, steps.Plan)
-        if workflow.info().parent is not None and not self._plan.begins_at_once:
+        if self._has_caller() and not self._plan.begins_at_once:
             await self._noting("begin", self._gate("begin"), raises=False)
         await self._all(self._plan.steps)
         await self._end()
@@ -129,19 +134,23 @@ class Interpreter:
         except (FailureError, asyncio.CancelledError) as error:
             self._notes.append(f"{name}: {error_text(error)}")
             was_asked = workflow.cancellation_reason() is not None
-            if is_cancellation(error) and was_asked and workflow.info().parent is not None:
-                # Its parent still has to hear that it was asked, before it hears the rest.
+            if is_cancellation(error) and was_asked and self._has_caller():
+                # Its caller still has to hear that it was asked, before it hears the rest.
                 await self._gate(f"cancelled at {name}")
             if is_cancellation(error) and was_asked and not self._plan.goes_on_when_cancelled:
                 raise
             if raises:
                 raise
 
+    def _has_caller(self) -> bool:
+        return workflow.info().parent is not None or self._plan.is_served
+
     async def _perform(self, step: steps.Step) -> Any:
         performers: dict[type, Callable[[Any], Awaitable[Any]]] = {
             steps.Activity: self._activity,
             steps.Timer: self._timer,
             steps.Child: self._child,
+            steps.Operation: self._operation,
             steps.SignalExternal: self._signal,
             steps.CancelExternal: self._cancel_external,
             steps.Patch: self._patch,
@@ -229,6 +238,22 @@ class Interpreter:
             memo={"memo": options.memo} if options.memo else None,
             static_summary=options.summary or None,
             priority=Priority(priority_key=options.priority or None),
+        )
+
+    async def _operation(self, step: steps.Operation) -> Any:
+        info = workflow.info()
+        nonce = info.workflow_id.rpartition("-")[2]
+        client = workflow.create_nexus_client(
+            service=Desk, endpoint=dead_endpoint_of(nonce) if step.is_dead else endpoint_of(nonce)
+        )
+        return await client.execute_operation(
+            operation_of(step),
+            Order(info.workflow_id, info.run_id, msgspec.to_builtins(step)),
+            schedule_to_close_timeout=_span(step.schedule_to_close_ms),
+            schedule_to_start_timeout=_span(step.schedule_to_start_ms),
+            start_to_close_timeout=_span(step.start_to_close_ms),
+            cancellation_type=NexusOperationCancellationType[step.cancellation],
+            summary=step.name,
         )
 
     async def _signal(self, step: steps.SignalExternal) -> str:
@@ -442,7 +467,7 @@ async def _obeys(step: steps.Activity, detail: str) -> str:
     board.tell(waiting)
     try:
         while not released:
-            activity.heartbeat("alive")
+            activity.heartbeat("still there")
             await asyncio.sleep(BEAT_SECONDS)
     except asyncio.CancelledError:
         if detail == "refuses":
@@ -465,12 +490,10 @@ async def _async(step: steps.Activity, detail: str) -> str:
 
 def _tell(step: steps.Activity) -> tuple[Board, Waiting]:
     info = activity.info()
-    assert info.workflow_id is not None
-    assert info.workflow_run_id is not None
-    waiting = Waiting(
-        "activity", info.workflow_id, info.workflow_run_id, step.name, step.actions, info.attempt
-    )
-    return board_of(info.workflow_id), waiting
+    owner = info.workflow_id or info.activity_id
+    run_id = info.workflow_run_id or info.activity_run_id or ""
+    waiting = Waiting("activity", owner, run_id, step.name, step.actions, info.attempt)
+    return board_of(owner), waiting
 
 
 BEHAVIOURS: dict[str, Callable[[steps.Activity, str], Awaitable[str]]] = {

@@ -82,6 +82,24 @@ class Child(msgspec.Struct, tag_field="do", tag="child", omit_defaults=True):
     raises: bool = False
 
 
+class Operation(msgspec.Struct, tag_field="do", tag="operation", omit_defaults=True):
+    """A Nexus operation. Its handler does what `how` says: see `desk`."""
+
+    name: str
+    how: str = "ok"
+    plan: Plan | None = None
+    """Of the workflow behind it, if its handler starts one."""
+    is_dead: bool = False
+    """Its endpoint leads to nobody."""
+    schedule_to_close_ms: int = 0
+    schedule_to_start_ms: int = 0
+    start_to_close_ms: int = 0
+    cancellation: str = "WAIT_COMPLETED"
+    raises: bool = False
+    actions: tuple[Action, ...] = ()
+    """What the client does while its handler is held."""
+
+
 class SignalExternal(msgspec.Struct, tag_field="do", tag="signal external", omit_defaults=True):
     """A signal to another workflow."""
 
@@ -141,7 +159,7 @@ class Spawn(msgspec.Struct, tag_field="do", tag="spawn", omit_defaults=True):
     """Starts a step and goes on, at a gate."""
 
     name: str
-    step: Activity | Timer | Child
+    step: Activity | Timer | Child | Operation
 
 
 class Cancel(msgspec.Struct, tag_field="do", tag="cancel", omit_defaults=True):
@@ -170,6 +188,7 @@ Step = (
     Activity
     | Timer
     | Child
+    | Operation
     | SignalExternal
     | CancelExternal
     | Patch
@@ -201,6 +220,8 @@ class Plan(msgspec.Struct, omit_defaults=True):
     goes_on_when_cancelled: bool = False
     begins_at_once: bool = False
     """Of a child: it does not wait for the driver first."""
+    is_served: bool = False
+    """It is behind a Nexus operation, whose caller hears of it as a parent does of its child."""
 
 
 class Options(msgspec.Struct, omit_defaults=True):
@@ -231,11 +252,41 @@ class Top(msgspec.Struct, omit_defaults=True):
     options: Options = msgspec.field(default_factory=Options)
 
 
+class Call(msgspec.Struct, omit_defaults=True):
+    """What a client asks of a server in a program without workflows. `kind` is a row of the
+    table of calls of the program's kind."""
+
+    kind: str
+    target: str = ""
+    how: str = ""
+    step: Activity | None = None
+    request: str = ""
+    """What makes its request id the same as another's."""
+    delay_ms: int = 0
+    reuse: str = ""
+    conflict: str = ""
+
+
 class Program(msgspec.Struct, omit_defaults=True):
     """Some workflows, started one after the other."""
 
     seed: int
     workflows: tuple[Top, ...] = ()
+    kind: str = "workflows"
+    """A row of `kinds`."""
+    calls: tuple[Call, ...] = ()
+    """In programs about something else than workflows."""
+
+    @property
+    def title(self) -> str:
+        """What it is called in lists and files."""
+        return str(self.seed) if self.kind == "workflows" else f"{self.kind}-{self.seed}"
+
+    @property
+    def command(self) -> str:
+        """What carries it out again."""
+        seeds = f"{self.seed}:{self.seed + 1}"
+        return f"python -m tests.differential --kind {self.kind} --seeds {seeds}"
 
 
 def steps_of(program: Program) -> Iterator[Step]:
@@ -251,10 +302,18 @@ def _steps_of_plan(plan: Plan) -> Iterator[Step]:
         yield from _steps_of_plan(plan.then)
 
 
+def attempts_of(program: Program) -> Iterator[str]:
+    """What its activities do, with and without a workflow."""
+    steps = [*steps_of(program), *(call.step for call in program.calls if call.step)]
+    for step in steps:
+        if isinstance(step, Activity):
+            yield from step.attempts
+
+
 def _within(step: Step) -> Iterator[Step]:
     yield step
     match step:
-        case Child(plan=plan):
+        case Child(plan=plan) | Operation(plan=Plan() as plan):
             yield from _steps_of_plan(plan)
         case Spawn(step=spawned):
             yield from _within(spawned)
@@ -274,10 +333,14 @@ def has_races(program: Program) -> bool:
 
 def script(program: Program) -> str:
     """The program for a person to read."""
-    lines = [f"seed {program.seed}"]
+    lines = [f"{program.kind}, seed {program.seed}"]
     for top in program.workflows:
         lines.append(f"workflow {top.name}{_rest(top.options)}")
         lines.extend(_plan_lines(top.plan, 1))
+    for call in program.calls:
+        rest = _rest(msgspec.structs.replace(call, target=""))
+        lines.append(f"{call.kind} {call.target}{rest}")
+        lines.extend(_step_lines(call.step, 1) if call.step else ())
     return "\n".join(lines)
 
 
@@ -299,7 +362,7 @@ def _step_lines(step: Step, depth: int) -> Iterator[str]:
     tag = str(step.__struct_config__.tag)
     yield f"{indent}{tag} {step.name}{_rest(step)}"
     match step:
-        case Child(plan=plan):
+        case Child(plan=plan) | Operation(plan=Plan() as plan):
             yield from _plan_lines(plan, depth + 1)
         case Spawn(step=spawned):
             yield from _step_lines(spawned, depth + 1)
@@ -315,7 +378,7 @@ def _step_lines(step: Step, depth: int) -> Iterator[str]:
             yield from _plan_lines(action.plan, depth + 2)
 
 
-_TOLD_ELSEWHERE = frozenset({"do", "name", "plan", "step", "branches", "actions"})
+_TOLD_ELSEWHERE = frozenset({"do", "kind", "name", "plan", "step", "branches", "actions"})
 
 
 def _rest(struct: msgspec.Struct | None) -> str:

@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.differential.compare import Difference
-from tests.differential.coverage import NEVER, NOT_YET, wanted
+from tests.differential.coverage import NEVER, wanted
 from tests.differential.program import script
 
 
 def report(console: Console, difference: Difference) -> None:
     """The program, how to run it again, its histories side by side, and all that differs."""
     program = difference.program
-    console.rule(f"seed {program.seed}")
-    console.print(f"again: python -m tests.differential --seeds {program.seed}:{program.seed + 1}")
+    console.rule(f"{program.kind}, seed {program.seed}")
+    console.print(f"again: {program.command}")
     _print(console, script(program))
     for name in sorted({*difference.real, *difference.ours}):
         real, ours = difference.real.get(name), difference.ours.get(name)
@@ -38,8 +38,7 @@ def summary(console: Console, counts: Mapping[str, int]) -> list[str]:
     console.print(table)
     missing = [name for name in wanted() if not counts.get(name)]
     _print(console, f"never occurred, though it must: {', '.join(missing) or 'nothing'}")
-    for title, reasons in (("not in programs yet", NOT_YET), ("cannot occur", NEVER)):
-        _print(console, f"{title}: {', '.join(_by_reason(reasons))}")
+    _print(console, f"cannot occur: {', '.join(_by_reason(NEVER))}")
     return missing
 
 

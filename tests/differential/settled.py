@@ -8,13 +8,21 @@ the driver, to what waits longer than a program lasts, or for a queue without a 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from temporalio.api.enums.v1 import EventType, PendingActivityState, PendingWorkflowTaskState
+from temporalio.api.enums.v1 import (
+    CallbackState,
+    EventType,
+    NexusOperationCancellationState,
+    PendingActivityState,
+    PendingNexusOperationState,
+    PendingWorkflowTaskState,
+)
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.api.workflow.v1 import PendingActivityInfo
+from temporalio.api.workflow.v1 import PendingActivityInfo, PendingNexusOperationInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 
 from tests.differential.board import Waiting
@@ -63,6 +71,22 @@ _CLOSING = frozenset(
 )
 
 
+_CALLING = frozenset(
+    {
+        CallbackState.CALLBACK_STATE_STANDBY,
+        CallbackState.CALLBACK_STATE_SCHEDULED,
+        CallbackState.CALLBACK_STATE_BACKING_OFF,
+    }
+)
+
+
+def is_calling_back(run: RunView) -> bool:
+    """Whether it has closed and those who wait for that do not know it yet."""
+    if run.is_open or successor_of(run.events[-1]):
+        return False
+    return any(callback.state in _CALLING for callback in run.description.callbacks)
+
+
 def closes(event: HistoryEvent) -> bool:
     """Whether it is the last of its run."""
     return event.event_type in _CLOSING
@@ -108,12 +132,15 @@ def _reasons(run: RunView, runs: Mapping[str, RunView], waiting: list[Waiting]) 
     if info.history_length != len(run.events) or info.HasField("close_time") == run.is_open:
         yield "it has changed since it was described"
     if not run.is_open:
+        if is_calling_back(run) and run.run_id not in _resets(runs):
+            yield "who waits for its end does not know it yet"
         return
     mine = [each for each in waiting if each.run_id == run.run_id]
     is_held = any(each.kind == "task" and not each.is_served for each in mine)
     yield from _start(run)
     yield from _workflow_task(run, is_held)
     yield from _activities(run, mine)
+    yield from _operations(run, runs, mine)
     if not is_held:
         yield from _timers(run)
         yield from _external(run)
@@ -177,6 +204,63 @@ def _activity(run: RunView, pending: PendingActivityInfo, waiting: list[Waiting]
     if held[0].has_beaten and pending.state == states.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED:
         return f"activity {name} is about to hear of its cancellation"
     return ""
+
+
+_TELLING = frozenset(
+    {
+        NexusOperationCancellationState.NEXUS_OPERATION_CANCELLATION_STATE_SCHEDULED,
+        NexusOperationCancellationState.NEXUS_OPERATION_CANCELLATION_STATE_BACKING_OFF,
+    }
+)
+
+
+def _operations(run: RunView, runs: Mapping[str, RunView], waiting: list[Waiting]) -> Iterator[str]:
+    """What its Nexus operations still have to do, or to hear."""
+    for pending in run.description.pending_nexus_operations:
+        (scheduled,) = (
+            event for event in run.events if event.event_id == pending.scheduled_event_id
+        )
+        name = json.loads(scheduled.user_metadata.summary.data)
+        is_held = any(
+            (each.kind, each.name) == ("operation", name) and not each.is_served for each in waiting
+        )
+        if is_held:
+            continue
+        if pending.state != PendingNexusOperationState.PENDING_NEXUS_OPERATION_STATE_STARTED:
+            yield f"operation {name} is not started"
+            continue
+        for timeout in (pending.schedule_to_close_timeout, pending.start_to_close_timeout):
+            if timedelta() < timeout.ToTimedelta() <= SHORT:
+                yield f"operation {name} is about to time out"
+        if pending.cancellation_info.state in _TELLING:
+            yield f"operation {name} has not heard of its cancellation"
+        yield from _served(run, runs, pending)
+
+
+def _served(
+    run: RunView, runs: Mapping[str, RunView], pending: PendingNexusOperationInfo
+) -> Iterator[str]:
+    """The workflow behind an operation that has closed."""
+    resets = _resets(runs)
+    run_id = next(iter(served_by(run, pending.scheduled_event_id)), "")
+    while (served := runs.get(run_id)) is not None and served.events:
+        following = successor_of(served.events[-1]) or resets.get(run_id, "")
+        if not following:
+            break
+        run_id = following
+    if run_id and (served is None or not served.events):
+        yield f"run {run_id} behind an operation is not read yet"
+    elif served is not None and not served.is_open:
+        yield f"{served.workflow_id} behind an operation has closed"
+
+
+def served_by(run: RunView, scheduled_event_id: int) -> Iterator[str]:
+    """The run that an operation has started."""
+    for event in run.events:
+        started = event.nexus_operation_started_event_attributes
+        if started.scheduled_event_id == scheduled_event_id:
+            for link in event.links:
+                yield link.workflow_event.run_id
 
 
 def _timers(run: RunView) -> Iterator[str]:

@@ -12,6 +12,7 @@ from tests.differential.program import (
     Child,
     Gate,
     Hold,
+    Operation,
     Options,
     Plan,
     Program,
@@ -27,14 +28,15 @@ def smaller(program: Program) -> Iterator[Program]:
     """Each program that lacks one thing."""
     for workflows in _without_one(program.workflows):
         if workflows:
-            yield Program(program.seed, workflows)
+            yield msgspec.structs.replace(program, workflows=workflows)
     for index, top in enumerate(program.workflows):
         for plan in _plans(top.plan):
             workflows = _with(program.workflows, index, msgspec.structs.replace(top, plan=plan))
-            yield Program(program.seed, workflows)
+            yield msgspec.structs.replace(program, workflows=workflows)
         if top.options != Options():
             plain = msgspec.structs.replace(top, options=Options())
-            yield Program(program.seed, _with(program.workflows, index, plain))
+            workflows = _with(program.workflows, index, plain)
+            yield msgspec.structs.replace(program, workflows=workflows)
 
 
 def _plans(plan: Plan) -> Iterator[Plan]:
@@ -74,9 +76,14 @@ def _steps(step: Step) -> Iterator[Step]:
                 yield msgspec.structs.replace(step, plan=plan)
             if step.options not in (None, Options()):
                 yield msgspec.structs.replace(step, options=None)
+        case Operation():
+            for actions in _without_one(step.actions):
+                yield msgspec.structs.replace(step, actions=actions)
+            for plan in _plans(step.plan) if step.plan else ():
+                yield msgspec.structs.replace(step, plan=plan)
         case Spawn():
             for inner in _steps(step.step):
-                if isinstance(inner, Activity | Child):
+                if isinstance(inner, Activity | Child | Operation):
                     yield Spawn(step.name, inner)
         case Race():
             for branches in _without_one(step.branches):

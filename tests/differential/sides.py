@@ -22,9 +22,20 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from tests.differential.canonical import canonical
 from tests.differential.coverage import count
-from tests.differential.driver import Seen, carry_out
+from tests.differential.desk import DeskHandler
+from tests.differential.driver import carry_out
+from tests.differential.generate import LONG_MS
 from tests.differential.interpreter import HELD_SECONDS_MAX, Interpreter, act
-from tests.differential.program import Activity, Plan, Program, Top, has_races, steps_of
+from tests.differential.program import (
+    Operation,
+    Plan,
+    Program,
+    Top,
+    attempts_of,
+    has_races,
+    steps_of,
+)
+from tests.differential.seen import Seen
 from tests.interop.servers import server
 from tests.interop.stage import WORKER_IDENTITY, connect
 
@@ -141,6 +152,7 @@ async def _serve(address: str, at_once: int, pipe: Connection) -> None:
         task_queue=QUEUE,
         workflows=[Interpreter],
         activities=[act],
+        nexus_service_handlers=[DeskHandler()],
         workflow_runner=UnsandboxedWorkflowRunner(),
         identity=WORKER_IDENTITY,
         workflow_task_executor=concurrent.futures.ThreadPoolExecutor(HELD_TASKS_MAX),
@@ -148,6 +160,7 @@ async def _serve(address: str, at_once: int, pipe: Connection) -> None:
         max_concurrent_activities=1_000,
         max_concurrent_workflow_task_polls=POLLS,
         max_concurrent_activity_task_polls=POLLS,
+        max_concurrent_nexus_tasks=1_000,
         max_cached_workflows=10_000,
         max_heartbeat_throttle_interval=timedelta(milliseconds=100),
         default_heartbeat_throttle_interval=timedelta(milliseconds=100),
@@ -173,13 +186,17 @@ async def _serve(address: str, at_once: int, pipe: Connection) -> None:
 
 def _result(program: Program, seen: Seen, seconds: float) -> Result:
     plain = canonical(seen, has_races=has_races(program), has_heartbeats=_has_heartbeats(program))
-    return Result(plain, count(seen), seconds)
+    return Result(plain, count(program, seen), seconds)
 
 
 def _has_heartbeats(program: Program) -> bool:
-    """Whether an activity heartbeats, so that nobody can say how often its timeout is looked at."""
+    """Whether an activity heartbeats, or an operation times out: nobody can say how often a timeout
+    is looked at."""
     return any(
-        isinstance(step, Activity)
-        and any(each.startswith(("obeys", "hang:")) for each in step.attempts)
-        for step in steps_of(program)
-    )
+        isinstance(step, Operation) and _times_out(step) for step in steps_of(program)
+    ) or any(each.startswith(("obeys", "hang:")) for each in attempts_of(program))
+
+
+def _times_out(step: Operation) -> bool:
+    timeouts = (step.schedule_to_close_ms, step.schedule_to_start_ms, step.start_to_close_ms)
+    return any(0 < timeout < LONG_MS for timeout in timeouts)

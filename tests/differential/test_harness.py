@@ -13,9 +13,12 @@ from temporalio.api.history.v1 import HistoryEvent
 from tests.differential.board import Region
 from tests.differential.canonical import canonical
 from tests.differential.compare import Pair, compare, shrunk
-from tests.differential.coverage import NEVER, NOT_YET, wanted
-from tests.differential.driver import Seen
+from tests.differential.coverage import NEVER, wanted
 from tests.differential.generate import generate
+from tests.differential.generate_jobs import generate_jobs
+from tests.differential.generate_nexus import generate_nexus
+from tests.differential.jobs import CALLS as JOB_CALLS
+from tests.differential.kinds import KINDS, programs
 from tests.differential.program import (
     Activity,
     Gate,
@@ -28,6 +31,7 @@ from tests.differential.program import (
     steps_of,
 )
 from tests.differential.report import report, summary
+from tests.differential.seen import Seen
 from tests.differential.settled import RunView
 from tests.differential.shrink import smaller
 from tests.differential.sides import Result, sides
@@ -39,6 +43,7 @@ def test_a_seed_gives_the_same_program_again() -> None:
     for seed in SEEDS[:50]:
         assert generate(seed) == generate(seed)
     assert len({script(generate(seed)) for seed in SEEDS}) == len(SEEDS)
+    assert {generate_nexus(seed) == generate_nexus(seed) for seed in SEEDS[:50]} == {True}
 
 
 def test_a_third_of_the_programs_race() -> None:
@@ -48,18 +53,30 @@ def test_a_third_of_the_programs_race() -> None:
 def test_every_kind_of_step_and_of_action_is_written() -> None:
     steps, actions = Counter[str](), Counter[str]()
     for seed in SEEDS:
-        for step in steps_of(generate(seed)):
+        for step in (*steps_of(generate(seed)), *steps_of(generate_nexus(seed))):
             steps[type(step).__name__] += 1
             actions.update(action.kind for action in getattr(step, "actions", ()))
-    assert len(steps) == 15
+    assert len(steps) == 16
     assert set(actions) == {
         *("signal", "cancel", "terminate", "describe", "start", "answer", "release"),
         *("query", "update", "poll", "reset", "signal-with-start", "update-with-start"),
     }
 
 
+def test_every_call_about_standalone_activities_is_written() -> None:
+    calls = {call.kind for seed in SEEDS[:300] for call in generate_jobs(seed).calls}
+    assert calls == {*JOB_CALLS, "release"}
+    assert generate_jobs(7) == generate_jobs(7)
+
+
+def test_programs_of_all_kinds_are_told_apart_by_their_titles() -> None:
+    some = list(programs(list(KINDS), range(20)))
+    assert {program.kind for program in some} == set(KINDS)
+    assert len({program.title for program in some}) == len(some)
+
+
 def test_names_that_must_occur_are_no_others() -> None:
-    assert not set(wanted()) & (set(NOT_YET) | set(NEVER))
+    assert not set(wanted()) & set(NEVER)
     assert "event WORKFLOW_EXECUTION_UPDATE_ADMITTED" in wanted()
     assert "command PROTOCOL_MESSAGE" in wanted()
 
@@ -137,7 +154,7 @@ def test_a_difference_is_made_small_and_told_with_how_to_run_it_again() -> None:
     told_to = io.StringIO()
     report(Console(file=told_to, width=100), found)
     told = told_to.getvalue()
-    assert "python -m tests.differential --seeds 7:8" in told
+    assert "python -m tests.differential --kind workflows --seeds 7:8" in told
     assert "1 fired" in told
     assert "1 canceled" in told
 

@@ -80,6 +80,7 @@ MEASURED_FIELDS = frozenset(
         "temporal.api.workflow.v1.WorkflowExecutionInfo.execution_duration",
         "temporal.api.activity.v1.ActivityExecutionInfo.execution_duration",
         "temporal.api.activity.v1.ActivityExecutionInfo.state_size_bytes",
+        "temporal.api.activity.v1.ActivityExecutionListInfo.execution_duration",
         "temporal.api.nexus.v1.NexusOperationExecutionInfo.execution_duration",
         "temporal.api.nexus.v1.NexusOperationExecutionInfo.state_size_bytes",
         "temporal.api.nexus.v1.NexusOperationExecutionListInfo.execution_duration",

@@ -104,6 +104,7 @@ PROGRAMS: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "standalone_policies": standalone.policies,
     "standalone_retries": standalone.retries,
     "standalone_control": standalone.control,
+    "standalone_resets": standalone.resets,
     "standalone_refusals": standalone.refusals,
     "standalone_paused_in_time": standalone_pauses.standalone_paused_in_time,
     "standalone_paused_and_failed": standalone_pauses.standalone_paused_and_failed,

@@ -254,6 +254,46 @@ async def control(stage: Stage) -> None:
         await jobs.call(method, "job")
 
 
+async def resets(stage: Stage) -> None:
+    """What runs is reset when its attempt is over; what is refused until then, and later."""
+    jobs = Jobs(stage)
+    await jobs.start("job", retry_policy=RetryPolicy(maximum_attempts=1))
+    task = await jobs.take()
+    other = {
+        "activity_options": ActivityOptions(start_to_close_timeout=SECOND),
+        "update_mask": FieldMask(paths=["start_to_close_timeout"]),
+    }
+    for _ in range(2):
+        await jobs.call("ResetActivityExecution", "job")
+    await jobs.call("PauseActivityExecution", "job", request_id="one")
+    await jobs.call("UnpauseActivityExecution", "job")
+    await jobs.call("UpdateActivityExecutionOptions", "job", **other)
+    token = {"task_token": task.task_token, "identity": WORKER}
+    await jobs.call("RecordActivityTaskHeartbeat", None, **token)
+    await jobs.call("RespondActivityTaskFailed", None, failure=FAILURE, **token)
+    await jobs.describe("job")
+    task = await jobs.take()
+    await jobs.call("RequestCancelActivityExecution", "job", request_id="one", reason="why")
+    await jobs.call("ResetActivityExecution", "job")
+    await jobs.call("PauseActivityExecution", "job", request_id="two")
+    await jobs.call("UnpauseActivityExecution", "job")
+    await jobs.call("UpdateActivityExecutionOptions", "job", **other)
+    token = {"task_token": task.task_token, "identity": WORKER}
+    await jobs.call("RespondActivityTaskCanceled", None, **token)
+    await jobs.closed("job")
+    await jobs.call("RequestCancelActivityExecution", "job", request_id="two")
+    await jobs.call("UpdateActivityExecutionOptions", "job", **other)
+    await jobs.call("RespondActivityTaskCompletedById", "job", identity="someone")
+    await jobs.call("RespondActivityTaskFailedById", "job", identity="someone")
+    mask = FieldMask(paths=["nonsense"])
+    await jobs.call(
+        "UpdateActivityExecutionOptions",
+        "nobody",
+        activity_options=ActivityOptions(),
+        update_mask=mask,
+    )
+
+
 async def refusals(stage: Stage) -> None:
     """What makes no sense."""
     jobs = Jobs(stage)

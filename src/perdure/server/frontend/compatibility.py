@@ -159,6 +159,24 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
         "refused: `FAILED_PRECONDITION`, `invalid transition from Canceled`",
     ),
     (
+        "which SDK polled last, in the description of an activity without a workflow",
+        "shown",
+        "not shown",
+    ),
+    (
+        "what activities without a workflow are found in, if nothing is said of it",
+        "open ones first, the newest start first; then those that closed last",
+        "the newest start first",
+    ),
+    (
+        (
+            "what a callback shows of a completion that is refused, if its Nexus operation has "
+            "timed out or its workflow has a new run"
+        ),
+        "`operation not found`, or the like",
+        "`stale reference: state machine not found`, or `workflow execution already completed`",
+    ),
+    (
         "the failure of a Nexus operation without a workflow, canceled by its handler's old form",
         "has a message only",
         "is a cancellation",

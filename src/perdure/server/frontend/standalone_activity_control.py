@@ -36,6 +36,7 @@ from perdure.server.frontend.services import Services
 from perdure.server.frontend.standalone_activities import bind
 from perdure.server.frontend.validation import check_priority
 from perdure.server.machines import durations
+from perdure.server.machines.activity.options import check_paths
 from perdure.server.machines.errors import InvalidArgument, InvariantViolation
 from perdure.server.machines.standalone.inputs import RequestCancel, Terminate
 from perdure.server.machines.standalone_activity import inputs
@@ -164,6 +165,7 @@ async def _set_options(
         if not request.HasField("update_mask"):
             raise InvalidArgument("UpdateMask is not provided")
         paths = tuple(request.update_mask.paths)
+        check_paths(paths)
         message = inputs.SetOptions(request.run_id, request.activity_options, paths)
     reply = await _ask(services, request, message)
     if not isinstance(reply, inputs.OptionsSet):

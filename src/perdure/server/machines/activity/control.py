@@ -97,7 +97,7 @@ def reset(pending: PendingActivity, trigger: Reset, limits: Limits) -> Attempt:
         is_reset=True,
         forgets_heartbeat=attempt.forgets_heartbeat or trigger.resets_heartbeat,
         pause=attempt.pause if trigger.keeps_paused else None,
-        options=_restored(pending) if trigger.restores_options else attempt.options,
+        options=restored(pending) if trigger.restores_options else attempt.options,
     )
     if attempt.state == AttemptState.STARTED or attempt.pause is not None:
         return attempt
@@ -120,7 +120,7 @@ def no_such_activity(pending: PendingActivity, trigger: object, limits: Limits) 
     raise NotFound(NO_SUCH_ACTIVITY)
 
 
-def _restored(pending: PendingActivity) -> ActivityOptions | None:
+def restored(pending: PendingActivity) -> ActivityOptions | None:
     """What a reset restores: all but the priority, as on the real server."""
     options, activity = pending.attempt.options, pending.activity
     if options is None or options.priority == activity.priority:

@@ -58,6 +58,13 @@ def merge(into: OptionsMessage, update: OptionsMessage, paths: Iterable[str]) ->
             raise InvalidArgument(problem)
 
 
+def check_paths(paths: Iterable[str]) -> None:
+    """Raises InvalidArgument for a path that names nothing that can be updated."""
+    for path in paths:
+        if _snake_case(path) not in _TAKERS:
+            raise InvalidArgument(f'unsupported update_mask path: "{path}"')
+
+
 def options_of(message: OptionsMessage, current: Activity | ActivityOptions) -> ActivityOptions:
     """What is kept of merged options. Which types of failure are not retried cannot be changed."""
     policy = message.retry_policy

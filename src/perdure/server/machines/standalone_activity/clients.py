@@ -15,12 +15,12 @@ from perdure.server.machines.activity import control, options
 from perdure.server.machines.activity.attempt import Ends
 from perdure.server.machines.activity.attempt import RequestCancel as CancelAttempt
 from perdure.server.machines.errors import FailedPrecondition, InvalidArgument
-from perdure.server.machines.standalone.clients import answered, check_same, over, terminate_again
+from perdure.server.machines.standalone.clients import answered, check_same, terminate_again
 from perdure.server.machines.standalone.inputs import RequestCancel, Started, Terminate
 from perdure.server.machines.standalone.state import CancelRequest
-from perdure.server.machines.standalone_activity import inputs
+from perdure.server.machines.standalone_activity import inputs, resets
 from perdure.server.machines.standalone_activity.state import TASK_ID, Head, Status
-from perdure.server.machines.standalone_activity.turn import Turn, begin, end, step, take
+from perdure.server.machines.standalone_activity.turn import Turn, begin, end, put, step, take
 from perdure.server.machines.wire import duration
 from perdure.server.machines.workflow.commands import schedule_activity
 from perdure.server.machines.workflow.evolve import retry_policy_of
@@ -96,16 +96,19 @@ def cancel(turn: Turn, message: RequestCancel) -> Done:
         details = Payloads(payloads=[reason])
         end_canceled(turn, after.attempt, details, cancel=request)
     else:
-        turn.change(cancel=request, pending=wanted)
+        # No reset comes after it any more.
+        attempt = msgspec.structs.replace(wanted.attempt, is_reset=False)
+        turn.change(cancel=request, pending=PendingActivity(activity, attempt))
     return Done()
 
 
 def cancel_closed(turn: Turn, message: RequestCancel) -> Done:
     """It is over; whoever had asked for it may ask again."""
-    if turn.head.cancel is not None:
-        check_same(turn.head.cancel, message)
-        return Done()
-    raise over(turn)
+    before = turn.head.cancel
+    if before is None or before.request_id != message.request_id:
+        raise FailedPrecondition(f"activity is in terminal state {_state_name(turn)}")
+    turn.change()  # A transition all the same, as on the real server.
+    return Done()
 
 
 def end_canceled(
@@ -138,7 +141,7 @@ def pause(turn: Turn, message: inputs.Pause) -> Done:
     if message.request_id == turn.head.pause_request_id:
         turn.change()  # A transition all the same, as on the real server.
         return Done()
-    if turn.head.pending.attempt.pause is not None:
+    if _state_name(turn) not in ("Scheduled", "Started"):
         raise FailedPrecondition(f"activity is in non-pausable state {_state_name(turn)}")
     state = Pause(turn.now_ns, message.identity, message.reason, message.request_id)
     take(turn, control.Pause(state), pause_request_id=message.request_id)
@@ -148,7 +151,7 @@ def pause(turn: Turn, message: inputs.Pause) -> Done:
 def unpause(turn: Turn, message: inputs.Unpause) -> Done:
     """Go on, but not before the backoff is over that was interrupted."""
     attempt = turn.head.pending.attempt
-    if attempt.pause is None:
+    if _state_name(turn) not in ("Paused", "PauseRequested"):
         raise FailedPrecondition(f"activity is in non-unpausable state {_state_name(turn)}")
     ready_ns = max(turn.now_ns + message.delay_ns, attempt.scheduled_time_ns)
     take(turn, control.Unpause(turn.now_ns, ready_ns))
@@ -156,23 +159,39 @@ def unpause(turn: Turn, message: inputs.Unpause) -> Done:
 
 
 def reset(turn: Turn, message: inputs.Reset) -> Done:
-    """Begin again with the first attempt."""
-    take(
-        turn,
-        control.Reset(
-            turn.now_ns,
-            turn.now_ns + message.delay_ns,
-            resets_heartbeat=message.resets_heartbeat,
-            keeps_paused=message.keeps_paused,
-            restores_options=message.restores_options,
-        ),
+    """Begin again with the first attempt; while a worker has one, once that is over. Raises
+    FailedPrecondition."""
+    head, pending = turn.head, turn.head.pending
+    if head.cancel is not None:
+        raise FailedPrecondition("cannot reset an activity with a pending cancellation")
+    if pending.attempt.is_reset:
+        raise FailedPrecondition("cannot reset an activity with a pending reset")
+    ready_ns = turn.now_ns + message.delay_ns
+    if not head.last_started_ns:
+        ready_ns = max(ready_ns, head.schedule_time_ns + head.start_delay_ns)
+    trigger = control.Reset(
+        turn.now_ns,
+        ready_ns,
+        resets_heartbeat=message.resets_heartbeat,
+        keeps_paused=message.keeps_paused,
+        restores_options=message.restores_options,
     )
+    if pending.attempt.state == AttemptState.STARTED:
+        put(
+            turn,
+            resets.ask(pending.attempt, trigger),
+            restores_options=message.restores_options,
+        )
+    else:
+        take(turn, trigger)
     return Done()
 
 
 def set_options(turn: Turn, message: inputs.SetOptions) -> inputs.OptionsSet:
-    """Other options hold at once. Raises InvalidArgument."""
+    """Other options hold at once. Raises InvalidArgument, FailedPrecondition."""
     pending = turn.head.pending
+    if _state_name(turn) in ("CancelRequested", "ResetRequested"):
+        set_options_closed(turn, message)
     if message.options is None:
         take(turn, control.SetOptions(turn.now_ns, None))
         merged = options.options_message(pending.activity)
@@ -180,6 +199,8 @@ def set_options(turn: Turn, message: inputs.SetOptions) -> inputs.OptionsSet:
         merged = _merged(turn, message.options, message.paths)
         new = options.options_of(merged, pending.options)
         take(turn, control.SetOptions(turn.now_ns, new))
+    if turn.head.start_delay_ns:
+        merged.start_delay.CopyFrom(duration(turn.head.start_delay_ns))
     merged.task_queue.kind = task_queue_pb2.TASK_QUEUE_KIND_NORMAL
     return inputs.OptionsSet(merged.SerializeToString())
 
@@ -208,7 +229,10 @@ def _merged(turn: Turn, update: OptionsMessage, paths: tuple[str, ...]) -> Optio
 
 
 def pause_closed(turn: Turn, message: inputs.Pause) -> Done:
-    """It is over."""
+    """It is over; whoever had paused it may ask again."""
+    if message.request_id == turn.head.pause_request_id:
+        turn.change()  # A transition all the same, as on the real server.
+        return Done()
     raise FailedPrecondition(f"activity is in non-pausable state {_state_name(turn)}")
 
 
@@ -217,9 +241,14 @@ def unpause_closed(turn: Turn, message: inputs.Unpause) -> Done:
     raise FailedPrecondition(f"activity is in terminal state {_state_name(turn)}")
 
 
-def change_closed(turn: Turn, message: inputs.Reset | inputs.SetOptions) -> Done:
+def reset_closed(turn: Turn, message: inputs.Reset) -> Done:
     """It is over."""
     raise FailedPrecondition("activity execution is not running")
+
+
+def set_options_closed(turn: Turn, message: inputs.SetOptions) -> Done:
+    """Nothing comes of other options any more."""
+    raise FailedPrecondition(f"Cannot update options for activity in state {_state_name(turn)}")
 
 
 def _state_name(turn: Turn) -> str:
@@ -232,4 +261,6 @@ def _state_name(turn: Turn) -> str:
         return "Scheduled"
     if turn.head.cancel is not None:
         return "CancelRequested"
+    if attempt.is_reset:
+        return "ResetRequested"
     return "Started" if attempt.pause is None else "PauseRequested"

@@ -53,9 +53,9 @@ TABLE: dict[tuple[Phase, type], Callable[[Turn, Any], Any]] = {
     (Phase.OPEN, inputs.Unpause): clients.unpause,
     (Phase.CLOSED, inputs.Unpause): clients.unpause_closed,
     (Phase.OPEN, inputs.Reset): clients.reset,
-    (Phase.CLOSED, inputs.Reset): clients.change_closed,
+    (Phase.CLOSED, inputs.Reset): clients.reset_closed,
     (Phase.OPEN, inputs.SetOptions): clients.set_options,
-    (Phase.CLOSED, inputs.SetOptions): clients.change_closed,
+    (Phase.CLOSED, inputs.SetOptions): clients.set_options_closed,
     (Phase.OPEN, StartActivityTask): workers.start_task,
     (Phase.OPEN, ActivityTaskUndelivered): workers.put_back,
     (Phase.OPEN, LoseActivityTask): workers.lose,
@@ -74,6 +74,7 @@ TABLE: dict[tuple[Phase, type], Callable[[Turn, Any], Any]] = {
         for phase in (Phase.ABSENT, Phase.CLOSED)
         for kind in (StartActivityTask, *_ANSWERS)
     },
+    (Phase.CLOSED, CompleteActivity): workers.complete_closed,
     **{(Phase.ABSENT, kind): shared.not_found for kind in _CONTROLS},
 }
 

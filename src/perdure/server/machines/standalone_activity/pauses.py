@@ -7,6 +7,7 @@ import msgspec
 from temporalio.api.enums.v1 import workflow_pb2
 
 from perdure.server.machines.activity import attempt as attempts
+from perdure.server.machines.activity import control, failures
 from perdure.server.machines.activity.attempt import Ends, Trigger
 from perdure.server.machines.ports import Limits
 from perdure.server.machines.workflow.from_time.activities import BACKOFF, Deadline, deadlines_of
@@ -25,9 +26,16 @@ def due_of(pending: PendingActivity) -> list[Deadline]:
 
 
 def step(pending: PendingActivity, trigger: Trigger, limits: Limits) -> attempts.Step:
-    """What a trigger does; whether and when there is another attempt is as without the pause.
+    """What a trigger does; whether and when there is another attempt is as without the pause. Why
+    the last one failed is not forgotten when one is offered anew.
     Raises NotFound, FailedPrecondition."""
     before = pending.attempt
+    if isinstance(trigger, control.Unpause | control.Reset | control.SetOptions):
+        after = attempts.step(pending, trigger, limits)
+        assert isinstance(after, Attempt), "what an operator does ends nothing"
+        return _replace(after, last_failure=before.last_failure)
+    if _is_time_over(before, trigger):
+        return _out_of_time(before)
     if before.pause is None or not isinstance(trigger, attempts.Fail | attempts.TimeOut):
         return attempts.step(pending, trigger, limits)
     if isinstance(trigger, attempts.Fail) and before.state != AttemptState.STARTED:
@@ -36,6 +44,21 @@ def step(pending: PendingActivity, trigger: Trigger, limits: Limits) -> attempts
     if isinstance(after, Ends):
         return _replace(after, attempt=_paused(after.attempt, before))
     return after if after is None else _paused(after, before)
+
+
+def _is_time_over(attempt: Attempt, trigger: Trigger) -> bool:
+    return (
+        isinstance(trigger, attempts.TimeOut)
+        and trigger.timeout_type == workflow_pb2.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE
+        and attempt.state == AttemptState.STARTED
+    )
+
+
+def _out_of_time(attempt: Attempt) -> Ends:
+    """Unlike in a workflow, what ends it while a worker has it is said to be this timeout."""
+    failure = failures.timed_out(workflow_pb2.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE)
+    failures.complete_timeout(failure, attempt.heartbeat_details, attempt.last_failure)
+    return Ends(attempt, failure=failure, retry_state=workflow_pb2.RETRY_STATE_TIMEOUT)
 
 
 def _unpaused(pending: PendingActivity) -> PendingActivity:

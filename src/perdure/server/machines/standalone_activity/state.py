@@ -56,6 +56,8 @@ class Head(msgspec.Struct, array_like=True):
     """The newest one that paused it: it does so once."""
     sdk: tuple[str, str] = ("", "")
     """Name and version of the SDK of the worker that has, or had, the newest attempt."""
+    restores_options: bool = False
+    """The reset that the current attempt waits for gives it the options of its start again."""
 
 
 class ActivityRun:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+import msgspec
 from temporalio.api.activity.v1 import ActivityExecutionOutcome
 from temporalio.api.failure.v1 import Failure
 
 from perdure.server.machines.activity import attempt as attempts
+from perdure.server.machines.activity import failures
 from perdure.server.machines.activity.attempt import Ends, Trigger
 from perdure.server.machines.errors import ActivityAlreadyStarted, NotFound
 from perdure.server.machines.standalone import turn as shared
 from perdure.server.machines.standalone.turn import Family
-from perdure.server.machines.standalone_activity import pauses
+from perdure.server.machines.standalone_activity import pauses, resets
 from perdure.server.machines.standalone_activity.state import TASK_ID, ActivityRun, Head, Status
 from perdure.server.machines.workflow import deadlines
 from perdure.server.machines.workflow.effects import OfferTask, TaskKind, WithdrawTask
@@ -44,10 +46,29 @@ def take(turn: Turn, trigger: Trigger, *, counts: bool = True, **fields: Any) ->
 
 def step(turn: Turn, trigger: Trigger, pending: PendingActivity | None = None) -> attempts.Step:
     """What a trigger would do. Raises NotFound, FailedPrecondition."""
+    pending = pending or turn.head.pending
+    if resets.is_done_by(pending.attempt, trigger):
+        assert isinstance(trigger, attempts.Fail | attempts.TimeOut | attempts.Lose)
+        restores = turn.head.restores_options
+        again = resets.begin_again(pending, trigger, turn.limits, restores_options=restores)
+        return _anonymous(again)
     try:
-        return pauses.step(pending or turn.head.pending, trigger, turn.limits)
+        after = pauses.step(pending, trigger, turn.limits)
     except NotFound:
         raise turn.not_found() from None
+    if isinstance(after, Attempt) and isinstance(trigger, attempts.TimeOut | attempts.Lose):
+        over = msgspec.structs.replace(after, last_attempt_complete_ns=trigger.now_ns)
+        return _anonymous(over)
+    return after
+
+
+def _anonymous(attempt: Attempt) -> Attempt:
+    """Why the last one failed, without the source, which is not told of here."""
+    failure = Failure.FromString(attempt.last_failure)
+    if failure.source != failures.SOURCE:
+        return attempt
+    failure.ClearField("source")
+    return msgspec.structs.replace(attempt, last_failure=failure.SerializeToString())
 
 
 def put(turn: Turn, after: Attempt, *, counts: bool = True, **fields: Any) -> None:

@@ -6,13 +6,15 @@ from typing import Any
 
 import msgspec
 from temporalio.api.activity.v1 import ActivityExecutionOutcome
-from temporalio.api.common.v1 import Payloads
+from temporalio.api.enums.v1 import workflow_pb2
+from temporalio.api.failure.v1 import Failure
 
 from perdure.server.machines.activity import attempt as attempts
 from perdure.server.machines.activity import failures
 from perdure.server.machines.activity.attempt import Ends, Trigger
 from perdure.server.machines.activity.options import policy_message
 from perdure.server.machines.ports import Kind
+from perdure.server.machines.standalone.clients import over
 from perdure.server.machines.standalone_activity.clients import end_canceled
 from perdure.server.machines.standalone_activity.pauses import due_of
 from perdure.server.machines.standalone_activity.state import TASK_ID, Status
@@ -75,6 +77,11 @@ def complete(turn: Turn, message: CompleteActivity) -> Done:
     return Done()
 
 
+def complete_closed(turn: Turn, message: CompleteActivity) -> Done:
+    """It is over: only who names it by its id is told so."""
+    raise turn.not_found() if message.token.scheduled_event_id else over(turn)
+
+
 def fail(turn: Turn, message: FailActivity) -> Done:
     """The attempt failed."""
     _check(turn, message.token)
@@ -84,7 +91,8 @@ def fail(turn: Turn, message: FailActivity) -> Done:
     ends = take(turn, trigger, heartbeats=beats)
     if ends is not None:
         attempt = _replace(ends.attempt, identity=message.identity)
-        _end_failed(turn, _replace(ends, attempt=attempt), Status.FAILED, heartbeats=beats)
+        failed = _replace(ends, attempt=attempt)
+        _end_failed(turn, failed, Status.FAILED, message.failure, heartbeats=beats)
     return Done()
 
 
@@ -93,7 +101,7 @@ def acknowledge_cancel(turn: Turn, message: CancelActivity) -> Done:
     _check(turn, message.token)
     ends = step(turn, attempts.AcknowledgeCancel())
     assert isinstance(ends, Ends), "an acknowledged cancellation ends it"
-    end_canceled(turn, ends.attempt, message.details or Payloads())
+    end_canceled(turn, ends.attempt, message.details)
     return Done()
 
 
@@ -123,7 +131,15 @@ def wake_up(turn: Turn, message: WakeUp) -> Done:
             continue
         ends = take(turn, attempts.TimeOut(turn.now_ns, deadline.kind))
         if ends is not None:
-            _end_failed(turn, ends, Status.TIMED_OUT)
+            if deadline.kind == workflow_pb2.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE:
+                _end_failed(turn, ends, Status.TIMED_OUT, None)
+            else:
+                of_attempt = failures.complete_timeout(
+                    failures.timed_out(deadline.kind),
+                    attempt.heartbeat_details,
+                    attempt.last_failure,
+                )
+                _end_failed(turn, ends, Status.TIMED_OUT, of_attempt)
     turn.rearm()
     return Done()
 
@@ -135,19 +151,24 @@ def _go_on(turn: Turn, trigger: Trigger) -> None:
     if ends.is_canceled:
         end_canceled(turn, ends.attempt, None)
     else:
-        _end_failed(turn, ends, Status.TIMED_OUT)
+        _end_failed(turn, ends, Status.TIMED_OUT, ends.failure)
 
 
-def _end_failed(turn: Turn, ends: Ends, status: Status, **fields: Any) -> None:
-    """It has failed for good. What a server says is its own is not said here."""
+def _end_failed(
+    turn: Turn, ends: Ends, status: Status, of_attempt: Failure | None, **fields: Any
+) -> None:
+    """It has failed for good; `of_attempt`: as what its attempt failed, if it had begun. What a
+    server says is its own is not said here."""
     assert ends.failure is not None, "it failed of something"
     failure, attempt = ends.failure, ends.attempt
     if status == Status.TIMED_OUT:
         failure.ClearField("source")
-    if attempt.state == AttemptState.STARTED:
+    if attempt.state == AttemptState.STARTED and of_attempt is not None:
+        if status == Status.TIMED_OUT:
+            of_attempt.ClearField("source")
         attempt = _replace(
             attempt,
-            last_failure=failures.kept(failure, turn.limits.activity_failure_bytes_max),
+            last_failure=failures.kept(of_attempt, turn.limits.activity_failure_bytes_max),
             last_attempt_complete_ns=turn.now_ns,
         )
     outcome = ActivityExecutionOutcome(failure=failure, retry_state=ends.retry_state)
