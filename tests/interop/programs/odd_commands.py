@@ -7,7 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
+from temporalio.api.activity.v1 import ActivityOptions
 from temporalio.api.command.v1 import (
     Command,
     ContinueAsNewWorkflowExecutionCommandAttributes,
@@ -35,7 +37,14 @@ from temporalio.api.workflowservice.v1 import (
     RequestCancelWorkflowExecutionRequest,
     StartActivityExecutionRequest,
     TerminateWorkflowExecutionRequest,
+    UpdateActivityExecutionOptionsRequest,
     UpdateWorkflowExecutionRequest,
+)
+from temporalio.api.workflowservice.v1 import (
+    ResetActivityExecutionRequest as Reset,
+)
+from temporalio.api.workflowservice.v1 import (
+    UnpauseActivityExecutionRequest as Unpause,
 )
 from temporalio.service import RPCError
 
@@ -192,6 +201,34 @@ async def odd_activities(stage: Stage) -> None:
             )
         ),
     )
+    named: dict[str, Any] = {
+        "namespace": stage.namespace,
+        "activity_id": stage.workflow_id("activity"),
+    }
+    negative = seconds(-1)
+    for name, unwound in (
+        ("unpaused", service.unpause_activity_execution(Unpause(**named, jitter=negative))),
+        ("reset", service.reset_activity_execution(Reset(**named, jitter=negative))),
+    ):
+        await stage.outcome(f"{name}, negative jitter", unwound)
+    policies = {
+        "none": None,
+        "empty": RetryPolicy(),
+        "of attempts": RetryPolicy(maximum_attempts=4),
+        "negative": RetryPolicy(initial_interval=negative),
+        "shrinking": RetryPolicy(backoff_coefficient=0.5),
+    }
+    for name, policy in policies.items():
+        await stage.outcome(
+            f"retry policy, {name}",
+            service.update_activity_execution_options(
+                UpdateActivityExecutionOptionsRequest(
+                    **named,
+                    activity_options=ActivityOptions(retry_policy=policy),
+                    update_mask=FieldMask(paths=["retry_policy"]),
+                )
+            ),
+        )
 
 
 async def what_there_is(stage: Stage) -> None:

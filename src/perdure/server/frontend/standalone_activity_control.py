@@ -101,6 +101,7 @@ async def unpause_activity_execution(
         of_workflow = UnpauseActivityRequest(**_of_workflow(request), jitter=request.jitter)
         await activity_control.unpause_activity(services, of_workflow, caller)
     else:
+        bind(services, request)
         message = inputs.Unpause(request.run_id, _share(services, request.jitter))
         await _ask(services, request, message)
     return UnpauseActivityExecutionResponse().SerializeToString()
@@ -121,6 +122,7 @@ async def reset_activity_execution(
         )
         await activity_control.reset_activity(services, of_workflow, caller)
     else:
+        bind(services, request)
         message = inputs.Reset(
             request.run_id,
             _share(services, request.jitter),
@@ -193,7 +195,9 @@ def _request_id(services: Services, request: Any) -> str:
 
 
 def _share(services: Services, jitter: Duration) -> int:
-    """How much of a jitter one call waits, in nanoseconds."""
+    """How much of a jitter one call waits, in nanoseconds. Raises InvalidArgument."""
+    if problem := durations.problem_of(jitter):
+        raise InvalidArgument(f"invalid jitter: {problem}")
     jitter_ns = durations.capped_ns(jitter)
     if jitter_ns <= 0:
         return 0

@@ -11,7 +11,7 @@ from temporalio.api.enums.v1 import task_queue_pb2
 from temporalio.api.failure.v1 import CanceledFailureInfo, Failure
 
 from perdure.server.machines import durations
-from perdure.server.machines.activity import control, options
+from perdure.server.machines.activity import control, options, retry
 from perdure.server.machines.activity.attempt import Ends
 from perdure.server.machines.activity.attempt import RequestCancel as CancelAttempt
 from perdure.server.machines.errors import FailedPrecondition, InvalidArgument
@@ -208,7 +208,11 @@ def set_options(turn: Turn, message: inputs.SetOptions) -> inputs.OptionsSet:
 def _merged(turn: Turn, update: OptionsMessage, paths: tuple[str, ...]) -> OptionsMessage:
     pending = turn.head.pending
     new = options.options_message(pending.options)
-    options.merge(new, update, paths)
+    given = OptionsMessage()
+    given.CopyFrom(update)
+    if "retry_policy" in paths or "retryPolicy" in paths:
+        given.retry_policy.SetInParent()  # Without one, the default one holds.
+    options.merge(new, given, paths)
     attributes = ScheduleActivityTaskCommandAttributes(
         activity_id=pending.activity.activity_id,
         activity_type=ActivityType(name=pending.activity.activity_type),
@@ -217,6 +221,7 @@ def _merged(turn: Turn, update: OptionsMessage, paths: tuple[str, ...]) -> Optio
         schedule_to_start_timeout=new.schedule_to_start_timeout,
         start_to_close_timeout=new.start_to_close_timeout,
         heartbeat_timeout=new.heartbeat_timeout,
+        retry_policy=new.retry_policy,
     )
     if problem := schedule_activity.problem_of(attributes, "", turn.limits.id_length_max):
         raise InvalidArgument(problem)
@@ -225,6 +230,8 @@ def _merged(turn: Turn, update: OptionsMessage, paths: tuple[str, ...]) -> Optio
     new.schedule_to_start_timeout.CopyFrom(duration(start_ns))
     new.start_to_close_timeout.CopyFrom(duration(attempt_ns))
     new.heartbeat_timeout.CopyFrom(duration(heartbeat_ns))
+    retry.with_defaults(new.retry_policy)
+    retry.validate(new.retry_policy)  # It cuts what is too long.
     return new
 
 
