@@ -18,7 +18,7 @@ from perdure.server.machines.ports import DEFAULT_LIMITS
 from perdure.server.machines.workflow import inputs
 from perdure.server.store.faulty import Fault
 from perdure.server.store.ports import Commit, CommitResult, OutboxRow
-from tests.engine.house import House, simulated, spawn
+from tests.engine.house import House, simulated, spawn, turns
 from tests.machines import requests
 from tests.machines.neighbours import cancel, signal, start_child
 
@@ -314,6 +314,27 @@ def test_what_an_earlier_engine_left_is_read_by_pages(monkeypatch: pytest.Monkey
         assert await outbox_rows(house) == 0
 
     test()
+
+
+@simulated
+async def test_what_is_read_before_its_commit_is_answered_is_delivered_once(house: House) -> None:
+    commit = house.wire.commit
+
+    async def answered_late(rows: Commit) -> CommitResult:
+        result = await commit(rows)
+        if any(write.outbox_put for write in rows.writes):
+            house.engine.outbox.recover()
+            await turns()
+        return result
+
+    setattr(house.wire, "commit", answered_late)  # noqa: B010  mypy forbids the plain assignment
+    await _signals(house, 8, ["target"])
+    await asyncio.sleep(QUIET_SECONDS)
+    assert await _heard(house, "target") == list(range(8))
+    writes = [write for rows in house.wire.commits for write in rows.writes]
+    put = [row.sequence for write in writes for row in write.outbox_put]
+    gone = [sequence for write in writes for sequence in write.outbox_deleted]
+    assert sorted(gone) == sorted(put), "no message goes twice"
 
 
 @simulated

@@ -134,6 +134,8 @@ class Outbox:
     def publish(self, messages: Iterable[Outgoing]) -> None:
         """Rows have become durable: their messages are delivered."""
         for outgoing in messages:
+            if outgoing.sequence in self._known:
+                continue  # It was read from the store before its commit was answered.
             if self._is_behind:
                 self._has_news = True
             elif self._waiting < self.waiting_max:

@@ -451,8 +451,7 @@ SAMPLES_OTHERWISE: tuple[tuple[str, str], ...] = (
             "`external_storage`, `lambda_worker`"
         ),
         (
-            "use plugins that come with the official SDK, for other products: they are its own, "
-            "and run with it on this server"
+            "use plugins that come with the official SDK, for other products: this SDK has none of them"
         ),
     ),
 )
