@@ -450,9 +450,7 @@ SAMPLES_OTHERWISE: tuple[tuple[str, str], ...] = (
             "`langgraph_plugin`, `langsmith_tracing`, `openai_agents`, `strands_plugin`, "
             "`external_storage`, `lambda_worker`"
         ),
-        (
-            "use plugins that come with the official SDK, for other products: this SDK has none of them"
-        ),
+        ("use plugins for other products that come with the official SDK; this SDK has none"),
     ),
 )
 """Samples that do not run as they are, and why."""
