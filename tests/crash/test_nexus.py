@@ -11,8 +11,9 @@ import pytest
 
 from sim.ledger import Ledger
 from tests.crash.audit import file_problems
-from tests.crash.nexus_load import NexusLoad, create_endpoint
+from tests.crash.nexus_load import FINISH_SECONDS_MAX, OPERATIONS, NexusLoad, create_endpoint
 from tests.crash.server_process import ServerProcess, dev_command, fixed_port
+from tests.crash.standalone_load import StandaloneLoad
 
 KILLS = 5
 CALLERS_AT_ONCE = 6
@@ -23,7 +24,7 @@ QUICK = [
     for word in ("--dynamic-config-value", f'{name}="500ms"')
 ]
 """A call that died with its server is made again after so long, and two seconds."""
-OF_LEDGERS = ("K1:", "O1:", "W2:")
+OF_LEDGERS = ("K1:", "O1:", "O2:", "W2:")
 """What is said of a store beside a ledger, which this load does not keep."""
 
 
@@ -56,5 +57,40 @@ async def test_kills_in_the_middle_of_nexus_operations_lose_none_and_end_none_tw
             assert await asyncio.to_thread(server.stop) == 0
             assert server.complaints() == []
         assert len(load.callers) == KILLS * CALLERS_AT_ONCE
+    problems = await file_problems(database, Ledger(), is_final=True)
+    assert [problem for problem in problems if not problem.startswith(OF_LEDGERS)] == []
+
+
+@pytest.mark.crash
+async def test_kills_in_the_middle_of_operations_without_a_workflow_lose_none(
+    tmp_path: Path,
+) -> None:
+    dice = random.Random(6)
+    database, port = tmp_path / "perdure.db", fixed_port()
+    switched_on = "nexusoperation.enableStandalone=true"
+    command = dev_command(port, database, *QUICK, "--dynamic-config-value", switched_on)
+    async with NexusLoad(port, dice) as handlers:
+        load = StandaloneLoad(handlers.connection)
+        starting: list[asyncio.Task[None]] = []
+        for kill in range(KILLS):
+            with ServerProcess(command) as server:
+                await asyncio.to_thread(server.wait_ready)
+                if kill == 0:
+                    await create_endpoint(port)
+                for number in range(CALLERS_AT_ONCE):
+                    start = load.start(kill * CALLERS_AT_ONCE + number)
+                    starting.append(asyncio.create_task(start))
+                await asyncio.sleep(dice.randint(*ALIVE_MILLISECONDS) / 1000)
+                server.kill()
+                handlers.check_alive()
+                assert server.complaints() == []
+        with ServerProcess(command) as server:
+            await asyncio.to_thread(server.wait_ready)
+            async with asyncio.timeout(FINISH_SECONDS_MAX):
+                await asyncio.gather(*starting)
+                assert await load.problems() == []
+            assert await asyncio.to_thread(server.stop) == 0
+            assert server.complaints() == []
+    assert len(load.run_ids) == KILLS * CALLERS_AT_ONCE * len(OPERATIONS)
     problems = await file_problems(database, Ledger(), is_final=True)
     assert [problem for problem in problems if not problem.startswith(OF_LEDGERS)] == []
