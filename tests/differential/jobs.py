@@ -253,7 +253,7 @@ class JobDriver:
 
     async def describe(self, call: Call) -> Message:
         """All that is told of it."""
-        description = await self._service.describe_activity_execution(
+        return await self._service.describe_activity_execution(
             DescribeActivityExecutionRequest(
                 **self._named(call.target),
                 include_input=True,
@@ -262,10 +262,6 @@ class JobDriver:
                 include_last_failure=True,
             )
         )
-        # Ours does not keep which SDK polled: see docs/compatibility.md.
-        description.info.ClearField("sdk_name")
-        description.info.ClearField("sdk_version")
-        return description
 
     async def result(self, call: Call) -> Message:
         """What came of it."""

@@ -8,7 +8,7 @@ import pytest
 from temporalio.api.history.v1 import History
 
 from perdure.server.engine import history as history_module
-from perdure.server.engine.api import EngineUnavailable, Poll
+from perdure.server.engine.api import EngineUnavailable, Poll, WorkflowTaskWithHistory
 from perdure.server.machines.queue import queue as queue_module
 from perdure.server.machines.workflow import inputs
 from perdure.server.machines.workflow.effects import TaskKind
@@ -141,8 +141,14 @@ async def test_a_worker_that_shuts_down_is_offered_nothing_more(house: House) ->
     assert not other.done()
     assert house.engine.cancel_polls(NAMESPACE, "worker-2", "mine") == 1
     assert await other is None
+    late = Poll(NAMESPACE, "queue", "other", worker_instance="worker-2")
+    async with asyncio.timeout(1):
+        assert await house.engine.poll_workflow_task(late, 600) is None
     await house.signal("w")
-    assert (await house.take()).task.history_from == 1
+    next_worker = Poll(NAMESPACE, "queue", "next", worker_instance="worker-3")
+    found = await house.engine.poll_workflow_task(next_worker, 1)
+    assert isinstance(found, WorkflowTaskWithHistory)
+    assert found.task.history_from == 1
 
 
 @simulated

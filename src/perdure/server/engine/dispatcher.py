@@ -45,6 +45,7 @@ from perdure.server.machines.workflow.inputs import (
 )
 from perdure.server.machines.workflow.state import NO_TARGET, Target
 from perdure.server.machines.workflow.versioning import directive_of
+from perdure.server.matching.departures import Departures
 from perdure.server.matching.poll import WaitingPoll
 from perdure.server.matching.query import QueryTask
 from perdure.server.matching.queues import Queues
@@ -83,6 +84,7 @@ class Dispatcher:
         self._ids = ids
         self._spawn = spawn
         self._namespace_of = namespace_of
+        self._departures = Departures()
         queues.start_stored = self.start_stored
         queues.offer_again = self.offer_query
         queues.workflow_of = self._workflow_of
@@ -143,7 +145,10 @@ class Dispatcher:
 
     async def poll(self, poll: Poll, kind: TaskKind, timeout_seconds: float) -> Found | None:
         """The next task of a queue, started for this poll, or a query; None when none came in
-        time."""
+        time, and for a worker that has stopped."""
+        number = poll.namespace.number
+        if self._departures.has(number, poll.worker_instance, self._clock.now_ns()):
+            return None
         key = QueueKey(poll.namespace.number, poll.queue, kind)
         if poll.version is not None and not poll.sticky_for:
             await self._register(key, poll.version)
@@ -461,8 +466,10 @@ class Dispatcher:
         return queue.waiting_polls > 0 or self._clock.now_ns() - queue.last_poll_ns < window_ns
 
     def cancel_polls(self, namespace: NamespaceRef, worker_instance: str, sticky_queue: str) -> int:
-        """Answer the waiting polls of a worker with nothing, and forget its sticky queue; how many
-        there were."""
+        """Answer the polls of a worker with nothing, those that wait and those that are on their
+        way, and forget its sticky queue; how many waited."""
+        if worker_instance:
+            self._departures.note(namespace.number, worker_instance, self._clock.now_ns())
         cancelled = self._queues.withdraw_polls(
             lambda waiting: (
                 waiting.poll.namespace.number == namespace.number

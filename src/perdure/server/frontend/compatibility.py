@@ -159,11 +159,6 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
         "refused: `FAILED_PRECONDITION`, `invalid transition from Canceled`",
     ),
     (
-        "which SDK polled last, in the description of an activity without a workflow",
-        "shown",
-        "not shown",
-    ),
-    (
         "what activities without a workflow are found in, if nothing is said of it",
         "open ones first, the newest start first; then those that closed last",
         "the newest start first",
