@@ -32,9 +32,9 @@ OPTIONS = inputs.SetOptions(
 )
 
 
-def reset(**fields: bool) -> inputs.Reset:
+def reset(**fields: typing.Any) -> inputs.Reset:
     """A reset of whichever run is current."""
-    wanted = {"resets_heartbeat": False, "keeps_paused": False, "restores_options": False, **fields}
+    wanted = {"resets_heartbeat": False, "keeps_paused": False, "restores_options": False} | fields
     return inputs.Reset("", 0, **wanted)
 
 

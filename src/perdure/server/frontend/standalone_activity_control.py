@@ -102,7 +102,9 @@ async def unpause_activity_execution(
         await activity_control.unpause_activity(services, of_workflow, caller)
     else:
         bind(services, request)
-        message = inputs.Unpause(request.run_id, _share(services, request.jitter))
+        message = inputs.Unpause(
+            request.run_id, _share(services, request.jitter), request_id=request.request_id
+        )
         await _ask(services, request, message)
     return UnpauseActivityExecutionResponse().SerializeToString()
 
@@ -129,6 +131,7 @@ async def reset_activity_execution(
             resets_heartbeat=request.reset_heartbeat,
             keeps_paused=request.keep_paused,
             restores_options=request.restore_original_options,
+            request_id=request.request_id,
         )
         await _ask(services, request, message)
     return ResetActivityExecutionResponse().SerializeToString()

@@ -150,11 +150,15 @@ def pause(turn: Turn, message: inputs.Pause) -> Done:
 
 def unpause(turn: Turn, message: inputs.Unpause) -> Done:
     """Go on, but not before the backoff is over that was interrupted."""
+    if message.request_id and message.request_id == turn.head.unpause_request_id:
+        turn.change()  # A transition all the same, as on the real server.
+        return Done()
     attempt = turn.head.pending.attempt
     if _state_name(turn) not in ("Paused", "PauseRequested"):
         raise FailedPrecondition(f"activity is in non-unpausable state {_state_name(turn)}")
     ready_ns = max(turn.now_ns + message.delay_ns, attempt.scheduled_time_ns)
-    take(turn, control.Unpause(turn.now_ns, ready_ns))
+    unpause = control.Unpause(turn.now_ns, ready_ns)
+    take(turn, unpause, unpause_request_id=message.request_id)
     return Done()
 
 
@@ -162,6 +166,9 @@ def reset(turn: Turn, message: inputs.Reset) -> Done:
     """Begin again with the first attempt; while a worker has one, once that is over. Raises
     FailedPrecondition."""
     head, pending = turn.head, turn.head.pending
+    if message.request_id and message.request_id == head.reset_request_id:
+        turn.change()  # A transition all the same, as on the real server.
+        return Done()
     if head.cancel is not None:
         raise FailedPrecondition("cannot reset an activity with a pending cancellation")
     if pending.attempt.is_reset:
@@ -181,9 +188,10 @@ def reset(turn: Turn, message: inputs.Reset) -> Done:
             turn,
             resets.ask(pending.attempt, trigger),
             restores_options=message.restores_options,
+            reset_request_id=message.request_id,
         )
     else:
-        take(turn, trigger)
+        take(turn, trigger, reset_request_id=message.request_id)
     return Done()
 
 
@@ -244,12 +252,18 @@ def pause_closed(turn: Turn, message: inputs.Pause) -> Done:
 
 
 def unpause_closed(turn: Turn, message: inputs.Unpause) -> Done:
-    """It is over."""
+    """It is over; whoever had let it go on may ask again."""
+    if message.request_id and message.request_id == turn.head.unpause_request_id:
+        turn.change()  # A transition all the same, as on the real server.
+        return Done()
     raise FailedPrecondition(f"activity is in terminal state {_state_name(turn)}")
 
 
 def reset_closed(turn: Turn, message: inputs.Reset) -> Done:
-    """It is over."""
+    """It is over; whoever had reset it may ask again."""
+    if message.request_id and message.request_id == turn.head.reset_request_id:
+        turn.change()  # A transition all the same, as on the real server.
+        return Done()
     raise FailedPrecondition("activity execution is not running")
 
 

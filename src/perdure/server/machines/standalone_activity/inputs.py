@@ -51,6 +51,7 @@ class Unpause(msgspec.Struct):
 
     run_id: str
     delay_ns: int
+    request_id: str = ""
 
 
 class Reset(msgspec.Struct):
@@ -61,6 +62,7 @@ class Reset(msgspec.Struct):
     resets_heartbeat: bool
     keeps_paused: bool
     restores_options: bool
+    request_id: str = ""
 
 
 class SetOptions(msgspec.Struct):

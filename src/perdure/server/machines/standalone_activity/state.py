@@ -58,6 +58,10 @@ class Head(msgspec.Struct, array_like=True):
     """Name and version of the SDK of the worker that has, or had, the newest attempt."""
     restores_options: bool = False
     """The reset that the current attempt waits for gives it the options of its start again."""
+    unpause_request_id: str = ""
+    """The newest one that let it go on: it does so once, and ends no later pause."""
+    reset_request_id: str = ""
+    """The newest one that reset it."""
 
 
 class ActivityRun:
