@@ -53,6 +53,7 @@ EXPECTED: list[tuple[Exception, Code, type[Message] | None]] = [
     (errors.DeadlineExceeded("m"), Code.DEADLINE_EXCEEDED, None),
     (errors.NotFound("m"), Code.NOT_FOUND, NotFoundFailure),
     (errors.BusyWorkflow("m"), Code.RESOURCE_EXHAUSTED, ResourceExhaustedFailure),
+    (errors.RequestsLimited("m", 1, 1), Code.RESOURCE_EXHAUSTED, ResourceExhaustedFailure),
     (errors.ResourceExhausted("m"), Code.RESOURCE_EXHAUSTED, ResourceExhaustedFailure),
     (
         errors.AlreadyStarted("m", start_request_id="q", run_id="r", first_execution_run_id="f"),

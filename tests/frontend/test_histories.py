@@ -115,10 +115,11 @@ async def test_a_reader_that_waits_is_done_when_the_run_closes(client: Client) -
     assert not page.next_page_token
 
 
-async def test_the_close_event_is_awaited(client: Client) -> None:
+@pytest.mark.parametrize("is_asked", [True, False])
+async def test_the_close_event_is_awaited_asked_or_not(client: Client, is_asked: bool) -> None:
     await client.start()
     waiting = asyncio.create_task(
-        client.history(wait_new_event=True, history_event_filter_type=CLOSE_EVENT)
+        client.history(wait_new_event=is_asked, history_event_filter_type=CLOSE_EVENT)
     )
     await client.signal("no close")
     await parked(client, waiting)
@@ -150,7 +151,10 @@ async def test_a_slice_of_waiting_ends_with_a_token_and_no_event(client: Client)
 
 async def test_an_open_run_has_no_close_event(client: Client) -> None:
     await client.start()
-    page = await client.history(history_event_filter_type=CLOSE_EVENT)
+    request = GetWorkflowExecutionHistoryRequest(
+        namespace="default", execution=EXECUTION, history_event_filter_type=CLOSE_EVENT
+    )
+    page = await client.call(request, GetWorkflowExecutionHistoryResponse, timeout_seconds=0.9)
     assert ids_of(page) == []
     assert page.HasField("history")
     assert not page.next_page_token

@@ -119,6 +119,10 @@ COUNTS: dict[str, str] = {
     ),
     "frontend.MaxConcurrentBatchOperationPerNamespace": "batches_max",
     "worker.batcherRPS": "batch_rate_per_second",
+    "frontend.rps": "requests_per_second",
+    "frontend.namespaceRPS": "namespace_requests_per_second",
+    "frontend.namespaceRPS.visibility": "finding_requests_per_second",
+    "frontend.namespaceCount": "waiting_requests_max",
     "frontend.historyMaxPageSize": "history_page_events",
     "frontend.visibilityMaxPageSize": "list_page_max",
 }

@@ -333,6 +333,7 @@ LIMITED: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "limited_buffer": limits.limited_buffer,
     "limited_state": limits.limited_state,
     "limited_waits": limits.limited_waits,
+    "limited_requests": limits.limited_requests,
     "pause_held": pauses.pause_held,
     "pause_buffered": pauses.pause_buffered,
     "refused_pauses": pauses.refused_pauses,

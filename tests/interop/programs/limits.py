@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable
 from datetime import timedelta
@@ -25,12 +26,14 @@ from temporalio.api.common.v1 import (
     WorkflowExecution,
     WorkflowType,
 )
-from temporalio.api.enums.v1 import CommandType
+from temporalio.api.enums.v1 import CommandType, UpdateWorkflowExecutionLifecycleStage
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
+from temporalio.api.update.v1 import Input, Meta, Request, UpdateRef, WaitPolicy
 from temporalio.api.workflowservice.v1 import (
     GetWorkflowExecutionHistoryRequest,
     ListWorkflowExecutionsRequest,
     PollActivityTaskQueueRequest,
+    PollWorkflowExecutionUpdateRequest,
     PollWorkflowTaskQueueRequest,
     RecordActivityTaskHeartbeatRequest,
     RespondActivityTaskCanceledRequest,
@@ -39,7 +42,9 @@ from temporalio.api.workflowservice.v1 import (
     RespondWorkflowTaskFailedRequest,
     SignalWorkflowExecutionRequest,
     TerminateWorkflowExecutionRequest,
+    UpdateWorkflowExecutionRequest,
 )
+from temporalio.service import RPCError
 
 from tests.interop.programs.children_by_hand import start_child
 from tests.interop.programs.external import cancel as cancel_external
@@ -78,6 +83,7 @@ SETTINGS = (
     "frontend.maxlinksPerRequest=2",
     "frontend.linkMaxSize=300",
     "frontend.visibilityMaxPageSize=3",
+    "frontend.namespaceCount=200",
     f'matching.longPollExpirationInterval="{WAIT_SECONDS}s"',
     f'history.longPollExpirationInterval="{WAIT_SECONDS}s"',
 )
@@ -85,6 +91,7 @@ LARGE = 20_100
 """More than a blob may have."""
 LARGE_MEMO = 10_100
 SIGNALS_MAX = 50
+WAITING_MAX = 200
 
 
 def _text(size: int) -> Any:
@@ -464,6 +471,44 @@ async def limited_waits(stage: Stage) -> None:
         ListWorkflowExecutionsRequest(namespace=stage.namespace, page_size=100)
     )
     stage.observe("runs on a page", len(listed.executions))
+
+
+async def limited_requests(stage: Stage) -> None:
+    """More requests that wait than a namespace may have of one method, and another that may."""
+    worker = HandWorker(stage)
+    execution = await worker.start()
+    meta = Meta(update_id="u", identity=IDENTITY)
+    reference = UpdateRef(workflow_execution=execution, update_id="u")
+    accepted = WaitPolicy(
+        lifecycle_stage=UpdateWorkflowExecutionLifecycleStage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ACCEPTED
+    )
+    poll = PollWorkflowExecutionUpdateRequest(
+        namespace=stage.namespace, update_ref=reference, wait_policy=accepted
+    )
+    update = UpdateWorkflowExecutionRequest(
+        namespace=stage.namespace,
+        workflow_execution=execution,
+        request=Request(meta=meta, input=Input(name="n")),
+        wait_policy=accepted,
+    )
+    service = stage.service
+    await service.update_workflow_execution(update, timeout=timedelta(seconds=20))
+    polls = [
+        service.poll_workflow_execution_update(poll, timeout=timedelta(seconds=20))
+        for _ in range(2 * WAITING_MAX)
+    ]
+    answers = await asyncio.gather(*polls, return_exceptions=True)
+    refusals = [one for one in answers if isinstance(one, RPCError)]
+    stage.observe("as many as may wait are answered", len(answers) - len(refusals) >= WAITING_MAX)
+    stage.observe("one is refused", bool(refusals))
+    await stage.outcome("refusal", _raised(refusals[0]))
+    stage.observe("all are refused alike", len({one.message for one in refusals}))
+    await stage.outcome("afterwards", service.poll_workflow_execution_update(poll))
+    await worker.finish()
+
+
+async def _raised(refusal: RPCError) -> Message:
+    raise refusal
 
 
 async def _timed(stage: Stage, label: str, call: Awaitable[Any]) -> Any:

@@ -62,7 +62,9 @@ async def history_reads(stage: Stage) -> None:
     # or the server's long poll lasts.
     impatient = read(request(history_event_filter_type=only_close), timeout=timedelta(seconds=1))
     await stage.outcome("close event of an open run", impatient)
+    patient = asyncio.create_task(read(request(history_event_filter_type=only_close)))
     await worker.finish()
+    await stage.outcome("close event of a run that ends meanwhile", patient)
     # Pages are put together: the real server counts transactions where ours counts events.
     page, whole = request(maximum_page_size=2), GetWorkflowExecutionHistoryResponse()
     while True:

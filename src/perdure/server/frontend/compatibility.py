@@ -98,6 +98,16 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
         "10,000",
     ),
     (
+        "how many requests are let in, unless set",
+        "2,400 a second, 100 that look for executions; 1,200 of each method that wait",
+        "as many as come",
+    ),
+    (
+        "a client that pings its connection more often than every 10 s",
+        "is sent away: `too_many_pings`",
+        "is answered",
+    ),
+    (
         "what schedules of a namespace start",
         "30 workflows a second, a backfill 10",
         "as many as are due",

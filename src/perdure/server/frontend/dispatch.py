@@ -52,6 +52,7 @@ from perdure.server.frontend import (
     workers,
     workflow_tasks,
 )
+from perdure.server.frontend.admission import Admission
 from perdure.server.frontend.errors import Unimplemented, failure_of
 from perdure.server.frontend.services import Services
 from perdure.transport import Caller, Handler, InProcessTransport
@@ -215,7 +216,13 @@ TEST_RPCS: dict[str, Rpc] = {
 
 def handlers_of(services: Services) -> dict[str, Handler]:
     """A handler for every method of the services, by its full name. Batch operations call them
-    too."""
+    too, and have a rate of their own."""
+    admission = Admission(services.limits, services.clock, services.namespaces)
+    services.batches.connect(InProcessTransport(_table(services, lambda name, rpc: rpc)))
+    return _table(services, admission.guarded)
+
+
+def _table(services: Services, guarded: Callable[[str, Rpc], Rpc]) -> dict[str, Handler]:
     table: dict[str, Handler] = {}
     tables = [(WORKFLOW_SERVICE, RPCS), (OPERATOR_SERVICE, OPERATOR_RPCS)]
     if services.time_skipper is not None:
@@ -223,8 +230,7 @@ def handlers_of(services: Services) -> dict[str, Handler]:
     for service, rpcs in tables:
         for method in service.methods:
             rpc = rpcs.get(method.name) or _refusing(method)
-            table[full_name(method)] = _handler(services, method, rpc)
-    services.batches.connect(InProcessTransport(table))
+            table[full_name(method)] = _handler(services, method, guarded(method.name, rpc))
     return table
 
 

@@ -118,6 +118,13 @@ def _resource_exhausted(error: errors.ResourceExhausted) -> Message:
     )
 
 
+def _requests_limited(error: errors.RequestsLimited) -> Message:
+    return ResourceExhaustedFailure(
+        cause=ResourceExhaustedCause.ValueType(error.cause),
+        scope=ResourceExhaustedScope.ValueType(error.scope),
+    )
+
+
 def _busy_workflow(error: errors.BusyWorkflow) -> Message:
     return ResourceExhaustedFailure(
         cause=ResourceExhaustedCause.RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW,
@@ -164,6 +171,7 @@ TABLE: dict[type[Exception], Row] = {
     errors.DeadlineExceeded: Row(Code.DEADLINE_EXCEEDED),
     errors.NotFound: Row(Code.NOT_FOUND, lambda error: NotFoundFailure()),
     errors.ResourceExhausted: Row(Code.RESOURCE_EXHAUSTED, _resource_exhausted),
+    errors.RequestsLimited: Row(Code.RESOURCE_EXHAUSTED, _requests_limited),
     errors.BusyWorkflow: Row(Code.RESOURCE_EXHAUSTED, _busy_workflow),
     errors.DeploymentLimitReached: Row(Code.RESOURCE_EXHAUSTED, _deployment_limit),
     errors.AlreadyExists: Row(Code.ALREADY_EXISTS),

@@ -5,8 +5,8 @@ on the last page come, for those who can take them, the entries of a workflow ta
 recorded yet. With `wait_new_event` a reader that has seen all waits for more, in slices: an empty
 page with a token means "ask again".
 
-With the close-event filter a reader gets the last event of a closed run, and nothing of an open
-one.
+With the close-event filter a reader waits for a run to close, whether it asks to wait or not, and
+gets its last event.
 """
 
 from __future__ import annotations
@@ -127,8 +127,9 @@ async def _close_event(
     caller: Caller,
 ) -> bytes:
     workflow_id = request.execution.workflow_id
-    seconds = wait_seconds(services, caller) if request.wait_new_event else 0.0
-    close = await services.engine.wait_for_close(namespace, workflow_id, run_id, seconds)
+    close = await services.engine.wait_for_close(
+        namespace, workflow_id, run_id, wait_seconds(services, caller)
+    )
     if not close.close_event_id:
         return _response(b"", HistoryToken(close.run_id, 1) if request.wait_new_event else None)
     page = await services.engine.read_history(

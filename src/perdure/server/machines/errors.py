@@ -49,6 +49,16 @@ class ResourceExhausted(Rejected):
         """Whether it is a limit on what goes on at the same time."""
 
 
+class RequestsLimited(ResourceExhausted):
+    """More is asked than a namespace, or the service, lets in; `cause` and `scope` are Temporal's
+    numbers."""
+
+    def __init__(self, message: str, cause: int, scope: int) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.scope = scope
+
+
 class BusyWorkflow(ResourceExhausted):
     """Too much is asked of one workflow at a time."""
 

@@ -99,6 +99,11 @@ class Limits(msgspec.Struct, frozen=True):
     is_standalone_nexus_enabled: bool = False  # nexusoperation.enableStandalone
     batches_max: int = 1  # frontend.MaxConcurrentBatchOperationPerNamespace
     batch_rate_per_second: int = 50  # worker.batcherRPS
+    # None of these until they are set: Temporal's defaults are 2400, 2400, 10 and 1200.
+    requests_per_second: int = 0  # frontend.rps
+    namespace_requests_per_second: int = 0  # frontend.namespaceRPS
+    finding_requests_per_second: int = 0  # frontend.namespaceRPS.visibility
+    waiting_requests_max: int = 0  # frontend.namespaceCount
 
 
 DEFAULT_LIMITS = Limits()
