@@ -27,7 +27,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:
 	@echo "make demo     see workflows run, survive a crash, and finish"
 	@echo "make test     run the tests          (TESTS=path, PYTEST_ARGS='-n auto')"
-	@echo "make check    what CI runs: format, lint, types, tidy, differential, tests"
+	@echo "make check    what CI runs: format, lint, types, differential, tests"
 	@echo "make differential   random programs on the real server and on ours (SEEDS=0:200)"
 	@echo "make other-sdks     a worker of the Go SDK on the real server and on ours (needs Go)"
 	@echo "make format   format the code and apply safe fixes"
@@ -76,7 +76,6 @@ check: $(STAMP)
 	@$(MAKE) --no-print-directory format-check
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory types
-	@$(MAKE) --no-print-directory tidy
 	@$(MAKE) --no-print-directory differential
 	@$(MAKE) --no-print-directory test
 

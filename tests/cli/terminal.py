@@ -8,13 +8,17 @@ import sys
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
+import typer.main
 from typer.testing import CliRunner
 
 from perdure.cli.main import app
 
 QUEUE = "cli"
+_COMMAND = typer.main.get_command(app)
+"""Made once: making it takes ten times as long as what most commands do."""
 PLAIN = {"TERM": "dumb", "NO_COLOR": "1"}
 
 
@@ -52,18 +56,12 @@ class Terminal:
         """
         environment = {"PERDURE_ADDRESS": self._address, **looks}
         path = [*sys.path]  # A command adds the current directory: to its own process.
-        result = CliRunner().invoke(
-            app,
-            [*shlex.split(line), *more],
-            input=stdin,
-            env=environment,
-            prog_name="perdure",
-            color=True,
-        )
-        sys.path[:] = path
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return Said(result.exit_code, result.stdout, result.stderr)
+        with CliRunner().isolation(input=stdin, env=environment, color=True) as (out, err, _):
+            try:
+                exit_code = _exit_code([*shlex.split(line), *more])
+            finally:
+                sys.path[:] = path
+            return Said(exit_code, _text(out), _text(err))
 
     def ok(self, line: str, *more: str) -> Said:
         """`run` what must succeed."""
@@ -85,3 +83,19 @@ class Terminal:
         workflow_id = f"{workflow}-{uuid.uuid4()}"
         self.ok(f"workflow start --type {workflow} -t {queue} -w {workflow_id}", *more)
         return workflow_id
+
+
+def _exit_code(arguments: list[str]) -> int:
+    """Carries out a command; how its process would end."""
+    try:
+        _COMMAND.main(arguments, prog_name="perdure")
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return 0
+
+
+def _text(printed: BytesIO) -> str:
+    return printed.getvalue().decode().replace("\r\n", "\n")

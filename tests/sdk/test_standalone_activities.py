@@ -67,7 +67,13 @@ async def wait() -> None:
 
 def worker(client: Client, queue: str) -> Worker:
     """A worker of all of them."""
-    return Worker(client, task_queue=queue, activities=[double, names, fail, wait])
+    return Worker(
+        client,
+        task_queue=queue,
+        activities=[double, names, fail, wait],
+        # An activity hears of its cancellation when it heartbeats.
+        max_heartbeat_throttle_interval=timedelta(milliseconds=100),
+    )
 
 
 async def test_a_result(client: Client, queue: str) -> None:
