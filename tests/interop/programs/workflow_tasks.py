@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from temporalio.api.common.v1 import MeteringMetadata, WorkerVersionStamp
+from temporalio.api.deployment.v1 import WorkerDeploymentOptions
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.api.sdk.v1 import WorkflowTaskCompletedMetadata
 from temporalio.api.workflowservice.v1 import (
@@ -109,6 +110,8 @@ async def worker_metadata(stage: Stage) -> None:
         {"worker_version_stamp": WorkerVersionStamp(build_id="two")},
         {"worker_version_stamp": WorkerVersionStamp(build_id="two"), "binary_checksum": "one"},
         {"binary_checksum": "one"},
+        # Of a deployment, but of no version of it.
+        {"deployment_options": WorkerDeploymentOptions(deployment_name="team", build_id="b")},
     )
     for number, fields in enumerate(completions):
         await worker.complete(await worker.poll(), **fields)

@@ -108,6 +108,36 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
         "is answered",
     ),
     (
+        "`maximum_page_size` of a history",
+        "counts what was written at once, such as a workflow task with its commands",
+        "counts events",
+    ),
+    (
+        "a poll of kind sticky with the name of a normal task queue",
+        "gets nothing",
+        "gets the tasks of that queue",
+    ),
+    (
+        "a sticky queue whose name is too long or reserved, in a completion",
+        "taken; its tasks wait for the sticky timeout",
+        "refused: `INVALID_ARGUMENT`",
+    ),
+    (
+        "`deployment` of a completed workflow task (`deployment_options` took its place)",
+        "its version is recorded",
+        "ignored",
+    ),
+    (
+        "intervals of `UpdateActivityOptions` that are negative, malformed or beyond 100 years",
+        "kept and shown as they came",
+        "cut and made well-formed; negative ones are none",
+    ),
+    (
+        "`include_system_workers`",
+        "shows the workers of the server itself",
+        "there are none",
+    ),
+    (
         "what schedules of a namespace start",
         "30 workflows a second, a backfill 10",
         "as many as are due",

@@ -42,8 +42,8 @@ def described_execution_info(
     info.auto_reset_points.CopyFrom(_reset_points(run, retention_ns))
     if (versioning := versioning_info(run)) is not None:
         info.versioning_info.CopyFrom(versioning)
-        if run.recorded.versioning is not None:
-            info.worker_deployment_name = run.recorded.versioning.deployment
+    if run.recorded.versioning is not None:
+        info.worker_deployment_name = run.recorded.versioning.deployment
     if run.recorded.is_stamped:
         info.most_recent_worker_version_stamp.SetInParent()
     if stamp := stamp_of(run):

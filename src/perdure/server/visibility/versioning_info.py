@@ -23,7 +23,8 @@ BEHAVIORS: dict[int, str] = {PINNED: "Pinned", AUTO_UPGRADE: "AutoUpgrade"}
 
 
 def versioning_info(run: Run) -> WorkflowExecutionVersioningInfo | None:
-    """What describe shows; None of a run that has never had to do with versions."""
+    """What describe shows; None of a run that has never had to do with versions, though its worker
+    may be of a deployment."""
     if run.recorded.versioning is None and run.pending.versioning is None:
         return None
     versioning = run.recorded.versioning or NOTHING
@@ -43,7 +44,8 @@ def versioning_info(run: Run) -> WorkflowExecutionVersioningInfo | None:
         transition.version = _old_text(pending.transition)
         if pending.transition is not None:
             transition.deployment_version.CopyFrom(version_message(pending.transition))
-    return info
+    has_had_some = versioning.used or run.pending.versioning is not None
+    return info if has_had_some or info.ByteSize() else None
 
 
 def with_old_fields(override: VersioningOverride) -> VersioningOverride:
