@@ -1,4 +1,4 @@
-"""Rules of the parts of a worker: places, the cache of runs, heartbeats, codecs, the watch."""
+"""Rules of the parts of a worker: places, the cache of runs, heartbeats, codecs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import asyncio
 import inspect
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -28,7 +26,6 @@ from perdure.service import RPCError, RPCStatusCode
 from perdure.worker import Worker
 from perdure.worker.cache import BYTES_PER_HISTORY_BYTE, RUN_BYTES, RunCache
 from perdure.worker.codec import transform_all
-from perdure.worker.deadlock import BlockedTime, DeadlockError, DeadlockWatch
 from perdure.worker.heartbeats import Heartbeats, interval_of
 from perdure.worker.polling import Pollers
 from perdure.worker.slots import Slots
@@ -362,69 +359,6 @@ async def test_a_codec_adds_no_payloads_where_there_are_none() -> None:
 
 
 # ---- threads
-
-
-@pytest.fixture
-def watch() -> Any:
-    """A watch that looks."""
-    watch = DeadlockWatch(0.05)
-    watch.start()
-    yield watch
-    watch.stop()
-
-
-def test_code_that_ends_in_time_is_left_alone(watch: DeadlockWatch) -> None:
-    for number in range(1000):
-        assert watch.run(lambda number=number: number) == number  # type: ignore[misc]
-
-
-def test_code_that_never_ends_is_interrupted(watch: DeadlockWatch) -> None:
-    def spin() -> None:
-        while True:
-            pass
-
-    with pytest.raises(DeadlockError, match="in spin"):
-        watch.run(spin)
-    assert watch.run(lambda: "again") == "again"
-
-
-def blocked_seconds(*looks: tuple[float | None, int]) -> float:
-    """For how long code is to blame, of which this was seen at each second."""
-    (cpu_seconds, line), *further = looks
-    blocked = BlockedTime(cpu_seconds, (1, line))
-    for cpu_seconds, line in further:
-        blocked.look(cpu_seconds, (1, line), 1.0)
-    assert blocked.wall_seconds == len(further)
-    return blocked.seconds
-
-
-def test_code_is_to_blame_for_what_it_uses_and_for_waiting_at_one_place() -> None:
-    assert blocked_seconds((0.0, 1), (1.0, 2), (2.0, 3)) == 2.0
-    assert blocked_seconds((0.0, 1), (0.1, 1), (0.2, 1)) == pytest.approx(0.2)
-    assert blocked_seconds((0.0, 1), (0.0, 1), (0.001, 1)) == 2.0
-    # It goes on, though others leave it little of the processor.
-    assert blocked_seconds((0.0, 1), (0.001, 2), (0.002, 3)) == pytest.approx(0.002)
-    assert blocked_seconds((None, 1), (None, 2), (None, 3)) == 2.0
-
-
-def test_code_that_works_and_waits_by_turns_is_interrupted_later(watch: DeadlockWatch) -> None:
-    def dawdle() -> None:
-        line = 0
-        while True:
-            for line in range(100):
-                time.sleep(0.0005 if line % 2 else 0.0001)
-
-    begun = time.monotonic()
-    with pytest.raises(DeadlockError, match="in dawdle"):
-        watch.run(dawdle)
-    assert time.monotonic() - begun > 0.05
-
-
-def test_code_that_cannot_be_interrupted_is_reported_when_it_ends(watch: DeadlockWatch) -> None:
-    with pytest.raises(DeadlockError, match=r"didn't yield within 0\.05"):
-        watch.run(lambda: threading.Event().wait(0.5))
-    # Nothing is raised any more by what comes after.
-    assert sum(range(100_000)) == 4_999_950_000
 
 
 def test_a_cancellation_that_comes_after_the_function_raises_nothing() -> None:

@@ -3,7 +3,10 @@
 Workflow code runs on the worker's event loop, where code that blocks holds up everything. A thread
 looks at what is running now and then. Code that has run for too long is interrupted by an
 exception, which takes effect as soon as it executes Python again; its task is failed with the line
-at which it was seen.
+at which it was seen. Code that waits (for a lock, a queue, a future) executes nothing: where it
+runs in the program's main thread, a signal has it look up. What goes on all the same, in a call
+that heeds neither, is logged while it lasts, since nothing else would tell why the worker stands
+still.
 
 What counts is the processor time that the code has used, or the time for which it has waited at one
 place without using any: on a machine that is busy with others, or was asleep, code that makes
@@ -14,15 +17,19 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
 import os
+import signal
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
+from types import FrameType
 from typing import Final, TypeVar
 
 _Result = TypeVar("_Result")
+_log = logging.getLogger("perdure.worker")
 
 LOOKS_PER_LIMIT: Final = 8
 LIMITS_ON_THE_WALL: Final = 5
@@ -72,11 +79,13 @@ class BlockedTime:
 
 
 class _Running:
-    __slots__ = ("blocked", "stack", "thread_id")
+    __slots__ = ("blocked", "looks_since", "stack", "thread_id")
 
     def __init__(self) -> None:
         self.thread_id = threading.get_ident()
         self.stack: str | None = None
+        self.looks_since = 0
+        """How often the watch has looked since it interrupted."""
         self.blocked: BlockedTime | None = None
         """Begins with the first look: most code has ended by then."""
 
@@ -92,7 +101,8 @@ class DeadlockWatch:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begins to look."""
+        """Begins to look. Only from the main thread can code in it be reached that waits."""
+        _heed_signal()
         self._thread = threading.Thread(
             target=self._look, name="perdure deadlock watch", daemon=True
         )
@@ -114,7 +124,7 @@ class DeadlockWatch:
             finally:
                 self._end(running)
         except _InterruptedByWatch:
-            # It may have come as late as in `_end`. It comes only once.
+            # It may have come as late as in `_end`. The next would come a whole limit later.
             self._end(running)
         if running.stack is not None:
             raise DeadlockError(
@@ -134,14 +144,33 @@ class DeadlockWatch:
         while not self._stop.wait(self._limit_seconds / LOOKS_PER_LIMIT):
             with self._lock:
                 running = self._running
-                if running is None or running.stack is not None or not self._is_over(running):
-                    continue
-                # The exception comes where the thread is just now, since it needs the interpreter
-                # to get any further. Between the lines of the user's it would do damage.
-                stack = _stack_of(running.thread_id)
-                if stack:
-                    running.stack = stack
-                    raise_in_thread(running.thread_id, _InterruptedByWatch)
+                report = None if running is None else self._look_at(running)
+            # Not under the lock: a handler may block, and the code must be able to end.
+            if report is not None:
+                _log.error("%s", report)
+
+    def _look_at(self, running: _Running) -> str | None:
+        """Interrupts code that has had its time; what to say when that is in vain."""
+        if running.stack is not None:
+            running.looks_since += 1
+            if running.looks_since % LOOKS_PER_LIMIT:
+                return None
+        elif not self._is_over(running):
+            return None
+        # The exception comes where the thread is just now, since it needs the interpreter to get
+        # any further. Between the lines of the user's it would do damage.
+        stack = _stack_of(running.thread_id)
+        if not stack:
+            return None
+        running.stack = running.stack or stack
+        _interrupt(running.thread_id)
+        if running.looks_since != LOOKS_PER_LIMIT:
+            return None
+        return (
+            "Workflow code holds up all of its worker, and cannot be interrupted: it swallows "
+            "exceptions, or is in a call that does not come back to Python. Nothing of the worker "
+            f"goes on until it ends. It is here:\n{stack}"
+        )
 
     def _is_over(self, running: _Running) -> bool:
         """Whether the code has had its time. It runs as long as the lock is held."""
@@ -167,6 +196,32 @@ def _cpu_seconds(thread_id: int) -> float | None:
 def _place_of(thread_id: int) -> _Place | None:
     frame = sys._current_frames().get(thread_id)
     return None if frame is None else (id(frame), frame.f_lasti)
+
+
+def _heed_signal() -> None:
+    """Has the main thread run Python when SIGURG comes, which the system ignores by itself.
+
+    The handler stays: it does nothing, and other workers may rely on it.
+    """
+    if (
+        hasattr(signal, "SIGURG")
+        and threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGURG) is signal.SIG_DFL
+    ):
+        signal.signal(signal.SIGURG, _run_python)
+
+
+def _run_python(_signal_number: int, _frame: FrameType | None) -> None:
+    """Waiting ends by what is raised here, and that is what the watch has put down to be raised."""
+
+
+def _interrupt(thread_id: int) -> None:
+    raise_in_thread(thread_id, _InterruptedByWatch)
+    if thread_id != threading.main_thread().ident or not hasattr(signal, "SIGURG"):
+        return
+    # Another handler is somebody else's, who would take the signal for what it means to him.
+    if signal.getsignal(signal.SIGURG) is _run_python:
+        signal.pthread_kill(thread_id, signal.SIGURG)
 
 
 def raise_in_thread(thread_id: int, exception: type[BaseException] | None) -> None:

@@ -419,7 +419,7 @@ def _log_failure(task: PollWorkflowTaskQueueResponse, failed: TaskFailure) -> No
     exception = failed.exception
     if task.attempt > 1:
         message = message.partition("\n")[0]
-    if task.attempt > 1 or isinstance(exception, UnknownWorkflowError):
+    if task.attempt > 1 or isinstance(exception, UnknownWorkflowError | DeadlockError):
         exception = None
     _log.warning(
         "Workflow task of %s (%s, attempt %d) failed: %s",

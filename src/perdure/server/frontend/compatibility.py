@@ -422,8 +422,9 @@ RUN_DIFFERENTLY: tuple[tuple[str, str, str], ...] = (
     (
         "the thread",
         (
-            "is that of the event loop: code that waits where nothing can interrupt it holds up "
-            "the worker"
+            "is that of the event loop: code that blocks holds up the worker until it is "
+            "interrupted, after 2 seconds. Code that waits is interrupted too, if it runs in the "
+            "program's main thread; what is in a call that heeds no signal goes on, and is logged"
         ),
         (
             "`test_workflow_runs_on_pool_thread_without_debug_mode`, "
