@@ -318,5 +318,5 @@ def test_what_cannot_run_is_refused_at_once(
 
 def test_the_same_code_has_the_same_build_id() -> None:
     one, other = (greeter(client_of(RecordingService()), "queue") for _ in range(2))
-    assert one._build_id == other._build_id
-    assert len(one._build_id) == 32
+    assert one._prepared.build_id == other._prepared.build_id
+    assert len(one._prepared.build_id) == 32

@@ -18,7 +18,6 @@ SIZE_EXCEPTIONS: dict[str, str] = {
     "src/perdure/testing/environment.py:WorkflowEnvironment.start_local": (
         "the parameters of the mirrored SDK"
     ),
-    "src/perdure/worker/worker.py:Worker.__init__": "the parameters of the mirrored SDK",
 }
 """`path` of a file, or `path:Class.method` of a function, with the reason why it is longer."""
 

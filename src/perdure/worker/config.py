@@ -113,7 +113,7 @@ def activities_max(config: WorkerConfig) -> int:
 
 
 def warn(config: WorkerConfig) -> None:
-    """Warns of parts that fit together badly."""
+    """Warns whoever makes the worker, three calls from here, of parts that fit together badly."""
     tuner = tuner_of(config)
     pools = (
         ("activities", "max_concurrent_activities", "activity_executor", tuner._activity),
@@ -130,7 +130,7 @@ def warn(config: WorkerConfig) -> None:
         if config[what] and isinstance(threads, int) and threads < wanted:  # type: ignore[literal-required]
             warnings.warn(
                 f"Worker {limit} is {wanted} but {executor}'s max_workers is only {threads}",
-                stacklevel=3,
+                stacklevel=4,
             )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -35,7 +34,6 @@ from perdure.worker.deadlock import DeadlockWatch
 from perdure.worker.debugging import BreakpointHook
 from perdure.worker.deployment import default_behavior_of, options_of
 from perdure.worker.eager import EagerActivities
-from perdure.worker.interceptor import Interceptor, WorkflowInterceptors
 from perdure.worker.metrics import WorkerMetrics
 from perdure.worker.places import (
     asks_a_supplier_for_local_activities,
@@ -44,6 +42,7 @@ from perdure.worker.places import (
 )
 from perdure.worker.polling import Pollers, Rate
 from perdure.worker.port import PayloadLimits, TaskSource
+from perdure.worker.preparing import PreparedWorker
 from perdure.worker.report import Whoami, Work, WorkerReport
 from perdure.worker.slots import TaskSlots
 from perdure.worker.slots_ahead import SlotsAhead
@@ -77,24 +76,15 @@ _AnyPollers: TypeAlias = (
 class RunningWorker:
     """The parts of one worker, on the event loop on which it was made."""
 
-    def __init__(
-        self,
-        config: WorkerConfig,
-        workflows: WorkflowDefinitions,
-        activities: ActivityDefinitions,
-        nexus_handler: Handler | None,
-        build_id: str,
-        interceptors: Sequence[Interceptor],
-        workflow_interceptors: WorkflowInterceptors,
-    ) -> None:
-        self._config = config
-        self._build_id = build_id
+    def __init__(self, prepared: PreparedWorker) -> None:
+        self._config = config = prepared.config
+        self._build_id = prepared.build_id
         self._loop = asyncio.get_running_loop()
         self._who = self._identity()
         self._source: TaskSource = UnaryTaskSource(config["client"].service_client, self._who)
-        self._interceptors = interceptors
-        self._workflow_interceptors = workflow_interceptors
-        places = places_of(config, build_id, self._source.next_workflow_poll_is_sticky)
+        self._interceptors = prepared.interceptors
+        self._workflow_interceptors = prepared.workflow_interceptors
+        places = places_of(config, self._build_id, self._source.next_workflow_poll_is_sticky)
         self._metrics = _metrics_of(config)
         if self._metrics is not None:
             self._source.polls = self._metrics.polls()
@@ -108,11 +98,11 @@ class RunningWorker:
         self._nexus_slots = places.nexus
         self._watch = None if config["debug_mode"] else DeadlockWatch(DEADLOCK_SECONDS)
         self._breakpoints = BreakpointHook() if config["debug_mode"] else None
-        self._activity_worker = self._make_activity_worker(activities)
-        self._workflow_worker = self._make_workflow_worker(workflows, activities)
+        self._activity_worker = self._make_activity_worker(prepared.activities)
+        self._workflow_worker = self._make_workflow_worker(prepared.workflows, prepared.activities)
         self._workflow_pollers: Pollers[PollWorkflowTaskQueueResponse] | None = None
         self._activity_pollers: Pollers[PollActivityTaskQueueResponse] | None = None
-        self._nexus_worker = self._make_nexus_worker(nexus_handler)
+        self._nexus_worker = self._make_nexus_worker(prepared.nexus_handler)
         self._nexus_pollers: Pollers[PollNexusTaskQueueResponse] | None = None
         self._report: WorkerReport | None = None
         self._telling: asyncio.Task[None] | None = None

@@ -4,47 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self
 
 from perdure._replay.api import PatchActivationInput
 from perdure.client import Client
-from perdure.worker.activity_definitions import ActivityDefinitions
-from perdure.worker.build_id import default_build_id
-from perdure.worker.checking import warn_of_findings
 from perdure.worker.config import (
     STORAGE_CALLS,
     PollerBehavior,
     PollerBehaviorAutoscaling,
     WorkerConfig,
-    check,
-    warn,
 )
 from perdure.worker.deployment import WorkerDeploymentConfig
-from perdure.worker.interceptor import Interceptor, interceptors_of, workflow_interceptors
-from perdure.worker.plugin import Plugin, plugins_of
+from perdure.worker.interceptor import Interceptor
+from perdure.worker.plugin import Plugin
+from perdure.worker.preparing import config_of, prepare
 from perdure.worker.runners import (
     SandboxedWorkflowRunner,
     UnsandboxedWorkflowRunner,
     WorkflowRunner,
-    check_runner,
 )
 from perdure.worker.running import RunningWorker
 from perdure.worker.shared_state import SharedStateManager
 from perdure.worker.tuning import WorkerTuner
-from perdure.worker.workflow_definitions import WorkflowDefinitions
-
-if TYPE_CHECKING:
-    from nexusrpc.handler import Handler
 
 _log = logging.getLogger("perdure.worker")
-
-_DEBUG_VARIABLE = "PERDURE_DEBUG"
 
 
 class Worker:
@@ -52,6 +40,27 @@ class Worker:
 
     Either `await worker.run()`, which ends by `worker.shutdown()`, or `async with worker:`. A
     worker runs once.
+
+    - `activity_executor` runs the activities that are not async: threads, or processes, whose
+      functions must be picklable. Without one, the worker makes as many threads as needed.
+    - `workflow_task_executor` is accepted and not used: workflow code runs on the event loop.
+    - `deployment_config` makes the worker one of a version of a worker deployment.
+    - `use_worker_versioning` asks for the versioning by build ids, where the service still has
+      it.
+    - `plugin_shutdown_timeout` limits what plugins do after the worker has stopped, at the end
+      of `async with`; None waits however long it takes.
+    - `tuner` says how many tasks there may be at once, instead of the numbers.
+    - `max_cached_workflows` runs are kept between two tasks, within a budget of memory.
+    - `debug_mode` (or PERDURE_DEBUG in the environment) lets workflow code block, as a debugger
+      does, and warns of what `perdure check` finds in the files of the workflows.
+    - `disable_payload_error_limit` leaves it to the service to refuse too large values.
+    - `max_workflow_task_external_storage_concurrency` limits the calls of storage drivers that
+      one workflow task makes at once.
+    - `nexus_service_handlers` are instances of classes that `nexusrpc` decorates;
+      `nexus_task_executor` runs those of their methods that are not async.
+    - `unsandboxed_workflow_runner` and `disable_safe_workflow_eviction` are accepted and not
+      used.
+    - `on_fatal_error` is awaited before a worker that cannot go on shuts down.
     """
 
     def __init__(
@@ -104,53 +113,10 @@ class Worker:
         disable_payload_error_limit: bool = False,
         max_workflow_task_external_storage_concurrency: int = STORAGE_CALLS,
     ) -> None:
-        """Raises ValueError or TypeError for what cannot be run.
-
-        - `activity_executor` runs the activities that are not async: threads, or processes, whose
-          functions must be picklable. Without one, the worker makes as many threads as needed.
-        - `workflow_task_executor` is accepted and not used: workflow code runs on the event loop.
-        - `deployment_config` makes the worker one of a version of a worker deployment.
-        - `use_worker_versioning` asks for the versioning by build ids, where the service still has
-          it.
-        - `plugin_shutdown_timeout` limits what plugins do after the worker has stopped, at the end
-          of `async with`; None waits however long it takes.
-        - `tuner` says how many tasks there may be at once, instead of the numbers.
-        - `max_cached_workflows` runs are kept between two tasks, within a budget of memory.
-        - `debug_mode` (or PERDURE_DEBUG in the environment) lets workflow code block, as a debugger
-          does, and warns of what `perdure check` finds in the files of the workflows.
-        - `disable_payload_error_limit` leaves it to the service to refuse too large values.
-        - `max_workflow_task_external_storage_concurrency` limits the calls of storage drivers that
-          one workflow task makes at once.
-        - `nexus_service_handlers` are instances of classes that `nexusrpc` decorates;
-          `nexus_task_executor` runs those of their methods that are not async.
-        - `unsandboxed_workflow_runner` and `disable_safe_workflow_eviction` are accepted and not
-          used.
-        - `on_fatal_error` is awaited before a worker that cannot go on shuts down.
-        """
+        """Raises ValueError or TypeError for what cannot be run."""
         given = dict(locals())  # the parameters, before there is anything else
-        self._initial_config = _config_of(given)
-        self._plugins = plugins_of(client.config(active_config=True)["plugins"], plugins)
-        self._config = config = _configured(self._initial_config, self._plugins)
-        check(config)
-        check_runner(config["workflow_runner"])
-        if not config["client"].service_client.is_of_this_process:
-            raise AssertionError("Cannot create worker across forks")
-        warn(config)
-        if config["debug_mode"]:
-            warn_of_findings(config["workflows"])
-        self._workflows = WorkflowDefinitions(config["workflows"], config["deployment_config"])
-        for definition in self._workflows.all():
-            config["workflow_runner"].prepare_workflow(definition)
-        self._activities = ActivityDefinitions(config["activities"], config["activity_executor"])
-        self._interceptors = interceptors_of(
-            config["client"].config(active_config=True)["interceptors"], config["interceptors"]
-        )
-        # Asked now, as the official worker does: an interceptor may refuse what it is to be for.
-        self._workflow_interceptors = workflow_interceptors(
-            self._interceptors if config["workflows"] else ()
-        )
-        self._nexus_handler = _nexus_handler_of(config, self._interceptors)
-        self._build_id = _build_id_of(config)
+        self._initial_config = config_of(given)
+        self._prepared = prepare(self._initial_config)
         self._started = False
         self._opened = asyncio.Event()
         self._shutdown = asyncio.Event()
@@ -166,12 +132,12 @@ class Worker:
 
         With `active_config`, what the plugins have made of it.
         """
-        return (self._config if active_config else self._initial_config).copy()
+        return (self._prepared.config if active_config else self._initial_config).copy()
 
     @property
     def task_queue(self) -> str:
         """The queue from which the tasks come."""
-        return self._config["task_queue"]
+        return self._prepared.config["task_queue"]
 
     @property
     def client(self) -> Client:
@@ -179,13 +145,13 @@ class Worker:
 
         Calls that are under way end with the old one.
         """
-        return self._config["client"]
+        return self._prepared.config["client"]
 
     @client.setter
     def client(self, value: Client) -> None:
         if value.service_client.config.runtime is not self.client.service_client.config.runtime:
             raise ValueError("New client is not on the same runtime as the existing client")
-        self._config["client"] = self._initial_config["client"] = value
+        self._prepared.config["client"] = self._initial_config["client"] = value
         if self._running is not None:
             self._running.replace_client(value)
 
@@ -206,11 +172,11 @@ class Worker:
         """
         if self._started:
             raise RuntimeError("Already started")
-        if not self._config["client"].service_client.is_of_this_process:
+        if not self._prepared.config["client"].service_client.is_of_this_process:
             raise AssertionError("Cannot use worker across forks")
         self._started = True
         run: Callable[[Worker], Awaitable[None]] = Worker._run_once
-        for plugin in reversed(self._plugins):
+        for plugin in reversed(self._prepared.plugins):
             run = partial(plugin.run_worker, next=run)
         try:
             await run(self)
@@ -274,8 +240,8 @@ class Worker:
 
     async def _wait_for(self, run: asyncio.Task[None]) -> None:
         """Until it has ended; what plugins do after the worker itself is cancelled in the end."""
-        limit = self._config["plugin_shutdown_timeout"]
-        if self._plugins and limit is not None:
+        limit = self._prepared.config["plugin_shutdown_timeout"]
+        if self._prepared.plugins and limit is not None:
             stopped = asyncio.create_task(self._stopped.wait())
             await asyncio.wait([run, stopped], return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
@@ -290,15 +256,7 @@ class Worker:
             self._body.cancel("the worker has stopped")
 
     async def _run_once(self) -> None:
-        running = RunningWorker(
-            self._config,
-            self._workflows,
-            self._activities,
-            self._nexus_handler,
-            self._build_id,
-            self._interceptors,
-            self._workflow_interceptors,
-        )
+        running = RunningWorker(self._prepared)
         self._running = running
         stop = asyncio.create_task(self._shutdown.wait())
         failure: asyncio.Task[None] | None = None
@@ -322,7 +280,7 @@ class Worker:
             failure.result()
 
     async def _announce(self, error: BaseException | None) -> None:
-        on_fatal_error = self._config["on_fatal_error"]
+        on_fatal_error = self._prepared.config["on_fatal_error"]
         _log.error("Worker failed, shutting down", exc_info=error)
         if on_fatal_error is None or error is None:
             return
@@ -330,41 +288,6 @@ class Worker:
             await on_fatal_error(error)
         except Exception:  # a named boundary: the user's callback cannot stop the shutdown
             _log.exception("on_fatal_error failed")
-
-
-def _config_of(given: Mapping[str, Any]) -> WorkerConfig:
-    """The parameters by their names, which are those of the configuration."""
-    config: dict[str, Any] = {name: given[name] for name in WorkerConfig.__annotations__}
-    config["debug_mode"] = config["debug_mode"] or bool(os.environ.get(_DEBUG_VARIABLE))
-    return cast(WorkerConfig, config)
-
-
-def _configured(config: WorkerConfig, plugins: Sequence[Plugin]) -> WorkerConfig:
-    """What the plugins make of it."""
-    config = config.copy()
-    for plugin in plugins:
-        config = plugin.configure_worker(config)
-    return config
-
-
-def _build_id_of(config: WorkerConfig) -> str:
-    deployment = config["deployment_config"]
-    if deployment is not None:
-        return deployment.version.build_id
-    handlers = [type(one) for one in config["nexus_service_handlers"]]
-    code = [*config["workflows"], *config["activities"], *handlers]
-    return config["build_id"] or default_build_id(code)
-
-
-def _nexus_handler_of(config: WorkerConfig, interceptors: Sequence[Interceptor]) -> Handler | None:
-    """What finds the handlers of operations; a worker without any does not load what it needs."""
-    if not config["nexus_service_handlers"]:
-        return None
-    from perdure.worker.nexus_worker import make_handler
-
-    return make_handler(
-        config["nexus_service_handlers"], config["nexus_task_executor"], interceptors
-    )
 
 
 def _error_of(run: asyncio.Task[None]) -> BaseException | None:
