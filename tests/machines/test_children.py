@@ -200,6 +200,39 @@ def test_the_policy_follows_the_chain_of_the_child_and_spares_who_took_its_id() 
     assert both.types("child") == [STARTED]
 
 
+def test_a_stranger_is_spared_by_a_parent_that_has_not_heard_yet_that_its_id_is_taken() -> None:
+    both = Neighbours()
+    both.start("child")
+    parent = both.start("parent")
+    both.complete("parent", start_child("child"))
+    asked = both.take(parent)
+    terminate(parent)
+    both.deliver()
+    both.deliver_one(asked)
+    assert both.types("child") == [STARTED]
+
+
+def test_the_policy_for_one_child_spares_the_next_one_of_the_same_id() -> None:
+    both = family()
+    parent = both.world("parent")
+    both.complete("child", requests.command(DONE))
+    both.complete("parent", start_child("child", parent_close_policy=ABANDON))
+    both.deliver_one(both.take(parent))
+    assert len(parent.run.children) == 2, "the parent has not heard of the end of the first"
+    terminate(parent)
+    both.deliver()
+    assert both.types("child") == [STARTED]
+
+
+def test_a_child_that_was_asked_to_cancel_is_not_asked_again_when_its_parent_closes() -> None:
+    both = family(parent_close_policy=CANCEL)
+    child = both.world("child")
+    child.decide(inputs.CancelWorkflow("", requests.cancel({"request": "c"})))
+    both.complete("parent", requests.command(DONE))
+    both.deliver()
+    assert both.types("child") == [STARTED, "WORKFLOW_EXECUTION_CANCEL_REQUESTED"]
+
+
 def test_many_children_are_closed_in_the_name_of_a_processor() -> None:
     both = Neighbours()
     both.start("parent")

@@ -15,12 +15,13 @@ from temporalio.api.enums.v1 import (
 from temporalio.api.sdk.v1 import UserMetadata
 
 from perdure.server.machines.activity import attempt, control
+from perdure.server.machines.errors import NotFound
 from perdure.server.machines.ports import DEFAULT_LIMITS, SECOND_NS
 from perdure.server.machines.wire import duration
 from perdure.server.machines.workflow import inputs
 from perdure.server.machines.workflow.outstanding_task import priority_of
 from perdure.server.machines.workflow.state import Attempt, PendingActivity, Update
-from perdure.server.machines.workflow.workflow_task import suggest_reasons
+from perdure.server.machines.workflow.workflow_task import start_to_close, suggest_reasons
 from tests.machines import requests, stages
 from tests.machines.neighbours import Neighbours, start_child
 from tests.machines.world import World
@@ -65,6 +66,15 @@ def test_nine_tenths_of_all_updates_suggest_to_continue() -> None:
     run.updates["8"] = Update("8")
     too_many = SuggestContinueAsNewReason.SUGGEST_CONTINUE_AS_NEW_REASON_TOO_MANY_UPDATES
     assert suggest_reasons(run, limits) == (too_many,)
+
+
+def test_a_task_that_always_fails_has_more_time_up_to_ten_minutes() -> None:
+    def extra_seconds(attempt: int) -> float:
+        default_ns = 10 * SECOND_NS
+        return (start_to_close(default_ns, attempt, DEFAULT_LIMITS) - default_ns) / SECOND_NS
+
+    assert [extra_seconds(attempt) for attempt in range(1, 7)] == [0, 0, 0, 5, 10, 20]
+    assert [extra_seconds(attempt) for attempt in (10, 11, 1000, 2**40)] == [320, 600, 600, 600]
 
 
 def test_a_priority_without_a_key_is_the_middle_one() -> None:
@@ -123,6 +133,27 @@ def test_what_one_reset_forgets_the_next_one_does_not_remember() -> None:
         assert isinstance(after, Attempt)
         assert after.forgets_heartbeat
         pending = PendingActivity(pending.activity, after)
+
+
+def test_a_worker_that_was_given_up_does_not_answer_for_the_next_one() -> None:
+    world = World()
+    world.decide(inputs.StartWorkflow(requests.start({})))
+    stages.poll(world)
+    stages.complete(world, "activity a start_to_close=10s")
+    world.decide(stages.message(world, inputs.StartActivityTask))
+    given_up = stages.activity_token(world)
+    world.decide(stages.message(world, inputs.ActivityTaskUndelivered))
+    world.decide(stages.message(world, inputs.StartActivityTask))
+    next_one = stages.activity_token(world)
+    assert (given_up.attempt, next_one.attempt) == (1, 1), "it counts as no attempt"
+    for token, is_refused in ((given_up, True), (next_one, False)):
+        complete = inputs.CompleteActivity(token, None, "worker")
+        if is_refused:
+            with pytest.raises(NotFound, match="activity already timed out"):
+                world.decide(complete)
+        else:
+            world.decide(complete)
+    assert not world.run.activities
 
 
 def test_a_signal_is_known_again_by_its_id_whether_it_was_recorded_or_buffered() -> None:

@@ -22,7 +22,10 @@ from temporalio.api.common.v1 import (
 from temporalio.api.enums.v1 import CommandType, EventType, ParentClosePolicy
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import TerminateWorkflowExecutionRequest
+from temporalio.api.workflowservice.v1 import (
+    RequestCancelWorkflowExecutionRequest,
+    TerminateWorkflowExecutionRequest,
+)
 
 from tests.interop.programs.external import cancel, has_taken
 from tests.interop.raw import HandWorker, complete_workflow, seconds
@@ -151,6 +154,30 @@ async def parent_close_policies(stage: Stage) -> None:
     await stage.closed(parent)
     await _observe_children(home, names)
     await stage.history("timed out: parent", parent)
+
+
+async def cancelled_child_and_close(stage: Stage) -> None:
+    """A client asks children to cancel, each of another policy, and then their parent ends."""
+    names = list(POLICIES)
+    home, _ = await _with_children(stage, "cancelled", names)
+    for name in names:
+        child = WorkflowExecution(workflow_id=home.child_id(name))
+        await stage.service.request_cancel_workflow_execution(
+            RequestCancelWorkflowExecutionRequest(
+                namespace=stage.namespace,
+                workflow_execution=child,
+                identity=CLIENT_IDENTITY,
+                request_id=f"cancel {name} {stage.nonce}",
+            )
+        )
+        # The task that it brings is out of the way: the next event is the policy's.
+        await home.children.complete(await home.children.poll())
+    await home.parents.complete(await home.parents.poll(), complete_workflow("done"))
+    terminated = WorkflowExecution(workflow_id=home.child_id("terminate"))
+    await stage.closed(terminated)
+    for name in names:
+        child = WorkflowExecution(workflow_id=home.child_id(name))
+        await stage.history(f"{name}: child", child)
 
 
 async def many_children(stage: Stage) -> None:

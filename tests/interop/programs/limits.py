@@ -49,7 +49,14 @@ from temporalio.service import RPCError
 from tests.interop.programs.children_by_hand import start_child
 from tests.interop.programs.external import cancel as cancel_external
 from tests.interop.programs.external import signal as signal_external
-from tests.interop.raw import IDENTITY, HandWorker, cancel_activity, complete_workflow, start_timer
+from tests.interop.raw import (
+    IDENTITY,
+    HandWorker,
+    cancel_activity,
+    complete_workflow,
+    seconds,
+    start_timer,
+)
 from tests.interop.stage import Stage, payloads
 
 WAIT_SECONDS = 2
@@ -84,6 +91,7 @@ SETTINGS = (
     "frontend.linkMaxSize=300",
     "frontend.visibilityMaxPageSize=3",
     "frontend.namespaceCount=200",
+    f'history.workflowTaskHeartbeatTimeout="{WAIT_SECONDS}s"',
     f'matching.longPollExpirationInterval="{WAIT_SECONDS}s"',
     f'history.longPollExpirationInterval="{WAIT_SECONDS}s"',
 )
@@ -471,6 +479,27 @@ async def limited_waits(stage: Stage) -> None:
         ListWorkflowExecutionsRequest(namespace=stage.namespace, page_size=100)
     )
     stage.observe("runs on a page", len(listed.executions))
+
+
+async def limited_heartbeats(stage: Stage) -> None:
+    """Workflow tasks that only ask for another one, for longer than they may."""
+    worker = HandWorker(stage)
+    execution = await worker.start(workflow_task_timeout=seconds(30))
+    again: dict[str, Any] = {
+        "force_create_new_workflow_task": True,
+        "return_new_workflow_task": True,
+    }
+    task = (await worker.complete(await worker.poll(), **again)).workflow_task
+    await asyncio.sleep(WAIT_SECONDS + 0.5)
+    # The real server would start the next task for a worker that it refuses.
+    late = {"force_create_new_workflow_task": True}
+    await stage.outcome("heartbeat that comes too late", worker.complete(task, **late))
+    await stage.outcome("once more", worker.complete(task, **late))
+    task = (await worker.complete(await worker.poll(), **again)).workflow_task
+    await asyncio.sleep(WAIT_SECONDS + 0.5)
+    marked = worker.complete(task, _marker(1), **again)
+    stage.observe("with a command", (await marked).HasField("workflow_task"))
+    await stage.history("history", execution)
 
 
 async def limited_requests(stage: Stage) -> None:

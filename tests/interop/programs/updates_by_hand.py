@@ -77,6 +77,24 @@ async def update_accepted(stage: Stage) -> None:
     await stage.describe("described", execution)
 
 
+async def update_without_stage(stage: Stage) -> None:
+    """Who names no stage, or sends no policy, waits for the outcome."""
+    worker = HandWorker(stage)
+    execution = await idle(stage)
+    for name, fields in (("none", {"wait": 0}), ("no policy", {"wait_policy": None})):
+        sent = update(stage, execution, name, **fields)
+        task = await worker.poll()
+        said = [accept(task)]
+        await worker.complete(task, *commands_of(*said), messages=said)
+        await stage.outcome(f"{name}: accepted", poll_update(stage, execution, name, wait=ACCEPTED))
+        stage.observe(f"{name}: is answered", sent.done())
+        await worker.signal(execution, name)
+        done = [respond(name)]
+        await worker.complete(await worker.poll(), *commands_of(*done), messages=done)
+        await stage.outcome(f"{name}: outcome", sent)
+    await stage.history("history", execution)
+
+
 async def update_rejected(stage: Stage) -> None:
     """A rejected update leaves no trace, whoever rejects it."""
     worker = HandWorker(stage)

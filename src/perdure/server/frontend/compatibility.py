@@ -133,6 +133,11 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
         "cut and made well-formed; negative ones are none",
     ),
     (
+        "the task after one whose heartbeats took too long, of a worker that wants it at once",
+        "is lost with the refusal, and times out",
+        "is on offer",
+    ),
+    (
         "`include_system_workers`",
         "shows the workers of the server itself",
         "there are none",
