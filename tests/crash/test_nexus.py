@@ -18,12 +18,12 @@ from tests.crash.standalone_load import StandaloneLoad
 KILLS = 5
 CALLERS_AT_ONCE = 6
 ALIVE_MILLISECONDS = (100, 500)
-QUICK = [
+PATIENT = [
     word
     for name in ("component.nexusoperations.request.timeout", "callback.request.timeout")
-    for word in ("--dynamic-config-value", f'{name}="500ms"')
+    for word in ("--dynamic-config-value", f'{name}="1h"')
 ]
-"""A call that died with its server is made again after so long, and two seconds."""
+"""A call that died with its server is made again by the next one, or not in the time of a test."""
 OF_LEDGERS = ("K1:", "O1:", "O2:", "W2:")
 """What is said of a store beside a ledger, which this load does not keep."""
 
@@ -34,7 +34,7 @@ async def test_kills_in_the_middle_of_nexus_operations_lose_none_and_end_none_tw
 ) -> None:
     dice = random.Random(5)
     database, port = tmp_path / "perdure.db", fixed_port()
-    command = dev_command(port, database, *QUICK)
+    command = dev_command(port, database, *PATIENT)
     async with NexusLoad(port, dice) as load:
         starting: list[asyncio.Task[None]] = []
         for kill in range(KILLS):
@@ -68,7 +68,7 @@ async def test_kills_in_the_middle_of_operations_without_a_workflow_lose_none(
     dice = random.Random(6)
     database, port = tmp_path / "perdure.db", fixed_port()
     switched_on = "nexusoperation.enableStandalone=true"
-    command = dev_command(port, database, *QUICK, "--dynamic-config-value", switched_on)
+    command = dev_command(port, database, *PATIENT, "--dynamic-config-value", switched_on)
     async with NexusLoad(port, dice) as handlers:
         load = StandaloneLoad(handlers.connection)
         starting: list[asyncio.Task[None]] = []

@@ -13,7 +13,7 @@ from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from perdure.server.engine.callbacks import problem_of
 from perdure.server.engine.completions import RESPONSE_BYTES_MAX, CompletionRequest
 from perdure.server.engine.posting import PostFailed, PostResponse
-from perdure.server.machines.ports import Address, Kind
+from perdure.server.machines.ports import SECOND_NS, Address, Kind
 from perdure.server.machines.workflow.state import Callback, CallbackState
 from tests.engine.house import NAMESPACE, House, simulated, spawn, turns
 
@@ -130,11 +130,30 @@ async def test_an_attempt_that_died_with_its_process_is_made_again(house: House)
     listener.is_silent = True
     await close(house)
     await listener.hears(1)
-    await house.crash()
     listener.is_silent = False
+    crashed_ns = house.clock.now_ns()
+    await house.crash()
     callback = await ended(house)
     assert (callback.state, callback.attempt) == (CallbackState.SUCCEEDED, 1)
     assert len(listener.heard) == 2
+    assert callback.completed_ns - crashed_ns < SECOND_NS, "at once, not after its timeout"
+
+
+@simulated
+async def test_a_lost_attempt_for_a_run_that_another_one_followed_is_made_again_at_once(
+    house: House,
+) -> None:
+    listener = Listener(house)
+    listener.is_silent = True
+    first = await close(house, request="first")
+    await listener.hears(1)
+    await house.start("w", request="second")
+    listener.is_silent = False
+    crashed_ns = house.clock.now_ns()
+    await house.crash()
+    callback = await ended(house, run_id=first)
+    assert (callback.state, callback.attempt) == (CallbackState.SUCCEEDED, 1)
+    assert callback.completed_ns - crashed_ns < SECOND_NS
 
 
 @simulated

@@ -32,6 +32,7 @@ from perdure.server.machines.nexus.outcomes import (
     Unreachable,
 )
 from perdure.server.machines.ports import SECOND_NS, Kind
+from perdure.server.machines.workflow.inputs import WakeUp
 from perdure.server.machines.workflow.nexus.state import CallState, CancelState, PendingOperation
 from tests.engine.house import NAMESPACE, House, simulated, turns
 
@@ -54,6 +55,7 @@ class Handler:
         self.answers = list(answers)
         self.cancel_answers: list[CancelOutcome] = []
         self.is_silent = False
+        self.is_silent_of_cancels = False
         self.may_answer = asyncio.Event()
         self._news = asyncio.Event()
         house.caller = self
@@ -76,6 +78,8 @@ class Handler:
 
     async def cancel(self, call: CancelCall) -> CancelOutcome:
         self.cancelled.append(call)
+        if self.is_silent_of_cancels:
+            await asyncio.get_running_loop().create_future()
         return self.cancel_answers.pop(0) if self.cancel_answers else CancelAccepted()
 
 
@@ -168,11 +172,60 @@ async def test_a_call_that_dies_with_its_process_is_made_again(house: House) -> 
     await begin(house)
     await turns()
     assert len(handler.started) == 1
-    await house.crash()
     handler.is_silent = False
+    crashed_ns = house.clock.now_ns()
+    await house.crash()
     pending = await until(house, lambda pending: pending.calls.state == CallState.STARTED)
     assert pending.calls.attempt == 1, "the lost call does not count"
+    assert pending.calls.started_ns - crashed_ns < SECOND_NS, "at once, not after its timeout"
     assert [call.request_id for call in handler.started] == 2 * [pending.operation.request_id]
+
+
+@simulated
+async def test_a_call_to_cancel_that_dies_with_its_process_is_made_again_at_once(
+    house: House,
+) -> None:
+    handler = Handler(house)
+    handler.is_silent_of_cancels = True
+    await begin(house, "nexus; cancel_nexus 5")
+    await until(house, lambda _: bool(handler.cancelled))
+    handler.is_silent_of_cancels = False
+    crashed_ns = house.clock.now_ns()
+    await house.crash()
+    await happens(house, "NEXUS_OPERATION_CANCEL_REQUEST_COMPLETED")
+    assert house.clock.now_ns() - crashed_ns < SECOND_NS
+    assert [call.operation_token for call in handler.cancelled] == ["token", "token"]
+    cancellation = (await house.run("w")).nexus_operations[5].calls.cancellation
+    assert cancellation is not None
+    assert cancellation.attempt == 1, "the lost call does not count"
+
+
+@simulated
+async def test_an_operation_that_is_started_is_not_called_again_after_a_crash(
+    house: House,
+) -> None:
+    handler = Handler(house)
+    await begin(house)
+    await until(house, lambda pending: pending.calls.state == CallState.STARTED)
+    await house.crash()
+    await asyncio.sleep(100)
+    assert len(handler.started) == 1
+
+
+@simulated
+async def test_a_call_that_is_made_by_now_is_not_made_twice(house: House) -> None:
+    handler = Handler(house)
+    handler.is_silent = True
+    await begin(house)
+    await handler.hears(1)
+    await house.crash()
+    await handler.hears(2)
+    # A second wake-up, and what looks for lost calls, find the one that is under way.
+    await house.submit("w", WakeUp("", calls_are_lost=True))
+    handler.may_answer.set()
+    await until(house, lambda pending: pending.calls.state == CallState.STARTED)
+    await asyncio.sleep(100)
+    assert len(handler.started) == 2
 
 
 @simulated

@@ -84,10 +84,13 @@ async def test_a_call_that_dies_with_its_process_is_made_again(house: House) -> 
     await start(house)
     await turns()
     assert len(handler.started) == 1
-    await house.crash()
     handler.is_silent = False
+    crashed_ns = house.clock.now_ns()
+    await house.crash()
     run = await until(house, is_started)
-    assert run.head.pending.calls.attempt == 1, "the lost call does not count"
+    calls = run.head.pending.calls
+    assert calls.attempt == 1, "the lost call does not count"
+    assert calls.started_ns - crashed_ns < SECOND_NS, "at once, not after its timeout"
     assert len({call.request_id for call in handler.started}) == 1
 
 

@@ -34,6 +34,7 @@ EXAMPLES: dict[type, attempts.Happening] = {
     attempts.Completed: attempts.Completed(SyncSuccess(b"x"), "token", 0),
     attempts.BackoffOver: attempts.BackoffOver(),
     attempts.CallBegun: attempts.CallBegun(NOW + 12),
+    attempts.CallsLost: attempts.CallsLost(),
     attempts.TimedOut: attempts.TimedOut(1),
     attempts.CancelRequested: attempts.CancelRequested(7),
     attempts.CancelBackoffOver: attempts.CancelBackoffOver(),
@@ -57,6 +58,9 @@ RESULTS: dict[type, dict[CallState, type | None]] = {
     attempts.CallBegun: {
         SCHEDULED: Calls, BACKING_OFF: None, STARTED: None, BUFFERED: None,
     },
+    attempts.CallsLost: {
+        SCHEDULED: Calls, BACKING_OFF: None, STARTED: None, BUFFERED: None,
+    },
     attempts.TimedOut: {
         SCHEDULED: attempts.Failed, BACKING_OFF: attempts.Failed,
         STARTED: attempts.Failed, BUFFERED: None,
@@ -74,6 +78,9 @@ CANCEL_RESULTS: dict[type, dict[CancelState, type | None]] = {
         **dict.fromkeys(CancelState, None), CancelState.BACKING_OFF: Calls,
     },
     attempts.CancelCallBegun: {
+        **dict.fromkeys(CancelState, None), CancelState.SCHEDULED: Calls,
+    },
+    attempts.CallsLost: {
         **dict.fromkeys(CancelState, None), CancelState.SCHEDULED: Calls,
     },
     attempts.CancelAnswered: {
@@ -119,6 +126,16 @@ def test_only_the_newest_call_is_heard_of(attempt: int) -> None:
     assert step(calls(SCHEDULED), attempts.StartAnswered(attempt, SyncSuccess(b""))) is None
     answered = attempts.CancelAnswered(attempt if attempt != 1 else 2, CancelAccepted())
     assert step(calls(STARTED, CancelState.SCHEDULED), answered) is None
+
+
+def test_a_lost_call_is_due_at_once_and_does_not_count() -> None:
+    begun = Calls(SCHEDULED, due_ns=NOW + 12, attempt=1)
+    assert step(begun, attempts.CallsLost()) == Calls(SCHEDULED, due_ns=NOW, attempt=1)
+    cancelling = Cancellation(7, CancelState.SCHEDULED, attempt=1, due_ns=NOW + 12)
+    lost = step(Calls(STARTED, 0, cancellation=cancelling), attempts.CallsLost())
+    assert isinstance(lost, Calls)
+    again = Cancellation(7, CancelState.SCHEDULED, attempt=1, due_ns=NOW)
+    assert lost == Calls(STARTED, 0, cancellation=again)
 
 
 def failed(*, is_retryable: bool) -> HandlerFailed:

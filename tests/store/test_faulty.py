@@ -79,7 +79,7 @@ async def test_a_store_can_be_switched_off_and_on() -> None:
         store.delete_named(1, 1, "x"),
         store.outbox(0, 1),
         store.started_runs(0, 1),
-        store.runs_with_held_tasks(SHARD, 0, 1),
+        store.runs_held(SHARD, 1, 0, 1),
         store.namespaces(),
         store.put_namespace("x", b""),
         store.list_executions(1, None, 1),

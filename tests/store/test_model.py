@@ -64,7 +64,7 @@ def run_writes(draw: st.DrawFn, workflow: tuple[int, str], new: bool) -> RunWrit
         head=draw(BLOBS),
         insert=RunIdentity(*workflow, run_id(run)) if new else None,
         wake_at_ns=draw(TIMES),
-        may_hold_tasks=draw(st.booleans()),
+        held=draw(st.integers(0, 3)),
         records_put=[Record(*key, blob) for key, blob in put.items()],
         records_deleted=draw(st.lists(RECORD_KEYS, max_size=2)),
         history=[
@@ -236,7 +236,8 @@ class Stores(RuleBasedStateMachine):
         self.both("next_wake", SHARD)
         self.both("outbox", until, limit)
         self.both("started_runs", until, limit)
-        self.both("runs_with_held_tasks", SHARD, until, limit)
+        for what in (1, 2, 3):
+            self.both("runs_held", SHARD, what, until, limit)
         self.both("namespaces")
         self.both("queues_with_backlog")
         self.both("queue_configs")

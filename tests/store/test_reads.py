@@ -178,19 +178,22 @@ async def test_started_runs_are_the_visible_open_ones(store: Store, fence: Fence
     assert await store.started_runs(0, 10) == [2, 9]
 
 
-async def test_runs_with_held_tasks_are_found_by_their_last_write(
+async def test_runs_of_which_something_is_held_are_found_by_their_last_write(
     store: Store, fence: Fence
 ) -> None:
-    held: dict[str, Any] = {"wake_at_ns": 7, "may_hold_tasks": True}
-    await store.commit(
-        group(fence, start(5, **held), start(2, **held), start(3, wake_at_ns=7), start(9, **held))
-    )
-    assert await store.runs_with_held_tasks(SHARD, 0, 10) == [2, 5, 9]
-    assert await store.runs_with_held_tasks(SHARD, 2, 1) == [5]
-    assert await store.runs_with_held_tasks(SHARD + 1, 0, 10) == []
+    held: dict[str, Any] = {"wake_at_ns": 7, "held": 1}
+    called: dict[str, Any] = {"wake_at_ns": 7, "held": 2}
+    both: dict[str, Any] = {"wake_at_ns": 7, "held": 3}
+    first = (start(5, **held), start(2, **both), start(3, wake_at_ns=7), start(9, **held))
+    await store.commit(group(fence, *first, start(6, **called)))
+    assert await store.runs_held(SHARD, 1, 0, 10) == [2, 5, 9]
+    assert await store.runs_held(SHARD, 2, 0, 10) == [2, 6]
+    assert await store.runs_held(SHARD, 3, 0, 10) == [2, 5, 6, 9]
+    assert await store.runs_held(SHARD, 1, 2, 1) == [5]
+    assert await store.runs_held(SHARD + 1, 1, 0, 10) == []
     # Always written: a later write that does not say so has let them go.
     await store.commit(group(fence, change(5, wake_at_ns=7), change(3, **held)))
-    assert await store.runs_with_held_tasks(SHARD, 0, 10) == [2, 3, 9]
+    assert await store.runs_held(SHARD, 1, 0, 10) == [2, 3, 9]
 
 
 async def test_namespaces_keep_their_number(store: Store) -> None:

@@ -1,7 +1,8 @@
 """Calls those who want to hear how a run has ended, or an update.
 
 That an attempt is under way is durable before it is made, and what became of it is an input of its
-workflow. When that is lost, with the process or with a commit, the run's wake-up has it made again.
+workflow. When that is lost with the process, the next engine has it made again as soon as it opens;
+when it is lost with a commit, the run's wake-up does.
 """
 
 from __future__ import annotations
@@ -81,10 +82,10 @@ class Callbacks:
             self._under_way.add(name)
             self._spawn(self._invoke(namespace, workflow_id, effect))
 
-    async def wake_other(self, namespace: NamespaceRef, workflow_id: str, run_id: str) -> None:
+    async def wake_other(self, namespace: NamespaceRef, workflow_id: str, wake_up: WakeUp) -> None:
         """A wake-up came for a run that is not the current one. Raises Rejected,
         EngineUnavailable."""
-        await self._decide_on_other(namespace, workflow_id, WakeUp(run_id))
+        await self._decide_on_other(namespace, workflow_id, wake_up)
 
     async def _invoke(
         self, namespace: NamespaceRef, workflow_id: str, effect: InvokeCallback

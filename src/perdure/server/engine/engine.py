@@ -60,7 +60,7 @@ from perdure.server.engine.updates import Updates
 from perdure.server.engine.waiters import Waiters
 from perdure.server.engine.wakeups import Wakeups
 from perdure.server.machines.errors import InvariantViolation, NotFound, Rejected
-from perdure.server.machines.ports import Address, Ids, InHand, Kind, Limits
+from perdure.server.machines.ports import Address, Held, Ids, InHand, Kind, Limits
 from perdure.server.machines.workflow.codec import copy_run
 from perdure.server.machines.workflow.decide import not_found_text
 from perdure.server.machines.workflow.effects import (
@@ -247,10 +247,27 @@ class Engine:
             # First of all: what was held when its time ran out was lost, and has not timed out.
             await self._lose_held_tasks()
         self.wakeups.start()
+        self._spawn(self._lose_calls())
+
+    async def _lose_calls(self) -> None:
+        """Have all calls made again that died with earlier engines, without waiting until they must
+        have ended. One that is made by now goes on, and is not made twice."""
+        after: RunNumber = 0
+        while True:
+            try:
+                page = await self._store.runs_held(self._shard, Held.CALLS, after, PAGE_RUNS)
+            except StoreUnavailable as error:
+                logger.warning("lost calls cannot be looked for now: %s", error)
+                await asyncio.sleep(WAKE_RETRY_SECONDS)
+                continue
+            if not page:
+                return
+            after = page[-1]
+            await asyncio.gather(*(self._wake(number, calls_are_lost=True) for number in page))
 
     async def _lose_held_tasks(self) -> None:
         after: RunNumber = 0
-        while page := await self._store.runs_with_held_tasks(self._shard, after, PAGE_RUNS):
+        while page := await self._store.runs_held(self._shard, Held.TASKS, after, PAGE_RUNS):
             after = page[-1]
             await asyncio.gather(*map(self._lose_tasks_of, page))
 
@@ -715,7 +732,7 @@ class Engine:
         number, _ = await self._other_run(namespace, workflow_id, run_id)
         return number, None
 
-    async def _wake(self, number: RunNumber) -> None:
+    async def _wake(self, number: RunNumber, *, calls_are_lost: bool = False) -> None:
         """Decide on what is due of a run. What cannot be written now is tried again: a wake-up is
         never lost."""
         while True:
@@ -724,11 +741,11 @@ class Engine:
                 if found is not None:
                     machine = self.pipeline.machines[found.kind]
                     namespace = self._namespace_of(found.namespace)
-                    reply = await self.pipeline.submit(
-                        namespace, found.id, machine.wake_up(found.run_id), found.kind
-                    )
+                    wake = machine.lost_calls if calls_are_lost else machine.wake_up
+                    wake_up = wake(found.run_id)
+                    reply = await self.pipeline.submit(namespace, found.id, wake_up, found.kind)
                     if isinstance(reply, NotCurrent):
-                        await self.callbacks.wake_other(namespace, found.id, found.run_id)
+                        await self.callbacks.wake_other(namespace, found.id, wake_up)
                 return
             except (Rejected, EngineStopped):
                 return

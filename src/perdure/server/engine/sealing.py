@@ -161,7 +161,7 @@ class PendingWrite:
             turn=turn,
             head=seal(machine.encode_head(run)),
             wake_at_ns=run.wake_at_ns or None,
-            may_hold_tasks=machine.may_hold_tasks(run),
+            held=machine.held(run),
             history=[
                 HistoryBatch(
                     batch.first_event_id,

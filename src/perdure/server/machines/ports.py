@@ -227,6 +227,17 @@ class MachineDecision(Protocol):
         ...
 
 
+class Held(enum.IntFlag):
+    """What somebody may be busy with for a run, so that it is lost when they die. Stored: never use
+    a number again."""
+
+    NOTHING = 0
+    TASKS = 1
+    """By workers."""
+    CALLS = 2
+    """By the engine: calls over the network, to Nexus handlers and callbacks."""
+
+
 class InHand(NamedTuple):
     """What a run waits for: workers, or a time. Where time can be skipped, it is skipped only to
     that time, and only while no worker has anything to do."""
@@ -257,8 +268,8 @@ class Machine(NamedTuple):
     """A keyed part of a run; None when it is gone."""
     record_key: Callable[[Any, Any], bytes]
     decode_run: Callable[[bytes, Iterable[tuple[int, bytes, bytes]]], Any]
-    may_hold_tasks: Callable[[Any], bool]
-    """Whether workers may hold tasks of a run."""
+    held: Callable[[Any], Held]
+    """What of a run somebody may be busy with; such a run has a wake-up."""
     delete: Callable[[str, Any], Any]
     """The input that deletes a run, by its id; with the run itself when it is not the current
     one."""
@@ -268,6 +279,8 @@ class Machine(NamedTuple):
     """What a subject waits for, by its current run."""
     lost_tasks: Callable[[Any], list[Any]]
     """The inputs that tell a run that whatever workers hold its tasks are dead."""
+    lost_calls: Callable[[str], Any]
+    """The wake-up of a run whose calls that were under way are lost."""
     is_crowded: Callable[[Any, Limits], bool]
     """Whether a run (or None) cannot hear more for now."""
     sender_that_must_wait: Callable[[Any], Address | None]

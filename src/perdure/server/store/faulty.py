@@ -325,12 +325,12 @@ class FaultyStore:
         await self._before_read(self.odds.read_unavailable)
         return await self.inner.started_runs(after, limit)
 
-    async def runs_with_held_tasks(
-        self, shard: int, after: RunNumber, limit: int
+    async def runs_held(
+        self, shard: int, what: int, after: RunNumber, limit: int
     ) -> list[RunNumber]:
         """As the inner store, or StoreUnavailable."""
         await self._before_read(self.odds.read_unavailable)
-        return await self.inner.runs_with_held_tasks(shard, after, limit)
+        return await self.inner.runs_held(shard, what, after, limit)
 
     async def namespaces(self) -> list[NamespaceRow]:
         """As the inner store, or StoreUnavailable."""

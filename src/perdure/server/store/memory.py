@@ -67,7 +67,7 @@ class _Run(msgspec.Struct):
     turn: int
     head: bytes
     wake_at_ns: int | None
-    may_hold_tasks: bool
+    held: int
     visibility: VisibilityRow | None
     records: dict[tuple[int, bytes], bytes]
     history: dict[int, HistoryBatch]
@@ -182,7 +182,7 @@ class MemoryStore:
         if write.insert is not None:
             identity = write.insert
             history = self._leftovers.pop(number, {}) if write.is_copy else {}
-            run = _Run(shard, identity, 0, 0, b"", None, False, None, {}, history)
+            run = _Run(shard, identity, 0, 0, b"", None, 0, None, {}, history)
             self._runs[number] = run
             self._numbers[_names(identity)] = number
         else:
@@ -191,7 +191,7 @@ class MemoryStore:
         if write.wake_at_ns is not None and write.wake_at_ns != run.wake_at_ns:
             heapq.heappush(self._wakes[run.shard], (write.wake_at_ns, number))
         run.wake_at_ns = write.wake_at_ns
-        run.may_hold_tasks = write.may_hold_tasks
+        run.held = write.held
         for kind_and_key in write.records_deleted:
             run.records.pop(kind_and_key, None)
         for record in write.records_put:
@@ -418,16 +418,16 @@ class MemoryStore:
         )
         return heapq.nsmallest(limit, later)
 
-    async def runs_with_held_tasks(
-        self, shard: int, after: RunNumber, limit: int
+    async def runs_held(
+        self, shard: int, what: int, after: RunNumber, limit: int
     ) -> list[RunNumber]:
-        """Runs with a higher number that workers may hold tasks of, in order."""
+        """Runs with a higher number of which any of that is held, in order."""
         later = (
             number
             for number, run in self._runs.items()
             if number > after
             and run.shard == shard
-            and run.may_hold_tasks
+            and run.held & what
             and run.wake_at_ns is not None
         )
         return heapq.nsmallest(limit, later)

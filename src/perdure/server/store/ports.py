@@ -191,8 +191,9 @@ class RunWrite(msgspec.Struct):
     insert: RunIdentity | None = None
     wake_at_ns: int | None = None
     """When the run must be looked at again; None when nothing is due ever. Always written."""
-    may_hold_tasks: bool = False
-    """Whether workers may hold tasks of the run, which then has a wake-up. Always written."""
+    held: int = 0
+    """What somebody may be busy with for the run, as bits; it has a wake-up then. Always
+    written."""
     records_put: list[Record] = []
     records_deleted: list[RecordName] = []
     history: list[HistoryBatch] = []
@@ -503,11 +504,11 @@ class Store(Protocol):
         scavenging."""
         ...
 
-    async def runs_with_held_tasks(
-        self, shard: int, after: RunNumber, limit: int
+    async def runs_held(
+        self, shard: int, what: int, after: RunNumber, limit: int
     ) -> list[RunNumber]:
-        """Runs with a higher number that workers may hold tasks of, and that have a wake-up, in
-        order. Runs without are passed over fast, however many they are."""
+        """Runs with a higher number of which any of that (`RunWrite.held`) is held, and that have
+        a wake-up, in order. Others are passed over fast, however many they are."""
         ...
 
     async def namespaces(self) -> list[NamespaceRow]:

@@ -2,7 +2,8 @@
 them: workflows, and operations without one.
 
 That a call is under way is durable before it is made, and what became of it is an input of its
-subject. When that is lost, with the process or with a commit, the run's wake-up has it made again.
+subject. When that is lost with the process, the next engine has it made again as soon as it opens;
+when it is lost with a commit, the run's wake-up does.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from perdure.server.machines.ports import Address, InHand, Kind, Limits, Machine, Names
+from perdure.server.machines.ports import Address, Held, InHand, Kind, Limits, Machine, Names
 from perdure.server.machines.schedule.codec import (
     decode_run,
     encode_head,
@@ -25,9 +25,9 @@ def _run_named_by(message: Any) -> str:
     return ""
 
 
-def _never(run: Run) -> bool:
+def _held(run: Run) -> Held:
     """Workers know nothing of schedules."""
-    return False
+    return Held.NOTHING
 
 
 def _no_tasks(run: Run) -> list[Any]:
@@ -73,11 +73,12 @@ SCHEDULE_MACHINE = Machine(
     encode_record=encode_record,
     record_key=record_key,
     decode_run=decode_run,
-    may_hold_tasks=_never,
+    held=_held,
     delete=_delete,
     no_such_run=_no_such_run,
     in_hand=_in_hand,
     lost_tasks=_no_tasks,
+    lost_calls=WakeUp,
     is_crowded=_never_crowded,
     sender_that_must_wait=_nobody,
     is_wanted=_always_wanted,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from perdure.server.machines.ports import Address, InHand, Kind, Limits, Machine, Names
+from perdure.server.machines.ports import Address, Held, InHand, Kind, Limits, Machine, Names
 from perdure.server.machines.standalone.inputs import Delete
 from perdure.server.machines.standalone.state import Standalone, encode_record, record_key
 from perdure.server.machines.standalone.turn import Decision, Family, no_such
-from perdure.server.machines.workflow.inputs import WakeUp
+from perdure.server.machines.workflow.inputs import WakeUp, lost_calls
 
 
 def machine_of(
@@ -22,14 +22,17 @@ def machine_of(
     decode_run: Callable[[bytes, Iterable[tuple[int, bytes, bytes]]], Any],
     in_hand: Callable[[Standalone[Any]], InHand],
     lost_tasks: Callable[[Any], list[Any]],
+    may_be_called: Callable[[Any], bool] | None = None,
 ) -> Machine:
     """All that the engine asks of one; nobody sends it messages of machines, and it sends none."""
 
     def no_such_run(id_: str, run_id: str) -> str:
         return no_such(family, id_)
 
-    def may_hold_tasks(run: Any) -> bool:
-        return bool(lost_tasks(run))
+    def held(run: Any) -> Held:
+        tasks = Held.TASKS if lost_tasks(run) else Held.NOTHING
+        is_called = may_be_called is not None and may_be_called(run)
+        return tasks | (Held.CALLS if is_called else Held.NOTHING)
 
     return Machine(
         kind=kind,
@@ -41,11 +44,12 @@ def machine_of(
         encode_record=encode_record,
         record_key=record_key,
         decode_run=decode_run,
-        may_hold_tasks=may_hold_tasks,
+        held=held,
         delete=Delete,
         no_such_run=no_such_run,
         in_hand=in_hand,
         lost_tasks=lost_tasks,
+        lost_calls=lost_calls,
         is_crowded=_is_crowded,
         sender_that_must_wait=_sender_that_must_wait,
         is_wanted=_is_wanted,

@@ -67,6 +67,10 @@ def complete_closed(turn: Turn, message: inputs.CompleteOperation) -> Done:
 
 def wake_up(turn: Turn, message: WakeUp) -> Done:
     """Do what is due."""
+    if message.calls_are_lost:
+        lost = attempts.step(turn.head.pending.calls, attempts.CallsLost(), turn.now_ns)
+        if isinstance(lost, Calls):
+            put(turn, lost, counts=False)
     go_on(turn)
     turn.rearm()
     return Done()

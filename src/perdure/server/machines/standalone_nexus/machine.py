@@ -14,11 +14,16 @@ from perdure.server.machines.standalone_nexus.state import (
     encode_head,
 )
 from perdure.server.machines.standalone_nexus.turn import OPERATIONS
+from perdure.server.machines.workflow.nexus.state import may_be_called
 from perdure.server.machines.workflow.nexus.timing import operation_deadline
 
 
 def _lost_tasks(run: OperationRun) -> list[Any]:
     return []
+
+
+def _may_be_called(run: OperationRun) -> bool:
+    return run.is_open and may_be_called(run.head.pending.calls)
 
 
 def _in_hand(operation: Standalone[OperationRun]) -> InHand:
@@ -37,4 +42,5 @@ NEXUS_OPERATION_MACHINE = machine_of(
     decode_run=decode_run,
     in_hand=_in_hand,
     lost_tasks=_lost_tasks,
+    may_be_called=_may_be_called,
 )

@@ -56,10 +56,12 @@ def registered_by(callback: Callback) -> int:
     return int(callback.key.partition("-")[0])
 
 
-def invoke_due(turn: Turn, run: Run, *, is_other: bool) -> Done:
-    """Have the attempts made that are due. That is no transition by itself."""
+def invoke_due(turn: Turn, run: Run, *, is_other: bool = False, are_lost: bool = False) -> Done:
+    """Have the attempts made that are due; with `are_lost` also those that were under way. That is
+    no transition by itself."""
     for callback in list(run.callbacks.values()):
-        if callback.state not in PENDING or callback.due_ns > turn.now_ns:
+        is_lost = are_lost and callback.state == CallbackState.SCHEDULED
+        if callback.state not in PENDING or (callback.due_ns > turn.now_ns and not is_lost):
             continue
         lost_ns = turn.now_ns + turn.limits.callback_timeout_ns + GRACE_NS
         begun = msgspec.structs.replace(callback, state=CallbackState.SCHEDULED, due_ns=lost_ns)

@@ -21,8 +21,6 @@ NEVER = 0
 """No deadline, as a time."""
 SPECULATIVE_SCHEDULE_TO_START_NS = 5 * SECOND_NS
 """How long a speculative task is on offer, but on a sticky queue."""
-LOOKED_AT_MAX = 64
-"""A run with more pending activities is not looked through at each turn."""
 
 
 def earliest(*times_ns: int) -> int:
@@ -157,13 +155,3 @@ def wake_at_of_touched(run: Run, touched: set[tuple[RecordKind, int | str]]) -> 
         elif kind is RecordKind.CALLBACK and key in run.callbacks:
             times.append(run.callbacks[key].due_ns)
     return earliest(*times)
-
-
-def may_hold_tasks(run: Run) -> bool:
-    """Whether a worker may hold a task of the run: one that times out."""
-    if not run.is_open:
-        return False
-    if run.is_task_started or len(run.activities) > LOOKED_AT_MAX:
-        return True
-    started = AttemptState.STARTED
-    return any(pending.attempt.state == started for pending in run.activities.values())

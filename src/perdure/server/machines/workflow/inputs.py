@@ -352,10 +352,17 @@ class HeartbeatActivity(msgspec.Struct):
 
 
 class WakeUp(msgspec.Struct):
-    """Something of the run may be due; `other` is the run when it is not the current one."""
+    """Something of the run may be due; `other` is the run when it is not the current one. Whatever
+    call was under way has died with its process, if that is said."""
 
     run_id: str
     other: Run | None = None
+    calls_are_lost: bool = False
+
+
+def lost_calls(run_id: str) -> WakeUp:
+    """The wake-up of a run whose calls are lost."""
+    return WakeUp(run_id, calls_are_lost=True)
 
 
 class CallbackAttempted(msgspec.Struct):

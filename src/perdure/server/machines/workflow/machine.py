@@ -11,15 +11,16 @@ from perdure.server.machines.workflow.codec import (
     encode_record,
     record_key,
 )
-from perdure.server.machines.workflow.deadlines import may_hold_tasks
 from perdure.server.machines.workflow.decide import decide, not_found_text, run_named_by
 from perdure.server.machines.workflow.from_workflows.answers import answer_to, is_wanted
+from perdure.server.machines.workflow.held import held
 from perdure.server.machines.workflow.in_hand import in_hand
 from perdure.server.machines.workflow.inputs import (
     DeleteWorkflow,
     LoseActivityTask,
     WakeUp,
     WorkflowTaskUndelivered,
+    lost_calls,
 )
 from perdure.server.machines.workflow.messages import Command
 from perdure.server.machines.workflow.state import AttemptState, Run, Workflow
@@ -68,11 +69,12 @@ WORKFLOW_MACHINE = Machine(
     encode_record=encode_record,
     record_key=record_key,
     decode_run=decode_run,
-    may_hold_tasks=may_hold_tasks,
+    held=held,
     delete=DeleteWorkflow,
     no_such_run=not_found_text,
     in_hand=in_hand,
     lost_tasks=_lost_tasks,
+    lost_calls=lost_calls,
     is_crowded=_is_crowded,
     sender_that_must_wait=_sender_that_must_wait,
     is_wanted=is_wanted,

@@ -140,7 +140,7 @@ class Rows:
             identity = merged.insert
             self.run_max = max(self.run_max, number)
             self.turn_max = max(self.turn_max, merged.turn_max)
-            state = (last.version, last.turn, last.wake_at_ns, last.may_hold_tasks)
+            state = (last.version, last.turn, last.wake_at_ns, last.held)
             if identity is not None:
                 self.inserts.append(
                     (number, shard, identity.namespace, number in made_current, *state,

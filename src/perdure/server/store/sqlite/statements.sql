@@ -263,9 +263,10 @@ SELECT sequence, run, content FROM perdure_outbox WHERE sequence > ? ORDER BY se
 -- name: started_runs
 SELECT run FROM perdure_run WHERE close_time_ns = 0 AND run > ? ORDER BY run LIMIT ?;
 
--- name: runs_with_held_tasks
+-- name: runs_held
+-- The column bears the name of the first of its bits.
 SELECT run FROM perdure_run INDEXED BY perdure_run_wake
-WHERE shard = ? AND wake_at_ns IS NOT NULL AND may_hold_tasks = 1 AND run > ? ORDER BY run LIMIT ?;
+WHERE shard = ? AND wake_at_ns IS NOT NULL AND may_hold_tasks & ? <> 0 AND run > ? ORDER BY run LIMIT ?;
 
 -- name: list_few
 -- {runs} are all that pass, {order} of what they have.

@@ -294,11 +294,11 @@ class SqliteStore:
         """Open runs with a higher number, in order."""
         return [row[0] for row in await self._all("started_runs", (after, limit))]
 
-    async def runs_with_held_tasks(
-        self, shard: int, after: RunNumber, limit: int
+    async def runs_held(
+        self, shard: int, what: int, after: RunNumber, limit: int
     ) -> list[RunNumber]:
-        """Runs with a higher number that workers may hold tasks of, in order."""
-        rows = await self._all("runs_with_held_tasks", (shard, after, limit))
+        """Runs with a higher number of which any of that is held, in order."""
+        rows = await self._all("runs_held", (shard, what, after, limit))
         return [row[0] for row in rows]
 
     async def namespaces(self) -> list[NamespaceRow]:

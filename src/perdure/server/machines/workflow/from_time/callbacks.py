@@ -10,7 +10,7 @@ from perdure.server.machines.workflow.turn import Turn
 def wake_up(turn: Turn, message: WakeUp) -> Done:
     """Nothing else of a closed run can be due."""
     turn.is_transition = False
-    return callbacks.invoke_due(turn, turn.run, is_other=False)
+    return callbacks.invoke_due(turn, turn.run, are_lost=message.calls_are_lost)
 
 
 def wake_up_of_other(turn: Turn, message: WakeUp) -> Done | NotCurrent:
@@ -19,7 +19,7 @@ def wake_up_of_other(turn: Turn, message: WakeUp) -> Done | NotCurrent:
     if message.other is None:
         return NotCurrent()
     turn.is_transition = False
-    return callbacks.invoke_due(turn, message.other, is_other=True)
+    return callbacks.invoke_due(turn, message.other, is_other=True, are_lost=message.calls_are_lost)
 
 
 def attempted(turn: Turn, message: CallbackAttempted) -> Done:

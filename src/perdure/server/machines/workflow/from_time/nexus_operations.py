@@ -11,10 +11,12 @@ from perdure.server.machines.workflow.nexus.state import CallState, CancelState,
 from perdure.server.machines.workflow.turn import Turn
 
 
-def due(turn: Turn) -> bool:
+def due(turn: Turn, *, calls_are_lost: bool) -> bool:
     """Do all that is due, and tell whether that changed more than what is under way."""
     is_news = has_changed = False
     for pending in list(turn.run.nexus_operations.values()):
+        if calls_are_lost:
+            operations.take(turn, pending, attempts.CallsLost())
         deadline_ns = timing.operation_deadline(pending)
         if not deadline_ns or deadline_ns > turn.now_ns:
             continue

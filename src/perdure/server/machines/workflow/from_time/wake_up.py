@@ -31,9 +31,11 @@ def decide(turn: Turn, message: WakeUp) -> Done:
         _task_due(turn)
     has_timed_out = activities.due(turn, now_ns)
     has_fired = _fire_timers(turn)
-    has_called = bool(run.nexus_operations) and nexus_operations.due(turn)
+    has_called = bool(run.nexus_operations) and nexus_operations.due(
+        turn, calls_are_lost=message.calls_are_lost
+    )
     if run.callbacks:
-        callbacks.invoke_due(turn, run, is_other=False)
+        callbacks.invoke_due(turn, run, are_lost=message.calls_are_lost)
     # The real server offers an attempt whose backoff is over, and looks again later at a deadline
     # that has moved, without a transition of the run.
     turn.is_transition = is_task_due or has_timed_out or has_fired or has_called

@@ -66,6 +66,10 @@ class CallBegun(msgspec.Struct, frozen=True):
     lost_ns: int
 
 
+class CallsLost(msgspec.Struct, frozen=True):
+    """Whatever calls were under way died with the process that made them."""
+
+
 class TimedOut(msgspec.Struct, frozen=True):
     """One of its timeouts has passed."""
 
@@ -100,6 +104,7 @@ Happening = (
     | Completed
     | BackoffOver
     | CallBegun
+    | CallsLost
     | TimedOut
     | CancelRequested
     | CancelBackoffOver
@@ -229,6 +234,11 @@ def _call_begun(calls: Calls, begun: CallBegun, now_ns: int) -> Calls:
     return msgspec.structs.replace(calls, due_ns=begun.lost_ns)
 
 
+def _call_lost(calls: Calls, happening: CallsLost, now_ns: int) -> Calls:
+    """It does not count."""
+    return msgspec.structs.replace(calls, due_ns=now_ns)
+
+
 def _completed_unstarted(calls: Calls, completed: Completed, now_ns: int) -> Result:
     """It had been started, though nobody has said so."""
     started = starts(calls, completed.operation_token, completed.links, now_ns=now_ns)
@@ -277,6 +287,13 @@ def _cancel_call_begun(calls: Calls, begun: CancelCallBegun, now_ns: int) -> Cal
     return _with(calls, cancellation, due_ns=begun.lost_ns)
 
 
+def _cancel_call_lost(calls: Calls, happening: CallsLost, now_ns: int) -> Calls | None:
+    cancellation = calls.cancellation
+    if cancellation is None or cancellation.state != CancelState.SCHEDULED:
+        return None
+    return _with(calls, cancellation, due_ns=now_ns)
+
+
 def _cancel_answered(
     calls: Calls, answered: CancelAnswered, now_ns: int
 ) -> Calls | CancelEnded | None:
@@ -312,6 +329,7 @@ TABLE: dict[tuple[CallState, type], Callable[[Calls, Any, int], Result | None]] 
     (CallState.SCHEDULED, Completed): _completed_unstarted,
     (CallState.SCHEDULED, BackoffOver): _nothing,
     (CallState.SCHEDULED, CallBegun): _call_begun,
+    (CallState.SCHEDULED, CallsLost): _call_lost,
     (CallState.SCHEDULED, TimedOut): _timed_out,
     (CallState.SCHEDULED, CancelRequested): _cancel_requested,
     (CallState.SCHEDULED, CancelBackoffOver): _nothing,
@@ -321,6 +339,7 @@ TABLE: dict[tuple[CallState, type], Callable[[Calls, Any, int], Result | None]] 
     (CallState.BACKING_OFF, Completed): _completed_unstarted,
     (CallState.BACKING_OFF, BackoffOver): _backoff_over,
     (CallState.BACKING_OFF, CallBegun): _nothing,
+    (CallState.BACKING_OFF, CallsLost): _nothing,
     (CallState.BACKING_OFF, TimedOut): _timed_out,
     (CallState.BACKING_OFF, CancelRequested): _cancel_requested,
     (CallState.BACKING_OFF, CancelBackoffOver): _nothing,
@@ -330,6 +349,7 @@ TABLE: dict[tuple[CallState, type], Callable[[Calls, Any, int], Result | None]] 
     (CallState.STARTED, Completed): _completed,
     (CallState.STARTED, BackoffOver): _nothing,
     (CallState.STARTED, CallBegun): _nothing,
+    (CallState.STARTED, CallsLost): _cancel_call_lost,
     (CallState.STARTED, TimedOut): _timed_out,
     (CallState.STARTED, CancelRequested): _cancel_requested,
     (CallState.STARTED, CancelBackoffOver): _cancel_backoff_over,
@@ -342,6 +362,7 @@ TABLE: dict[tuple[CallState, type], Callable[[Calls, Any, int], Result | None]] 
             Completed,
             BackoffOver,
             CallBegun,
+            CallsLost,
             TimedOut,
             CancelRequested,
             CancelBackoffOver,

@@ -93,6 +93,14 @@ class PendingOperation(msgspec.Struct, array_like=True):
     calls: Calls
 
 
+def may_be_called(calls: Calls) -> bool:
+    """Whether a call to its handler may be under way, or is due at once."""
+    cancellation = calls.cancellation
+    return calls.state == CallState.SCHEDULED or (
+        cancellation is not None and cancellation.state == CancelState.SCHEDULED
+    )
+
+
 def is_pending(pending: PendingOperation) -> bool:
     """Whether it is not over; its end may be buffered."""
     return pending.calls.state != CallState.OUTCOME_BUFFERED
