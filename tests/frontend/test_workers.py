@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.worker.v1 import WorkerHeartbeat
 from temporalio.api.workflowservice.v1 import (
     CountWorkersRequest,
@@ -36,6 +37,25 @@ async def test_a_number_that_no_time_has_finds_nobody(client: Client) -> None:
     for digits in (20, 5000):
         assert await listed(client, f"StartTime > {'9' * digits}") == []
     assert await listed(client, token=b"{}") == ["key"]
+
+
+async def test_times_outside_of_a_range_are_found(client: Client) -> None:
+    heartbeats = [
+        WorkerHeartbeat(worker_instance_key=f"{second}", start_time=Timestamp(seconds=second))
+        for second in (1, 2, 3)
+    ]
+    request = RecordWorkerHeartbeatRequest(namespace="default", worker_heartbeat=heartbeats)
+    await client.call(request, RecordWorkerHeartbeatResponse)
+    between = "BETWEEN '1970-01-01T00:00:02Z' AND '1970-01-01T00:00:03Z'"
+    assert await listed(client, f"StartTime {between}") == ["2", "3"]
+    assert await listed(client, f"StartTime NOT {between}") == ["1"]
+
+
+async def test_the_number_of_workers_is_not_limited_in_a_query(client: Client) -> None:
+    query = "TaskQueue = 'q' LIMIT 1"
+    refusal = await client.refusal(ListWorkersRequest(namespace="default", query=query))
+    text = "operation is not supported: 'limit' clause"
+    assert (refusal.code, refusal.message) == (Code.INVALID_ARGUMENT, text)
 
 
 @pytest.mark.parametrize("token", [b"x", b"1", b"[]", b'{"l":1}', b"[" * 100_000, b"\xff"])

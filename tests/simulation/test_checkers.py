@@ -431,8 +431,10 @@ def planned_runs(audit: Audit) -> list[StoredRun]:
 
 def start_of_another_id(audit: Audit) -> bool:
     for stored in planned_runs(audit):
-        stored.workflow_id = "planned-otherwise"
-        return True
+        # What goes on from another run, or was reset, has its id from there.
+        if not stored.run.recorded.continued_run_id and not stored.base_run_id:
+            stored.workflow_id = "planned-otherwise"
+            return True
     return False
 
 

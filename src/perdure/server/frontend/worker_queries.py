@@ -69,9 +69,12 @@ def matcher(query: str) -> Callable[[WorkerHeartbeat], bool]:
     if not query:
         return lambda _: True
     try:
-        condition = parse_condition(query).condition
+        statement = parse_condition(query)
     except QuerySyntaxError as error:
         raise InvalidArgument(f"malformed query: {error}") from error
+    if statement.has_limit:
+        raise InvalidArgument("operation is not supported: 'limit' clause")
+    condition = statement.condition
 
     def matches(told: WorkerHeartbeat) -> bool:
         try:
@@ -92,8 +95,8 @@ def _holds(condition: Expression, told: WorkerHeartbeat) -> bool:
             return any(_holds(part, told) for part in parts)
         case Comparing(Column(name), operator, value):
             return _compares(name, operator, value, told)
-        case Ranging(Column(name), low, high, False) if name in TIMES:
-            return _time(low) <= TIMES[name](told) <= _time(high)
+        case Ranging(Column(name), low, high, is_outside) if name in TIMES:
+            return (_time(low) <= TIMES[name](told) <= _time(high)) != is_outside
         case Testing(Column(name), "null" | "not null" as what):
             return _is_missing(name, told) == (what == "null")
     raise _SaysNothing
