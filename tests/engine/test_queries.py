@@ -278,6 +278,17 @@ async def test_a_sticky_worker_that_does_not_come_is_given_up(house: House) -> N
 
 
 @simulated
+async def test_a_sticky_worker_that_never_polled_is_not_waited_for(house: House) -> None:
+    await idle(house, sticky="mine:5s")
+    before = asyncio.get_running_loop().time()
+    asked = ask(house)
+    task = await take_query(house)
+    assert asyncio.get_running_loop().time() == before
+    answer(house, task)
+    assert await asked == said("yes")
+
+
+@simulated
 async def test_a_run_that_was_followed_by_another_answers_from_its_own_history(
     house: House,
 ) -> None:

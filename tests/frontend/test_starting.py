@@ -17,8 +17,10 @@ from temporalio.api.common.v1 import (
     TimeSkippingConfig,
     WorkflowType,
 )
+from temporalio.api.deployment.v1 import WorkerDeploymentOptions
 from temporalio.api.enums.v1 import (
     TaskQueueKind,
+    WorkerVersioningMode,
     WorkflowExecutionStatus,
     WorkflowIdConflictPolicy,
     WorkflowIdReusePolicy,
@@ -243,6 +245,18 @@ async def test_a_queue_without_a_kind_is_recorded_as_a_normal_one(client: Client
     await client.start()
     queue = (await _started(client)).task_queue
     assert queue.kind == TaskQueueKind.TASK_QUEUE_KIND_NORMAL
+
+
+async def test_who_is_of_a_version_gets_its_first_task_from_the_queue(client: Client) -> None:
+    options = WorkerDeploymentOptions(
+        deployment_name="team",
+        build_id="1",
+        worker_versioning_mode=WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED,
+    )
+    request = start_request(request_eager_execution=True, eager_worker_deployment_options=options)
+    response = await client.call(request, StartWorkflowExecutionResponse)
+    assert not response.HasField("eager_workflow_task")
+    assert (await client.poll_workflow_task()).task_token
 
 
 async def test_an_eager_start_brings_its_first_task_with_its_history(client: Client) -> None:

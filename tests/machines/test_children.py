@@ -326,6 +326,23 @@ def test_news_that_comes_twice_is_recorded_once() -> None:
     assert both.types("child") == [STARTED, "WORKFLOW_EXECUTION_COMPLETED"]
 
 
+def test_a_start_is_heard_of_once_and_the_end_of_none_but_the_child_that_started() -> None:
+    both = family()
+    parent, child = both.world("parent"), both.world("child")
+    [begun] = [sent for sent in both.delivered if isinstance(sent.message, messages.ChildStarted)]
+    both.deliver_one(begun)
+    assert both.types("parent") == [STARTED, INITIATED, CHILD + "STARTED"]
+    both.complete("child", requests.command(DONE))
+    closed = both.take(child)
+    assert isinstance(closed.message, messages.ChildClosed)
+    strange = msgspec.structs.replace(closed.message, first_run_id="another")
+    both.deliver_one(msgspec.structs.replace(closed, message=strange))
+    assert both.types("parent")[-1] == CHILD + "STARTED"
+    both.deliver_one(closed)
+    assert both.types("parent")[-1] == CHILD + "COMPLETED"
+    assert not parent.run.children
+
+
 def test_a_start_that_comes_twice_is_answered_again() -> None:
     both = Neighbours()
     both.start("parent")

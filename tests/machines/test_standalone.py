@@ -227,6 +227,25 @@ def test_a_cancellation_is_heard_of_by_a_heartbeat_and_ends_what_nobody_has() ->
     assert (other.head.status, other.offer) == (Status.CANCELED, None)
 
 
+def test_who_had_asked_to_cancel_may_ask_again_when_it_is_over_and_nobody_else() -> None:
+    world = World()
+    world.start()
+    world.tell(RequestCancel(world.run_id, "me", "cancel", "why"))
+    assert world.head.status == Status.CANCELED
+    world.tell(RequestCancel(world.run_id, "me", "cancel", "why"))
+    with pytest.raises(FailedPrecondition, match="activity is in terminal state"):
+        world.tell(RequestCancel(world.run_id, "me", "another", "why"))
+
+
+def test_who_begins_again_with_the_same_request_gets_the_run_that_is_over() -> None:
+    world = World()
+    first = world.start()
+    world.tell(Terminate(world.run_id, "me", "end", "why"))
+    again = world.start()
+    assert (again.run_id, again.is_new) == (first.run_id, False)
+    assert world.start("second").is_new
+
+
 def test_a_worker_that_is_lost_costs_an_attempt_and_an_undelivered_task_none() -> None:
     world = World()
     world.start()

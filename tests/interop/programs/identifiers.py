@@ -92,6 +92,12 @@ async def use_existing(stage: Stage) -> None:
     )
     await stage.outcome("attached", start(attach))
     await stage.outcome("attached again", start(attach))
+    callbacks = worker.start_request(
+        request_id="fourth",
+        workflow_id_conflict_policy=policy,
+        on_conflict_options=OnConflictOptions(attach_completion_callbacks=True),
+    )
+    await stage.outcome("callbacks without the request id", start(callbacks))
     await stage.history("history", execution)
     await stage.describe("description", execution)
 

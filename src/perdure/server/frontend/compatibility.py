@@ -133,6 +133,11 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
         "cut and made well-formed; negative ones are none",
     ),
     (
+        "the first task of an eager start, where versions of a deployment poll or by one of them",
+        "comes with the answer",
+        "comes from the queue, by the routing",
+    ),
+    (
         "the task after one whose heartbeats took too long, of a worker that wants it at once",
         "is lost with the refusal, and times out",
         "is on offer",
