@@ -9,7 +9,8 @@ import copy
 import logging
 import re
 from collections.abc import Callable
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 ROOT: Final = "perdure"
 _OF_USERS: Final = frozenset({"perdure.workflow", "perdure.activity", "perdure.nexus"})
@@ -21,6 +22,8 @@ _LEVELS: Final = {
     "error": logging.ERROR,
     "off": logging.CRITICAL + 1,
 }
+_USUAL: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+"""What every record has."""
 _OWN_LEVEL = re.compile(r"(?:^|,)\s*(?:perdure|temporalio_sdk_core|temporal\w*)\s*=\s*(\w+)")
 
 
@@ -37,16 +40,36 @@ def level_of(wanted: str) -> int:
     return level
 
 
+@dataclass(frozen=True)
+class ForwardedEntry:
+    """What a forwarded record tells, apart from its text: its `temporal_log`."""
+
+    target: str
+    """The logger of the SDK's."""
+    message: str
+    time: float
+    level: int
+    fields: dict[str, Any] = field(default_factory=dict)
+    """What the record was given besides: of which workflow it tells, or how long it took."""
+
+
 class ForwardingHandler(logging.Handler):
     """Takes the records of the logger `perdure`, and has another logger handle them."""
 
     def __init__(
-        self, target: logging.Logger, level: int, *, names_target: bool, tells_target: bool
+        self,
+        target: logging.Logger,
+        level: int,
+        *,
+        names_target: bool,
+        tells_target: bool,
+        tells_fields: bool,
     ) -> None:
         super().__init__(level)
         self._target = target
         self._names_target = names_target
         self._tells_target = tells_target
+        self._tells_fields = tells_fields
 
     def attached(self) -> Callable[[], None]:
         """Begins to take records; what ends it."""
@@ -59,9 +82,26 @@ class ForwardingHandler(logging.Handler):
         if record.name in _OF_USERS or not self._target.isEnabledFor(record.levelno):
             return
         told = copy.copy(record)
-        told.msg, told.args = record.getMessage(), None
+        message = record.getMessage()
+        fields = _fields_of(record)
+        told.msg, told.args = message, None
         if self._tells_target:
             told.msg = f"[{record.name}] {told.msg}"
+        if self._tells_fields and fields:
+            told.msg = f"{told.msg} {fields}"
         if self._names_target:
             told.name = f"{self._target.name}-{record.name}"
+        entry = ForwardedEntry(record.name, message, record.created, record.levelno, fields)
+        told.__dict__["temporal_log"] = entry
         self._target.handle(told)
+
+
+def _fields_of(record: logging.LogRecord) -> dict[str, Any]:
+    """What was given as `extra`; what is known of a workflow or an activity, one by one."""
+    fields: dict[str, Any] = {}
+    for name, value in vars(record).items():
+        if name in ("temporal_workflow", "temporal_activity"):
+            fields.update(value)
+        elif name not in _USUAL and not name.startswith("_"):
+            fields[name] = value
+    return fields

@@ -83,8 +83,12 @@ class LogForwardingConfig:
     - `append_target_to_name`: whether they are named `LOGGER-TARGET`, where the target is the
       logger of the SDK's that they are from
     - `prepend_target_on_message`: whether their messages begin with `[TARGET]`
-    - `overwrite_log_record_time`, `append_log_fields_to_message`: accepted so that programs run
-      unchanged; records have their own time, and their fields are in their messages
+    - `append_log_fields_to_message`: whether their messages end with what else they tell
+    - `overwrite_log_record_time`: accepted so that programs run unchanged; records have their own
+      time
+
+    Each record has a `temporal_log` with its `target`, `message`, `time`, `level` and `fields`, of
+    which workflow it tells, for instance.
     """
 
     logger: logging.Logger
@@ -237,6 +241,7 @@ def _forward(runtime: Runtime, logging_: LoggingConfig | None) -> None:
         level_of(wanted.core_level if isinstance(wanted, TelemetryFilter) else wanted),
         names_target=forwarding.append_target_to_name,
         tells_target=forwarding.prepend_target_on_message,
+        tells_fields=forwarding.append_log_fields_to_message,
     )
     weakref.finalize(runtime, handler.attached())
 

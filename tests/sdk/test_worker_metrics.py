@@ -368,13 +368,20 @@ def test_the_records_of_the_sdk_go_to_a_logger_that_wants_them_as_long_as_the_ru
         )
         sdk.info("not worth it")
         sdk.warning("worth %s", "it")
+        sdk.warning("this", extra={"size": 3, "temporal_workflow": {"run_id": "run"}, "__id": 1})
         logging.getLogger("perdure.activity").warning("of the user's code")
         told = [record for record in caplog.records if record.name.startswith("tests.forwarded")]
         del runtime
         sdk.warning("nobody listens")
     again = [record for record in caplog.records if record.name.startswith("tests.forwarded")]
-    assert [record.message for record in told] == ["[perdure.worker] worth it"]
+    assert [record.message for record in told] == [
+        "[perdure.worker] worth it",
+        "[perdure.worker] this {'size': 3, 'run_id': 'run'}",
+    ]
     assert told[0].name == "tests.forwarded-perdure.worker"
+    entry: Any = vars(told[1])["temporal_log"]
+    assert (entry.target, entry.message, entry.level) == ("perdure.worker", "this", logging.WARNING)
+    assert (entry.time, entry.fields) == (told[1].created, {"size": 3, "run_id": "run"})
     assert again == told
 
 

@@ -224,6 +224,11 @@ async def test_the_traceback_of_a_failing_task_is_logged_once(
     failed = [one for one in caplog.records if "broken" in one.message]
     assert [bool(one.exc_info) for one in failed] == [True, False, False]
     assert {vars(one)["__temporal_error_identifier"] for one in failed} == {"WorkflowTaskFailure"}
+    told = [vars(one)["temporal_workflow"] for one in failed]
+    assert {one["run_id"] for one in told} == {handle.result_run_id}
+    assert [(one["workflow_type"], one["attempt"]) for one in told] == [
+        ("Breaks", number) for number in (1, 2, 3)
+    ]
     assert [one.message for one in failed] == [
         f"Workflow task of {queue} (Breaks, attempt {number}) failed: broken"
         + ("\nin two lines" if number == 1 else "")

@@ -343,7 +343,7 @@ class WorkflowWorker:
         failed: TaskFailure,
         payloads: RunPayloads | None,
     ) -> None:
-        _log_failure(task, failed)
+        self._log_failure(task, failed)
         if payloads is not None:
             await payloads.encode_failure(failed.failure)
         if task.HasField("query"):
@@ -360,6 +360,34 @@ class WorkflowWorker:
             task_token=task.task_token, cause=failed.cause, failure=failed.failure
         )
         await self._source.fail_workflow_task(request)
+
+    def _log_failure(self, task: PollWorkflowTaskQueueResponse, failed: TaskFailure) -> None:
+        """All there is to say at the first attempt, one line at each of those that follow."""
+        message = failed.failure.message
+        exception = failed.exception
+        if task.attempt > 1:
+            message = message.partition("\n")[0]
+        if task.attempt > 1 or isinstance(exception, UnknownWorkflowError | DeadlockError):
+            exception = None
+        _log.warning(
+            "Workflow task of %s (%s, attempt %d) failed: %s",
+            task.workflow_execution.workflow_id,
+            task.workflow_type.name,
+            task.attempt,
+            message,
+            exc_info=exception,
+            extra={
+                "__temporal_error_identifier": "WorkflowTaskFailure",
+                "temporal_workflow": {
+                    "attempt": task.attempt,
+                    "namespace": self._options.namespace,
+                    "run_id": task.workflow_execution.run_id,
+                    "task_queue": self._options.task_queue,
+                    "workflow_id": task.workflow_execution.workflow_id,
+                    "workflow_type": task.workflow_type.name,
+                },
+            },
+        )
 
     async def _wait_before_report(self, attempt: int) -> None:
         seconds = min(REPORT_DELAY_SECONDS * 2 ** (attempt - 2), REPORT_DELAY_SECONDS_MAX)
@@ -411,25 +439,6 @@ def _failure(
     info = ApplicationFailureInfo(type=kind)
     failure = Failure(message=message, application_failure_info=info)
     return TaskFailure(cause=cause, failure=failure, exception=error)
-
-
-def _log_failure(task: PollWorkflowTaskQueueResponse, failed: TaskFailure) -> None:
-    """All there is to say at the first attempt, one line at each of those that follow."""
-    message = failed.failure.message
-    exception = failed.exception
-    if task.attempt > 1:
-        message = message.partition("\n")[0]
-    if task.attempt > 1 or isinstance(exception, UnknownWorkflowError | DeadlockError):
-        exception = None
-    _log.warning(
-        "Workflow task of %s (%s, attempt %d) failed: %s",
-        task.workflow_execution.workflow_id,
-        task.workflow_type.name,
-        task.attempt,
-        message,
-        exc_info=exception,
-        extra={"__temporal_error_identifier": "WorkflowTaskFailure"},
-    )
 
 
 def _activation_of(

@@ -390,7 +390,10 @@ RENAMED_DIFFERENCES: tuple[tuple[str, str], ...] = (
         "`test_workflow.py`: `test_workflow_eviction_exception`",
     ),
     (
-        "Forwarded log records bear no names of modules in Rust",
+        (
+            "Forwarded log records are worded otherwise, and bear no names of modules in Rust: "
+            "their targets are loggers of this SDK"
+        ),
         "`test_runtime_task_fail_log_forwarding`",
     ),
 )
