@@ -322,6 +322,8 @@ async def test_the_memory_of_a_run_is_told_by_all_of_its_history(
         assert running._workflow_worker is not None
         runs = running._workflow_worker.runs
         handle = await client.start_workflow(programs.Collects.run, 9, id=queue, task_queue=queue)
+        # Temporal's server does not count what comes while a task is under way until it is over.
+        await until_event(handle, TASK_COMPLETED)
         await handle.signal("add", "x" * 100_000)
         await handle.query("__temporal_workflow_metadata")
         [run] = runs._runs.values()
