@@ -88,6 +88,21 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
         "any attribute of type Keyword",
     ),
     (
+        "`ExecutionStatus` in a query for activities or Nexus operations without a workflow",
+        "any text: one that is no status finds nothing",
+        "checked, as in one for workflows",
+    ),
+    (
+        "a share of new work that is no number, of a ramping version",
+        "taken",
+        "refused: `INVALID_ARGUMENT`",
+    ),
+    (
+        "a service or operation with an encoded `/` in the URL of a Nexus endpoint",
+        "`404`",
+        "called",
+    ),
+    (
         "custom search attributes of a namespace",
         "10 of type Keyword, 3 of each other type",
         "100 of each type",
