@@ -87,7 +87,7 @@ def test_an_operation_is_looked_after(terminal: Terminal) -> None:
         assert word in told
     query = f"-q \"Endpoint = '{endpoint}'\""
     assert name in terminal.ok(f"nexus operation list {query}").out
-    (listed,) = terminal.ok(f"nexus operation list {query} --json").json
+    (listed,) = terminal.ok(f"nexus operation list {query} --json").json_lines
     assert listed["runId"] == started["runId"]
     assert terminal.ok(f"nexus operation count {query}").out.strip() == "1"
     terminal.ok(f"nexus operation terminate --operation-id {name} --reason over")

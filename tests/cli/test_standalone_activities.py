@@ -73,6 +73,38 @@ def test_one_is_completed_from_outside(terminal: Terminal) -> None:
     assert terminal.ok(f"activity result -a {name}").out == "1\n"
 
 
+def test_one_is_paused_changed_reset_and_let_go_on(terminal: Terminal) -> None:
+    name, queue = new_id(), new_id()
+    retry = "--retry-initial-interval 2s --retry-backoff-coefficient 3 --priority-key 2"
+    terminal.ok(f"activity start -a {name} {START} -t {queue} {retry}")
+    told = terminal.ok(f"activity pause -a {name} --reason lunch --json").json
+    assert told == {"activity": name, "done": "paused"}
+    info = terminal.ok(f"activity describe -a {name} --json").json
+    assert info["runState"] == "PENDING_ACTIVITY_STATE_PAUSED"
+    assert info["priority"]["priorityKey"] == 2
+    other = "--heartbeat-timeout 7s --retry-maximum-attempts 3 --start-delay 0s --json"
+    options = terminal.ok(f"activity update-options -a {name} {other}").json
+    assert options["heartbeatTimeout"] == "7s"
+    assert options["retryPolicy"]["maximumAttempts"] == 3
+    assert options["retryPolicy"]["initialInterval"] == "2s"
+    assert options["startToCloseTimeout"] == "60s"
+    terminal.ok(f"activity reset -a {name} --keep-paused --restore-original-options")
+    info = terminal.ok(f"activity describe -a {name} --json").json
+    assert info["runState"] == "PENDING_ACTIVITY_STATE_PAUSED"
+    assert info.get("heartbeatTimeout", "0s") == "0s"
+    told = terminal.ok(f"activity unpause -a {name} -r {info['runId']} --json").json
+    assert told == {"activity": name, "done": "unpaused"}
+    info = terminal.ok(f"activity describe -a {name} --json").json
+    assert info["runState"] == "PENDING_ACTIVITY_STATE_SCHEDULED"
+
+
+@pytest.mark.parametrize(
+    "line", ["pause", "unpause", "reset", "update-options --heartbeat-timeout 1s"]
+)
+def test_one_that_is_not_there_cannot_be_controlled(terminal: Terminal, line: str) -> None:
+    assert "`perdure activity list`" in terminal.refused(f"activity {line} -a {new_id()}")
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -80,6 +112,13 @@ def test_one_is_completed_from_outside(terminal: Terminal) -> None:
         "activity start -a x --type t -t q --id-reuse-policy Nope",
         "activity start -a x --type t -t q --start-to-close-timeout nonsense",
         "activity list --limit 0",
+        "activity pause",
+        "activity pause --type t",
+        "activity unpause -a x --reset-attempts",
+        "activity unpause -a x --all",
+        "activity reset -a x --all",
+        "activity update-options -a x --retry-backoff-coefficient 0.5",
+        "activity start -a x --type t -t q --search-attribute nonsense",
     ],
 )
 def test_what_makes_no_sense_is_refused(terminal: Terminal, line: str) -> None:

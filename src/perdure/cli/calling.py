@@ -121,7 +121,7 @@ def _explained(error: RPCError, target: Target) -> str:
                 f"there is no schedule {schedule_id!r} in namespace {target.namespace!r} "
                 "(`perdure schedule list` shows what there is)"
             )
-        if "already completed" in error.message:
+        if "workflow execution already completed" in error.message:
             return f"{error.message} (`perdure workflow show` tells how)"
         return f"{error.message} (`{LISTING.get()}` shows what there is)"
     return f"{pointed(error.message, QUERY.get())} ({error.status.name})"

@@ -2,273 +2,126 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
-from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from perdure.cli.calling import Target
-from perdure.cli.exits import MISUSED, REFUSED, fail
-from perdure.cli.parameters import (
-    DEFAULT_ADDRESS,
-    AddressOption,
-    InputFileOption,
-    InputOption,
-    JsonOption,
-    NamespaceOption,
-    duration_option,
-    inputs_from,
+from perdure.cli.calling import LISTING, Target
+from perdure.cli.exits import MISUSED, fail
+from perdure.cli.groups import with_groups
+from perdure.cli.standalone import (
+    Inputs,
+    Kind,
+    LimitOption,
+    Place,
+    QueryOption,
+    ReasonOption,
+    RunOption,
+    Starting,
+    Timeouts,
+    act,
+    set_durations,
+    show_count,
+    show_info,
+    show_list,
+    show_outcome,
+    started,
+    summary_of,
+    tell_started,
+    time_of,
 )
-from perdure.cli.saying import say
 
 if TYPE_CHECKING:
     from temporalio.api.nexus.v1 import NexusOperationExecutionInfo
     from temporalio.api.workflowservice.v1 import PollNexusOperationExecutionResponse
 
-operations = typer.Typer(
-    name="operation",
-    help="Start operations without a workflow, and look after them.",
-    no_args_is_help=True,
+OPERATIONS: Final = Kind(
+    "operation", "operationId", "NEXUS_OPERATION", "perdure nexus operation list"
 )
-
-PAGE = 100
 _STATUS_PREFIX = "NEXUS_OPERATION_EXECUTION_STATUS_"
 _STATE_PREFIX = "PENDING_NEXUS_OPERATION_STATE_"
 
-
-class Reuse(StrEnum):
-    """What becomes of an id whose operation is over."""
-
-    ALLOW_DUPLICATE = "AllowDuplicate"
-    ALLOW_DUPLICATE_FAILED_ONLY = "AllowDuplicateFailedOnly"
-    REJECT_DUPLICATE = "RejectDuplicate"
-
-
-class Conflict(StrEnum):
-    """What becomes of an id whose operation goes on."""
-
-    FAIL = "Fail"
-    USE_EXISTING = "UseExisting"
-
-
 IdOption = Annotated[str, typer.Option("--operation-id", help="Which operation.")]
-RunOption = Annotated[
-    str, typer.Option("--run-id", "-r", help="Which run; the latest, by default.")
-]
-EndpointOption = Annotated[str, typer.Option("--endpoint", help="Where it is called.")]
-ServiceOption = Annotated[str, typer.Option("--service", help="Of which service it is.")]
-OperationOption = Annotated[str, typer.Option("--operation", help="What it is called.")]
-Timeout = Annotated[timedelta | None, duration_option("At most so long, such as 30s.")]
-ReuseOption = Annotated[Reuse | None, typer.Option("--id-reuse-policy", case_sensitive=False)]
-ConflictOption = Annotated[
-    Conflict | None, typer.Option("--id-conflict-policy", case_sensitive=False)
-]
-SummaryOption = Annotated[str, typer.Option("--static-summary", help="A line that labels it.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why.")]
-QueryOption = Annotated[str, typer.Option("--query", "-q", help="Of which this is true.")]
 
 
-@operations.command("start")
-def start(
-    operation_id: IdOption,
-    endpoint: EndpointOption,
-    service: ServiceOption,
-    operation: OperationOption,
-    input_: InputOption = [],  # noqa: B006 -- typer makes a list of its own
-    input_file: InputFileOption = [],  # noqa: B006
-    schedule_to_close_timeout: Timeout = None,
-    schedule_to_start_timeout: Timeout = None,
-    start_to_close_timeout: Timeout = None,
-    id_reuse_policy: ReuseOption = None,
-    id_conflict_policy: ConflictOption = None,
-    static_summary: SummaryOption = "",
-    address: AddressOption = DEFAULT_ADDRESS,
-    namespace: NamespaceOption = "default",
-    *,
-    as_json: JsonOption = False,
-) -> None:
+@dataclass(frozen=True)
+class What:
+    """Which operation starts, and where."""
+
+    operation_id: IdOption
+    endpoint: Annotated[str, typer.Option("--endpoint", help="Where it is called.")]
+    service: Annotated[str, typer.Option("--service", help="Of which service it is.")]
+    operation: Annotated[str, typer.Option("--operation", help="What it is called.")]
+
+
+def start(what: What, inputs: Inputs, timeouts: Timeouts, starting: Starting, place: Place) -> None:
     """Start an operation, and tell its run."""
-    timeouts = (schedule_to_close_timeout, schedule_to_start_timeout, start_to_close_timeout)
-    request = _start_request(
-        (operation_id, endpoint, service, operation), input_, input_file, timeouts, static_summary
-    )
-    run_id = _start(Target(address, namespace), request, id_reuse_policy, id_conflict_policy)
-    if as_json:
-        from perdure.cli.terminal import print_json
-
-        print_json({"operationId": operation_id, "runId": run_id, "done": "started"})
-    else:
-        say(f"operation {operation_id}: started, run {run_id}")
+    run_id = _started(place.target, _start_request(what, inputs, timeouts), starting)
+    tell_started(OPERATIONS, place, what.operation_id, run_id)
 
 
-@operations.command("execute")
 def execute(
-    operation_id: IdOption,
-    endpoint: EndpointOption,
-    service: ServiceOption,
-    operation: OperationOption,
-    input_: InputOption = [],  # noqa: B006 -- typer makes a list of its own
-    input_file: InputFileOption = [],  # noqa: B006
-    schedule_to_close_timeout: Timeout = None,
-    schedule_to_start_timeout: Timeout = None,
-    start_to_close_timeout: Timeout = None,
-    id_reuse_policy: ReuseOption = None,
-    id_conflict_policy: ConflictOption = None,
-    static_summary: SummaryOption = "",
-    address: AddressOption = DEFAULT_ADDRESS,
-    namespace: NamespaceOption = "default",
-    *,
-    as_json: JsonOption = False,
+    what: What, inputs: Inputs, timeouts: Timeouts, starting: Starting, place: Place
 ) -> None:
     """Start an operation, wait for it, and print its result."""
-    timeouts = (schedule_to_close_timeout, schedule_to_start_timeout, start_to_close_timeout)
-    request = _start_request(
-        (operation_id, endpoint, service, operation), input_, input_file, timeouts, static_summary
-    )
-    target = Target(address, namespace)
-    run_id = _start(target, request, id_reuse_policy, id_conflict_policy)
-    _show_result(target, operation_id, run_id, as_json=as_json)
+    run_id = _started(place.target, _start_request(what, inputs, timeouts), starting)
+    _show_result(place, what.operation_id, run_id)
 
 
-@operations.command("result")
-def result(
-    operation_id: IdOption,
-    run_id: RunOption = "",
-    address: AddressOption = DEFAULT_ADDRESS,
-    namespace: NamespaceOption = "default",
-    *,
-    as_json: JsonOption = False,
-) -> None:
+def result(operation_id: IdOption, run_id: RunOption = "", *, place: Place) -> None:
     """Wait for an operation, and print its result."""
-    _show_result(Target(address, namespace), operation_id, run_id, as_json=as_json)
+    _show_result(place, operation_id, run_id)
 
 
-@operations.command("describe")
-def describe(
-    operation_id: IdOption,
-    run_id: RunOption = "",
-    address: AddressOption = DEFAULT_ADDRESS,
-    namespace: NamespaceOption = "default",
-    *,
-    as_json: JsonOption = False,
-) -> None:
+def describe(operation_id: IdOption, run_id: RunOption = "", *, place: Place) -> None:
     """Show how an operation stands."""
     from temporalio.api.workflowservice.v1 import (
         DescribeNexusOperationExecutionRequest,
         DescribeNexusOperationExecutionResponse,
     )
 
-    from perdure.cli import asking
+    from perdure.cli.asking import ask
 
+    LISTING.set(OPERATIONS.list_command)
     request = DescribeNexusOperationExecutionRequest(
-        namespace=namespace, operation_id=operation_id, run_id=run_id
+        namespace=place.namespace, operation_id=operation_id, run_id=run_id
     )
-    target = Target(address, namespace)
-    found = asking.ask(target, request, DescribeNexusOperationExecutionResponse)
-    if as_json:
-        from perdure.cli.terminal import print_json
-
-        print_json(asking.as_json(found.info))
-        return
-    from perdure.cli.rendering.tables import print_pairs
-
-    print_pairs(_pairs_of(found.info))
+    found = ask(place.target, request, DescribeNexusOperationExecutionResponse)
+    show_info(place, found.info, _pairs_of)
 
 
-@operations.command("list")
-def list_all(
-    query: QueryOption = "",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 1000,
-    address: AddressOption = DEFAULT_ADDRESS,
-    namespace: NamespaceOption = "default",
-    *,
-    as_json: JsonOption = False,
-) -> None:
-    """List operations, the newest first."""
+def list_all(query: QueryOption = "", limit: LimitOption = 1000, *, place: Place) -> None:
+    """List operations, the newest first. JSON is one a line."""
     from temporalio.api.workflowservice.v1 import (
         ListNexusOperationExecutionsRequest,
         ListNexusOperationExecutionsResponse,
     )
 
-    from perdure.cli import asking
+    def row_of(one: Any) -> tuple[object, ...]:
+        called = f"{one.service}.{one.operation}"
+        scheduled = time_of(one, "schedule_time")
+        return (one.operation_id, _status(one.status), called, one.endpoint, scheduled)
 
-    target = Target(address, namespace)
-    request = ListNexusOperationExecutionsRequest(namespace=namespace, query=query)
-    found: list[Any] = []
-    while len(found) < limit:
-        request.page_size = min(PAGE, limit - len(found))
-        page = asking.ask(target, request, ListNexusOperationExecutionsResponse)
-        found += page.operations
-        request.next_page_token = page.next_page_token
-        if not page.next_page_token:
-            break
-    if as_json:
-        from perdure.cli.terminal import print_json
-
-        print_json([asking.as_json(one) for one in found])
-        return
-    from perdure.cli.rendering.tables import print_rows
-    from perdure.cli.rendering.times import local
-
-    rows = [
-        (
-            one.operation_id,
-            _status(one.status),
-            f"{one.service}.{one.operation}",
-            one.endpoint,
-            local(one.schedule_time.ToDatetime(tzinfo=UTC)),
-        )
-        for one in found
-    ]
-    print_rows(("OPERATION ID", "STATUS", "OPERATION", "ENDPOINT", "SCHEDULED"), rows)
+    head = ("OPERATION ID", "STATUS", "OPERATION", "ENDPOINT", "SCHEDULED")
+    request = ListNexusOperationExecutionsRequest(query=query)
+    show_list(place, request, ListNexusOperationExecutionsResponse, limit, (head, row_of))
 
 
-@operations.command("count")
-def count(
-    query: QueryOption = "",
-    address: AddressOption = DEFAULT_ADDRESS,
-    namespace: NamespaceOption = "default",
-    *,
-    as_json: JsonOption = False,
-) -> None:
+def count(query: QueryOption = "", *, place: Place) -> None:
     """Count operations."""
     from temporalio.api.workflowservice.v1 import (
         CountNexusOperationExecutionsRequest,
         CountNexusOperationExecutionsResponse,
     )
 
-    from perdure.cli.asking import ask
-    from perdure.cli.rendering.payloads import json_value
-
-    request = CountNexusOperationExecutionsRequest(namespace=namespace, query=query)
-    found = ask(Target(address, namespace), request, CountNexusOperationExecutionsResponse)
-    groups = [
-        ([json_value(one) for one in group.group_values], group.count) for group in found.groups
-    ]
-    if as_json:
-        from perdure.cli.terminal import print_json
-
-        told: dict[str, Any] = {"count": found.count}
-        if groups:
-            told["groups"] = [{"values": values, "count": number} for values, number in groups]
-        print_json(told)
-        return
-    say(f"{found.count:,}")
-    for values, number in groups:
-        say(f"{', '.join(map(str, values))}: {number:,}")
+    request = CountNexusOperationExecutionsRequest(query=query)
+    show_count(place, request, CountNexusOperationExecutionsResponse)
 
 
-@operations.command("cancel")
 def cancel(
-    operation_id: IdOption,
-    run_id: RunOption = "",
-    reason: ReasonOption = "",
-    address: AddressOption = DEFAULT_ADDRESS,
-    namespace: NamespaceOption = "default",
-    *,
-    as_json: JsonOption = False,
+    operation_id: IdOption, run_id: RunOption = "", reason: ReasonOption = "", *, place: Place
 ) -> None:
     """Ask the handler of an operation to cancel it."""
     from temporalio.api.workflowservice.v1 import (
@@ -276,28 +129,15 @@ def cancel(
         RequestCancelNexusOperationExecutionResponse,
     )
 
-    from perdure.cli.asking import ask, identity
-
     request = RequestCancelNexusOperationExecutionRequest(
-        namespace=namespace,
-        operation_id=operation_id,
-        run_id=run_id,
-        reason=reason,
-        identity=identity(),
+        operation_id=operation_id, run_id=run_id, reason=reason
     )
-    ask(Target(address, namespace), request, RequestCancelNexusOperationExecutionResponse)
-    _tell(operation_id, "cancellation requested", as_json=as_json)
+    response = RequestCancelNexusOperationExecutionResponse
+    act(OPERATIONS, place, request, response, "cancellation requested")
 
 
-@operations.command("terminate")
 def terminate(
-    operation_id: IdOption,
-    run_id: RunOption = "",
-    reason: ReasonOption = "",
-    address: AddressOption = DEFAULT_ADDRESS,
-    namespace: NamespaceOption = "default",
-    *,
-    as_json: JsonOption = False,
+    operation_id: IdOption, run_id: RunOption = "", reason: ReasonOption = "", *, place: Place
 ) -> None:
     """End an operation at once. Its handler is not told."""
     from temporalio.api.workflowservice.v1 import (
@@ -305,97 +145,45 @@ def terminate(
         TerminateNexusOperationExecutionResponse,
     )
 
-    from perdure.cli.asking import ask, identity
-
     request = TerminateNexusOperationExecutionRequest(
-        namespace=namespace,
-        operation_id=operation_id,
-        run_id=run_id,
-        reason=reason,
-        identity=identity(),
+        operation_id=operation_id, run_id=run_id, reason=reason
     )
-    ask(Target(address, namespace), request, TerminateNexusOperationExecutionResponse)
-    _tell(operation_id, "terminated", as_json=as_json)
+    act(OPERATIONS, place, request, TerminateNexusOperationExecutionResponse, "terminated")
 
 
 # ---- start
 
 
-def _start_request(
-    names: tuple[str, str, str, str],
-    texts: list[str],
-    files: list[Path],
-    timeouts: tuple[timedelta | None, ...],
-    summary: str,
-) -> Any:
+def _start_request(what: What, inputs: Inputs, timeouts: Timeouts) -> Any:
     from temporalio.api.workflowservice.v1 import StartNexusOperationExecutionRequest
 
-    from perdure.cli.asking import identity, payloads_of, to_duration
+    from perdure.cli.asking import payloads_of
 
-    operation_id, endpoint, service, operation = names
-    values = inputs_from(texts, files)
+    values = inputs.values()
     if len(values) > 1:
         fail("an operation has one input: give --input or --input-file once", MISUSED)
     request = StartNexusOperationExecutionRequest(
-        operation_id=operation_id,
-        endpoint=endpoint,
-        service=service,
-        operation=operation,
-        identity=identity(),
-        input=payloads_of(values).payloads[0] if values else None,
+        **vars(what), input=payloads_of(values).payloads[0] if values else None
     )
-    fields = ("schedule_to_close_timeout", "schedule_to_start_timeout", "start_to_close_timeout")
-    for field, timeout in zip(fields, timeouts, strict=True):
-        if timeout is not None:
-            getattr(request, field).CopyFrom(to_duration(timeout))
-    if summary:
-        request.user_metadata.summary.CopyFrom(payloads_of([summary]).payloads[0])
+    set_durations(request, timeouts)
     return request
 
 
-def _start(target: Target, request: Any, reuse: Reuse | None, conflict: Conflict | None) -> str:
-    from uuid import uuid4
-
-    from temporalio.api.enums.v1 import NexusOperationIdConflictPolicy, NexusOperationIdReusePolicy
+def _started(target: Target, request: Any, starting: Starting) -> str:
     from temporalio.api.workflowservice.v1 import StartNexusOperationExecutionResponse
 
-    from perdure.cli.asking import ask
-
-    request.namespace, request.request_id = target.namespace, str(uuid4())
-    if reuse is not None:
-        name = f"NEXUS_OPERATION_ID_REUSE_POLICY_{reuse.name}"
-        request.id_reuse_policy = NexusOperationIdReusePolicy.Value(name)
-    if conflict is not None:
-        name = f"NEXUS_OPERATION_ID_CONFLICT_POLICY_{conflict.name}"
-        request.id_conflict_policy = NexusOperationIdConflictPolicy.Value(name)
-    return ask(target, request, StartNexusOperationExecutionResponse).run_id
+    return started(OPERATIONS, target, request, StartNexusOperationExecutionResponse, starting)
 
 
 # ---- result
 
 
-def _show_result(target: Target, operation_id: str, run_id: str, *, as_json: bool) -> None:
+def _show_result(place: Place, operation_id: str, run_id: str) -> None:
     """Print the result; what failed ends the command."""
-    found = _waited_for(target, operation_id, run_id)
-    from perdure.cli import asking
-    from perdure.cli.rendering.failures import failure_lines
-    from perdure.cli.rendering.payloads import brief, json_value
-    from perdure.cli.terminal import print_json
-
-    has_failed = found.HasField("failure")
-    if as_json:
-        told: dict[str, Any] = {"operationId": operation_id, "runId": found.run_id}
-        if has_failed:
-            told["failure"] = asking.as_json(found.failure)
-        else:
-            told["result"] = json_value(found.result)
-        print_json(told)
-    elif has_failed:
-        say("\n".join(failure_lines(found.failure)), err=True)
-    else:
-        say(brief(found.result, length_max=2**31))
-    if has_failed:
-        raise typer.Exit(REFUSED)
+    found = _waited_for(place.target, operation_id, run_id)
+    told = {"operationId": operation_id, "runId": found.run_id}
+    failure = found.failure if found.HasField("failure") else None
+    show_outcome(place, told, [found.result], failure)
 
 
 def _waited_for(
@@ -410,6 +198,7 @@ def _waited_for(
     from perdure.cli.asking import asked
     from perdure.cli.calling import call
 
+    LISTING.set(OPERATIONS.list_command)
     request = PollNexusOperationExecutionRequest(
         namespace=target.namespace,
         operation_id=operation_id,
@@ -433,13 +222,7 @@ def _pairs_of(info: NexusOperationExecutionInfo) -> list[tuple[str, object]]:
     from temporalio.api.enums.v1 import NexusOperationCancellationState, PendingNexusOperationState
 
     from perdure.cli.rendering.failures import enum_words, failure_lines
-    from perdure.cli.rendering.payloads import brief
-    from perdure.cli.rendering.times import local, took
-
-    def time(name: str) -> str:
-        if not info.HasField(name):  # type: ignore[arg-type]
-            return ""
-        return local(getattr(info, name).ToDatetime(tzinfo=UTC))
+    from perdure.cli.rendering.times import took
 
     state = enum_words(PendingNexusOperationState.Name(info.state), _STATE_PREFIX)
     failures = (
@@ -461,18 +244,15 @@ def _pairs_of(info: NexusOperationExecutionInfo) -> list[tuple[str, object]]:
         ("blocked", info.blocked_reason),
         ("attempt", info.attempt),
         ("last failure", "\n".join(failures)),
-        ("next attempt", time("next_attempt_schedule_time")),
+        ("next attempt", time_of(info, "next_attempt_schedule_time")),
         ("cancellation", cancellation),
-        ("scheduled", time("schedule_time")),
-        ("expires", time("expiration_time")),
-        ("closed", time("close_time")),
+        ("scheduled", time_of(info, "schedule_time")),
+        ("expires", time_of(info, "expiration_time")),
+        ("closed", time_of(info, "close_time")),
         ("took", took(info.execution_duration.ToTimedelta().total_seconds())),
         ("token", info.operation_token),
         ("started by", info.identity),
-        (
-            "summary",
-            brief(info.user_metadata.summary) if info.user_metadata.HasField("summary") else "",
-        ),
+        ("summary", summary_of(info)),
     ]
 
 
@@ -485,10 +265,21 @@ def _status(status: int) -> str:
     return enum_words(name, _STATUS_PREFIX)
 
 
-def _tell(operation_id: str, done: str, *, as_json: bool) -> None:
-    if as_json:
-        from perdure.cli.terminal import print_json
+COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
+    "start": start,
+    "execute": execute,
+    "result": result,
+    "describe": describe,
+    "list": list_all,
+    "count": count,
+    "cancel": cancel,
+    "terminate": terminate,
+}
 
-        print_json({"operation": operation_id, "done": done})
-    else:
-        say(f"operation {operation_id}: {done}")
+operations = typer.Typer(
+    name="operation",
+    help="Start operations without a workflow, and look after them.",
+    no_args_is_help=True,
+)
+for _name, _command in COMMANDS.items():
+    operations.command(_name)(with_groups(_command))

@@ -99,14 +99,14 @@ def inputs_from(texts: Sequence[str], files: Sequence[Path]) -> list[Any]:
     return values + [json_from(_content(file), f"--input-file {file}") for file in files]
 
 
-def memo_from(pairs: Sequence[str]) -> dict[str, Any]:
-    """The memo that was given as KEY=JSON. Raises BadParameter."""
+def memo_from(pairs: Sequence[str], option: str = "--memo") -> dict[str, Any]:
+    """What was given as KEY=JSON. Raises BadParameter."""
     memo: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not (key and equals):
-            raise typer.BadParameter(f"{pair!r} is not KEY=JSON", param_hint="--memo")
-        memo[key] = json_from(text, f"--memo {key}")
+            raise typer.BadParameter(f"{pair!r} is not KEY=JSON", param_hint=option)
+        memo[key] = json_from(text, f"{option} {key}")
     return memo
 
 
