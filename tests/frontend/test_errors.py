@@ -6,6 +6,8 @@ import logging
 
 import pytest
 from google.protobuf.message import DecodeError, Message
+from temporalio.api.enums.v1 import ResourceExhaustedCause as Cause
+from temporalio.api.enums.v1 import ResourceExhaustedScope as Scope
 from temporalio.api.errordetails.v1 import (
     ActivityExecutionAlreadyStartedFailure,
     ClientVersionNotSupportedFailure,
@@ -46,6 +48,8 @@ from perdure.server.store.ports import (
 )
 from perdure.transport import Code
 from tests.frontend.client import detail_of
+
+NAMESPACE = Scope.RESOURCE_EXHAUSTED_SCOPE_NAMESPACE
 
 EXPECTED: list[tuple[Exception, Code, type[Message] | None]] = [
     (errors.InvalidArgument("m"), Code.INVALID_ARGUMENT, None),
@@ -99,6 +103,35 @@ EXPECTED: list[tuple[Exception, Code, type[Message] | None]] = [
     (StoreError("m"), Code.UNAVAILABLE, None),
     (DecodeError(), Code.INTERNAL, None),
 ]
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "scope"),
+    [
+        (errors.BusyWorkflow("m"), Cause.RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW, NAMESPACE),
+        (
+            errors.ResourceExhausted("m", is_concurrency=True),
+            Cause.RESOURCE_EXHAUSTED_CAUSE_CONCURRENT_LIMIT,
+            NAMESPACE,
+        ),
+        (
+            errors.DeploymentLimitReached("m"),
+            Cause.RESOURCE_EXHAUSTED_CAUSE_WORKER_DEPLOYMENT_LIMITS,
+            NAMESPACE,
+        ),
+        (
+            errors.ResourceExhausted("m"),
+            Cause.RESOURCE_EXHAUSTED_CAUSE_SYSTEM_OVERLOADED,
+            Scope.RESOURCE_EXHAUSTED_SCOPE_SYSTEM,
+        ),
+    ],
+    ids=["busy workflow", "concurrency", "deployments", "of the service"],
+)
+def test_who_asks_for_too_much_is_told_of_what(
+    error: Exception, cause: Cause.ValueType, scope: Scope.ValueType
+) -> None:
+    detail = detail_of(failure_of(error, "Method"))
+    assert detail == ResourceExhaustedFailure(cause=cause, scope=scope)
 
 
 def test_every_row_of_the_table_is_expected_here() -> None:
