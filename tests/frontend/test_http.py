@@ -270,6 +270,26 @@ async def test_every_annotated_method_has_its_paths(home: Home) -> None:
     assert len(set(names)) == len(names)
 
 
+async def test_the_paths_are_described_as_swagger_too(home: Home) -> None:
+    document, old = await home.get("/openapi.json"), await home.get("/swagger.json")
+    assert old["swagger"] == "2.0"
+    assert old["definitions"].keys() == document["components"]["schemas"].keys()
+    assert "#/components" not in json.dumps(old)
+    for path, verbs in document["paths"].items():
+        for verb, operation in verbs.items():
+            found = old["paths"][path][verb]
+            names = [one["name"] for one in operation["parameters"]]
+            assert [one["name"] for one in found["parameters"]] == [
+                *names,
+                *(["body"] if "requestBody" in operation else []),
+            ]
+            for one in found["parameters"]:
+                in_address = one["in"] in ("path", "query")
+                assert ("type" in one, "schema" in one) == (in_address, not in_address)
+                assert one.get("type") != "object"
+            assert found["responses"].keys() == operation["responses"].keys()
+
+
 async def test_calls_are_counted(home: Home) -> None:
     await home.post(f"{WORKFLOWS}/w", START)
     await home.post(f"{WORKFLOWS}/w", START, HTTPStatus.CONFLICT)

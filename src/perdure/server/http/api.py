@@ -22,6 +22,7 @@ from perdure.server.http.metrics import CONTENT_TYPE as METRICS_TYPE
 from perdure.server.http.metrics import Metrics
 from perdure.server.http.openapi import document
 from perdure.server.http.parameters import BadParameter, set_field
+from perdure.server.http.swagger import swagger
 from perdure.server.http.transcoding import BadJson, from_json, to_json
 from perdure.transport import CallFailed, Code, Handler, InProcessTransport
 
@@ -153,6 +154,8 @@ class Api:
         if path in ("/openapi.json", "/api/v1/openapi.json", "/openapi.yaml"):
             # JSON is YAML as well.
             return Response(HTTPStatus.OK, document(self._routes.bindings))
+        if path in ("/swagger.json", "/api/v1/swagger.json"):
+            return Response(HTTPStatus.OK, swagger(self._routes.bindings))
         if path == "/metrics" and self._metrics is not None:
             return Response(HTTPStatus.OK, self._metrics.render(), METRICS_TYPE)
         return None
