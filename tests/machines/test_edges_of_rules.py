@@ -120,6 +120,18 @@ def test_a_child_cannot_be_on_a_queue_of_the_service() -> None:
     assert "cannot use internal per-namespace task queue" in failed.failure.message
 
 
+def test_a_query_is_as_urgent_as_its_workflow() -> None:
+    world = World()
+    request = requests.start({})
+    request.priority.priority_key = 5
+    world.decide(inputs.StartWorkflow(request))
+    stages.poll(world)
+    stages.complete(world, "timer t 60s")
+    asked = world.decide(stages.message(world, inputs.QueryWorkflow)).reply
+    assert isinstance(asked, inputs.AskDirectly)
+    assert asked.priority == 5
+
+
 def test_what_one_reset_forgets_the_next_one_does_not_remember() -> None:
     world = World()
     world.decide(inputs.StartWorkflow(requests.start({})))

@@ -293,6 +293,7 @@ async def child_defaults(stage: Stage) -> None:
             "workflow_run_timeout": seconds(200),
             "workflow_task_timeout": seconds(500),
         },
+        "long task": {"workflow_task_timeout": seconds(500)},
         "short": {"workflow_execution_timeout": seconds(50)},
         "shorter": {"workflow_run_timeout": seconds(5)},
         "policy": {"retry_policy": RetryPolicy(maximum_attempts=2)},
