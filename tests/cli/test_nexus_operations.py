@@ -83,7 +83,7 @@ def test_an_operation_is_looked_after(terminal: Terminal) -> None:
     assert started["runId"] in terminal.ok(same).out
     terminal.ok(f"nexus operation cancel --operation-id {name} --reason enough")
     told = terminal.ok(f"nexus operation describe --operation-id {name}").out
-    for word in ("Shop.price", "running", "scheduled", "why", "(enough)"):
+    for word in ("Shop.price", "running", "scheduled", "why", "requested (enough)"):
         assert word in told
     query = f"-q \"Endpoint = '{endpoint}'\""
     assert name in terminal.ok(f"nexus operation list {query}").out
@@ -95,6 +95,11 @@ def test_an_operation_is_looked_after(terminal: Terminal) -> None:
     assert (failed.exit_code, "over" in failed.err) == (1, True)
     info = terminal.ok(f"nexus operation describe --operation-id {name} --json").json
     assert info["status"] == "NEXUS_OPERATION_EXECUTION_STATUS_TERMINATED"
+    other = new_name("o")
+    terminal.ok(f"nexus operation start --operation-id {other} {called}")
+    terminal.ok(f"nexus operation terminate --operation-id {other}")
+    failed = terminal.run(f"nexus operation result --operation-id {other}")
+    assert failed.err.strip() == "terminated", "nobody has said why"
 
 
 def test_what_makes_no_sense_is_refused(terminal: Terminal) -> None:

@@ -11,8 +11,6 @@ from temporalio.api.enums.v1 import WorkerStatus
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.worker.v1 import WorkerHeartbeat, WorkerHostInfo, WorkerSlotsInfo
 from temporalio.api.workflowservice.v1 import (
-    CreateWorkerDeploymentRequest,
-    CreateWorkerDeploymentVersionRequest,
     PollNexusTaskQueueRequest,
     RecordWorkerHeartbeatRequest,
 )
@@ -72,22 +70,16 @@ def test_workers_are_listed_counted_and_described(terminal: Terminal, address: s
 
 def test_a_deployment_is_routed_and_deleted(terminal: Terminal, address: str) -> None:
     name = f"d-{uuid.uuid4()}"
-    call(
-        address,
-        "create_worker_deployment",
-        CreateWorkerDeploymentRequest(
-            namespace=NAMESPACE, deployment_name=name, request_id=str(uuid.uuid4())
-        ),
-    )
-    for build in ("b1", "b2"):
-        request = CreateWorkerDeploymentVersionRequest(
-            namespace=NAMESPACE, request_id=str(uuid.uuid4())
-        )
-        request.deployment_version.deployment_name = name
-        request.deployment_version.build_id = build
-        call(address, "create_worker_deployment_version", request)
     deployment = "worker deployment"
     of = f"--deployment-name {name}"
+    assert f"{name} is created" in terminal.ok(f"{deployment} create --name {name}").out
+    assert "already exists" in terminal.refused(f"{deployment} create --name {name}")
+    for build in ("b1", "b2"):
+        created = terminal.ok(f"{deployment} create-version {of} --build-id {build} --json")
+        assert created.json == {
+            "deployment": name,
+            "done": f"version {build} of {name} is created",
+        }
     asked = terminal.run(f"{deployment} set-current-version {of} --build-id b1")
     assert asked.exit_code == 2, "it asks first"
     said = terminal.ok(

@@ -232,7 +232,9 @@ def _pairs_of(info: NexusOperationExecutionInfo) -> list[tuple[str, object]]:
     if info.HasField("cancellation_info"):
         asked = info.cancellation_info
         name = NexusOperationCancellationState.Name(asked.state)
-        cancellation = enum_words(name, "NEXUS_OPERATION_CANCELLATION_STATE_")
+        # Only an operation that is started can be canceled: until then nothing becomes of it.
+        words = enum_words(name, "NEXUS_OPERATION_CANCELLATION_STATE_")
+        cancellation = words if asked.state else "requested"
         cancellation += f" ({asked.reason})" if asked.reason else ""
     return [
         ("operation id", info.operation_id),

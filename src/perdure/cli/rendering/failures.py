@@ -64,6 +64,10 @@ def _child(info: Any, message: str) -> str:
     return f"child {name} ({workflow_id}): {message}{_why_no_retry(info.retry_state)}"
 
 
+def _ended(how: str, why: str) -> str:
+    return f"{how}: {why}" if why else how
+
+
 def _why_no_retry(state: int) -> str:
     if state == RetryState.RETRY_STATE_UNSPECIFIED:
         return ""
@@ -74,8 +78,8 @@ def _why_no_retry(state: int) -> str:
 _KINDS = {
     "application_failure_info": _application,
     "timeout_failure_info": _timeout,
-    "canceled_failure_info": lambda _, message: f"cancelled: {message}",
-    "terminated_failure_info": lambda _, message: f"terminated: {message}",
+    "canceled_failure_info": lambda _, message: _ended("cancelled", message),
+    "terminated_failure_info": lambda _, message: _ended("terminated", message),
     "server_failure_info": lambda _, message: f"the server: {message}",
     "activity_failure_info": _activity,
     "child_workflow_execution_failure_info": _child,

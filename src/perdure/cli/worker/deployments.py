@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -263,6 +264,60 @@ def set_ramping_version(
     ask(Target(address, namespace), request, SetWorkerDeploymentRampingVersionResponse)
     said = f"{name} ramps no more" if delete else f"{percentage:g}% of {name} goes to {shown}"
     _tell(name, said, as_json=as_json)
+
+
+@deployments.command("create")
+def create(
+    name: NameOption,
+    address: AddressOption = DEFAULT_ADDRESS,
+    namespace: NamespaceOption = "default",
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a deployment before any worker of it has been there."""
+    from temporalio.api.workflowservice.v1 import (
+        CreateWorkerDeploymentRequest,
+        CreateWorkerDeploymentResponse,
+    )
+
+    from perdure.cli.asking import ask, identity
+
+    request = CreateWorkerDeploymentRequest(
+        namespace=namespace,
+        deployment_name=name,
+        identity=identity(),
+        request_id=str(uuid.uuid4()),
+    )
+    ask(Target(address, namespace), request, CreateWorkerDeploymentResponse)
+    _tell(name, f"{name} is created", as_json=as_json)
+
+
+@deployments.command("create-version")
+def create_version(
+    name: NameOption,
+    build_id: BuildOption,
+    address: AddressOption = DEFAULT_ADDRESS,
+    namespace: NamespaceOption = "default",
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a version of a deployment before any worker of it has been there."""
+    from temporalio.api.deployment.v1 import WorkerDeploymentVersion
+    from temporalio.api.workflowservice.v1 import (
+        CreateWorkerDeploymentVersionRequest,
+        CreateWorkerDeploymentVersionResponse,
+    )
+
+    from perdure.cli.asking import ask, identity
+
+    request = CreateWorkerDeploymentVersionRequest(
+        namespace=namespace,
+        deployment_version=WorkerDeploymentVersion(deployment_name=name, build_id=build_id),
+        identity=identity(),
+        request_id=str(uuid.uuid4()),
+    )
+    ask(Target(address, namespace), request, CreateWorkerDeploymentVersionResponse)
+    _tell(name, f"version {build_id} of {name} is created", as_json=as_json)
 
 
 @deployments.command("delete")
