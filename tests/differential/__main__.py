@@ -41,7 +41,7 @@ def main() -> int:
     counts: Counter[str] = Counter()
     for verdict in verdicts:
         counts.update(verdict.counts)
-    missing = summary(console, counts)
+    missing = summary(console, counts, options.kind or "")
     if options.kind or len(options.seeds) < COMPLETE_FROM:
         missing = []
     return _conclude(console, verdicts, missing, time.monotonic() - began)

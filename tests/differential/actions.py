@@ -47,7 +47,9 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 
 from tests.differential.board import Board
+from tests.differential.crew import Crew
 from tests.differential.program import Action, Options, Plan, Retry
+from tests.differential.versions import override_of
 from tests.interop.stage import CLIENT_IDENTITY, payloads
 
 
@@ -58,6 +60,8 @@ class Place:
     client: Client
     queue: str
     nonce: str
+    crew: Crew | None = None
+    """Its own workers, if it has some."""
 
     def workflow_id(self, name: str) -> str:
         """The same for every server but for the nonce."""
@@ -95,7 +99,7 @@ def start_request(
     request = StartWorkflowExecutionRequest(
         namespace=place.client.namespace,
         workflow_id=place.workflow_id(name),
-        workflow_type=WorkflowType(name="Program"),
+        workflow_type=WorkflowType(name=plan.behavior or "Program"),
         task_queue=TaskQueue(
             name=f"{options.queue}-{place.queue}" if options.queue else place.queue
         ),
@@ -124,6 +128,9 @@ def start_request(
         request.workflow_id_conflict_policy = WorkflowIdConflictPolicy.Value(
             f"WORKFLOW_ID_CONFLICT_POLICY_{options.conflict}"
         )
+    override = override_of(place.nonce, options.override)
+    if override is not None:
+        request.versioning_override.CopyFrom(override)
     if options.attaches:
         request.on_conflict_options.attach_request_id = True
     return request

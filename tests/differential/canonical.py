@@ -215,7 +215,8 @@ def _answer(normaliser: Normaliser, answer: Message | RPCError) -> Plain:
 
 
 def _described(plain: Plain) -> Plain:
-    """With what is pending in the order of its ids: the real server keeps it in a hash table."""
+    """With what is pending in the order of its ids: the real server keeps it in a hash table. The
+    same with the task queues of a version."""
     for field, key in (
         ("pending_activities", "activity_id"),
         ("pending_children", "workflow_id"),
@@ -223,6 +224,12 @@ def _described(plain: Plain) -> Plain:
     ):
         if field in plain:
             plain[field] = sorted(plain[field], key=lambda each: str(each.get(key)))
+    for whole, field in (
+        (plain, "version_task_queues"),
+        (plain.get("worker_deployment_version_info", {}), "task_queue_infos"),
+    ):
+        if field in whole:
+            whole[field] = sorted(whole[field], key=lambda each: str(each.get("type")))
     return plain
 
 

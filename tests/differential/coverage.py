@@ -6,7 +6,7 @@ Whatever the contract names must occur, but for what stands in `NEVER`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from google.protobuf.message import Message
 from temporalio.api.enums.v1 import (
@@ -26,8 +26,9 @@ from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.service import RPCError
 from temporalio.workflow import NexusOperationCancellationType
 
+from tests.differential.deployments import DEPLOYMENT_ACTIONS
 from tests.differential.jobs import CALLS as JOB_CALLS
-from tests.differential.program import Operation, Program, steps_of
+from tests.differential.program import Operation, Program, actions_of, steps_of
 from tests.differential.seen import Seen
 
 COMMAND_OF_EVENT: Mapping[str, str] = {
@@ -79,12 +80,29 @@ WANTED_CAUSES = (
 )
 
 
-_CALLED = {"jobs": JOB_CALLS}
+_CALLED: Mapping[str, Iterable[str]] = {"jobs": JOB_CALLS, "deployments": DEPLOYMENT_ACTIONS}
 """What clients call, by kind of program."""
+_MARKS: Mapping[str, tuple[str, ...]] = {
+    "jobs": ("activity ", "attempt ", "jobs call "),
+    "nexus": ("NEXUS", "nexus", "cancellation "),
+    "deployments": ("deployments call ",),
+}
+"""What is wanted of programs of a kind has one of these in its name; of workflows, none."""
 
 
-def wanted() -> list[str]:
-    """All that a run of many programs must have seen."""
+def wanted(kind: str = "") -> list[str]:
+    """All that a run of many programs of a kind must have seen; "" for the kinds that are carried
+    out where nobody asks for one."""
+    names = [(name, _kind_of(name)) for name in _wanted()]
+    return [name for name, of in names if (of == kind if kind else of != "deployments")]
+
+
+def _kind_of(name: str) -> str:
+    kinds = (kind for kind, marks in _MARKS.items() if any(mark in name for mark in marks))
+    return next(kinds, "workflows")
+
+
+def _wanted() -> list[str]:
     names = [f"event {_short(name)}" for name in EventType.DESCRIPTOR.values_by_name]
     names += [f"command {_short(name)}" for name in CommandType.DESCRIPTOR.values_by_name]
     names += [f"failure {name}" for name in FAILURE_KINDS]
@@ -106,6 +124,8 @@ def wanted() -> list[str]:
 def count(program: Program, seen: Seen) -> Counter[str]:
     """What occurred in one program on one server."""
     counts = Counter(f"{program.kind} call {call.kind}" for call in program.calls)
+    if program.kind in _CALLED:
+        counts.update(f"{program.kind} call {action.kind}" for action in actions_of(program))
     for step in steps_of(program):
         if isinstance(step, Operation):
             counts[f"cancellation {step.cancellation}"] += 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -22,6 +21,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from tests.differential.actions import ACTIONS, Place, go, poll_update, start, terminate
 from tests.differential.board import BOARDS, Board, Waiting
+from tests.differential.crew import UNVERSIONED, Crew
+from tests.differential.deployments import DEPLOYMENT_ACTIONS
 from tests.differential.endpoints import endpoints
 from tests.differential.jobs import JobDriver
 from tests.differential.program import Action, Program
@@ -42,18 +43,23 @@ GLANCE_GROWTH = 1.5
 NEWS_SECONDS = 0.004
 """From when a worker is known to have come somewhere until the server has heard it."""
 ITEMS_MAX = 200
-LOOKING = frozenset({"describe", "query", "poll"})
+WITH_CREW = frozenset({"deployments"})
+"""Kinds of programs that have workers of their own."""
+_ACTIONS = {**ACTIONS, **DEPLOYMENT_ACTIONS}
+LOOKING = frozenset({"describe", "query", "poll", "look", "look at queue"})
 """Actions after which nothing has changed."""
 NEEDS_WORKER = frozenset({"query", "update", "update-with-start"})
 _ORDER = {"task": 0, "gate": 1, "activity": 2, "operation": 3}
 
 
-async def carry_out(program: Program, client: Client, queue: str) -> Seen:
+async def carry_out(program: Program, client: Client, queue: str, nonce: str) -> Seen:
     """Runs the program to its end. An error of ours is part of what is seen."""
-    nonce = uuid.uuid4().hex[:12]
     board = Board(asyncio.get_running_loop())
     BOARDS[nonce] = board
-    driver = DRIVERS[program.kind](program, Place(client, queue, nonce), board)
+    place = Place(client, queue, nonce)
+    if program.kind in WITH_CREW:
+        place = _with_crew(client, f"versioned-{nonce}", nonce)
+    driver = DRIVERS[program.kind](program, place, board)
     try:
         async with endpoints(program, client, nonce, queue):
             await driver.play()
@@ -63,9 +69,18 @@ async def carry_out(program: Program, client: Client, queue: str) -> Seen:
     finally:
         for waiting in list(board.waiting.values()):
             waiting.release("")
+        if place.crew is not None:
+            await place.crew.end()
         # Attempts that are left over still look for their board.
         asyncio.get_running_loop().call_later(SETTLE_SECONDS_MAX, BOARDS.pop, nonce)
     return driver.seen
+
+
+def _with_crew(client: Client, queue: str, nonce: str) -> Place:
+    """A place with a queue and workers of its own; one of no version is always there."""
+    crew = Crew(client, queue, nonce)
+    crew.begin(UNVERSIONED)
+    return Place(client, queue, nonce, crew)
 
 
 class WorkflowDriver:
@@ -85,6 +100,9 @@ class WorkflowDriver:
     async def play(self) -> None:
         """From the first start to the last close."""
         for top in self._program.workflows:
+            for index, action in enumerate(top.before):
+                await self._act(f"{top.name} {index + 1}: {action.kind} {action.target}", action)
+                await self._settle()
             await self._answer(
                 f"start {top.name}", start(self._place, top.name, top.plan, top.options)
             )
@@ -158,7 +176,7 @@ class WorkflowDriver:
             if label in self._resets:
                 return
             self._resets.add(label)
-        await self._answer(label, ACTIONS[action.kind](self._place, action, self._board))
+        await self._answer(label, _ACTIONS[action.kind](self._place, action, self._board))
 
     def _has_no_worker(self, name: str) -> bool:
         """Whether what is asked of the workflow would have to wait for a worker."""
@@ -330,5 +348,6 @@ DRIVERS: Mapping[str, Callable[[Program, Place, Board], Driver]] = {
     "workflows": WorkflowDriver,
     "nexus": WorkflowDriver,
     "jobs": JobDriver,
+    "deployments": WorkflowDriver,
 }
 """By kind of program."""

@@ -22,6 +22,7 @@ from temporalio.exceptions import is_cancelled_exception as is_cancellation
 from temporalio.workflow import (
     ActivityCancellationType,
     ChildWorkflowCancellationType,
+    ContinueAsNewVersioningBehavior,
     HandlerUnfinishedPolicy,
     NexusOperationCancellationType,
     ParentClosePolicy,
@@ -30,6 +31,7 @@ from temporalio.workflow import (
 from tests.differential import program as steps
 from tests.differential.board import Board, Waiting, board_of
 from tests.differential.desk import Desk, Order, dead_endpoint_of, endpoint_of, operation_of
+from tests.differential.versions import override_of_child
 
 HELD_SECONDS_MAX = 60.0
 LONG = timedelta(seconds=100)
@@ -158,6 +160,7 @@ class Interpreter:
             steps.Attribute: self._attribute,
             steps.FailTask: self._fail_task,
             steps.Gate: lambda gate: self._gate(gate.name, gate.actions),
+            steps.Where: self._where,
             steps.Hold: self._hold,
             steps.Spawn: self._spawn,
             steps.Cancel: self._cancel,
@@ -181,6 +184,12 @@ class Interpreter:
         self._board().tell(self._waiting("gate", name, actions))
         await workflow.wait_condition(lambda: name in self._gone)
         return f"passed, having heard {len(self._words)}"
+
+    async def _where(self, step: steps.Where) -> str:
+        info = workflow.info()
+        version = info.get_current_deployment_version()
+        build = "none" if version is None else version.build_id or "none"
+        return f"on {build}, another: {info.is_target_worker_deployment_version_changed()}"
 
     async def _hold(self, step: steps.Hold) -> str:
         board, waiting = self._board(), self._waiting("task", step.name, step.actions)
@@ -223,7 +232,7 @@ class Interpreter:
     async def _child(self, step: steps.Child) -> Any:
         options = step.options or steps.Options()
         return await workflow.execute_child_workflow(
-            "Program",
+            step.plan.behavior or "Program",
             msgspec.to_builtins(step.plan),
             id=_id_of(step.workflow_id or step.name),
             task_queue=_queue(options.queue),
@@ -238,11 +247,12 @@ class Interpreter:
             memo={"memo": options.memo} if options.memo else None,
             static_summary=options.summary or None,
             priority=Priority(priority_key=options.priority or None),
+            versioning_override=override_of_child(_nonce(), options.override),
         )
 
     async def _operation(self, step: steps.Operation) -> Any:
         info = workflow.info()
-        nonce = info.workflow_id.rpartition("-")[2]
+        nonce = _nonce()
         client = workflow.create_nexus_client(
             service=Desk, endpoint=dead_endpoint_of(nonce) if step.is_dead else endpoint_of(nonce)
         )
@@ -356,6 +366,11 @@ class Interpreter:
                     task_timeout=_span(options.task_timeout_ms),
                     retry_policy=_retry(options.retry),
                     memo={"memo": options.memo} if options.memo else None,
+                    initial_versioning_behavior=(
+                        ContinueAsNewVersioningBehavior[options.initial]
+                        if options.initial
+                        else None
+                    ),
                 )
 
 
@@ -366,9 +381,12 @@ def _deep_error() -> ApplicationError:
     return middle
 
 
+def _nonce() -> str:
+    return workflow.info().workflow_id.rpartition("-")[2]
+
+
 def _id_of(name: str) -> str:
-    nonce = workflow.info().workflow_id.rpartition("-")[2]
-    return f"{name}-{nonce}"
+    return f"{name}-{_nonce()}"
 
 
 def _queue(queue: str) -> str | None:

@@ -177,7 +177,8 @@ class JobDriver:
     def _may_change(self, name: str, info: ActivityExecutionInfo) -> str:
         if info.HasField("close_time"):
             return ""
-        if _is_short(info.schedule_to_close_timeout):
+        is_delayed = info.execution_time.seconds > time.time() + LONG_SECONDS
+        if _is_short(info.schedule_to_close_timeout) and not is_delayed:
             return "it is about to time out"
         if info.run_state in _AT_WORK:
             return self._may_end(name, info)

@@ -148,6 +148,12 @@ class Gate(msgspec.Struct, tag_field="do", tag="gate", omit_defaults=True):
     actions: tuple[Action, ...] = ()
 
 
+class Where(msgspec.Struct, tag_field="do", tag="where", omit_defaults=True):
+    """Notes on which version of its deployment it is, and whether it is wanted on another."""
+
+    name: str
+
+
 class Hold(msgspec.Struct, tag_field="do", tag="hold", omit_defaults=True):
     """The worker is held within the workflow task while the driver does what is listed."""
 
@@ -196,6 +202,7 @@ Step = (
     | Attribute
     | FailTask
     | Gate
+    | Where
     | Hold
     | Spawn
     | Cancel
@@ -222,6 +229,8 @@ class Plan(msgspec.Struct, omit_defaults=True):
     """Of a child: it does not wait for the driver first."""
     is_served: bool = False
     """It is behind a Nexus operation, whose caller hears of it as a parent does of its child."""
+    behavior: str = ""
+    """Its workflow's type, which says how it behaves when versions change: a row of `crew`."""
 
 
 class Options(msgspec.Struct, omit_defaults=True):
@@ -242,6 +251,10 @@ class Options(msgspec.Struct, omit_defaults=True):
     has_same_request: bool = False
     attaches: bool = False
     """To a run that it meets: its request id."""
+    override: str = ""
+    """Of versioning: see `deployments`."""
+    initial: str = ""
+    """How a run that continues as new finds its version."""
 
 
 class Top(msgspec.Struct, omit_defaults=True):
@@ -250,6 +263,8 @@ class Top(msgspec.Struct, omit_defaults=True):
     name: str
     plan: Plan
     options: Options = msgspec.field(default_factory=Options)
+    before: tuple[Action, ...] = ()
+    """What clients do before it is started."""
 
 
 class Call(msgspec.Struct, omit_defaults=True):
@@ -292,7 +307,18 @@ class Program(msgspec.Struct, omit_defaults=True):
 def steps_of(program: Program) -> Iterator[Step]:
     """Every step of every plan, however deep."""
     for top in program.workflows:
+        for action in top.before:
+            if action.plan is not None:
+                yield from _steps_of_plan(action.plan)
         yield from _steps_of_plan(top.plan)
+
+
+def actions_of(program: Program) -> Iterator[Action]:
+    """Everything that clients do in a program about workflows."""
+    for top in program.workflows:
+        yield from top.before
+    for step in steps_of(program):
+        yield from getattr(step, "actions", ())
 
 
 def _steps_of_plan(plan: Plan) -> Iterator[Step]:
@@ -335,6 +361,7 @@ def script(program: Program) -> str:
     """The program for a person to read."""
     lines = [f"{program.kind}, seed {program.seed}"]
     for top in program.workflows:
+        lines.extend(_action_lines(top.before, ""))
         lines.append(f"workflow {top.name}{_rest(top.options)}")
         lines.extend(_plan_lines(top.plan, 1))
     for call in program.calls:
@@ -346,6 +373,8 @@ def script(program: Program) -> str:
 
 def _plan_lines(plan: Plan, depth: int) -> Iterator[str]:
     indent = "  " * depth
+    if plan.behavior:
+        yield f"{indent}{plan.behavior}"
     if plan.goes_on_when_cancelled:
         yield f"{indent}goes on when cancelled"
     if plan.begins_at_once:
@@ -371,11 +400,15 @@ def _step_lines(step: Step, depth: int) -> Iterator[str]:
                 yield f"{indent}  branch"
                 for inner in branch:
                     yield from _step_lines(inner, depth + 2)
-    for action in getattr(step, "actions", ()):
+    yield from _action_lines(getattr(step, "actions", ()), indent + "  ")
+
+
+def _action_lines(actions: tuple[Action, ...], indent: str) -> Iterator[str]:
+    for action in actions:
         words = " ".join(filter(None, (action.kind, action.name, action.target, action.how)))
-        yield f"{indent}  client: {words}{_rest(action.options)}"
+        yield f"{indent}client: {words}{_rest(action.options)}"
         if action.plan is not None:
-            yield from _plan_lines(action.plan, depth + 2)
+            yield from _plan_lines(action.plan, len(indent) // 2 + 1)
 
 
 _TOLD_ELSEWHERE = frozenset({"do", "kind", "name", "plan", "step", "branches", "actions"})

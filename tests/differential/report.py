@@ -27,16 +27,16 @@ def report(console: Console, difference: Difference) -> None:
     _print(console, difference.diff)
 
 
-def summary(console: Console, counts: Mapping[str, int]) -> list[str]:
+def summary(console: Console, counts: Mapping[str, int], kind: str = "") -> list[str]:
     """How often each thing occurred; returns what never did, though it must."""
-    names = sorted({*wanted(), *counts})
+    names = sorted({*wanted(kind), *counts})
     table = Table(title="What occurred, on the real server")
     table.add_column("what", no_wrap=True)
     table.add_column("times", justify="right")
     for name in names:
         table.add_row(name.replace("_", " "), str(counts.get(name, 0)))
     console.print(table)
-    missing = [name for name in wanted() if not counts.get(name)]
+    missing = [name for name in wanted(kind) if not counts.get(name)]
     _print(console, f"never occurred, though it must: {', '.join(missing) or 'nothing'}")
     _print(console, f"cannot occur: {', '.join(_by_reason(NEVER))}")
     return missing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import hashlib
 import logging
 import multiprocessing
 import os
@@ -42,13 +43,16 @@ from tests.interop.stage import WORKER_IDENTITY, connect
 QUEUE = "differential"
 HELD_TASKS_MAX = 200
 TARGETS = ("real", "ours")
+DEPLOYMENT_SETTINGS = ("matching.maxDeployments=1000000",)
+"""Each program about deployments has one of its own."""
 # Without partitions a task never waits for a poller that asks another one.
 SETTINGS = {
     "real": (
         "matching.numTaskqueueReadPartitions=1",
         "matching.numTaskqueueWritePartitions=1",
+        *DEPLOYMENT_SETTINGS,
     ),
-    "ours": (),
+    "ours": DEPLOYMENT_SETTINGS,
 }
 POLLS = 20
 CLOSE_SECONDS_MAX = 20.0
@@ -140,7 +144,7 @@ async def _serve(address: str, at_once: int, pipe: Connection) -> None:
     async def run(key: int, program: Program) -> None:
         async with room:
             began = time.monotonic()
-            seen = await carry_out(program, client, QUEUE)
+            seen = await carry_out(program, client, QUEUE, _nonce(program, key))
         try:
             result = _result(program, seen, time.monotonic() - began)
         except Exception as error:  # a named boundary: whoever waits is told
@@ -169,7 +173,8 @@ async def _serve(address: str, at_once: int, pipe: Connection) -> None:
     vars(worker)["_workflow_worker"]._deadlock_timeout_seconds = HELD_SECONDS_MAX
     running_worker = asyncio.create_task(worker.run())
     # The first workflow is slow: server and worker have to get going.
-    await carry_out(Program(0, (Top("warm", Plan()),)), client, QUEUE)
+    warm = Program(0, (Top("warm", Plan()),))
+    await carry_out(warm, client, QUEUE, _nonce(warm, 0))
     while (order := await asyncio.to_thread(pipe.recv)) is not None:
         key, encoded = order
         task = asyncio.create_task(run(key, msgspec.json.decode(encoded, type=Program)))
@@ -182,6 +187,12 @@ async def _serve(address: str, at_once: int, pipe: Connection) -> None:
     # A worker waits for what it was given; programs that were cut off may never end.
     shutdown = asyncio.create_task(worker.shutdown())
     await asyncio.wait((shutdown, running_worker), timeout=CLOSE_SECONDS_MAX)
+
+
+def _nonce(program: Program, key: int) -> str:
+    """What makes names unique, the same on both servers: by its id a workflow is among those that
+    go to a ramping version, or is not."""
+    return hashlib.sha256(f"{program.title} {key}".encode()).hexdigest()[:12]
 
 
 def _result(program: Program, seen: Seen, seconds: float) -> Result:

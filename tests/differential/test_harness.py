@@ -14,11 +14,13 @@ from tests.differential.board import Region
 from tests.differential.canonical import canonical
 from tests.differential.compare import Pair, compare, shrunk
 from tests.differential.coverage import NEVER, wanted
+from tests.differential.deployments import DEPLOYMENT_ACTIONS
 from tests.differential.generate import generate
+from tests.differential.generate_deployments import generate_deployments
 from tests.differential.generate_jobs import generate_jobs
 from tests.differential.generate_nexus import generate_nexus
 from tests.differential.jobs import CALLS as JOB_CALLS
-from tests.differential.kinds import KINDS, programs
+from tests.differential.kinds import KINDS, SHARES, programs
 from tests.differential.program import (
     Activity,
     Gate,
@@ -26,6 +28,7 @@ from tests.differential.program import (
     Program,
     Timer,
     Top,
+    actions_of,
     has_races,
     script,
     steps_of,
@@ -69,9 +72,23 @@ def test_every_call_about_standalone_activities_is_written() -> None:
     assert generate_jobs(7) == generate_jobs(7)
 
 
+def test_everything_that_operators_do_with_deployments_is_written() -> None:
+    written = [generate_deployments(seed) for seed in SEEDS[:300]]
+    kinds = {action.kind for program in written for action in actions_of(program)}
+    assert kinds >= {*DEPLOYMENT_ACTIONS}
+    assert {f"deployments call {kind}" for kind in DEPLOYMENT_ACTIONS} == {*wanted("deployments")}
+    assert generate_deployments(7) == generate_deployments(7)
+
+
+def test_what_is_wanted_of_one_kind_is_not_wanted_of_another() -> None:
+    names = [name for kind in KINDS for name in wanted(kind)]
+    assert len(names) == len(set(names))
+    assert set(wanted()) < set(names)
+
+
 def test_programs_of_all_kinds_are_told_apart_by_their_titles() -> None:
     some = list(programs(list(KINDS), range(20)))
-    assert {program.kind for program in some} == set(KINDS)
+    assert {program.kind for program in some} == {kind for kind in KINDS if SHARES[kind]}
     assert len({program.title for program in some}) == len(some)
 
 

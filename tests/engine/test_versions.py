@@ -124,6 +124,25 @@ async def test_a_task_that_waits_for_its_last_worker_goes_where_the_routing_does
 
 
 @simulated
+async def test_a_task_stays_with_its_last_worker_when_new_work_goes_to_workers_of_no_version(
+    house: House,
+) -> None:
+    await with_versions(house, "1")
+    await set_current(house, "1")
+    await house.start("w")
+    task = await poll(house, "1")
+    assert task is not None
+    await house.complete(
+        task, "marker m", version="d:1", behavior="auto_upgrade", sticky="mine:60s"
+    )
+    worker = Poll(NAMESPACE, "mine", "worker 1", sticky_for="queue", version=VersionName("d", "1"))
+    assert await house.engine.poll_workflow_task(worker, 0.1) is None
+    await set_current(house, UNVERSIONED)
+    await house.signal("w")
+    assert await house.engine.poll_workflow_task(worker, 1) is not None
+
+
+@simulated
 async def test_the_routing_and_what_waits_for_it_survive_a_crash(house: House) -> None:
     await with_versions(house, "1", "2")
     await set_current(house, "1")

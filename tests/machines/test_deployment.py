@@ -426,3 +426,11 @@ def test_a_pinned_task_goes_to_its_version_and_any_other_where_the_queue_says() 
     assert found(b"normal-queue") == VersionName("d", "1"), "rows of sticky queues have a name"
     other = encode(Directive(1, VersionName("d", "2")))
     assert found(other, kind=2) == VersionName("d", "2")
+
+
+def test_metadata_that_was_taken_away_is_told_apart_from_none() -> None:
+    known = deployment("1")
+    notes = {"a": Payload(data=b"1")}
+    assert decide.update_metadata(known, "1", {}, ["a"], identity="") is None
+    assert decide.update_metadata(known, "1", notes, [], identity="")
+    assert decide.update_metadata(known, "1", {}, ["a"], identity="") == b""

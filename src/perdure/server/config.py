@@ -123,6 +123,9 @@ COUNTS: dict[str, str] = {
     "frontend.namespaceRPS": "namespace_requests_per_second",
     "frontend.namespaceRPS.visibility": "finding_requests_per_second",
     "frontend.namespaceCount": "waiting_requests_max",
+    "matching.maxDeployments": "deployments_max",
+    "matching.maxVersionsInDeployment": "deployment_versions_max",
+    "matching.maxTaskQueuesInDeploymentVersion": "deployment_queues_max",
     "frontend.historyMaxPageSize": "history_page_events",
     "frontend.visibilityMaxPageSize": "list_page_max",
 }

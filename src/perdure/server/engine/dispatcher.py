@@ -130,8 +130,14 @@ class Dispatcher:
         self, execution: Execution, namespace: NamespaceRef, run: RunNumber, offer: OfferTask
     ) -> None:
         """A task is on offer that is stored nowhere: a waiting poll takes it, or it waits."""
-        queue = self._queues.find(self._part_for(namespace.number, execution.key[1], offer))
-        if queue is not None and queue.waiting_polls and not queue.has_backlog:
+        key = self._part_for(namespace.number, execution.key[1], offer)
+        queue = self._queues.find(key)
+        if (
+            queue is not None
+            and queue.waiting_polls
+            and not queue.has_backlog
+            and not (offer.sticky_for and self._is_elsewhere(key, execution, offer))
+        ):
             self.offered(execution, namespace, run, offer)
         else:
             self._publish(execution, run, offer)
@@ -239,12 +245,20 @@ class Dispatcher:
         return self._queues.part_for(key, offer.directive, workflow_id)
 
     def _is_elsewhere(self, key: QueueKey, execution: Execution, offer: OfferTask) -> bool:
-        """Whether the worker of a sticky queue is of another version than the task is for."""
+        """Whether the worker of a sticky queue is of another version than the task is for. One that
+        could go to workers of no version stays, as on the real server."""
         normal = QueueKey(key.namespace, offer.sticky_for, offer.kind)
-        if not offer.directive and self._queues.deployments.routing(normal) is NO_ROUTING:
+        return self.is_elsewhere(normal, offer.directive, execution.key[1], offer.version)
+
+    def is_elsewhere(
+        self, normal: QueueKey, directive: bytes, workflow_id: str, version: str
+    ) -> bool:
+        """Whether what is for a worker of a version, in its sticky queue, is now for one of another
+        version, on the normal queue."""
+        if not directive and self._queues.deployments.routing(normal) is NO_ROUTING:
             return False
-        part = self._queues.part_for(normal, offer.directive, execution.key[1])
-        return part.version != offer.version
+        part = self._queues.part_for(normal, directive, workflow_id)
+        return part.version not in ("", version)
 
     def _has_moved(self, key: QueueKey, execution: Execution, poll: Poll) -> bool:
         """Whether a task that waits in a sticky queue is for another version by now than that of
@@ -254,10 +268,8 @@ class Dispatcher:
         run = execution.workflow.run
         normal = QueueKey(key.namespace, poll.sticky_for, key.kind)
         directive = b"" if run is None else directive_of(run)
-        if not directive and self._queues.deployments.routing(normal) is NO_ROUTING:
-            return False
-        part = self._queues.part_for(normal, directive, execution.key[1])
-        return part.version != ("" if poll.version is None else poll.version.text)
+        version = "" if poll.version is None else poll.version.text
+        return self.is_elsewhere(normal, directive, execution.key[1], version)
 
     # ---- starting
 

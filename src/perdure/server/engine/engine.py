@@ -59,6 +59,7 @@ from perdure.server.engine.time_skipping import TimeSkipper
 from perdure.server.engine.updates import Updates
 from perdure.server.engine.waiters import Waiters
 from perdure.server.engine.wakeups import Wakeups
+from perdure.server.machines.deployment.inputs import deployment_limits
 from perdure.server.machines.errors import InvariantViolation, NotFound, Rejected
 from perdure.server.machines.ports import Address, Held, Ids, InHand, Kind, Limits
 from perdure.server.machines.workflow.codec import copy_run
@@ -162,7 +163,7 @@ class Engine:
             last_message=last_message,
         )
         self.pipeline.publisher = self
-        self.queues = Queues(store, self._spawn, clock)
+        self.queues = Queues(store, self._spawn, clock, deployment_limits(limits))
         self.queue_views = QueueViews(store, self.queues, clock)
         self.deployments: DeploymentOffice = DeploymentOffice(store, self.queues, clock)
         self.directory = RunDirectory(store)

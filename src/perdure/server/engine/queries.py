@@ -39,6 +39,7 @@ from perdure.server.machines.errors import (
     Rejected,
 )
 from perdure.server.machines.ports import SECOND_NS, Ids
+from perdure.server.machines.queue.routing import decode
 from perdure.server.machines.workflow.decide import not_found_text
 from perdure.server.machines.workflow.effects import SettleQuery, TaskKind
 from perdure.server.machines.workflow.inputs import (
@@ -210,7 +211,7 @@ class Queries:
 
         if ask.sticky_queue:
             task = task_on(ask.sticky_queue)
-            if self._dispatcher.has_live_poller(task.key):
+            if self._dispatcher.has_live_poller(task.key) and not self._is_elsewhere(task, ask):
                 with suppress(TimeoutError):
                     async with asyncio.timeout(ask.sticky_timeout_ns / SECOND_NS):
                         return await self._answer(task)
@@ -223,6 +224,13 @@ class Queries:
             return await self._answer(task)
         finally:
             check.cancel()
+
+    def _is_elsewhere(self, task: QueryTask[NamespaceRef], ask: AskDirectly) -> bool:
+        """Whether the worker that has the run in memory is of another version than it is for."""
+        normal = QueueKey(task.key.namespace, ask.task_queue, task.key.kind)
+        asked = decode(ask.directive)
+        version = "" if asked is None or asked.version is None else asked.version.text
+        return self._dispatcher.is_elsewhere(normal, ask.directive, task.workflow_id, version)
 
     async def _answer(self, task: QueryTask[NamespaceRef]) -> QueryAnswer:
         """Offer a query to the polls of a queue, and wait for its answer."""

@@ -67,7 +67,7 @@ def version_info(deployment: str, found: Version) -> WorkerDeploymentVersionInfo
         info.task_queue_infos.add(name=queue.name, type=queue.kind)
     if found.drainage:
         info.drainage_info.CopyFrom(_drainage(found))
-    if found.metadata:
+    if found.metadata or found.has_metadata:
         info.metadata.CopyFrom(VersionMetadata.FromString(found.metadata))
     return info
 

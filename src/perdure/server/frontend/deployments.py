@@ -317,7 +317,7 @@ async def update_worker_deployment_version_metadata(
         missing=missing,
     )
     return UpdateWorkerDeploymentVersionMetadataResponse(
-        metadata=VersionMetadata.FromString(metadata)
+        metadata=None if metadata is None else VersionMetadata.FromString(metadata)
     ).SerializeToString()
 
 

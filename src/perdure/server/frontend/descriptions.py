@@ -34,6 +34,7 @@ from perdure.server.machines.activity.options import options_message
 from perdure.server.machines.wire import duration, timestamp
 from perdure.server.machines.workflow import deadlines
 from perdure.server.machines.workflow.state import AttemptState, Child, PendingActivity, Run
+from perdure.server.machines.workflow.versioning import version_message
 from perdure.server.visibility.execution_info import described_execution_info
 from perdure.transport import Caller
 
@@ -151,6 +152,9 @@ def _pending_activity(pending: PendingActivity) -> PendingActivityInfo:
         info.expiration_time.CopyFrom(timestamp(expires_ns))
     if options.priority is not None:
         info.priority.CopyFrom(Priority.FromString(options.priority))
+    if attempt.last_version is not None:
+        info.last_worker_deployment_version = attempt.last_version.old_text
+        info.last_deployment_version.CopyFrom(version_message(attempt.last_version))
     _add_control(info, pending)
     return info
 

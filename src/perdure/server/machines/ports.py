@@ -105,6 +105,11 @@ class Limits(msgspec.Struct, frozen=True):
     finding_requests_per_second: int = 0  # frontend.namespaceRPS.visibility
     waiting_requests_max: int = 0  # frontend.namespaceCount
 
+    # Of worker deployments, in a namespace.
+    deployments_max: int = 100  # matching.maxDeployments
+    deployment_versions_max: int = 100  # matching.maxVersionsInDeployment
+    deployment_queues_max: int = 100  # matching.maxTaskQueuesInDeploymentVersion
+
 
 DEFAULT_LIMITS = Limits()
 

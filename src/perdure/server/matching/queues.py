@@ -60,11 +60,17 @@ class WallClock(Protocol):
 class Queues:
     """The task queues of a shard."""
 
-    def __init__(self, store: Store, spawn: Callable[..., None], clock: WallClock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        spawn: Callable[..., None],
+        clock: WallClock,
+        limits: DeploymentLimits | None = None,
+    ) -> None:
         self._store = store
         self._clock = clock
         self.configs = QueueConfigs(store)
-        self.deployments = Deployments(store, DeploymentLimits())
+        self.deployments = Deployments(store, limits or DeploymentLimits())
         self.deployments.rerouted = self._rerouted
         self._limited: set[QueueKey] = set()
         """Whose limit has been reached while tasks and polls wait."""

@@ -223,8 +223,9 @@ def update_metadata(
     remove: list[str],
     *,
     identity: str,
-) -> bytes:
-    """Change what users note of a version: all of it then, a serialised VersionMetadata."""
+) -> bytes | None:
+    """Change what users note of a version: all of it then, a serialised VersionMetadata; None when
+    there has never been any."""
     version = deployment.versions.get(build_id)
     if version is None:
         raise version_not_found(VersionName(deployment.name, build_id))
@@ -239,8 +240,9 @@ def update_metadata(
             f" {metadata.ByteSize()}"
         )
     version.metadata = metadata.SerializeToString(deterministic=True)
+    version.has_metadata = version.has_metadata or bool(upsert)
     version.last_modifier = identity
-    return version.metadata
+    return version.metadata if version.has_metadata else None
 
 
 def version_not_found(name: VersionName) -> NotFound:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from perdure.server.machines.deployment.state import TaskQueue
+from perdure.server.machines.ports import DEFAULT_LIMITS, Limits
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,8 +46,17 @@ class PreviousManager(msgspec.Struct, frozen=True):
 
 
 class DeploymentLimits(msgspec.Struct, frozen=True):
-    """Bounds, with the names of Temporal's keys."""
+    """Bounds: those of `Limits` that are about deployments."""
 
-    deployments_max: int = 100  # matching.maxDeployments
-    versions_max: int = 100  # matching.maxVersionsInDeployment
-    queues_max: int = 100  # matching.maxTaskQueuesInDeploymentVersion
+    deployments_max: int = DEFAULT_LIMITS.deployments_max
+    versions_max: int = DEFAULT_LIMITS.deployment_versions_max
+    queues_max: int = DEFAULT_LIMITS.deployment_queues_max
+
+
+def deployment_limits(limits: Limits) -> DeploymentLimits:
+    """The bounds of deployments among all."""
+    return DeploymentLimits(
+        deployments_max=limits.deployments_max,
+        versions_max=limits.deployment_versions_max,
+        queues_max=limits.deployment_queues_max,
+    )

@@ -58,6 +58,8 @@ class Version(msgspec.Struct, array_like=True):
     queues: tuple[TaskQueue, ...] = ()
     metadata: bytes = b""
     """A serialised VersionMetadata."""
+    has_metadata: bool = False
+    """Whether anything was ever noted: then it is shown, though nothing be left of it."""
 
 
 class Routing(msgspec.Struct, array_like=True):

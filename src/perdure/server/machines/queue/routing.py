@@ -7,7 +7,6 @@ have no directive, and nearly all queues no deployment: for these there is nothi
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable
 
 import msgspec
@@ -15,6 +14,7 @@ from temporalio.api.enums.v1 import workflow_pb2
 
 from perdure.server.machines.deployment.names import UNVERSIONED, VersionName
 from perdure.server.machines.deployment.state import Deployment, TaskQueue
+from perdure.server.machines.queue.fingerprint import fingerprint32
 
 PINNED = workflow_pb2.VERSIONING_BEHAVIOR_PINNED
 ACTIVITY_QUEUE = 2
@@ -139,4 +139,4 @@ def _newest(found: list[tuple[bool, int, Deployment]]) -> Deployment | None:
 
 def _place_of(workflow_id: str) -> float:
     """Where a workflow stands among all, in percent: it is among the first so many, or not."""
-    return 100 * zlib.crc32(workflow_id.encode()) / HASHES
+    return 100 * fingerprint32(workflow_id.encode()) / HASHES

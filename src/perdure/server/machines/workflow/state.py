@@ -389,6 +389,8 @@ class Attempt(msgspec.Struct, array_like=True):
     """An operator reset it while a worker had it, which learns of that by its heartbeat."""
     forgets_heartbeat: bool = False
     """The next attempt shall not get the details of this one."""
+    last_version: VersionName | None = None
+    """Of the worker that had it last."""
 
 
 class PendingActivity(msgspec.Struct, array_like=True):

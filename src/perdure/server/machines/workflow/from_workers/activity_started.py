@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from perdure.server.machines.activity.attempt import TASK_NOT_FOUND, Start
 from perdure.server.machines.errors import NotFound
-from perdure.server.machines.workflow import activity_task, transitions, workflow_task
+from perdure.server.machines.workflow import activity_task, changes, transitions, workflow_task
 from perdure.server.machines.workflow.inputs import (
     StartActivityTask,
     StartedActivityTask,
@@ -28,6 +30,9 @@ def decide(turn: Turn, message: StartActivityTask) -> StartedActivityTask | Tran
             transitions.go_first(turn, message.version, message.target.revision)
             workflow_task.schedule_if_needed(turn)
             return TransitionBegun()
+    if message.version != pending.attempt.last_version:
+        anew = msgspec.structs.replace(pending.attempt, last_version=message.version)
+        turn.change(changes.AttemptChanged(message.scheduled_event_id, anew))
     start = Start(turn.now_ns, message.stamp, message.request_id, message.identity)
     activity_task.take(turn, pending, start)
     return activity_task.started_reply(turn, pending)

@@ -211,9 +211,13 @@ def _refuse(
 def _drop(
     turn: Turn, request: RespondWorkflowTaskCompletedRequest, checked: CheckContext
 ) -> WorkflowTaskCompleted:
-    """All that the speculative task brought was rejected: it has never been."""
+    """All that the speculative task brought was rejected: it has never been. But its worker has
+    the run in memory now, where that was another's before."""
     run = turn.run
     run.speculative = None
+    if request.HasField("sticky_attributes"):
+        _set_sticky(turn, request)
+        turn.is_transition = False
     queries.settle(turn, request.query_results)
     for index, body in checked.rest.items():
         updates.apply(turn, request.messages[index].protocol_instance_id, body)

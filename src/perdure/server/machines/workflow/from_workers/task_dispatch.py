@@ -57,7 +57,9 @@ def undelivered(turn: Turn, message: WorkflowTaskUndelivered) -> Done:
 
 
 def sticky_unavailable(turn: Turn, message: StickyWorkerUnavailable) -> Done:
-    """The scheduled task moves from the sticky queue to the normal one; nothing is recorded."""
+    """The scheduled task moves from the sticky queue to the normal one; nothing is recorded, nor is
+    it a transition: the real server does so where it hands out tasks."""
+    turn.is_transition = False
     run = turn.run
     if message.stamp != run.task_stamp or not is_on_sticky_queue(run):
         raise NotFound(STALE_OFFER)
