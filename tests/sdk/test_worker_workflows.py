@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from typing import Any
 
@@ -248,6 +249,21 @@ async def test_code_that_blocks_is_reported_with_its_line(
     message = failed.workflow_task_failed_event_attributes.failure.message
     assert "Potential deadlock detected: workflow didn't yield within 0.2 second(s)" in message
     assert "while Blocks.tried == 1" in message
+
+
+async def test_a_task_that_blocks_is_told_of_by_the_failure_alone(
+    client: Client, queue: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perdure.worker.running.DEADLOCK_SECONDS", 0.2)
+    monkeypatch.setattr(programs.BlocksBeside, "tried", 0)
+    async with Worker(client, task_queue=queue, workflows=[programs.BlocksBeside]):
+        handle = await client.start_workflow(programs.BlocksBeside.run, id=queue, task_queue=queue)
+        assert await handle.result() == "let go"
+    [failed] = await until_event(handle, TASK_FAILED)
+    message = failed.workflow_task_failed_event_attributes.failure.message
+    assert "while BlocksBeside.tried == 1" in message
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 async def test_a_result_that_is_too_large_fails_the_task_and_not_the_workflow(

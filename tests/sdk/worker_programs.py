@@ -365,6 +365,33 @@ class Blocks:
 
 
 @workflow.defn
+class BlocksBeside:
+    """Does not let go of the thread in a task that nobody awaits, the first time."""
+
+    tried = 0
+
+    def __init__(self) -> None:
+        self._done = False
+
+    @workflow.run
+    async def run(self) -> str:
+        """When it was tried again."""
+        self._begin()
+        await workflow.wait_condition(lambda: self._done)
+        return "let go"
+
+    def _begin(self) -> None:
+        task = asyncio.create_task(self._block())
+        assert not task.done()
+
+    async def _block(self) -> None:
+        BlocksBeside.tried += 1
+        while BlocksBeside.tried == 1:
+            pass
+        self._done = True
+
+
+@workflow.defn
 class Breaks:
     """Has an error that is mended later."""
 

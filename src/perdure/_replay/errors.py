@@ -52,3 +52,7 @@ class ContinueAsNewError(BaseException):
 
 class EvictedError(BaseException):
     """Code of an evicted run tried to act while it was being torn down."""
+
+
+class InterruptedCodeError(BaseException):
+    """Raised into code that does not let go of the thread; its workflow task fails for that."""

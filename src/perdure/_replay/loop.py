@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, TypeVarTuple, Unpack
 from temporalio.api.sdk.v1 import UserMetadata
 
 from perdure._replay.commands.timer import TimerMachine, start_timer_command
-from perdure._replay.errors import NondeterministicCallError
+from perdure._replay.errors import InterruptedCodeError, NondeterministicCallError
 from perdure._replay.event_groups import EventGroup
 
 if TYPE_CHECKING:
@@ -255,8 +255,11 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         _log.error("%s\n%s", message, "\n".join(details), exc_info=exception)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Hands an exception that nobody awaited to the handler, but not while evicting."""
-        if self.context.evicting:
+        """Hands an exception that nobody awaited to the handler, but not while evicting.
+
+        Nor when code was interrupted: the workflow task fails, and that tells more.
+        """
+        if self.context.evicting or isinstance(context.get("exception"), InterruptedCodeError):
             return
         if self._exception_handler is None:
             self.default_exception_handler(context)

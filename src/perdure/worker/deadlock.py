@@ -28,6 +28,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final, TypeVar
 
+from perdure._replay.errors import InterruptedCodeError
+
 _Result = TypeVar("_Result")
 _log = logging.getLogger("perdure.worker")
 
@@ -43,10 +45,6 @@ _BEGIN: Final = os.path.join(_OWN, "_replay", "runner.py")
 
 class DeadlockError(Exception):
     """Workflow code did not let go of the thread in time."""
-
-
-class _InterruptedByWatch(BaseException):
-    """Raised into the thread that blocks."""
 
 
 _Place = tuple[int, int]
@@ -123,7 +121,7 @@ class DeadlockWatch:
                 result = code()
             finally:
                 self._end(running)
-        except _InterruptedByWatch:
+        except InterruptedCodeError:
             # It may have come as late as in `_end`. The next would come a whole limit later.
             self._end(running)
         if running.stack is not None:
@@ -216,7 +214,7 @@ def _run_python(_signal_number: int, _frame: FrameType | None) -> None:
 
 
 def _interrupt(thread_id: int) -> None:
-    raise_in_thread(thread_id, _InterruptedByWatch)
+    raise_in_thread(thread_id, InterruptedCodeError)
     if thread_id != threading.main_thread().ident or not hasattr(signal, "SIGURG"):
         return
     # Another handler is somebody else's, who would take the signal for what it means to him.
