@@ -1,4 +1,4 @@
-"""The protobuf contract is imported without the SDK around it, and nobody is the worse for it."""
+"""Temporal's contract without what it is distributed with: messages first, the rest on demand."""
 
 from __future__ import annotations
 
@@ -7,42 +7,44 @@ import sys
 
 import pytest
 
+SERVICES = ["operatorservice", "testservice", "workflowservice"]
 
-@pytest.mark.parametrize(
-    ("program", "printed"),
-    [
-        pytest.param(
-            "import sys, perdure._embedded, perdure.worker\n"
-            "print('temporalio.service' in sys.modules, 'hpack' in sys.modules,"
-            " 'perdure.transport.http2' in sys.modules)",
-            "False False False",
-            id="a program of ours loads neither their SDK nor a server",
-        ),
-        pytest.param(
-            "import perdure, temporalio, temporalio.api.common.v1 as v1\n"
-            "print(bool(temporalio.__version__), temporalio.api.common.v1 is v1)",
-            "True True",
-            id="what the package defines is there when it is asked for",
-        ),
-        pytest.param(
-            "import perdure, temporalio\nfrom temporalio import client, workflow\n"
-            "print(temporalio.client is client, temporalio.service.__name__)",
-            "True temporalio.service",
-            id="their SDK can be used beside ours",
-        ),
-        pytest.param(
-            "import temporalio\nbefore = temporalio\nimport perdure, temporalio\n"
-            "print(temporalio is before, hasattr(temporalio, 'nothing'))",
-            "True False",
-            id="a package that is imported already is left alone",
-        ),
-        pytest.param(
-            "import perdure, temporalio\nprint(hasattr(temporalio, 'nothing'))",
-            "False",
-            id="what it does not have it does not get",
-        ),
-    ],
-)
-def test_importing(program: str, printed: str) -> None:
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert (done.stdout.strip(), done.stderr) == (printed, "")
+
+def said(code: str) -> str:
+    """What a fresh interpreter prints."""
+    run = [sys.executable, "-W", "error", "-c", code]
+    return subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_an_embedded_program_loads_no_grpc() -> None:
+    heavy = "{'grpc', 'multiprocessing', 'importlib.resources', 'email', 'zoneinfo'}"
+    modules = "perdure.client, perdure.worker, perdure._embedded, perdure.server.app"
+    assert said(f"import sys, {modules}; print({heavy} & {{*sys.modules}})") == "set()"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_stubs_are_there_for_who_asks(service: str) -> None:
+    package = f"temporalio.api.{service}.v1"
+    code = f"""
+import sys, perdure
+import {package} as api
+from {package} import service_pb2, request_response_pb2
+assert "grpc" not in sys.modules
+from {package} import *
+assert "grpc" in sys.modules
+first = api.__all__[0]
+assert getattr(api, first) is getattr(request_response_pb2, first) is globals()[first]
+print(*(name for name in api.__all__ if name.endswith("Stub")))
+assert not hasattr(api, "nothing")
+"""
+    assert said(code).lower() == f"{service}stub"
+
+
+def test_the_official_sdk_works_beside_ours() -> None:
+    code = "import perdure.client, temporalio.client; print(temporalio.client.Client.__module__)"
+    assert said(code).startswith("temporalio.client")
+
+
+def test_who_imported_the_official_sdk_before_has_it_untouched() -> None:
+    code = "import sys, temporalio; before = [*sys.meta_path]; import perdure.client"
+    assert said(f"{code}; print(before == sys.meta_path, 'grpc' in sys.modules)") == "True True"

@@ -136,7 +136,8 @@ def dev(
     serve(settings, log_level, log_format, unserved=unserved, tells_settings=log_config)
 
 
-server.command("start-dev")(with_shared_options(dev))
+command = with_shared_options(dev)
+server.command("start-dev")(command)
 
 
 def serve(

@@ -6,7 +6,7 @@ import inspect
 import pickle
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 from perdure._definitions import ActivityDefinition, activity_definition_of
@@ -61,7 +61,7 @@ class ActivityDefinitions:
         _warn_of_unbound_method(name, activity)
         if not definition.is_async:
             self.any_in_executor = True
-            if isinstance(executor, ProcessPoolExecutor):
+            if _is_of_processes(executor):
                 _check_picklable(name, activity)
         if name is not None:
             self._by_name[name] = definition
@@ -69,6 +69,14 @@ class ActivityDefinitions:
             raise TypeError("More than one dynamic activity")
         else:
             self._dynamic = definition
+
+
+def _is_of_processes(executor: Executor | None) -> bool:
+    if executor is None or isinstance(executor, ThreadPoolExecutor):
+        return False
+    from concurrent.futures import ProcessPoolExecutor  # With all it brings.
+
+    return isinstance(executor, ProcessPoolExecutor)
 
 
 def _warn_of_unbound_method(name: str | None, activity: Callable[..., Any]) -> None:

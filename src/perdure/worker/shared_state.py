@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import multiprocessing
 import queue
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
-from multiprocessing.managers import SyncManager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from multiprocessing.managers import SyncManager
 
 HEARTBEATS_MAX: Final = 1000
 """So many wait in the queue between the processes; a function that reports more has to wait."""
@@ -123,6 +124,8 @@ class OwnStateManager:
 
     async def make(self) -> SharedStateManager:
         """The manager; it has a process of its own."""
+        import multiprocessing  # With all it brings, for workers that have processes.
+
         # Never fork: this process has threads.
         manager = multiprocessing.get_context("spawn").Manager
         self._manager = await asyncio.to_thread(manager)

@@ -4,7 +4,6 @@ server posts it."""
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from email.utils import format_datetime
 from urllib.parse import quote, quote_plus
 
 import msgspec
@@ -76,6 +75,8 @@ def completion_request(
         headers["Content-Type"] = content_type
     headers["Nexus-Link"] = _link(namespace, workflow_id, recorded.run_id, callback, run)
     headers["Nexus-Operation-Close-Time"] = _rfc3339(timestamp_ns(ending.event_time))
+    from email.utils import format_datetime  # With all it brings, for servers that call back.
+
     headers["Nexus-Operation-Start-Time"] = format_datetime(started, usegmt=True)
     headers["Nexus-Operation-State"] = state
     return CompletionRequest(registered.nexus.url, sorted(headers.items()), body, is_chunked)

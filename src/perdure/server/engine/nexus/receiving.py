@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from temporalio.api.failure.v1 import CanceledFailureInfo
 
@@ -111,6 +110,8 @@ def _time(headers: Mapping[str, str], name: str, words: str, parse: type | objec
 
 
 def _http_time(text: str) -> datetime:
+    from email.utils import parsedate_to_datetime  # With all it brings, for servers called back.
+
     return parsedate_to_datetime(text)
 
 

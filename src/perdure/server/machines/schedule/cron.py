@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 from datetime import UTC, tzinfo
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from perdure.server.machines.durations import DURATION_SECONDS_MAX
 from perdure.server.machines.schedule.calendar import Calendar, next_second, year_of
@@ -225,6 +224,8 @@ def _integer(text: str) -> int:
 def _zone(name: str) -> tzinfo:
     if name in ("", "UTC", "Local"):  # The server's own zone is UTC.
         return UTC
+    from zoneinfo import ZoneInfo  # With all it brings, for schedules in such a zone.
+
     try:
         return ZoneInfo(name)
     except (LookupError, ValueError, OSError) as error:

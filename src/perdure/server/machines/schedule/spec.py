@@ -10,7 +10,6 @@ from __future__ import annotations
 import struct
 from datetime import UTC, tzinfo
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 import msgspec
 from temporalio.api.schedule.v1 import CalendarSpec, ScheduleSpec, StructuredCalendarSpec
@@ -113,6 +112,8 @@ def _check(spec: ScheduleSpec) -> None:
 
 def zone_of(spec: ScheduleSpec) -> tzinfo:
     """The time zone of a specification. Raises BadSpec."""
+    from zoneinfo import ZoneInfo  # With all it brings, for servers with schedules.
+
     name = spec.timezone_name
     if spec.timezone_data:
         try:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+_FOLDER: Final = Path(__file__).parent
 
 
 @cache
 def statements() -> dict[str, str]:
     """Each statement of `statements.sql` by its name."""
-    text = files(__package__).joinpath("statements.sql").read_text(encoding="utf-8")
+    text = (_FOLDER / "statements.sql").read_text(encoding="utf-8")
     found: dict[str, str] = {}
     for section in text.split("-- name: ")[1:]:
         name, _, body = section.partition("\n")
@@ -20,9 +23,9 @@ def statements() -> dict[str, str]:
 @cache
 def migrations() -> list[tuple[int, str]]:
     """The schema's versions in order: (version, script); the version is in the file's name."""
-    folder = files(__package__).joinpath("migrations")
+    folder = _FOLDER / "migrations"
     scripts = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
     return [
-        (int(name.partition("_")[0]), folder.joinpath(name).read_text(encoding="utf-8"))
+        (int(name.partition("_")[0]), (folder / name).read_text(encoding="utf-8"))
         for name in scripts
     ]
