@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import fcntl
-import json
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from tests.interop.kept import directory_of_run, kept, official_on_real, selected
 from tests.interop.runs import Outcome, Sides, run_against, settled
 
 TARGETS = ("real", "ours")
@@ -21,37 +19,26 @@ Outcomes = Sides
 
 @pytest.fixture(scope="session")
 def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
-    """What each selected program observed, by server and program.
+    """What each selected program observed, by server and program; run once for all processes."""
+    directory = directory_of_run(request.config, tmp_path_factory)
+    names = selected(request.session, "test_ours_equals_the_real_one")
 
-    Processes of one test run share a file: the first to come runs the programs, the others wait.
-    """
-    directory = tmp_path_factory.getbasetemp()
-    if hasattr(request.config, "workerinput"):
-        directory = directory.parent
-    kept = Path(directory, "interop-outcomes.json")
-    with Path(directory, "interop-outcomes.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not kept.exists():
-            sides = settled(_run_both, _selected(request.session), differ)
-            kept.write_text(json.dumps(sides, default=asdict))
-    return {
-        target: {program: Outcome(**fields) for program, fields in of_target.items()}
-        for target, of_target in json.loads(kept.read_text()).items()
-    }
+    def first(names: list[str]) -> Sides:
+        return _run_first(directory, request.session, names)
 
-
-def _selected(session: pytest.Session) -> list[str]:
-    """The programs of the tests that are to run; the same in every process."""
-    return [
-        str(item.callspec.params["program"])
-        for item in session.items
-        if isinstance(item, pytest.Function) and "outcomes" in item.fixturenames
-    ]
+    return kept(directory, "interop", lambda: settled(_run_both, names, differ, first=first))
 
 
 def differ(outcomes: dict[str, Outcome]) -> bool:
     real, ours = (outcomes[target] for target in TARGETS)
     return bool(real.error or ours.error) or real.observations != ours.observations
+
+
+def _run_first(directory: Path, session: pytest.Session, names: list[str]) -> Sides:
+    with quiet(), concurrent.futures.ThreadPoolExecutor(len(TARGETS)) as pool:
+        real = pool.submit(official_on_real, directory, session)
+        ours = pool.submit(run_against, "ours", names)
+        return {"real": {name: real.result()[name] for name in names}, "ours": ours.result()}
 
 
 def _run_both(names: list[str]) -> Sides:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import json
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from temporalio.client import Client
@@ -91,15 +92,30 @@ def settled(
     run_sides: Callable[[list[str]], Sides],
     names: list[str],
     differ: Callable[[dict[str, Outcome]], bool],
+    *,
+    first: Callable[[list[str]], Sides] | None = None,
 ) -> Sides:
     """What each side observed; a program on which the sides differ is run once more.
 
     Programs live in real time: on a machine that stalls for a second, whichever side was just then
-    at work misses a timeout that the other one keeps.
+    at work misses a timeout that the other one keeps. `first` is how they are run before that, if
+    it is done otherwise.
     """
-    sides = run_sides(names)
+    sides = _as_read((first or run_sides)(names))
     again = [name for name in names if differ({side: of[name] for side, of in sides.items()})]
     if again:
-        for side, outcomes in run_sides(again).items():
+        for side, outcomes in _as_read(run_sides(again)).items():
             sides[side].update(outcomes)
     return sides
+
+
+def _as_read(sides: Sides) -> Sides:
+    """As it comes out of a file, where a tuple has become a list: what is kept is compared with
+    what is not."""
+    return {
+        side: {
+            name: replace(outcome, observations=json.loads(json.dumps(outcome.observations)))
+            for name, outcome in outcomes.items()
+        }
+        for side, outcomes in sides.items()
+    }

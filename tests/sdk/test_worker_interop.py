@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import fcntl
-import json
+import contextlib
+import importlib
+import inspect
 import logging
 import re
 import time
 import traceback
-from collections.abc import Iterable
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from perdure.client import Client
+from tests.interop.kept import directory_of_run, kept, official_on_real, selected
 from tests.interop.programs import PROGRAMS
 from tests.interop.runs import (
     PROGRAM_TIMEOUT_SECONDS,
@@ -45,29 +45,30 @@ NOT_OURS = {
     "child_defaults": "shows how long it is until a time of the year",
 }
 
-BY_HAND = frozenset(
-    name
-    for name, program in PROGRAMS.items()
-    if program.__module__.endswith(
-        (
-            ".refusals",
-            ".closed",
-            ".commands",
-            ".deployments",
-            ".listing",
-            ".reset_updates",
-            ".update_with_start_by_hand",
-            ".updates_by_hand",
-            ".updates_refused",
-            ".versioning",
-            ".versioning_overrides",
-            ".child_overrides",
-        )
-    )
+BY_HAND = (".deployments", ".reset_updates", ".versioning", ".versioning_overrides")
+"""Modules whose programs are about the service, though a worker of an SDK takes part."""
+KEPT_BY_HAND = (".identifiers", ".odd_requests")
+"""Modules that only call the service, and show that what it answers and refuses comes through."""
+USES_SDK = re.compile(
+    r"\.worker\(|\bstage\.start\(|\.client\.(?!operator_service\b)|@workflow\.defn"
+    r"|from temporalio(\.(?!api\b|service\b)\w+)? import"
 )
-"""Programs that call the service by hand: the server's business, which other tests look at."""
 
-COMPARED = [name for name in PROGRAMS if name not in {*NOT_OURS, *BY_HAND}]
+
+def is_of_sdk(program: Callable[..., object]) -> bool:
+    """Whether an SDK does more for a program than pass its calls to the service.
+
+    Those that do everything by hand are the server's business, which other tests look at.
+    """
+    module = program.__module__
+    if module.endswith(BY_HAND):
+        return False
+    source = inspect.getsource(importlib.import_module(module))
+    return module.endswith(KEPT_BY_HAND) or USES_SDK.search(source) is not None
+
+
+COMPARED = [name for name in PROGRAMS if name not in NOT_OURS and is_of_sdk(PROGRAMS[name])]
+COMPARED_MIN = 80
 
 FRAME = re.compile(r'  File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<name>.*)\n(?:    .*\n)*')
 NONDETERMINISM = "[TMPRL1100] Nondeterminism error"
@@ -79,24 +80,18 @@ Outcomes = Sides
 @pytest.fixture(scope="module")
 def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
     """What each selected program observed, by side and program; run once for all processes."""
-    directory = tmp_path_factory.getbasetemp()
-    if hasattr(request.config, "workerinput"):
-        directory = directory.parent
-    kept = Path(directory, "sdk-interop-outcomes.json")
-    names = [
-        str(item.callspec.params["program"])
-        for item in request.session.items
-        if isinstance(item, pytest.Function) and item.function is test_ours_equals_the_official_one
-    ]
-    with Path(directory, "sdk-interop-outcomes.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not kept.exists():
-            sides = settled(run_all_sides, list(dict.fromkeys(names)), differ)
-            kept.write_text(json.dumps(sides, default=asdict))
-    return {
-        side: {name: Outcome(**fields) for name, fields in of_side.items()}
-        for side, of_side in json.loads(kept.read_text()).items()
-    }
+    directory = directory_of_run(request.config, tmp_path_factory)
+    names = selected(request.session, test_ours_equals_the_official_one.__name__)
+
+    def first(names: list[str]) -> Sides:
+        official = official_on_real(directory, request.session)
+        ours = run_sides(names, [side for side in SIDES if side != "official"])
+        return {"official": {name: official[name] for name in names}, **ours}
+
+    with quiet():
+        return kept(
+            directory, "sdk-interop", lambda: settled(run_sides, names, differ, first=first)
+        )
 
 
 def differ(outcomes: dict[str, Outcome]) -> bool:
@@ -108,21 +103,27 @@ def differ(outcomes: dict[str, Outcome]) -> bool:
     )
 
 
-def run_all_sides(names: list[str]) -> Sides:
+def run_sides(names: list[str], sides: Sequence[str] = tuple(SIDES)) -> Sides:
     """Each side in a thread with an event loop of its own."""
+    with concurrent.futures.ThreadPoolExecutor(len(sides)) as pool:
+        running = {
+            side: pool.submit(
+                run_against if side == "official" else run_ours_against, SIDES[side], names
+            )
+            for side in sides
+        }
+        return {side: of_side.result() for side, of_side in running.items()}
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Programs fail on purpose, and the SDKs say so."""
     loggers = [logging.getLogger(name) for name in ("temporalio", "perdure")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)  # programs fail on purpose
+        logger.setLevel(logging.CRITICAL + 1)
     try:
-        with concurrent.futures.ThreadPoolExecutor(len(SIDES)) as pool:
-            running = {
-                side: pool.submit(
-                    run_against if side == "official" else run_ours_against, target, names
-                )
-                for side, target in SIDES.items()
-            }
-            return {side: of_side.result() for side, of_side in running.items()}
+        yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
@@ -203,3 +204,12 @@ def test_ours_equals_the_official_one(side: str, program: str, outcomes: Outcome
 
 def test_every_program_that_is_left_out_exists() -> None:
     assert set(NOT_OURS) <= set(PROGRAMS)
+
+
+def test_the_programs_of_an_sdk_are_compared() -> None:
+    assert len(COMPARED) >= COMPARED_MIN
+    modules = {PROGRAMS[name].__module__ for name in COMPARED}
+    for module in (*BY_HAND, *KEPT_BY_HAND):
+        assert any(PROGRAMS[name].__module__.endswith(module) for name in PROGRAMS), module
+    for module in KEPT_BY_HAND:
+        assert any(name.endswith(module) for name in modules), module
