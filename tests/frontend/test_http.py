@@ -20,6 +20,7 @@ from temporalio.api.workflowservice.v1 import (
     StartWorkflowExecutionRequest,
 )
 
+from perdure.server.engine.engine import Engine
 from perdure.server.frontend.dispatch import handlers_of
 from perdure.server.frontend.services import Services
 from perdure.server.http.api import SERVICES, STATUSES, Api
@@ -304,6 +305,20 @@ async def test_calls_are_counted(home: Home) -> None:
     assert f"service_latency_count{{{labels}}} 2" in lines
     assert f"service_pending_requests{{{labels}}} 0" in lines
     assert "total_namespaces 2" in lines
+
+
+async def test_ends_of_workflows_are_counted_once_each(home: Home, services: Services) -> None:
+    start = {"workflowType": {"name": 'a "type"'}, "taskQueue": {"name": "q"}}
+    for workflow_id in ("one", "two", "goes-on"):
+        await home.post(f"{WORKFLOWS}/{workflow_id}", start)
+    for workflow_id in ("one", "two"):
+        await home.post(f"{WORKFLOWS}/{workflow_id}/terminate", {"reason": "enough"})
+    labels = (
+        'namespace="default",namespace_state="active",operation="CompletionStats",'
+        'service_name="history",taskqueue="q",workflowType="a \\"type\\""'
+    )
+    assert isinstance(services.engine, Engine)
+    assert services.engine.ends.rows() == {f"workflow_terminate{{{labels}}}": 2}
 
 
 def test_every_code_has_a_status() -> None:

@@ -169,6 +169,7 @@ class Service:
             "perdure_invariant_violations": self.engine.recorder.violations,
             "perdure_stalls": self.engine.wakeups.stalls,
             **self.engine.nexus.counts.rows(),
+            **self.engine.ends.rows(),
         }
 
     def open_session(self) -> HeldTasks:

@@ -40,9 +40,11 @@ from perdure.server.engine.cache import ExecutionCache
 from perdure.server.engine.callbacks import Callbacks, Post, no_post
 from perdure.server.engine.clock import Clock
 from perdure.server.engine.committer import Committer
+from perdure.server.engine.counters import Counters
 from perdure.server.engine.deployments import DeploymentOffice
 from perdure.server.engine.directory import RunDirectory
 from perdure.server.engine.dispatcher import Dispatcher
+from perdure.server.engine.ends import count_end
 from perdure.server.engine.execution import Execution, ExecutionKey
 from perdure.server.engine.flight_recorder import FlightRecorder
 from perdure.server.engine.nexus.calls import NexusCaller
@@ -175,6 +177,7 @@ class Engine:
             self.pipeline, self.committer, self.dispatcher, self.reader, clock, ids
         )
         self.waiters = Waiters()
+        self.ends = Counters()
         self.updates = Updates(self.pipeline, self._event)
         self.outbox = Outbox(
             store, self.pipeline, self.committer, self.waiters, limits, self._spawn, namespace_of
@@ -664,10 +667,11 @@ class Engine:
         """The handler of a Nexus operation is called."""
         self.operations.call(namespace, whom, effect)
 
-    def durable(self, execution: Execution, pending: PendingRun) -> None:
+    def durable(self, execution: Execution, namespace: NamespaceRef, pending: PendingRun) -> None:
         """What a group did to a run is durable: arm its wake-up, publish its tasks, wake its
-        readers, and clear what is left of one that is gone."""
+        readers, count its end, and clear what is left of one that is gone."""
         run = pending.run
+        count_end(self.ends, namespace, pending)
         if self.wakeups.arm(pending.number, run.wake_at_ns):
             self.directory.remember(pending.number, *execution.key, run.run_id)
         if pending.offers:

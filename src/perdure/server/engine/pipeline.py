@@ -95,7 +95,7 @@ class Publisher(Protocol):
         """The handler of a Nexus operation must be called: that this is under way is durable."""
         ...
 
-    def durable(self, execution: Execution, pending: PendingRun) -> None:
+    def durable(self, execution: Execution, namespace: NamespaceRef, pending: PendingRun) -> None:
         """What a group did to a run is durable."""
         ...
 
@@ -395,7 +395,9 @@ class Pipeline:
         else:
             write.runs.append(pending)
         write.when_durable(
-            lambda error: None if error else self.publisher.durable(execution, pending)
+            lambda error: (
+                None if error else self.publisher.durable(execution, write.namespace, pending)
+            )
         )
         return pending
 

@@ -17,7 +17,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60)
 SERVICE = 'service_name="frontend"'
 
-COUNTED = "nexus_"
+COUNTED = ("nexus_", "workflow_")
 """What begins so only grows."""
 
 Gauges = Callable[[], Mapping[str, float]]
