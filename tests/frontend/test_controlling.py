@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure, NotFoundFailure
+from temporalio.api.taskqueue.v1 import StickyExecutionAttributes, TaskQueue
 from temporalio.api.workflowservice.v1 import (
     DescribeWorkflowExecutionRequest,
     GetWorkflowExecutionHistoryRequest,
@@ -14,13 +16,15 @@ from temporalio.api.workflowservice.v1 import (
     RequestCancelWorkflowExecutionResponse,
     ResetStickyTaskQueueRequest,
     ResetStickyTaskQueueResponse,
+    RespondWorkflowTaskCompletedRequest,
+    RespondWorkflowTaskCompletedResponse,
     SignalWorkflowExecutionRequest,
     SignalWorkflowExecutionResponse,
     TerminateWorkflowExecutionRequest,
 )
 
 from perdure.transport import Code
-from tests.frontend.client import WORKFLOW_ID, Client, detail_of
+from tests.frontend.client import QUEUE, WORKFLOW_ID, Client, detail_of
 
 UNKNOWN_RUN = "01a20bca-5c1b-7ab5-b66f-f70bafda835f"
 
@@ -167,5 +171,20 @@ async def test_the_chain_that_a_request_means_must_be_the_one(client: Client) ->
 
 async def test_stickiness_of_an_open_run_can_be_reset(client: Client) -> None:
     await client.start()
-    request = naming(ResetStickyTaskQueueRequest)
-    await client.call(request, ResetStickyTaskQueueResponse)
+    for is_reset in (False, True):
+        task = await client.poll_workflow_task()
+        sticky = StickyExecutionAttributes(
+            worker_task_queue=TaskQueue(name="mine", normal_name=QUEUE),
+            schedule_to_start_timeout=Duration(seconds=10),
+        )
+        completed = RespondWorkflowTaskCompletedRequest(
+            namespace="default", task_token=task.task_token, sticky_attributes=sticky
+        )
+        await client.call(completed, RespondWorkflowTaskCompletedResponse)
+        if is_reset:
+            reset = naming(ResetStickyTaskQueueRequest)
+            await client.call(reset, ResetStickyTaskQueueResponse)
+        await client.signal("wake up")
+        scheduled = (await client.history()).history.events[-1]
+        queue = scheduled.workflow_task_scheduled_event_attributes.task_queue.name
+        assert queue == (QUEUE if is_reset else "mine")
