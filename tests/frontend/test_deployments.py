@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 from temporalio.api.deployment.v1 import WorkerDeploymentOptions, WorkerDeploymentVersion
 from temporalio.api.enums.v1 import (
@@ -29,6 +30,8 @@ from temporalio.api.workflowservice.v1 import (
     DescribeWorkerDeploymentVersionResponse,
     ListWorkerDeploymentsRequest,
     ListWorkerDeploymentsResponse,
+    PauseWorkflowExecutionRequest,
+    PauseWorkflowExecutionResponse,
     PollWorkflowTaskQueueRequest,
     PollWorkflowTaskQueueResponse,
     RespondWorkflowTaskCompletedRequest,
@@ -40,7 +43,7 @@ from temporalio.api.workflowservice.v1 import (
 from perdure.server.frontend.services import Services
 from perdure.server.machines.ports import MINUTE_NS
 from perdure.transport import Code
-from tests.frontend.client import QUEUE, Client
+from tests.frontend.client import QUEUE, WORKFLOW_ID, Client
 
 PINNED = VersioningBehavior.VERSIONING_BEHAVIOR_PINNED
 DRAINING = VersionDrainageStatus.VERSION_DRAINAGE_STATUS_DRAINING
@@ -157,6 +160,24 @@ async def test_a_version_has_drained_when_no_open_workflow_is_pinned_to_it(
     assert await drainage(client, "1") == DRAINING, "it was looked at a moment ago"
     clock.skipped_ns = 4 * MINUTE_NS
     assert await drainage(client, "1") == DRAINED
+
+
+async def test_a_version_that_a_paused_workflow_is_pinned_to_has_not_drained(
+    client: Client, services: Services
+) -> None:
+    services.limits = msgspec.structs.replace(services.limits, is_workflow_pause_enabled=True)
+    clock = SkippingClock(services)
+    services.clock = clock
+    async with registered(client, "1"), registered(client, "2"):
+        pass
+    await set_current(client, "1")
+    await client.start()
+    await complete(client, await poll(client, "1"), "1")
+    await set_current(client, "2")
+    pause = PauseWorkflowExecutionRequest(namespace="default", workflow_id=WORKFLOW_ID)
+    await client.call(pause, PauseWorkflowExecutionResponse)
+    clock.skipped_ns = 4 * MINUTE_NS
+    assert await drainage(client, "1") == DRAINING
 
 
 async def test_deployments_are_listed_page_by_page(client: Client) -> None:

@@ -323,6 +323,17 @@ OPERATIONS: dict[str, list[Any]] = {
             }
         }
     ],
+    "time skipping": [
+        {
+            "update_workflow_options": {
+                "workflow_execution_options": {"time_skipping_config": {}},
+                "update_mask": {"paths": ["priority"]},
+            }
+        }
+    ],
+    "bad override without a mask": [
+        {"update_workflow_options": {"workflow_execution_options": {"versioning_override": {}}}}
+    ],
     "no name": [{"signal_workflow": {}}],
     "long name": [{"signal_workflow": {"signal_name": "x" * 1001}}],
     "bad priority": [

@@ -228,6 +228,16 @@ def test_only_times_for_which_an_action_is_left_are_told(left: int, is_paused: b
     assert len(described.times) == min(left, 10)
 
 
+@pytest.mark.parametrize(
+    ("trigger_ns", "time"), [(None, "2026-01-01T00:30:00Z"), (0, "1970-01-01T00:00:00Z")]
+)
+def test_a_trigger_is_for_now_or_for_any_other_time(trigger_ns: int | None, time: str) -> None:
+    world = World()
+    world.create(schedule(state=PAUSED))
+    world.patch(trigger=Overlap.UNSPECIFIED, trigger_ns=trigger_ns)
+    assert world.starts() == [f"job-{time}"]
+
+
 def test_limited_actions_run_out_and_triggers_do_not_count() -> None:
     world = World()
     world.create(schedule(Overlap.ALLOW_ALL, state=limited(2)), trigger=Overlap.UNSPECIFIED)

@@ -291,7 +291,12 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
         "refused: `FAILED_PRECONDITION`, `mismatched conflict token`",
     ),
     (
-        "what makes no sense in a schedule's policies, exclusions or retry policy",
+        "a version of a worker deployment that paused workflows are pinned to",
+        "has drained",
+        "drains until they have ended",
+    ),
+    (
+        "what makes no sense in a schedule's policies, exclusions, retry policy or patches",
         "taken, and then ignored or failing at each action",
         "refused: `INVALID_ARGUMENT`",
     ),

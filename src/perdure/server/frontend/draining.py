@@ -10,7 +10,7 @@ from perdure.server.machines.deployment.names import VersionName
 from perdure.server.machines.deployment.state import Deployment
 from perdure.server.machines.workflow.state import Status
 from perdure.server.visibility.query.binding import system_attribute
-from perdure.server.visibility.query.tree import And, Compare, Comparison, Query
+from perdure.server.visibility.query.tree import And, Compare, Comparison, OneOf, Query
 
 _STATUS, _VERSION, _BEHAVIOR = (
     system_attribute(name)
@@ -56,7 +56,7 @@ def _pinned_to(name: VersionName) -> Query:
     return Query(
         And(
             (
-                Compare(_STATUS, Comparison.EQUAL, Status.RUNNING),
+                OneOf(_STATUS, (Status.RUNNING, Status.PAUSED)),
                 Compare(_VERSION, Comparison.EQUAL, name.text),
                 Compare(_BEHAVIOR, Comparison.EQUAL, "Pinned"),
             )

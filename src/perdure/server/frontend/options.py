@@ -15,6 +15,7 @@ from perdure.server.engine.api import NamespaceRef
 from perdure.server.frontend.errors import Unimplemented
 from perdure.server.frontend.overrides import check_version, reactivate
 from perdure.server.frontend.services import Services
+from perdure.server.frontend.switched_off import NO_TIME_SKIPPING
 from perdure.server.frontend.validation import check_priority, is_uuid
 from perdure.server.machines.errors import FailedPrecondition, InvalidArgument, InvariantViolation
 from perdure.server.machines.workflow.inputs import UpdatedWorkflowOptions, UpdateWorkflowOptions
@@ -50,7 +51,7 @@ async def update_workflow_execution_options(
     if not request.HasField("update_mask"):
         raise InvalidArgument("UpdateMask is required")
     if options.HasField("time_skipping_config"):
-        raise Unimplemented("The Time-Skipping feature is not enabled for namespace.")
+        raise Unimplemented(NO_TIME_SKIPPING)
     if (problem := bad_path(request.update_mask)) is not None:
         raise InvalidArgument(f"error parsing UpdateMask: {problem}")
     check_priority(options.priority)
@@ -74,14 +75,16 @@ def check_operations(operations: Iterable[PostResetOperation]) -> None:
         if kind != "update_workflow_options":
             raise InvalidArgument(f"unsupported post reset operation: {_OPERATION_NAMES[kind]}")
         update = operation.update_workflow_options
+        options = update.workflow_execution_options
+        if options.HasField("time_skipping_config"):
+            raise Unimplemented(NO_TIME_SKIPPING)
+        if options.HasField("versioning_override"):
+            check_override(options.versioning_override)
+            to_new_form(options.versioning_override)
         if not update.HasField("update_mask"):
             raise InvalidArgument("UpdateMask is required")
         if (problem := bad_path(update.update_mask)) is not None:
             raise InvalidArgument(f"error applying update_options: {problem}")
-        if update.workflow_execution_options.HasField("versioning_override"):
-            override = update.workflow_execution_options.versioning_override
-            check_override(override)
-            to_new_form(override)
 
 
 def _check_target(target: WorkflowExecution) -> None:

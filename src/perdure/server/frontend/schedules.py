@@ -269,7 +269,7 @@ def _patch(patch: SchedulePatch) -> inputs.Patch:
         ),
         trigger_ns=timestamp_ns(trigger.scheduled_time)
         if trigger.HasField("scheduled_time")
-        else 0,
+        else None,
         backfills=tuple(
             Backfill(
                 timestamp_ns(backfill.start_time) - 1,

@@ -14,6 +14,7 @@ from perdure.server.frontend.callbacks import check_callbacks
 from perdure.server.frontend.errors import Unimplemented
 from perdure.server.frontend.overrides import check_version, reactivate
 from perdure.server.frontend.services import Services
+from perdure.server.frontend.switched_off import NO_TIME_SKIPPING
 from perdure.server.frontend.validation import (
     check_duration,
     check_links,
@@ -178,7 +179,7 @@ def check_policies(request: StartWorkflowExecutionRequest) -> None:
 def check_unbuilt(request: StartWorkflowExecutionRequest) -> None:
     """What would silently not happen is refused, and so is an override that says nothing."""
     if request.HasField("time_skipping_config"):
-        raise Unimplemented("The Time-Skipping feature is not enabled for namespace.")
+        raise Unimplemented(NO_TIME_SKIPPING)
     if request.HasField("versioning_override"):
         check_override(request.versioning_override)
         to_new_form(request.versioning_override)

@@ -13,7 +13,7 @@ _DEPLOYMENTS = "Deployments are deprecated and no longer supported, use Worker D
 _RULES = "method {name} not supported"
 _WORKER_COMMANDS = "{name} command is not enabled."
 _NEXUS = "Standalone Nexus operation is disabled"
-_TIME_SKIPPING = "The Time-Skipping feature is not enabled for namespace."
+NO_TIME_SKIPPING = "The Time-Skipping feature is not enabled for namespace."
 _PAUSE = "workflow pause is not enabled for namespace: {namespace}"
 
 Refusal = tuple[Callable[[str], Rejected], str]
@@ -76,7 +76,7 @@ REFUSALS: dict[str, Refusal] = {
         ),
     ),
     **_all(Unimplemented, _PAUSE, ("PauseWorkflowExecution",)),
-    **_all(Unimplemented, _TIME_SKIPPING, ("PollWorkflowExecutionTimeSkipping",)),
+    **_all(Unimplemented, NO_TIME_SKIPPING, ("PollWorkflowExecutionTimeSkipping",)),
 }
 """The refusal of each, by name; `{name}` and `{namespace}` stand for those of the request."""
 

@@ -169,7 +169,7 @@ def _patch(turn: Turn, message: inputs.PatchSchedule) -> inputs.Reply:
 
 def _apply(turn: Turn, patch: inputs.Patch) -> None:
     if patch.trigger is not None:
-        at_ns = patch.trigger_ns or turn.now_ns
+        at_ns = turn.now_ns if patch.trigger_ns is None else patch.trigger_ns
         add_start(turn, ActionTime(at_ns, at_ns), patch.trigger, is_manual=True)
     if patch.backfills:
         turn.change(backfills=(*turn.state.backfills, *patch.backfills))

@@ -17,8 +17,8 @@ class Patch(msgspec.Struct, frozen=True):
     """What to do once: any of these."""
 
     trigger: Overlap | None = None
-    trigger_ns: int = 0
-    """For which time; 0: for now."""
+    trigger_ns: int | None = None
+    """For which time; None: for now."""
     backfills: tuple[Backfill, ...] = ()
     pause: str | None = None
     """The notes of a schedule that is paused with this."""
