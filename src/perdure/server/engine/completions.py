@@ -75,9 +75,7 @@ def completion_request(
         headers["Content-Type"] = content_type
     headers["Nexus-Link"] = _link(namespace, workflow_id, recorded.run_id, callback, run)
     headers["Nexus-Operation-Close-Time"] = _rfc3339(timestamp_ns(ending.event_time))
-    from email.utils import format_datetime  # With all it brings, for servers that call back.
-
-    headers["Nexus-Operation-Start-Time"] = format_datetime(started, usegmt=True)
+    headers["Nexus-Operation-Start-Time"] = _http_date(started)
     headers["Nexus-Operation-State"] = state
     return CompletionRequest(registered.nexus.url, sorted(headers.items()), body, is_chunked)
 
@@ -142,6 +140,12 @@ def _link(namespace: str, workflow_id: str, run_id: str, callback: Callback, run
 
 def _escaped(text: str) -> str:
     return quote(text, safe="$&+:=@")
+
+
+def _http_date(time: datetime) -> str:
+    from email.utils import format_datetime  # With all it brings, for servers that call back.
+
+    return format_datetime(time, usegmt=True)
 
 
 def _rfc3339(time_ns: int) -> str:

@@ -13,9 +13,10 @@ LOOKED_AT_MAX = 64
 
 def held(run: Run) -> Held:
     """What of a run may be held: such a run has a deadline."""
-    return (Held.TASKS if _has_tasks(run) else Held.NOTHING) | (
-        Held.CALLS if _has_calls(run) else Held.NOTHING
-    )
+    has_calls = _has_calls(run)
+    if not _has_tasks(run):
+        return Held.CALLS if has_calls else Held.NOTHING
+    return Held.TASKS | Held.CALLS if has_calls else Held.TASKS
 
 
 def _has_tasks(run: Run) -> bool:
