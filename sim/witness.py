@@ -309,6 +309,8 @@ class Witness:
             allowed = {"" if version is None else version.build_id}
         else:
             allowed = _builds_for_new_work(state.decode(unseal(sight.deployment)))
+            if poll.sticky_for and "" in allowed:
+                return  # What could go to workers of no version stays with its last worker.
         if build_id not in allowed:
             self._broken("D2", f"a task of {token.run_id} went to {build_id!r}, not to {allowed}")
 

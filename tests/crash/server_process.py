@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import re
@@ -25,11 +26,14 @@ PORTS = range(20_000, 32_000)
 that tries to reach it again and again would otherwise be given the server's port, and keep it."""
 
 
+_CHOSEN = itertools.cycle(random.SystemRandom().sample(PORTS, len(PORTS)))
+"""Each once, or a server would be told the same port twice."""
+
+
 def fixed_port() -> int:
     """A free port that stays usable over restarts."""
-    dice = random.SystemRandom()
     while True:
-        port = dice.choice(PORTS)
+        port = next(_CHOSEN)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -44,6 +44,7 @@ async def test_times_outside_of_a_range_are_found(client: Client) -> None:
         WorkerHeartbeat(worker_instance_key=f"{second}", start_time=Timestamp(seconds=second))
         for second in (1, 2, 3)
     ]
+    heartbeats.append(WorkerHeartbeat(worker_instance_key="who says no time"))
     request = RecordWorkerHeartbeatRequest(namespace="default", worker_heartbeat=heartbeats)
     await client.call(request, RecordWorkerHeartbeatResponse)
     between = "BETWEEN '1970-01-01T00:00:02Z' AND '1970-01-01T00:00:03Z'"

@@ -96,6 +96,8 @@ def _holds(condition: Expression, told: WorkerHeartbeat) -> bool:
         case Comparing(Column(name), operator, value):
             return _compares(name, operator, value, told)
         case Ranging(Column(name), low, high, is_outside) if name in TIMES:
+            if is_outside and _is_missing(name, told):
+                return False  # As on the real server, though such a time is before all others.
             return (_time(low) <= TIMES[name](told) <= _time(high)) != is_outside
         case Testing(Column(name), "null" | "not null" as what):
             return _is_missing(name, told) == (what == "null")
