@@ -106,6 +106,17 @@ def test_a_reset_may_leave_it_paused() -> None:
     assert last_failure(world).message == "no"
 
 
+def test_what_is_reset_while_it_waits_paused_begins_with_the_end_of_the_pause() -> None:
+    world = World()
+    world.start(retry_policy=RetryPolicy(initial_interval=Duration(seconds=60)))
+    world.tell(FailActivity(world.take().token, FAILURE, "worker"))
+    world.tell(inputs.Pause("", "operator", "one", "wait"))
+    for _ in range(2):  # Nothing of the first one is left to be done.
+        world.tell(reset(keeps_paused=True))
+    world.tell(inputs.Unpause("", 0))
+    assert world.take().attempt == 1
+
+
 def test_a_reset_during_the_start_delay_does_not_cut_it_short() -> None:
     world = World()
     world.start(start_delay=Duration(seconds=60))

@@ -33,6 +33,9 @@ def step(pending: PendingActivity, trigger: Trigger, limits: Limits) -> attempts
     if isinstance(trigger, control.Unpause | control.Reset | control.SetOptions):
         after = attempts.step(pending, trigger, limits)
         assert isinstance(after, Attempt), "what an operator does ends nothing"
+        if isinstance(trigger, control.Reset) and after.state == AttemptState.PAUSED:
+            # Done: what it waited for is over, and it begins with the end of the pause.
+            after = _replace(after, is_reset=False, scheduled_time_ns=trigger.ready_ns)
         return _replace(after, last_failure=before.last_failure)
     if _is_time_over(before, trigger):
         return _out_of_time(before)
