@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum, auto
 from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
+from temporalio.api.deployment.v1 import RoutingConfig, WorkerDeploymentVersionInfo
 from temporalio.api.enums.v1 import (
     RoutingConfigUpdateState,
+    TaskQueueType,
     WorkerDeploymentVersionStatus,
 )
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -45,9 +48,14 @@ from tests.interop.stage import CLIENT_IDENTITY, payloads
 
 WAIT_SECONDS_MAX = 25.0
 GLANCE_SECONDS = 0.05
+BELIEVED_SECONDS = 1.0
 QUEUES_OF_A_WORKER = 2
 """One for workflow tasks and one for activities."""
 _COMPLETED = RoutingConfigUpdateState.ROUTING_CONFIG_UPDATE_STATE_COMPLETED
+_QUEUE_TYPES = (
+    TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+)
 _CURRENT = WorkerDeploymentVersionStatus.WORKER_DEPLOYMENT_VERSION_STATUS_CURRENT
 _RAMPING = WorkerDeploymentVersionStatus.WORKER_DEPLOYMENT_VERSION_STATUS_RAMPING
 _INACTIVE = WorkerDeploymentVersionStatus.WORKER_DEPLOYMENT_VERSION_STATUS_INACTIVE
@@ -208,37 +216,82 @@ async def override(place: Place, action: Action, board: Board) -> Message:
 
 
 async def _propagated(place: Place) -> None:
-    """Until the deployment, its versions and the task queues agree on the routing."""
+    """Until the deployment, its versions and the task queues agree on the routing. The real server
+    sometimes shows it as on its way for ever, though it has long arrived everywhere: what agrees
+    for a while is believed, too."""
+    agreed: float | None = None
+    clock = asyncio.get_running_loop().time
     async with asyncio.timeout(WAIT_SECONDS_MAX):
         while True:
-            if await _is_propagated(place):
-                return
+            match await _agreement(place):
+                case _Agreement.SAID:
+                    return
+                case _Agreement.SEEN:
+                    agreed = clock() if agreed is None else agreed
+                    if clock() - agreed >= BELIEVED_SECONDS:
+                        return
+                case _Agreement.NONE:
+                    agreed = None
             await asyncio.sleep(GLANCE_SECONDS)
 
 
-async def _is_propagated(place: Place) -> bool:
+class _Agreement(Enum):
+    NONE = auto()
+    SEEN = auto()
+    """Versions and queues have the routing, but the deployment does not know it."""
+    SAID = auto()
+
+
+async def _agreement(place: Place) -> _Agreement:
     try:
         info = (await _describe(place)).worker_deployment_info
-        if info.routing_config_update_state not in (0, _COMPLETED):
-            return False
-        routing, statuses = info.routing_config, {}
-        for summary in info.version_summaries:
-            build = summary.deployment_version.build_id
-            described = await _describe_version(place, build)
-            if described.worker_deployment_version_info.status != summary.status:
-                return False
-            statuses[build] = summary.status
+        versions = [
+            await _describe_version(place, summary.deployment_version.build_id)
+            for summary in info.version_summaries
+        ]
     except RPCError as error:
         if error.status != RPCStatusCode.NOT_FOUND:
             raise
-        return False
-    current = routing.current_deployment_version.build_id
-    ramping = routing.ramping_deployment_version.build_id
-    return {build for build, status in statuses.items() if status == _CURRENT} == {
-        *filter(None, (current,))
-    } and {build for build, status in statuses.items() if status == _RAMPING} == {
-        *filter(None, (ramping,))
-    }
+        return _Agreement.NONE
+    described = [each.worker_deployment_version_info for each in versions]
+    shown = [summary.status for summary in info.version_summaries]
+    if shown != [each.status for each in described] or not _statuses_fit(
+        info.routing_config, described
+    ):
+        return _Agreement.NONE
+    if info.routing_config_update_state in (0, _COMPLETED):
+        return _Agreement.SAID
+    known = [kind for kind in _QUEUE_TYPES if await _queue_knows(place, kind, info.routing_config)]
+    return _Agreement.SEEN if len(known) == len(_QUEUE_TYPES) else _Agreement.NONE
+
+
+def _statuses_fit(routing: RoutingConfig, versions: list[WorkerDeploymentVersionInfo]) -> bool:
+    """Whether nobody but who is current or ramping has that status."""
+    return all(
+        {each.deployment_version.build_id for each in versions if each.status == status}
+        == {*filter(None, (routed.build_id,))}
+        for status, routed in (
+            (_CURRENT, routing.current_deployment_version),
+            (_RAMPING, routing.ramping_deployment_version),
+        )
+    )
+
+
+async def _queue_knows(place: Place, kind: TaskQueueType.ValueType, routing: RoutingConfig) -> bool:
+    """Whether the task queue's routing is that."""
+    response = await place.client.workflow_service.describe_task_queue(
+        DescribeTaskQueueRequest(
+            namespace=place.client.namespace,
+            task_queue=TaskQueue(name=place.queue),
+            task_queue_type=kind,
+        )
+    )
+    info = response.versioning_info
+    return (
+        info.current_deployment_version.build_id == routing.current_deployment_version.build_id
+        and info.ramping_deployment_version.build_id == routing.ramping_deployment_version.build_id
+        and info.ramping_version_percentage == routing.ramping_version_percentage
+    )
 
 
 async def _is_idle(place: Place, text: str) -> bool:

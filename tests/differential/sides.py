@@ -142,10 +142,10 @@ async def _serve(address: str, at_once: int, pipe: Connection) -> None:
     running: set[asyncio.Task[None]] = set()
 
     async def run(key: int, program: Program) -> None:
-        async with room:
-            began = time.monotonic()
-            seen = await carry_out(program, client, QUEUE, _nonce(program, key))
         try:
+            async with room:
+                began = time.monotonic()
+                seen = await carry_out(program, client, QUEUE, _nonce(program, key))
             result = _result(program, seen, time.monotonic() - began)
         except Exception as error:  # a named boundary: whoever waits is told
             result = Result({"error": repr(error)}, Counter(), 0)
